@@ -1,0 +1,61 @@
+// The next minibatch, from the data set that stays on the device.
+//   x[b, d] = binarize(data[order(position + b), d])
+// `order` is a fresh permutation each epoch (without SHUFFLE: 0, 1, 2, ...). A batch that begins in one
+// epoch and ends in the next takes its last rows from the next, so every image is drawn once an epoch.
+// Pixels are bytes, four to a word. Binarization by integers, hence equal on every device:
+// dynamic is 1 with probability v / 255 (v * 0x01010101 is v / 255 of 2^32), fixed is v >= 128.
+// Grid: x over groups of four pixels, y over rows; an invocation owns its four elements of x.
+#import philox
+#import shuffle
+
+/// images
+override N: u32;
+/// pixels of an image
+override D: u32;
+/// rows of the minibatch
+override B: u32;
+/// 0 grey (v / 255), 1 fixed threshold, 2 dynamic
+override BINARIZATION: u32;
+override SHUFFLE: u32 = 1u;
+/// half the bits of the shuffle's domain, 4^HALF_BITS >= N
+override HALF_BITS: u32;
+/// which stream of noise
+override STREAM: u32;
+override WORKGROUP: u32 = 64u;
+
+/// (N, D) u8 intensities
+@group(0) @binding(0) var<storage, read> data: array<u32>;
+/// (8) seed low, seed high, step, epoch, position
+@group(0) @binding(1) var<storage, read> clock: array<u32>;
+/// (B, D) pixels in [0, 1]
+@group(0) @binding(2) var<storage, read_write> x: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
+    let quad = id.x;
+    let row = id.y;
+    if quad * 4u >= D || row >= B { return; }
+    let key = vec2<u32>(clock[0], clock[1]);
+    let drawn = clock[4] + row;
+    var image = drawn % N;
+    if SHUFFLE == 1u {
+        image = permute(image, N, HALF_BITS, key, clock[3] + drawn / N);
+    }
+    var uniforms = vec4<u32>(0u);
+    if BINARIZATION == 2u {
+        uniforms = philox(counter_of(clock[2], row, 0u, STREAM, quad), key);
+    }
+    for (var j = 0u; j < 4u; j++) {
+        let d = quad * 4u + j;
+        if d >= D { break; }
+        let byte = image * D + d;
+        let v = (data[byte / 4u] >> (8u * (byte % 4u))) & 255u;
+        var value = f32(v) / 255.0;
+        if BINARIZATION == 1u {
+            value = select(0.0, 1.0, v >= 128u);
+        } else if BINARIZATION == 2u {
+            value = select(0.0, 1.0, v == 255u || uniforms[j] < v * 0x01010101u);
+        }
+        x[row * D + d] = value;
+    }
+}

@@ -1,0 +1,107 @@
+// The approximate posterior q(z|x) = N(mu, diag e^l), l = log variance, heads = [mu | l].
+//   sample    z_k = mu + e^(l/2) eps_k,  eps_k ~ N(0, I) from Philox   (reparameterization)
+//   kl        KL(q || N(0, I)) = 1/2 sum over units of mu^2 + e^l - 1 - l
+//   backward  d_mu = sum_k d_z - w mu,  d_l = sum_k 1/2 d_z e^(l/2) eps - w/2 (e^l - 1)
+// w = KL_WEIGHT is the weight of one image's KL in the objective. Row b*K + k of z is sample k of image b.
+// l is clamped to [-30, 20]; beyond, its gradient is zero.
+// Grid: sample: x over groups of four units, y over rows of z. kl: a workgroup a row.
+// backward: x over units, y over images. Sums over k and over units in ascending or tree order.
+#import philox
+#import normal
+#import reduce
+
+/// images
+override B: u32;
+/// samples an image
+override K: u32;
+/// latent units
+override Z: u32;
+/// which stream of noise
+override STREAM: u32;
+/// 1 to sample, 0 to take the mean
+override NOISE: f32 = 1.0;
+override KL_WEIGHT: f32;
+override WORKGROUP: u32 = 64u;
+
+/// (B, 2*Z) [mu | l]
+@group(0) @binding(0) var<storage, read> heads: array<f32>;
+/// (8) seed low, seed high, step, epoch, position
+@group(0) @binding(1) var<storage, read> clock: array<u32>;
+/// (B*K, Z)
+@group(0) @binding(2) var<storage, read_write> eps: array<f32>;
+/// (B*K, Z)
+@group(0) @binding(3) var<storage, read_write> z: array<f32>;
+
+/// (B) nats
+@group(0) @binding(1) var<storage, read_write> kl: array<f32>;
+
+/// (B*K, Z)
+@group(0) @binding(1) var<storage, read> noise: array<f32>;
+/// (B*K, Z)
+@group(0) @binding(2) var<storage, read> d_z: array<f32>;
+/// (B, 2*Z) [d_mu | d_l]
+@group(0) @binding(3) var<storage, read_write> d_heads: array<f32>;
+
+fn clamp_log_variance(l: f32) -> f32 { // select, not clamp: a NaN must stay one
+    return select(select(l, 20.0, l > 20.0), -30.0, l < -30.0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn sample(@builtin(global_invocation_id) id: vec3<u32>) {
+    let quad = id.x;
+    let row = id.y;
+    if quad * 4u >= Z || row >= B * K { return; }
+    let image = row / K;
+    let bits = philox(
+        counter_of(clock[2], image, row % K, STREAM, quad),
+        vec2<u32>(clock[0], clock[1]),
+    );
+    let e = NOISE * normal4(bits);
+    for (var j = 0u; j < min(4u, Z - quad * 4u); j++) {
+        let unit = quad * 4u + j;
+        let mu = heads[image * 2u * Z + unit];
+        let l = clamp_log_variance(heads[image * 2u * Z + Z + unit]);
+        eps[row * Z + unit] = e[j];
+        z[row * Z + unit] = mu + exp(0.5 * l) * e[j];
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gaussian_kl(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = group.x + group.y * groups.x;
+    var part = 0.0;
+    if row < B {
+        for (var unit = lane; unit < Z; unit += WORKGROUP) {
+            let mu = heads[row * 2u * Z + unit];
+            let l = clamp_log_variance(heads[row * 2u * Z + Z + unit]);
+            part += mu * mu + (exp(l) - 1.0 - l);
+        }
+    }
+    let total = workgroup_sum(part, lane);
+    if lane == 0u && row < B { kl[row] = 0.5 * total; }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(@builtin(global_invocation_id) id: vec3<u32>) {
+    let unit = id.x;
+    let image = id.y;
+    if unit >= Z || image >= B { return; }
+    let mu = heads[image * 2u * Z + unit];
+    let raw = heads[image * 2u * Z + Z + unit];
+    let l = clamp_log_variance(raw);
+    var sum = 0.0;
+    var sum_noise = 0.0;
+    for (var k = 0u; k < K; k++) {
+        let e = (image * K + k) * Z + unit;
+        sum += d_z[e];
+        sum_noise += d_z[e] * noise[e];
+    }
+    let inside = select(0.0, 1.0, l == raw);
+    d_heads[image * 2u * Z + unit] = sum - KL_WEIGHT * mu;
+    d_heads[image * 2u * Z + Z + unit] =
+        inside * (0.5 * exp(0.5 * l) * sum_noise - 0.5 * KL_WEIGHT * (exp(l) - 1.0));
+}

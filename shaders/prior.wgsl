@@ -1,0 +1,31 @@
+// Draws from the prior: z ~ N(0, I), from Philox.
+// Grid: x over groups of four units, y over rows; an invocation owns its four elements of z.
+#import philox
+#import normal
+
+/// rows
+override R: u32;
+/// latent units
+override Z: u32;
+/// which stream of noise
+override STREAM: u32;
+override WORKGROUP: u32 = 64u;
+
+/// (8) seed low, seed high, step, epoch, position
+@group(0) @binding(0) var<storage, read> clock: array<u32>;
+/// (R, Z)
+@group(0) @binding(1) var<storage, read_write> z: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn sample(@builtin(global_invocation_id) id: vec3<u32>) {
+    let quad = id.x;
+    let row = id.y;
+    if quad * 4u >= Z || row >= R { return; }
+    let e = normal4(philox(
+        counter_of(clock[2], row, 0u, STREAM, quad),
+        vec2<u32>(clock[0], clock[1]),
+    ));
+    for (var j = 0u; j < min(4u, Z - quad * 4u); j++) {
+        z[row * Z + quad * 4u + j] = e[j];
+    }
+}

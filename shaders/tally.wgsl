@@ -1,0 +1,66 @@
+// The end of a step: its metrics into the history, and the clock moves on.
+//   history[step mod S] = (sum over images of mean_k log p(x|z_k), sum of KL, images counted, 0)
+//   step += 1, position += B, rates = (rate, 1 - b1^t, 1 - b2^t) for the next step's t = step + 1
+// With WRAP = 0 (one pass over N images) rows past the last image are not counted; with 1 a position
+// past the end begins the next epoch. The last invocation to act is lane 0: it alone writes.
+// Grid: one workgroup. Sums in tree order; 1 - b^t by series where t ln b is small, so nothing cancels.
+#import reduce
+
+/// images of the minibatch
+override B: u32;
+/// samples an image
+override K: u32;
+/// steps the history holds
+override S: u32;
+/// images of the data set
+override N: u32;
+override WRAP: u32 = 1u;
+/// ln b1 and ln b2 of Adam
+override LN_BETA1: f32 = -0.10536051565782628;
+override LN_BETA2: f32 = -0.0010005003335835335;
+override WORKGROUP: u32 = 64u;
+
+/// (B*K) nats
+@group(0) @binding(0) var<storage, read> log_px: array<f32>;
+/// (B) nats
+@group(0) @binding(1) var<storage, read> kl: array<f32>;
+/// (S, 4)
+@group(0) @binding(2) var<storage, read_write> history: array<f32>;
+/// (8) seed low, seed high, step, epoch, position
+@group(0) @binding(3) var<storage, read_write> clock: array<u32>;
+/// (4) learning rate, 1 - b1^t, 1 - b2^t
+@group(0) @binding(4) var<storage, read_write> rates: array<f32>;
+
+/// 1 - e^a for a <= 0
+fn one_minus_exp(a: f32) -> f32 {
+    if a < -0.5 { return 1.0 - exp(a); }
+    return -a * (1.0 + a / 2.0 * (1.0 + a / 3.0 * (1.0 + a / 4.0 * (1.0 + a / 5.0 * (1.0 + a / 6.0 * (1.0 + a / 7.0))))));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn tally(@builtin(local_invocation_index) lane: u32) {
+    let position = clock[4];
+    var counted = B;
+    if WRAP == 0u { counted = min(B, N - min(position, N)); }
+    var likelihood = 0.0;
+    for (var row = lane; row < counted * K; row += WORKGROUP) { likelihood += log_px[row]; }
+    let likelihood_sum = workgroup_sum(likelihood, lane);
+    var divergence = 0.0;
+    for (var row = lane; row < counted; row += WORKGROUP) { divergence += kl[row]; }
+    let divergence_sum = workgroup_sum(divergence, lane);
+    if lane != 0u { return; }
+    let slot = 4u * (clock[2] % S);
+    history[slot] = likelihood_sum / f32(K);
+    history[slot + 1u] = divergence_sum;
+    history[slot + 2u] = f32(counted);
+    history[slot + 3u] = 0.0;
+    let step = clock[2] + 1u;
+    clock[2] = step;
+    clock[4] = position + B;
+    if WRAP == 1u {
+        clock[3] += (position + B) / N;
+        clock[4] = (position + B) % N;
+    }
+    rates[1] = one_minus_exp(f32(step + 1u) * LN_BETA1);
+    rates[2] = one_minus_exp(f32(step + 1u) * LN_BETA2);
+}

@@ -1,0 +1,200 @@
+//! The CPU device: the same plan through the kernels' twins, on all cores.
+//!
+//! In `f32` it is what runs where there is no hardware GPU; in `f64` it is the oracle of the tests.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::{Description, DeviceError, Executor, Progress};
+use crate::kernels::bound::Bounded;
+use crate::kernels::{Buffer, Call, Real, Twin};
+use crate::plan::{DType, Dispatch, PlanId, Program, TensorId};
+
+/// A number type that every twin comes in.
+pub trait Precision: Real {
+    fn twin(twin: &Twin) -> fn(&Call<Self>);
+}
+
+impl Precision for f32 {
+    fn twin(twin: &Twin) -> fn(&Call<f32>) {
+        twin.f32
+    }
+}
+
+impl Precision for f64 {
+    fn twin(twin: &Twin) -> fn(&Call<f64>) {
+        twin.f64
+    }
+}
+
+impl Precision for Bounded {
+    fn twin(twin: &Twin) -> fn(&Call<Bounded>) {
+        twin.bounded
+    }
+}
+
+pub struct CpuDevice {
+    pool: Arc<rayon::ThreadPool>,
+    description: Description,
+}
+
+impl CpuDevice {
+    /// A device of this many threads, or of all cores.
+    ///
+    /// # Errors
+    /// The operating system gives no threads.
+    pub fn new(threads: Option<usize>) -> Result<Self, DeviceError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.unwrap_or(0))
+            .thread_name(|i| format!("elbo-cpu-{i}"))
+            .build()
+            .map_err(|e| {
+                DeviceError::Selection(format!("cannot start the CPU device's threads: {e}"))
+            })?;
+        let n = pool.current_num_threads();
+        let description = Description {
+            name: format!("CPU, {n} thread{}", if n == 1 { "" } else { "s" }),
+            kind: "cpu".to_string(),
+            backend: "none".to_string(),
+            driver: instruction_set().to_string(),
+        };
+        Ok(CpuDevice { pool: Arc::new(pool), description })
+    }
+
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    pub fn load<T: Precision>(&self, program: Program) -> CpuExecutor<T> {
+        let buffers = program
+            .tensors()
+            .iter()
+            .map(|t| {
+                RefCell::new(match t.dtype {
+                    DType::F32 => Buffer::Float(vec![T::ZERO; t.len()]),
+                    DType::U32 => Buffer::U32(vec![0; t.len()]),
+                    DType::U8 => Buffer::U8(vec![0; t.len()]),
+                })
+            })
+            .collect();
+        let description = self.description.clone();
+        CpuExecutor { program, buffers, pool: self.pool.clone(), description }
+    }
+}
+
+/// The widest vector instructions that the twins and `gemm` will use.
+fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            return "AVX-512";
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return "AVX2";
+        }
+    }
+    std::env::consts::ARCH
+}
+
+/// A program loaded on the CPU at precision `T`.
+pub struct CpuExecutor<T> {
+    program: Program,
+    buffers: Vec<RefCell<Buffer<T>>>,
+    pool: Arc<rayon::ThreadPool>,
+    description: Description,
+}
+
+impl<T: Precision> CpuExecutor<T> {
+    /// The content of a float tensor, to read or change at full precision.
+    ///
+    /// # Panics
+    /// If the tensor is not F32.
+    pub fn floats_mut(&mut self, tensor: TensorId) -> &mut [T] {
+        match self.buffers[tensor.0].get_mut() {
+            Buffer::Float(values) => values,
+            _ => panic!("the tensor is not F32"),
+        }
+    }
+
+    /// Runs `f` on the pool with the dispatches of a plan and the buffers, which move there and back.
+    fn on_pool<R: Send>(
+        &mut self,
+        plan: PlanId,
+        f: impl FnOnce(&[Dispatch], &[RefCell<Buffer<T>>]) -> R + Send,
+    ) -> R {
+        let buffers = std::mem::take(&mut self.buffers);
+        let dispatches = &self.program.plan(plan).dispatches;
+        let (buffers, result) = self.pool.install(move || {
+            let result = f(dispatches, &buffers);
+            (buffers, result)
+        });
+        self.buffers = buffers;
+        result
+    }
+}
+
+fn call<T: Precision>(dispatch: &Dispatch, buffers: &[RefCell<Buffer<T>>]) {
+    T::twin(&dispatch.kernel.twin)(&Call { dispatch, buffers });
+}
+
+impl<T: Precision> Executor for CpuExecutor<T> {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
+        Ok(self.on_pool(plan, |dispatches, buffers| {
+            for done in 1..=n {
+                for dispatch in dispatches {
+                    call(dispatch, buffers);
+                }
+                if progress(done).is_break() {
+                    return done;
+                }
+            }
+            n
+        }))
+    }
+
+    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
+        self.on_pool(plan, |dispatches, buffers| call(&dispatches[index], buffers));
+        Ok(())
+    }
+
+    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
+        assert_eq!(
+            bytes.len(),
+            self.program.get(tensor).size_bytes(),
+            "{}",
+            self.program.get(tensor)
+        );
+        match self.buffers[tensor.0].get_mut() {
+            Buffer::Float(values) => {
+                let given: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+                for (value, v) in values.iter_mut().zip(given) {
+                    *value = T::from_f64(f64::from(v));
+                }
+            }
+            Buffer::U32(values) => {
+                values.copy_from_slice(&bytemuck::pod_collect_to_vec::<u8, u32>(bytes))
+            }
+            Buffer::U8(values) => values.copy_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
+        Ok(match self.buffers[tensor.0].get_mut() {
+            Buffer::Float(values) => {
+                let values: Vec<f32> = values.iter().map(|v| v.to_f64() as f32).collect();
+                bytemuck::pod_collect_to_vec(&values)
+            }
+            Buffer::U32(values) => bytemuck::pod_collect_to_vec(values),
+            Buffer::U8(values) => values.clone(),
+        })
+    }
+}

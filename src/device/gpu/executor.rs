@@ -1,0 +1,242 @@
+//! Runs plans on an adapter: many dispatches a submission, two submissions in flight, no host round
+//! trip inside a step.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::GpuDevice;
+use super::pipelines::{Pipelines, Prepared};
+use crate::device::{Description, DeviceError, Executor, Progress};
+use crate::plan::{PlanId, Program, Tensor, TensorId};
+
+/// What a submission should take. Two are in flight, and a watchdog kills one after seconds (Windows: 2 s),
+/// so this leaves room for the load to change; shorter would let the host's overhead show.
+const TARGET: Duration = Duration::from_millis(50);
+/// Dispatches of the first submission of a plan, when nothing is known of the adapter's speed.
+const FIRST: usize = 4;
+/// Bounds the memory of the commands that wait in one submission.
+const MOST: usize = 16_384;
+
+pub struct GpuExecutor {
+    gpu: GpuDevice,
+    program: Program,
+    buffers: Vec<wgpu::Buffer>,
+    plans: Vec<PreparedPlan>,
+    /// Bytes before and after each tensor that belong to no tensor: 0 outside tests.
+    guard: u64,
+}
+
+struct PreparedPlan {
+    name: String,
+    dispatches: Vec<Prepared>,
+    /// Dispatches a submission, adapted to [`TARGET`] as the runs go.
+    chunk: usize,
+}
+
+struct InFlight {
+    index: wgpu::SubmissionIndex,
+    /// Dispatches issued up to its end, and in it.
+    end: u64,
+    count: usize,
+}
+
+impl GpuExecutor {
+    pub(super) fn new(gpu: &GpuDevice, program: Program, guard: u64) -> Result<Self, DeviceError> {
+        let limits = gpu.device.limits();
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let mut buffers = Vec::new();
+        for tensor in program.tensors() {
+            let size = padded_size(tensor);
+            if size > limit {
+                return Err(DeviceError::TooLarge {
+                    adapter: gpu.description.name.clone(),
+                    tensor: tensor.to_string(),
+                    needed: tensor.size_bytes(),
+                    limit,
+                });
+            }
+            let usage = wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_DST
+                | wgpu::BufferUsages::COPY_SRC;
+            buffers.push(gpu.checked(&format!("allocating {tensor}"), || {
+                gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(&tensor.name),
+                    size: size + 2 * guard,
+                    usage,
+                    mapped_at_creation: false,
+                })
+            })?);
+        }
+        let bindings: Vec<wgpu::BindingResource> = buffers
+            .iter()
+            .zip(program.tensors())
+            .map(|(buffer, tensor)| {
+                let size = wgpu::BufferSize::new(padded_size(tensor));
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: guard, size })
+            })
+            .collect();
+        let mut pipelines = Pipelines::new(gpu);
+        let mut plans = Vec::new();
+        for plan in program.plans() {
+            let dispatches = plan
+                .dispatches
+                .iter()
+                .map(|d| pipelines.prepare(plan, d, &bindings))
+                .collect::<Result<_, _>>()?;
+            plans.push(PreparedPlan { name: plan.name.clone(), dispatches, chunk: FIRST });
+        }
+        Ok(GpuExecutor { gpu: gpu.clone(), program, buffers, plans, guard })
+    }
+
+    /// Dispatches `start..start + count` of the endless repetition of a plan, in one compute pass.
+    fn submit(&self, plan: PlanId, start: u64, count: usize) -> InFlight {
+        let gpu = &self.gpu;
+        let prepared = &self.plans[plan.0];
+        let label = Some(prepared.name.as_str());
+        let mut encoder =
+            gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+        let mut pass = encoder
+            .begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
+        let first = (start % prepared.dispatches.len() as u64) as usize;
+        for dispatch in prepared.dispatches.iter().cycle().skip(first).take(count) {
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bind_group, &[]);
+            let [x, y, z] = dispatch.grid;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        drop(pass);
+        let index = gpu.queue.submit([encoder.finish()]);
+        InFlight { index, end: start + count as u64, count }
+    }
+
+    fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), DeviceError> {
+        let gpu = &self.gpu;
+        let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        gpu.device.poll(poll).map_err(|e| gpu.error(e.to_string()))?;
+        gpu.healthy()
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn description(&self) -> &Description {
+        &self.gpu.description
+    }
+
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
+        let length = self.plans[plan.0].dispatches.len() as u64;
+        let mut end = n * length;
+        let mut issued = 0;
+        let mut in_flight: VecDeque<InFlight> = VecDeque::with_capacity(2);
+        let mut reported = 0;
+        let mut last = Instant::now();
+        loop {
+            while in_flight.len() < 2 && issued < end {
+                let count = (self.plans[plan.0].chunk as u64).min(end - issued) as usize;
+                in_flight.push_back(self.submit(plan, issued, count));
+                issued += count as u64;
+            }
+            let Some(InFlight { index, end: finished, count }) = in_flight.pop_front() else {
+                break;
+            };
+            self.wait(index)?;
+            let now = Instant::now();
+            self.adapt(plan, count, now - last);
+            last = now;
+            if finished / length > reported {
+                reported = finished / length;
+                if progress(reported).is_break() {
+                    // What is issued is finished, up to the end of the step it belongs to.
+                    end = end.min(issued.div_ceil(length) * length);
+                }
+            }
+        }
+        Ok(issued / length)
+    }
+
+    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
+        let submitted = self.submit(plan, index as u64, 1);
+        self.wait(submitted.index)
+    }
+
+    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
+        let gpu = &self.gpu;
+        let declared = self.program.get(tensor);
+        assert_eq!(bytes.len(), declared.size_bytes(), "{declared}");
+        let buffer = &self.buffers[tensor.0];
+        gpu.checked(&format!("writing {declared}"), || {
+            let whole = bytes.len() / 4 * 4;
+            gpu.queue.write_buffer(buffer, self.guard, &bytes[..whole]);
+            if whole < bytes.len() {
+                let mut word = [0; 4];
+                word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+                gpu.queue.write_buffer(buffer, self.guard + whole as u64, &word);
+            }
+        })
+    }
+
+    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
+        let mut bytes = self.read_buffer(tensor)?;
+        bytes.drain(..self.guard as usize);
+        bytes.truncate(self.program.get(tensor).size_bytes());
+        Ok(bytes)
+    }
+}
+
+/// A whole number of words, as shaders and copies want it.
+fn padded_size(tensor: &Tensor) -> u64 {
+    tensor.size_bytes().next_multiple_of(4) as u64
+}
+
+impl GpuExecutor {
+    /// The bytes around a tensor, before and after it; zero unless a kernel wrote out of its bounds.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn read_guards(&mut self, tensor: TensorId) -> Result<(Vec<u8>, Vec<u8>), DeviceError> {
+        let mut before = self.read_buffer(tensor)?;
+        let after = before.split_off(before.len() - self.guard as usize);
+        before.truncate(self.guard as usize);
+        Ok((before, after))
+    }
+
+    fn read_buffer(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
+        let gpu = &self.gpu;
+        let source = &self.buffers[tensor.0];
+        let staging = gpu.checked(&format!("reading {}", self.program.get(tensor)), || {
+            let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size: source.size(),
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            });
+            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+                label: Some("read-back"),
+            });
+            encoder.copy_buffer_to_buffer(source, 0, &staging, 0, source.size());
+            gpu.queue.submit([encoder.finish()]);
+            staging.map_async(wgpu::MapMode::Read, .., |_| {}); // a failure shows in get_mapped_range
+            staging
+        })?;
+        gpu.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|e| gpu.error(e.to_string()))?;
+        gpu.healthy()?;
+        let view = staging.get_mapped_range(..).map_err(|e| gpu.error(e.to_string()))?;
+        Ok(view.to_vec())
+    }
+
+    /// Moves the number of dispatches a submission towards [`TARGET`]; `elapsed` is what `count` took.
+    fn adapt(&mut self, plan: PlanId, count: usize, elapsed: Duration) {
+        let chunk = &mut self.plans[plan.0].chunk;
+        if count < *chunk {
+            return; // the rest at the end of a run says nothing
+        }
+        let ratio = TARGET.as_secs_f64() / elapsed.as_secs_f64().max(1e-6);
+        // Growing at most twofold: compilation by the driver and other one-time costs hide in the first.
+        *chunk = ((*chunk as f64 * ratio.min(2.0)) as usize).clamp(1, MOST);
+    }
+}

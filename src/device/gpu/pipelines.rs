@@ -1,0 +1,110 @@
+//! Compute pipelines and bind groups, made from what reflection says of a kernel.
+
+use std::collections::HashMap;
+
+use super::GpuDevice;
+use crate::device::DeviceError;
+use crate::plan::{Access, Dispatch, Plan};
+
+/// A dispatch as the encoder needs it.
+pub struct Prepared {
+    pub pipeline: wgpu::ComputePipeline,
+    pub bind_group: wgpu::BindGroup,
+    pub grid: [u32; 3],
+}
+
+/// Pipelines by kernel and constants, so that layers of one shape share one.
+pub struct Pipelines<'a> {
+    gpu: &'a GpuDevice,
+    modules: HashMap<&'static str, wgpu::ShaderModule>,
+    made: HashMap<String, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
+}
+
+impl<'a> Pipelines<'a> {
+    pub fn new(gpu: &'a GpuDevice) -> Self {
+        Pipelines { gpu, modules: HashMap::new(), made: HashMap::new() }
+    }
+
+    pub fn prepare(
+        &mut self,
+        plan: &Plan,
+        dispatch: &Dispatch,
+        bindings: &[wgpu::BindingResource],
+    ) -> Result<Prepared, DeviceError> {
+        let kernel = dispatch.kernel;
+        let key = format!("{kernel} {:?}", dispatch.constants.pairs());
+        if !self.made.contains_key(&key) {
+            let made = self.gpu.checked(&kernel.to_string(), || self.compile(dispatch))??;
+            self.made.insert(key.clone(), made);
+        }
+        let (pipeline, layout) = &self.made[&key];
+        let entries: Vec<_> = dispatch
+            .bindings
+            .iter()
+            .map(|b| wgpu::BindGroupEntry {
+                binding: b.index,
+                resource: bindings[b.tensor.0].clone(),
+            })
+            .collect();
+        let bind_group = self.gpu.checked(&kernel.to_string(), || {
+            self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&format!("{}: {kernel}", plan.name)),
+                layout,
+                entries: &entries,
+            })
+        })?;
+        Ok(Prepared { pipeline: pipeline.clone(), bind_group, grid: dispatch.grid })
+    }
+
+    fn compile(
+        &mut self,
+        dispatch: &Dispatch,
+    ) -> Result<(wgpu::ComputePipeline, wgpu::BindGroupLayout), DeviceError> {
+        let kernel = dispatch.kernel;
+        let device = &self.gpu.device;
+        let reflection = kernel.reflection().map_err(|e| self.gpu.error(e.to_string()))?;
+        let module = self.modules.entry(kernel.file).or_insert_with(|| {
+            device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(kernel.file),
+                source: wgpu::ShaderSource::Wgsl(reflection.source.as_str().into()),
+            })
+        });
+        let label = kernel.to_string();
+        let entries: Vec<_> = dispatch
+            .bindings
+            .iter()
+            .map(|b| wgpu::BindGroupLayoutEntry {
+                binding: b.index,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: b.access == Access::Read },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            ..Default::default()
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module,
+            entry_point: Some(kernel.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &dispatch.constants.pairs(),
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Ok((pipeline, layout))
+    }
+}

@@ -1,0 +1,106 @@
+//! What runs a plan: any adapter through wgpu, or the CPU through the kernels' twins.
+
+pub mod cpu;
+pub mod gpu;
+
+use std::ops::ControlFlow;
+
+use crate::plan::{PlanId, Program, TensorId};
+
+/// A device that cannot be had, or that failed. One line each.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DeviceError {
+    #[error("{0}")]
+    Selection(String),
+    #[error("{adapter}: {message}")]
+    Adapter { adapter: String, message: String },
+    #[error(
+        "{adapter}: the tensor {tensor} needs {needed} bytes, and the adapter binds at most {limit} bytes"
+    )]
+    TooLarge { adapter: String, tensor: String, needed: usize, limit: u64 },
+    #[error("{adapter}: the device was lost: {message}")]
+    Lost { adapter: String, message: String },
+}
+
+/// What a device is, for the console and the run's summary.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Description {
+    pub name: String,
+    /// "cpu" for the CPU device, else wgpu's device type.
+    pub kind: String,
+    /// "none" for the CPU device, else "Vulkan", "Metal" or "Dx12".
+    pub backend: String,
+    pub driver: String,
+}
+
+/// Hears how many runs of a plan are finished, and may end them.
+pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + Send + 'a;
+
+/// A program loaded on a device. Tensors start as zeros.
+pub trait Executor {
+    fn description(&self) -> &Description;
+
+    fn program(&self) -> &Program;
+
+    /// Runs a plan `n` times and returns how often it ran. `progress` hears the number of finished runs
+    /// from time to time; on `Break` the runs already begun are finished and no more.
+    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError>;
+
+    /// Runs one dispatch of a plan: to look at every tensor between kernels.
+    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError>;
+
+    /// Writes a whole tensor, given in its element type's bytes (f32, u32 or u8).
+    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError>;
+
+    /// Reads a whole tensor, after everything before it has run.
+    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError>;
+}
+
+impl dyn Executor + '_ {
+    pub fn write_f32(&mut self, tensor: TensorId, values: &[f32]) -> Result<(), DeviceError> {
+        self.write_bytes(tensor, bytemuck::cast_slice(values))
+    }
+
+    pub fn write_u32(&mut self, tensor: TensorId, values: &[u32]) -> Result<(), DeviceError> {
+        self.write_bytes(tensor, bytemuck::cast_slice(values))
+    }
+
+    pub fn read_f32(&mut self, tensor: TensorId) -> Result<Vec<f32>, DeviceError> {
+        Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor)?))
+    }
+
+    pub fn read_u32(&mut self, tensor: TensorId) -> Result<Vec<u32>, DeviceError> {
+        Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor)?))
+    }
+
+    /// Runs a plan `n` times to the end.
+    pub fn run_all(&mut self, plan: PlanId, n: u64) -> Result<(), DeviceError> {
+        self.run(plan, n, &mut |_| ControlFlow::Continue(())).map(|_| ())
+    }
+}
+
+/// A device that programs can be loaded on.
+pub enum Device {
+    Cpu(cpu::CpuDevice),
+    Gpu(Box<gpu::GpuDevice>),
+}
+
+impl Device {
+    pub fn description(&self) -> &Description {
+        match self {
+            Device::Cpu(device) => device.description(),
+            Device::Gpu(device) => device.description(),
+        }
+    }
+
+    /// Allocates the program's tensors and prepares its plans.
+    ///
+    /// # Errors
+    /// A tensor beyond the adapter's limits, out of memory, a shader the driver refuses.
+    pub fn load(&self, program: Program) -> Result<Box<dyn Executor>, DeviceError> {
+        Ok(match self {
+            Device::Cpu(device) => Box::new(device.load::<f32>(program)),
+            Device::Gpu(device) => Box::new(device.load(program)?),
+        })
+    }
+}

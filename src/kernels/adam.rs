@@ -1,0 +1,72 @@
+//! The Adam update, ascending the objective.
+
+use super::case::Fill;
+use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, rates, twin};
+
+pub static ADAM: Kernel = Kernel::new(Parts {
+    file: "adam",
+    source: include_str!("../../shaders/adam.wgsl"),
+    entry: "adam",
+    summary: "moments and parameters of one tensor",
+    grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
+    twin: twin!(adam),
+    cases: || {
+        let case = |n| {
+            Case::new(&[("N", n)])
+                .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
+                .fill("moment2", Fill::Uniform(0.0, 2.0))
+        };
+        vec![
+            case(1),
+            case(63),
+            case(64),
+            case(65),
+            case(313_600),
+            // the first step, from zero moments
+            case(100)
+                .fill("moment1", Fill::Cycle(vec![0.0]))
+                .fill("moment2", Fill::Cycle(vec![0.0])),
+            // a dead unit: no gradient, moments about to become subnormal
+            case(9)
+                .fill("gradient", Fill::Cycle(vec![0.0]))
+                .fill("moment1", Fill::Cycle(vec![1.2e-38, -1.2e-38, 1e-30]))
+                .fill("moment2", Fill::Cycle(vec![1.17549435e-38, 1e-30, 0.0])),
+        ]
+    },
+    cost: |c| {
+        let n = c.dim("N") as u64;
+        Cost { flops: 14 * n, bytes: 28 * n }
+    },
+});
+
+fn adam<T: Real>(c: &Call<T>) {
+    let (gradient, words) = (c.read("gradient"), c.read("rates"));
+    let mut parameter = c.write("parameter");
+    let (mut moment1, mut moment2) = (c.write("moment1"), c.write("moment2"));
+    let (b1, b2, epsilon) = (c.value("BETA1"), c.value("BETA2"), c.value("EPSILON"));
+    let (rate, c1, c2) =
+        (words[rates::LEARNING_RATE], words[rates::CORRECTION1], words[rates::CORRECTION2]);
+    let gradient = &gradient[..];
+    let smallest = T::from_f64(f64::from(f32::MIN_POSITIVE));
+    // Subnormal moments of dead units would slow the loop several times.
+    let flush = |v: T| if v.abs() < smallest { T::ZERO } else { v };
+    parallel::slices3(
+        &mut parameter,
+        &mut moment1,
+        &mut moment2,
+        |range, parameter, moment1, moment2| {
+            let gradient = &gradient[range];
+            let n = gradient.len();
+            let (parameter, moment1, moment2) =
+                (&mut parameter[..n], &mut moment1[..n], &mut moment2[..n]);
+            for i in 0..n {
+                let g = gradient[i];
+                let m = flush(b1 * moment1[i] + (T::ONE - b1) * g);
+                let v = flush(b2 * moment2[i] + (T::ONE - b2) * g * g);
+                moment1[i] = m;
+                moment2[i] = v;
+                parameter[i] += rate * (m / c1) / ((v / c2).sqrt() + epsilon);
+            }
+        },
+    );
+}

@@ -1,0 +1,104 @@
+//! The Bernoulli likelihood of pixels, from logits.
+
+use super::case::Fill;
+use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, twin};
+use crate::plan::Constants;
+
+const SOURCE: &str = include_str!("../../shaders/bernoulli.wgsl");
+
+pub static LOG_LIKELIHOOD: Kernel = Kernel::new(Parts {
+    file: "bernoulli",
+    source: SOURCE,
+    entry: "log_likelihood",
+    summary: "log p(x|z) = Σ x η − softplus(η)",
+    grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
+    twin: twin!(log_likelihood),
+    cases,
+    cost: |c| cost(c, 7, 4),
+});
+
+pub static GRADIENT: Kernel = Kernel::new(Parts {
+    file: "bernoulli",
+    source: SOURCE,
+    entry: "gradient",
+    summary: "log p(x|z) and d_η = w (x − sigmoid(η))",
+    grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
+    twin: twin!(gradient),
+    cases,
+    cost: |c| cost(c, 11, 8),
+});
+
+pub static EXPECTATION: Kernel = Kernel::new(Parts {
+    file: "bernoulli",
+    source: SOURCE,
+    entry: "expectation",
+    summary: "sigmoid(η)",
+    grid: |c| [c.dim("D").div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
+    twin: twin!(expectation),
+    // K only says how rows and images relate, which this kernel does not need: rows are B * K.
+    cases: || {
+        cases()
+            .into_iter()
+            .map(|case| case.constant("K", 1.0))
+            .filter(|c| c.dims[1].1 == 1)
+            .collect()
+    },
+    cost: |c| cost(c, 3, 8),
+});
+
+fn cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
+    let (rows, d) = ((c.dim("B") * c.dim("K")) as u64, c.dim("D") as u64);
+    Cost { flops: flops * rows * d, bytes: bytes * rows * d }
+}
+
+fn cases() -> Vec<Case> {
+    let case = |b, k, d| Case::new(&[("B", b), ("K", k), ("D", d)]).fill("x", Fill::Bits);
+    let extreme = vec![0.0, 200.0, -200.0, 88.0, -88.0, 1e4, -1e4, 1e-8, -17.0, 17.0, 0.5];
+    vec![
+        case(1, 1, 1),
+        case(3, 1, 5),
+        case(5, 3, 63),
+        case(5, 1, 64),
+        case(5, 1, 65),
+        case(128, 1, 784),
+        case(4, 5, 784).fill("logits", Fill::Normal(10.0)),
+        case(7, 1, 97).fill("logits", Fill::Cycle(extreme)),
+        case(7, 1, 97).fill("x", Fill::Uniform(0.0, 1.0)), // grey pixels
+        // enough terms of ln 2 in a lane for their product to overflow if it were not taken in parts
+        case(1, 1, 64 * 160).fill("logits", Fill::Cycle(vec![0.0])),
+    ]
+}
+
+fn log_likelihood<T: Real>(c: &Call<T>) {
+    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (x, logits, mut log_px) = (c.read("x"), c.read("logits"), c.write("log_px"));
+    let (x, logits) = (&x[..], &logits[..]);
+    parallel::rows(&mut log_px, 1, |row, log_px| {
+        let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
+        log_px[0] = parallel::sum(d, |i| x[i] * eta[i] - eta[i].softplus());
+    });
+}
+
+fn gradient<T: Real>(c: &Call<T>) {
+    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (x, logits, weight) = (c.read("x"), c.read("logits"), c.read("weight"));
+    let (mut log_px, mut d_logits) = (c.write("log_px"), c.write("d_logits"));
+    let (x, logits, weight) = (&x[..], &logits[..], &weight[..]);
+    parallel::rows2((&mut log_px, 1), (&mut d_logits, d), |row, log_px, d_logits| {
+        let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
+        log_px[0] = parallel::sum(d, |i| x[i] * eta[i] - eta[i].softplus());
+        for i in 0..d {
+            d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
+        }
+    });
+}
+
+fn expectation<T: Real>(c: &Call<T>) {
+    let (logits, mut mean) = (c.read("logits"), c.write("mean"));
+    let (d, logits) = (c.dim("D"), &logits[..]);
+    parallel::rows(&mut mean, d, |row, mean| {
+        for (mean, &eta) in mean.iter_mut().zip(&logits[row * d..][..d]) {
+            *mean = eta.sigmoid();
+        }
+    });
+}

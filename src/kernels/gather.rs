@@ -1,0 +1,79 @@
+//! The next minibatch from the resident data set, shuffled and binarized.
+
+use super::case::{Fill, clock_words};
+use super::philox::{counter, half_bits, permute, philox};
+use super::{Call, Case, Cost, Kernel, Parts, Real, clock, parallel, twin};
+use crate::plan::Constants;
+
+/// What a pixel's byte v becomes: the number the shader calls BINARIZATION.
+pub const GREY: f64 = 0.0;
+pub const FIXED: f64 = 1.0;
+pub const DYNAMIC: f64 = 2.0;
+
+pub static GATHER: Kernel = Kernel::new(Parts {
+    file: "gather",
+    source: include_str!("../../shaders/gather.wgsl"),
+    entry: "gather",
+    summary: "minibatch from the resident bytes: shuffle, binarize",
+    grid: |c| [c.dim("D").div_ceil(4).div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
+    twin: twin!(gather),
+    cases,
+    cost: |c: &Constants| {
+        let n = (c.dim("B") * c.dim("D")) as u64;
+        Cost { flops: n, bytes: 5 * n }
+    },
+});
+
+fn gather<T: Real>(c: &Call<T>) {
+    let (n, d) = (c.dim("N"), c.dim("D"));
+    let (data, words, mut x) = (c.read_u8("data"), c.read_u32("clock"), c.write("x"));
+    let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
+    let (step, epoch, position) = (words[clock::STEP], words[clock::EPOCH], words[clock::POSITION]);
+    let (binarization, stream) = (c.dim("BINARIZATION"), c.dim("STREAM") as u32);
+    let shuffle = c.dim("SHUFFLE") == 1;
+    let data = &data[..];
+    parallel::rows(&mut x, d, |row, x| {
+        let drawn = position as usize + row;
+        let mut image = drawn % n;
+        if shuffle {
+            image = permute(image, n, key, epoch + (drawn / n) as u32);
+        }
+        let pixels = &data[image * d..][..d];
+        for (quad, (x, pixels)) in x.chunks_mut(4).zip(pixels.chunks(4)).enumerate() {
+            let uniforms = match binarization {
+                2 => philox(counter(step, row, 0, stream, quad), key),
+                _ => [0; 4],
+            };
+            for ((x, &v), uniform) in x.iter_mut().zip(pixels).zip(uniforms) {
+                let one = match binarization {
+                    1 => v >= 128,
+                    2 => v == 255 || uniform < u32::from(v) * 0x0101_0101,
+                    _ => {
+                        *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
+                        continue;
+                    }
+                };
+                *x = if one { T::ONE } else { T::ZERO };
+            }
+        }
+    });
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (n, d, b) in [(1, 1, 1), (3, 5, 7), (10, 784, 4), (129, 63, 128), (7, 6, 20)] {
+        for mode in [GREY, FIXED, DYNAMIC] {
+            for shuffle in [0.0, 1.0] {
+                let case = Case::new(&[("N", n), ("D", d), ("B", b)])
+                    .constant("BINARIZATION", mode)
+                    .constant("SHUFFLE", shuffle)
+                    .constant("HALF_BITS", f64::from(half_bits(n)))
+                    .constant("STREAM", 2.0)
+                    .fill("data", Fill::Bytes)
+                    .fill("clock", clock_words(0x1234_5678_9abc_def0, 77, 3, n as u32 / 2));
+                cases.push(case);
+            }
+        }
+    }
+    cases
+}

@@ -1,0 +1,237 @@
+//! One room per kernel file: its entry points' grids, CPU twins, test cases and costs, and the registry
+//! that the tests, the benchmark and the README's table iterate.
+
+pub mod adam;
+pub mod bernoulli;
+pub mod bound;
+pub mod case;
+pub mod gather;
+pub mod linear;
+pub mod parallel;
+pub mod philox;
+pub mod posterior;
+pub mod prior;
+pub mod real;
+pub mod tally;
+
+use std::cell::{Ref, RefCell, RefMut};
+use std::fmt;
+use std::sync::OnceLock;
+
+use crate::plan::shader::Reflection;
+use crate::plan::{Constants, Dispatch, ShaderError};
+use bound::Bounded;
+pub use case::Case;
+pub use real::Real;
+
+/// One entry point of a WGSL file and what belongs to it. Bindings, access and shapes are not here:
+/// they are read from the shader.
+pub struct Kernel {
+    /// Name of the file in `shaders/`, without `.wgsl`.
+    pub file: &'static str,
+    pub source: &'static str,
+    pub entry: &'static str,
+    /// One line for tables.
+    pub summary: &'static str,
+    /// Workgroups in x, y, z.
+    pub grid: fn(&Constants) -> [usize; 3],
+    pub twin: Twin,
+    /// What the tests run it on.
+    pub cases: fn() -> Vec<Case>,
+    pub cost: fn(&Constants) -> Cost,
+    reflection: OnceLock<Result<Reflection, ShaderError>>,
+}
+
+/// The CPU implementation at each precision: the product in `f32`, the oracle in `f64`, and the oracle
+/// together with a bound on what single precision may do to it.
+pub struct Twin {
+    pub f32: fn(&Call<f32>),
+    pub f64: fn(&Call<f64>),
+    pub bounded: fn(&Call<Bounded>),
+}
+
+/// `twin!(f)` is `f` at the three precisions.
+macro_rules! twin {
+    ($f:ident) => {
+        $crate::kernels::Twin {
+            f32: $f::<f32>,
+            f64: $f::<f64>,
+            bounded: $f::<$crate::kernels::bound::Bounded>,
+        }
+    };
+}
+pub(crate) use twin;
+
+/// Work that any implementation has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Floating-point operations; an exponential or a logarithm counts as one.
+    pub flops: u64,
+    /// Bytes that must cross the memory bus at least once.
+    pub bytes: u64,
+}
+
+/// What a [`Kernel`] is made of; a struct so that a room names each part.
+pub struct Parts {
+    pub file: &'static str,
+    pub source: &'static str,
+    pub entry: &'static str,
+    pub summary: &'static str,
+    pub grid: fn(&Constants) -> [usize; 3],
+    pub twin: Twin,
+    pub cases: fn() -> Vec<Case>,
+    pub cost: fn(&Constants) -> Cost,
+}
+
+impl Kernel {
+    pub const fn new(parts: Parts) -> Self {
+        let Parts { file, source, entry, summary, grid, twin, cases, cost } = parts;
+        Kernel {
+            file,
+            source,
+            entry,
+            summary,
+            grid,
+            twin,
+            cases,
+            cost,
+            reflection: OnceLock::new(),
+        }
+    }
+
+    /// Bindings and overrides, read from the shader on first use.
+    ///
+    /// # Errors
+    /// The shader is invalid: a defect that `tests/shaders` catches.
+    pub fn reflection(&self) -> Result<&Reflection, ShaderError> {
+        self.reflection
+            .get_or_init(|| Reflection::new(self.file, self.source, self.entry))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.file, self.entry)
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Every kernel of the project.
+pub static REGISTRY: &[&Kernel] = &[
+    &gather::GATHER,
+    &linear::FORWARD,
+    &linear::BACKWARD_INPUT,
+    &linear::BACKWARD_WEIGHT,
+    &posterior::SAMPLE,
+    &posterior::GAUSSIAN_KL,
+    &posterior::BACKWARD,
+    &prior::SAMPLE,
+    &bernoulli::LOG_LIKELIHOOD,
+    &bernoulli::GRADIENT,
+    &bernoulli::EXPECTATION,
+    &adam::ADAM,
+    &tally::TALLY,
+];
+
+/// The content of a tensor on the CPU.
+#[derive(Debug, Clone)]
+pub enum Buffer<T> {
+    Float(Vec<T>),
+    U32(Vec<u32>),
+    U8(Vec<u8>),
+}
+
+/// One call of a twin: its tensors by binding name, and its constants.
+pub struct Call<'a, T> {
+    pub dispatch: &'a Dispatch,
+    /// Every tensor of the program, by [`crate::plan::TensorId`].
+    pub buffers: &'a [RefCell<Buffer<T>>],
+}
+
+impl<T> Call<'_, T> {
+    pub fn dim(&self, name: &str) -> usize {
+        self.dispatch.constants.dim(name)
+    }
+
+    fn cell(&self, binding: &str) -> &RefCell<Buffer<T>> {
+        match self.dispatch.bindings.iter().find(|b| b.name == binding) {
+            Some(bound) => &self.buffers[bound.tensor.0],
+            None => panic!("{} has no binding {binding}", self.dispatch.kernel),
+        }
+    }
+
+    // A wrong name or element type below is a defect of a room, which its cases find at once.
+
+    pub fn read(&self, binding: &str) -> Ref<'_, [T]> {
+        Ref::map(self.cell(binding).borrow(), |b| match b {
+            Buffer::Float(v) => &v[..],
+            _ => panic!("{binding} does not hold floats"),
+        })
+    }
+
+    pub fn write(&self, binding: &str) -> RefMut<'_, [T]> {
+        RefMut::map(self.cell(binding).borrow_mut(), |b| match b {
+            Buffer::Float(v) => &mut v[..],
+            _ => panic!("{binding} does not hold floats"),
+        })
+    }
+
+    pub fn read_u32(&self, binding: &str) -> Ref<'_, [u32]> {
+        Ref::map(self.cell(binding).borrow(), |b| match b {
+            Buffer::U32(v) => &v[..],
+            _ => panic!("{binding} does not hold u32"),
+        })
+    }
+
+    pub fn write_u32(&self, binding: &str) -> RefMut<'_, [u32]> {
+        RefMut::map(self.cell(binding).borrow_mut(), |b| match b {
+            Buffer::U32(v) => &mut v[..],
+            _ => panic!("{binding} does not hold u32"),
+        })
+    }
+
+    pub fn read_u8(&self, binding: &str) -> Ref<'_, [u8]> {
+        Ref::map(self.cell(binding).borrow(), |b| match b {
+            Buffer::U8(v) => &v[..],
+            _ => panic!("{binding} does not hold bytes"),
+        })
+    }
+}
+
+impl<T: Real> Call<'_, T> {
+    pub fn value(&self, name: &str) -> T {
+        // As the shader sees it: an override of type f32 is rounded before it is used.
+        T::from_f64(f64::from(self.dispatch.constants.value(name) as f32))
+    }
+}
+
+/// Places of the words of a clock tensor.
+pub mod clock {
+    pub const WORDS: usize = 8;
+    pub const SEED_LOW: usize = 0;
+    pub const SEED_HIGH: usize = 1;
+    pub const STEP: usize = 2;
+    pub const EPOCH: usize = 3;
+    pub const POSITION: usize = 4;
+}
+
+/// Places of the words of a rates tensor.
+pub mod rates {
+    pub const WORDS: usize = 4;
+    pub const LEARNING_RATE: usize = 0;
+    pub const CORRECTION1: usize = 1;
+    pub const CORRECTION2: usize = 2;
+}
+
+/// A grid of one workgroup a row, wrapped into y beyond what one dimension may hold.
+pub(crate) fn grid_of_groups(groups: usize) -> [usize; 3] {
+    const WIDTH: usize = 32768;
+    [groups.min(WIDTH), groups.div_ceil(WIDTH), 1]
+}

@@ -1,0 +1,88 @@
+//! The noise: Philox4x32-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405), a pure function of seed
+//! and counter, so that a run is a function of its seed on every device.
+
+use super::Real;
+
+/// Streams of noise, so that no two uses share a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stream {
+    /// Binarization of training pixels.
+    TrainPixels = 0,
+    /// eps of training.
+    TrainNoise = 1,
+    /// Binarization of test pixels.
+    TestPixels = 2,
+    /// eps of evaluation.
+    TestNoise = 3,
+    /// Draws from the prior.
+    Prior = 4,
+}
+
+/// Four independent uniform integers.
+#[inline(always)]
+pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let [mut c0, mut c1, mut c2, mut c3] = counter;
+    let [mut k0, mut k1] = key;
+    for _ in 0..10 {
+        let p = 0xD251_1F53_u64 * u64::from(c0);
+        let q = 0xCD9E_8D57_u64 * u64::from(c2);
+        (c0, c1, c2, c3) =
+            ((q >> 32) as u32 ^ c1 ^ k0, q as u32, (p >> 32) as u32 ^ c3 ^ k1, p as u32);
+        k0 = k0.wrapping_add(0x9E37_79B9);
+        k1 = k1.wrapping_add(0xBB67_AE85);
+    }
+    [c0, c1, c2, c3]
+}
+
+/// The counter of a group of four units (or pixels) of one sample of one row of a step.
+#[inline(always)]
+pub fn counter(step: u32, row: usize, sample: usize, stream: u32, quad: usize) -> [u32; 4] {
+    [step, row as u32, sample as u32, (stream << 24) | quad as u32]
+}
+
+/// Four standard normal numbers, by Box and Muller.
+pub fn normal4<T: Real>(bits: [u32; 4]) -> [T; 4] {
+    let pair = |a: u32, b: u32| {
+        const UNIT: f64 = 1.0 / 16_777_216.0;
+        let u = T::from_f64(f64::from((a >> 8) + 1) * UNIT);
+        let radius = (T::from_f64(-2.0) * u.ln()).sqrt();
+        let (cos, sin) = T::cos_sin_turn(f64::from(b >> 8) * UNIT);
+        [radius * cos, radius * sin]
+    };
+    let [a, b] = pair(bits[0], bits[1]);
+    let [c, d] = pair(bits[2], bits[3]);
+    [a, b, c, d]
+}
+
+/// The image drawn at `position` of an epoch: a Feistel permutation of 0..n, walked along its cycle
+/// until it lands inside (Black and Rogaway 2002, doi:10.1007/3-540-45760-7_9).
+pub fn permute(position: usize, n: usize, key: [u32; 2], epoch: u32) -> usize {
+    let half_bits = half_bits(n);
+    let mask = (1u32 << half_bits) - 1;
+    let base = scramble(key[0] ^ scramble(key[1] ^ scramble(epoch)));
+    let mut v = position as u32;
+    loop {
+        let (mut left, mut right) = (v >> half_bits, v & mask);
+        for round in 0..6u32 {
+            let round_key = base.wrapping_add(round.wrapping_mul(0x9E37_79B9));
+            (left, right) = (right, left ^ (scramble(right ^ round_key) & mask));
+        }
+        v = (left << half_bits) | right;
+        if (v as usize) < n {
+            return v as usize;
+        }
+    }
+}
+
+/// The smallest h with 4^h >= n: half the bits of the permutation's domain.
+pub fn half_bits(n: usize) -> u32 {
+    n.max(2).next_power_of_two().trailing_zeros().div_ceil(2)
+}
+
+/// The finalizer of MurmurHash3.
+fn scramble(v: u32) -> u32 {
+    let h = (v ^ (v >> 16)).wrapping_mul(0x85eb_ca6b);
+    let h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+    h ^ (h >> 16)
+}

@@ -1,0 +1,164 @@
+//! The approximate posterior q(z|x) = N(mu, diag e^l): sampling, its KL to the prior, and the gradient.
+
+use super::case::{Fill, clock_words};
+use super::philox::{counter, normal4, philox};
+use super::{Call, Case, Cost, Kernel, Parts, Real, clock, grid_of_groups, parallel, twin};
+use crate::plan::Constants;
+
+const SOURCE: &str = include_str!("../../shaders/posterior.wgsl");
+
+/// Bounds of the log variance.
+const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
+
+pub static SAMPLE: Kernel = Kernel::new(Parts {
+    file: "posterior",
+    source: SOURCE,
+    entry: "sample",
+    summary: "z = μ + e^{ℓ/2} ε, ε from Philox",
+    grid: |c| [c.dim("Z").div_ceil(4).div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
+    twin: twin!(sample),
+    cases: || {
+        let case = |b, k, z| {
+            Case::new(&[("B", b), ("K", k), ("Z", z)])
+                .constant("STREAM", 1.0)
+                .fill("clock", clock_words(42, 5, 0, 0))
+        };
+        vec![
+            case(1, 1, 1),
+            case(3, 1, 5).constant("NOISE", 0.0),
+            case(7, 3, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
+            case(128, 1, 20),
+            case(20, 50, 50),
+            case(2, 1, 257),
+        ]
+    },
+    cost: |c| latent_cost(c, 60, 16),
+});
+
+pub static GAUSSIAN_KL: Kernel = Kernel::new(Parts {
+    file: "posterior",
+    source: SOURCE,
+    entry: "gaussian_kl",
+    summary: "½ Σ (μ² + e^ℓ − 1 − ℓ)",
+    grid: |c| grid_of_groups(c.dim("B")),
+    twin: twin!(gaussian_kl),
+    cases: || {
+        let case = |b, z| Case::new(&[("B", b), ("Z", z)]);
+        vec![
+            case(1, 1),
+            case(3, 5),
+            case(7, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
+            case(5, 63),
+            case(5, 64),
+            case(5, 65),
+            case(128, 20),
+            case(33000, 2),
+        ]
+    },
+    cost: |c| {
+        let n = (c.dim("B") * c.dim("Z")) as u64;
+        Cost { flops: 6 * n, bytes: 8 * n }
+    },
+});
+
+pub static BACKWARD: Kernel = Kernel::new(Parts {
+    file: "posterior",
+    source: SOURCE,
+    entry: "backward",
+    summary: "d_μ, d_ℓ of sampling and of the KL",
+    grid: |c| [c.dim("Z").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
+    twin: twin!(backward),
+    cases: || {
+        let case =
+            |b, k, z| Case::new(&[("B", b), ("K", k), ("Z", z)]).constant("KL_WEIGHT", 0.0078125);
+        vec![
+            case(1, 1, 1),
+            case(3, 2, 5),
+            case(7, 3, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
+            case(128, 1, 20),
+            case(20, 50, 50),
+            case(2, 1, 129),
+        ]
+    },
+    cost: |c| latent_cost(c, 10, 16),
+});
+
+/// mu and l far out, on both sides of the clamp and on it.
+const EXTREME: [f64; 11] = [0.0, 50.0, -50.0, 20.0, -30.0, 19.5, -29.5, 1.0, -1.0, 20.5, 1e-6];
+
+fn latent_cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
+    let n = (c.dim("B") * c.dim("K") * c.dim("Z")) as u64;
+    Cost { flops: flops * n, bytes: bytes * n }
+}
+
+#[inline(always)]
+fn clamp_log_variance<T: Real>(l: T) -> T {
+    let (low, high) = (T::from_f64(LOG_VARIANCE.0), T::from_f64(LOG_VARIANCE.1));
+    if l > high {
+        high
+    } else if l < low {
+        low
+    } else {
+        l
+    }
+}
+
+fn sample<T: Real>(c: &Call<T>) {
+    let (k, z) = (c.dim("K"), c.dim("Z"));
+    let (heads, words) = (c.read("heads"), c.read_u32("clock"));
+    let (mut eps, mut out) = (c.write("eps"), c.write("z"));
+    let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
+    let (step, stream, scale) = (words[clock::STEP], c.dim("STREAM") as u32, c.value("NOISE"));
+    let heads = &heads[..];
+    parallel::rows2((&mut eps, z), (&mut out, z), |row, eps, out| {
+        let (mu, l) = heads[row / k * 2 * z..][..2 * z].split_at(z);
+        for (quad, eps) in eps.chunks_mut(4).enumerate() {
+            let bits = philox(counter(step, row / k, row % k, stream, quad), key);
+            for (eps, e) in eps.iter_mut().zip(normal4::<T>(bits)) {
+                *eps = scale * e;
+            }
+        }
+        let half = T::from_f64(0.5);
+        for unit in 0..z {
+            out[unit] = mu[unit] + (half * clamp_log_variance(l[unit])).exp() * eps[unit];
+        }
+    });
+}
+
+fn gaussian_kl<T: Real>(c: &Call<T>) {
+    let z = c.dim("Z");
+    let (heads, mut kl) = (c.read("heads"), c.write("kl"));
+    let heads = &heads[..];
+    parallel::rows(&mut kl, 1, |row, kl| {
+        let (mu, l) = heads[row * 2 * z..][..2 * z].split_at(z);
+        let total = parallel::sum(z, |unit| {
+            let l = clamp_log_variance(l[unit]);
+            mu[unit] * mu[unit] + (l.exp() - T::ONE - l)
+        });
+        kl[0] = T::from_f64(0.5) * total;
+    });
+}
+
+fn backward<T: Real>(c: &Call<T>) {
+    let (k, z) = (c.dim("K"), c.dim("Z"));
+    let (heads, noise, d_z) = (c.read("heads"), c.read("noise"), c.read("d_z"));
+    let mut d_heads = c.write("d_heads");
+    let (heads, noise, d_z) = (&heads[..], &noise[..], &d_z[..]);
+    let (weight, half) = (c.value("KL_WEIGHT"), T::from_f64(0.5));
+    parallel::rows(&mut d_heads, 2 * z, |image, d_heads| {
+        let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
+        let (d_mu, d_l) = d_heads.split_at_mut(z);
+        for unit in 0..z {
+            let (mut sum, mut sum_noise) = (T::ZERO, T::ZERO);
+            for sample in 0..k {
+                let e = (image * k + sample) * z + unit;
+                sum += d_z[e];
+                sum_noise += d_z[e] * noise[e];
+            }
+            let l = clamp_log_variance(raw[unit]);
+            d_mu[unit] = sum - weight * mu[unit];
+            let inside = half * (half * l).exp() * sum_noise - half * weight * (l.exp() - T::ONE);
+            d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
+        }
+    });
+}

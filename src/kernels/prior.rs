@@ -1,0 +1,38 @@
+//! Draws from the prior N(0, I).
+
+use super::case::clock_words;
+use super::philox::{counter, normal4, philox};
+use super::{Call, Case, Cost, Kernel, Parts, Real, clock, parallel, twin};
+
+pub static SAMPLE: Kernel = Kernel::new(Parts {
+    file: "prior",
+    source: include_str!("../../shaders/prior.wgsl"),
+    entry: "sample",
+    summary: "z ~ N(0, I), from Philox",
+    grid: |c| [c.dim("Z").div_ceil(4).div_ceil(c.dim("WORKGROUP")), c.dim("R"), 1],
+    twin: twin!(sample),
+    cases: || {
+        let case = |r, z| {
+            Case::new(&[("R", r), ("Z", z)])
+                .constant("STREAM", 4.0)
+                .fill("clock", clock_words(u64::MAX, 9, 0, 0))
+        };
+        vec![case(1, 1), case(3, 7), case(100, 20), case(2, 259), case(1000, 50)]
+    },
+    cost: |c| {
+        let n = (c.dim("R") * c.dim("Z")) as u64;
+        Cost { flops: 30 * n, bytes: 4 * n }
+    },
+});
+
+fn sample<T: Real>(c: &Call<T>) {
+    let (words, mut z) = (c.read_u32("clock"), c.write("z"));
+    let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
+    let (step, stream) = (words[clock::STEP], c.dim("STREAM") as u32);
+    parallel::rows(&mut z, c.dim("Z"), |row, z| {
+        for (quad, z) in z.chunks_mut(4).enumerate() {
+            let e = normal4::<T>(philox(counter(step, row, 0, stream, quad), key));
+            z.copy_from_slice(&e[..z.len()]);
+        }
+    });
+}

@@ -1,0 +1,257 @@
+//! The float types of the twins.
+
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * column_stride]`.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a, T> {
+    pub data: &'a [T],
+    pub row_stride: usize,
+    pub column_stride: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// A row-major matrix of `width` columns.
+    pub fn new(data: &'a [T], width: usize) -> Self {
+        Matrix { data, row_stride: width, column_stride: 1 }
+    }
+
+    pub fn transposed(self) -> Self {
+        Matrix { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
+    }
+
+    /// Panics unless every element of an `rows` x `columns` matrix lies inside the slice.
+    fn check(&self, rows: usize, columns: usize) {
+        assert!(rows > 0 && columns > 0);
+        let last = (rows - 1) * self.row_stride + (columns - 1) * self.column_stride;
+        assert!(last < self.data.len());
+    }
+}
+
+/// What a twin may do with a number.
+pub trait Real:
+    Copy
+    + Send
+    + Sync
+    + 'static
+    + PartialOrd
+    + std::fmt::Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
+{
+    const ZERO: Self;
+    const ONE: Self;
+    fn from_f64(v: f64) -> Self;
+    /// The value, without any bound that comes with it.
+    fn to_f64(self) -> f64;
+    fn abs(self) -> Self;
+    fn exp(self) -> Self;
+    fn exp_m1(self) -> Self;
+    fn ln(self) -> Self;
+    fn ln_1p(self) -> Self;
+    fn tanh(self) -> Self;
+    fn sqrt(self) -> Self;
+    /// (cos, sin) of 2 pi `turn` for `turn` in [0, 1).
+    fn cos_sin_turn(turn: f64) -> (Self, Self);
+
+    /// `out` (m, n) row-major = a (m, k) times b (k, n).
+    fn multiply(m: usize, n: usize, k: usize, a: Matrix<Self>, b: Matrix<Self>, out: &mut [Self]) {
+        a.check(m, k);
+        b.check(k, n);
+        super::parallel::rows(&mut out[..m * n], n, |i, out| {
+            for (j, out) in out.iter_mut().enumerate() {
+                let mut sum = Self::ZERO;
+                for p in 0..k {
+                    let left = a.data[i * a.row_stride + p * a.column_stride];
+                    sum += left * b.data[p * b.row_stride + j * b.column_stride];
+                }
+                *out = sum;
+            }
+        });
+    }
+
+    /// Runs `f` with the widest vector instructions of this processor, where that helps.
+    fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+
+    /// max(v, 0) + ln(1 + e^-|v|): no overflow, no logarithm of a probability.
+    #[inline(always)]
+    fn softplus(self) -> Self {
+        (-self.abs()).exp().ln_1p() + if self < Self::ZERO { Self::ZERO } else { self }
+    }
+
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let e = (-self.abs()).exp();
+        (if self < Self::ZERO { e } else { Self::ONE }) / (Self::ONE + e)
+    }
+}
+
+impl Real for f64 {
+    const ZERO: f64 = 0.0;
+    const ONE: f64 = 1.0;
+    fn from_f64(v: f64) -> f64 {
+        v
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+    fn abs(self) -> f64 {
+        f64::abs(self)
+    }
+    fn exp(self) -> f64 {
+        f64::exp(self)
+    }
+    fn exp_m1(self) -> f64 {
+        f64::exp_m1(self)
+    }
+    fn ln(self) -> f64 {
+        f64::ln(self)
+    }
+    fn ln_1p(self) -> f64 {
+        f64::ln_1p(self)
+    }
+    fn tanh(self) -> f64 {
+        f64::tanh(self)
+    }
+    fn sqrt(self) -> f64 {
+        f64::sqrt(self)
+    }
+    fn cos_sin_turn(turn: f64) -> (f64, f64) {
+        let (sin, cos) = (std::f64::consts::TAU * turn).sin_cos();
+        (cos, sin)
+    }
+}
+
+impl Real for f32 {
+    const ZERO: f32 = 0.0;
+    const ONE: f32 = 1.0;
+    #[inline(always)]
+    fn from_f64(v: f64) -> f32 {
+        v as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> f32 {
+        f32::abs(self)
+    }
+
+    /// Within 2 units in the last place, without a branch, so that loops over it become vector
+    /// instructions. Results below 1.2e-38 are that number, above 1.6e38 that one.
+    #[inline(always)]
+    fn exp(self) -> f32 {
+        // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the sum.
+        const ROUND: f32 = 12_582_912.0;
+        let v = self.clamp(-87.336, 88.0);
+        let shifted = v * std::f32::consts::LOG2_E + ROUND;
+        let n = shifted - ROUND;
+        // v - n ln 2, with ln 2 in two parts so that the product with n is exact
+        let r = v - n * 0.693_359_4 + n * 2.121_944_4e-4;
+        let mut p = 1.987_569_1e-4 * r + 1.398_2e-3;
+        p = p * r + 8.333_452e-3;
+        p = p * r + 4.166_579_6e-2;
+        p = p * r + 1.666_666_5e-1;
+        p = p * r + 0.5;
+        let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
+        (p * r * r + r + 1.0) * power
+    }
+    fn exp_m1(self) -> f32 {
+        f32::exp_m1(self)
+    }
+    fn ln(self) -> f32 {
+        f32::ln(self)
+    }
+
+    /// ln(1 + v) for v >= 0, without a branch; within 3 units in the last place of 1 + the result.
+    #[inline(always)]
+    fn ln_1p(self) -> f32 {
+        let sum = 1.0 + self;
+        // what rounding 1 + v lost, returned to the result to first order
+        let lost = self - (sum - 1.0);
+        // exponent such that the mantissa lies in [1/sqrt 2, sqrt 2)
+        let bits = sum.to_bits().wrapping_sub(0x3f35_04f3);
+        let exponent = ((bits as i32) >> 23) as f32;
+        let mantissa = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3));
+        let f = mantissa - 1.0;
+        let ff = f * f;
+        let mut p = 7.037_684e-2 * f - 1.151_461e-1;
+        p = p * f + 1.167_699_9e-1;
+        p = p * f - 1.242_014_1e-1;
+        p = p * f + 1.424_932_3e-1;
+        p = p * f - 1.666_805_8e-1;
+        p = p * f + 2.000_071_5e-1;
+        p = p * f - 2.499_999_4e-1;
+        p = p * f + 3.333_333_1e-1;
+        let y = f * ff * p - 2.121_944_4e-4 * exponent - 0.5 * ff;
+        y + f + 0.693_359_4 * exponent + lost / sum
+    }
+
+    /// By the exponential, so that it vectorizes; below 1/4, where 1 - e cancels, by the series.
+    #[inline(always)]
+    fn tanh(self) -> f32 {
+        let e = Real::exp(-2.0 * f32::abs(self));
+        let far = ((1.0 - e) / (1.0 + e)).copysign(self);
+        let w = self * self;
+        let near = self
+            - self
+                * w
+                * (0.333_333_34 - w * (0.133_333_34 - w * (0.053_968_254 - w * 0.021_869_488)));
+        if f32::abs(self) < 0.25 { near } else { far }
+    }
+    #[inline(always)]
+    fn sqrt(self) -> f32 {
+        f32::sqrt(self)
+    }
+    fn cos_sin_turn(turn: f64) -> (f32, f32) {
+        let (cos, sin) = f64::cos_sin_turn(turn);
+        (cos as f32, sin as f32)
+    }
+
+    /// By the `gemm` crate on all threads of the current pool.
+    fn multiply(m: usize, n: usize, k: usize, a: Matrix<f32>, b: Matrix<f32>, out: &mut [f32]) {
+        a.check(m, k);
+        b.check(k, n);
+        assert!(out.len() >= m * n);
+        // SAFETY: the three checks above put every element that the strides reach inside its slice, and
+        // `out` is borrowed mutably, so it overlaps neither input.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                out.as_mut_ptr(),
+                1,
+                n as isize,
+                false,
+                a.data.as_ptr(),
+                a.column_stride as isize,
+                a.row_stride as isize,
+                b.data.as_ptr(),
+                b.column_stride as isize,
+                b.row_stride as isize,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::Rayon(0),
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+        pulp::Arch::new().dispatch(f)
+    }
+}

@@ -1,0 +1,67 @@
+//! The end of a step: metrics into the history, the clock one step on.
+
+use super::case::{Fill, clock_words};
+use super::{Call, Case, Cost, Kernel, Parts, Real, clock, rates, twin};
+
+/// Words of a history row: sum over images of mean_k log p(x|z_k), sum of KL, images counted, unused.
+pub const COLUMNS: usize = 4;
+
+pub static TALLY: Kernel = Kernel::new(Parts {
+    file: "tally",
+    source: include_str!("../../shaders/tally.wgsl"),
+    entry: "tally",
+    summary: "batch sums into the history; step, position and Adam's corrections move on",
+    grid: |_| [1, 1, 1],
+    twin: twin!(tally),
+    cases: || {
+        let case = |b, k, n: usize, step, position| {
+            Case::new(&[("B", b), ("K", k), ("S", 3)])
+                .constant("N", n as f64)
+                .fill("history", Fill::Normal(1.0)) // the other rows stay
+                .fill("log_px", Fill::Uniform(-300.0, -50.0))
+                .fill("kl", Fill::Uniform(0.0, 60.0))
+                .fill("clock", clock_words(1, step, 2, position))
+        };
+        vec![
+            case(1, 1, 1, 0, 0),
+            case(5, 2, 12, 3, 9).constant("WRAP", 0.0),
+            case(5, 2, 12, 2, 10),
+            case(128, 1, 60_000, 468, 59_904),
+            case(128, 1, 10_000, 78, 9_984).constant("WRAP", 0.0),
+            case(20, 50, 60_000, 123_456, 1_000),
+            // a batch larger than the data set, and a position past its end
+            case(65, 1, 10, 0, 3),
+            case(65, 1, 10, 0, 30).constant("WRAP", 0.0),
+        ]
+    },
+    cost: |c| {
+        let n = (c.dim("B") * (c.dim("K") + 1)) as u64;
+        Cost { flops: n, bytes: 4 * n }
+    },
+});
+
+fn tally<T: Real>(c: &Call<T>) {
+    let (b, k, n) = (c.dim("B"), c.dim("K"), c.dim("N"));
+    let (log_px, kl) = (c.read("log_px"), c.read("kl"));
+    let (mut history, mut words, mut rate) =
+        (c.write("history"), c.write_u32("clock"), c.write("rates"));
+    let wrap = c.dim("WRAP") == 1;
+    let position = words[clock::POSITION] as usize;
+    let counted = if wrap { b } else { b.min(n - position.min(n)) };
+    let sum = |values: &[T]| values.iter().fold(T::ZERO, |sum, &v| sum + v);
+    let step = words[clock::STEP];
+    let slot = COLUMNS * (step as usize % c.dim("S"));
+    history[slot] = sum(&log_px[..counted * k]) / T::from_f64(k as f64);
+    history[slot + 1] = sum(&kl[..counted]);
+    history[slot + 2] = T::from_f64(counted as f64);
+    history[slot + 3] = T::ZERO;
+    words[clock::STEP] = step + 1;
+    words[clock::POSITION] = (position + b) as u32;
+    if wrap {
+        words[clock::EPOCH] += ((position + b) / n) as u32;
+        words[clock::POSITION] = ((position + b) % n) as u32;
+    }
+    let t = T::from_f64(f64::from(step) + 2.0);
+    rate[rates::CORRECTION1] = -(t * c.value("LN_BETA1")).exp_m1();
+    rate[rates::CORRECTION2] = -(t * c.value("LN_BETA2")).exp_m1();
+}

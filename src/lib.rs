@@ -1,0 +1,4 @@
+pub mod data;
+pub mod device;
+pub mod kernels;
+pub mod plan;

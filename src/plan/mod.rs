@@ -1,0 +1,354 @@
+//! A step as a list of kernels over named tensors: recorded and checked once, run many times by any device.
+
+pub mod shader;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::kernels::Kernel;
+pub use shader::{Access, ShaderError};
+use shader::{Default, Factor};
+
+/// What the elements of a tensor are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DType {
+    F32,
+    U32,
+    /// Bytes; a shader reads them four to a `u32` word.
+    U8,
+}
+
+impl DType {
+    pub fn size_bytes(self) -> usize {
+        match self {
+            DType::F32 | DType::U32 => 4,
+            DType::U8 => 1,
+        }
+    }
+}
+
+/// A tensor's declaration: row-major, the last dimension contiguous.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    pub name: String,
+    pub dims: Vec<usize>,
+    pub dtype: DType,
+}
+
+impl Tensor {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn size_bytes(&self) -> usize {
+        self.len() * self.dtype.size_bytes()
+    }
+}
+
+impl fmt::Display for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.name, self.dims)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PlanId(pub usize);
+
+/// A dispatch that does not fit its kernel. Found when the plan is recorded, before anything runs.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    #[error(transparent)]
+    Shader(#[from] ShaderError),
+    #[error("{kernel}: no tensor is given for the binding {binding}")]
+    MissingBinding { kernel: String, binding: String },
+    #[error("{kernel}: there is no binding {binding}; there are {known}")]
+    UnknownBinding { kernel: String, binding: String, known: String },
+    #[error("{kernel}: binding {binding} expects {expected}, got {tensor} of {got}")]
+    Mismatch { kernel: String, binding: String, expected: String, tensor: String, got: String },
+    #[error("{kernel}: the tensor {tensor} is bound twice, as {first} and as {second}")]
+    Aliased { kernel: String, tensor: String, first: String, second: String },
+    #[error("{kernel}: the constant {name} {problem}")]
+    Constant { kernel: String, name: String, problem: String },
+    #[error("{kernel}: the grid {grid:?} exceeds 65535 workgroups in a dimension, or is empty")]
+    Grid { kernel: String, grid: [usize; 3] },
+}
+
+/// The values of a kernel's overrides: its dimensions, inferred from the tensors, and its constants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Constants(BTreeMap<String, f64>);
+
+impl Constants {
+    /// A dimension or integer constant.
+    ///
+    /// # Panics
+    /// If the kernel declares no override of that name: a defect of the kernel's room.
+    pub fn dim(&self, name: &str) -> usize {
+        self.value(name) as usize
+    }
+
+    /// A constant's value. Panics as [`Constants::dim`] does.
+    pub fn value(&self, name: &str) -> f64 {
+        match self.0.get(name) {
+            Some(value) => *value,
+            None => panic!("no override {name}; there are {:?}", self.0.keys()),
+        }
+    }
+
+    /// `(name, value)` in the form that pipeline creation takes.
+    pub fn pairs(&self) -> Vec<(&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value)).collect()
+    }
+}
+
+/// A tensor at a binding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bound {
+    pub name: String,
+    pub index: u32,
+    pub access: Access,
+    pub tensor: TensorId,
+}
+
+/// One kernel with its tensors, constants and grid.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    pub kernel: &'static Kernel,
+    pub bindings: Vec<Bound>,
+    pub constants: Constants,
+    /// Workgroups in x, y, z.
+    pub grid: [u32; 3],
+}
+
+/// Kernels in the order they run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub name: String,
+    pub dispatches: Vec<Dispatch>,
+}
+
+/// Tensors and the plans over them: what a device loads.
+#[derive(Debug, Clone, std::default::Default)]
+pub struct Program {
+    tensors: Vec<Tensor>,
+    plans: Vec<Plan>,
+}
+
+impl Program {
+    pub fn new() -> Self {
+        std::default::Default::default()
+    }
+
+    /// Declares a tensor. Its content is zero until it is written.
+    pub fn tensor(&mut self, name: impl Into<String>, dims: &[usize], dtype: DType) -> TensorId {
+        self.tensors.push(Tensor { name: name.into(), dims: dims.to_vec(), dtype });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    pub fn add(&mut self, plan: Plan) -> PlanId {
+        self.plans.push(plan);
+        PlanId(self.plans.len() - 1)
+    }
+
+    pub fn get(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    pub fn plan(&self, id: PlanId) -> &Plan {
+        &self.plans[id.0]
+    }
+
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+}
+
+impl Plan {
+    pub fn new(name: impl Into<String>) -> Self {
+        Plan { name: name.into(), dispatches: Vec::new() }
+    }
+
+    /// Records a kernel over tensors given by binding name, with constants that no tensor's shape implies.
+    ///
+    /// # Errors
+    /// Any binding without a tensor or of another element type, rank or dimension, a tensor bound
+    /// twice, a constant that is missing or unknown, a grid beyond WebGPU's limit.
+    pub fn dispatch(
+        &mut self,
+        program: &Program,
+        kernel: &'static Kernel,
+        tensors: &[(&str, TensorId)],
+        constants: &[(&str, f64)],
+    ) -> Result<(), PlanError> {
+        self.dispatches.push(Dispatch::check(program, kernel, tensors, constants)?);
+        Ok(())
+    }
+}
+
+impl Dispatch {
+    fn check(
+        program: &Program,
+        kernel: &'static Kernel,
+        tensors: &[(&str, TensorId)],
+        constants: &[(&str, f64)],
+    ) -> Result<Self, PlanError> {
+        let reflection = kernel.reflection()?;
+        let label = || kernel.to_string();
+        for (name, _) in tensors {
+            if !reflection.bindings.iter().any(|b| b.name == *name) {
+                let known: Vec<&str> =
+                    reflection.bindings.iter().map(|b| b.name.as_str()).collect();
+                return Err(PlanError::UnknownBinding {
+                    kernel: label(),
+                    binding: name.to_string(),
+                    known: known.join(", "),
+                });
+            }
+        }
+        let mut bindings: Vec<Bound> = Vec::new();
+        for b in &reflection.bindings {
+            let Some((_, id)) = tensors.iter().find(|(name, _)| *name == b.name) else {
+                return Err(PlanError::MissingBinding { kernel: label(), binding: b.name.clone() });
+            };
+            if let Some(first) = bindings.iter().find(|other| other.tensor == *id) {
+                return Err(PlanError::Aliased {
+                    kernel: label(),
+                    tensor: program.get(*id).name.clone(),
+                    first: first.name.clone(),
+                    second: b.name.clone(),
+                });
+            }
+            let (name, index, access) = (b.name.clone(), b.index, b.access);
+            bindings.push(Bound { name, index, access, tensor: *id });
+        }
+        let problem = |name: &str, problem: &str| PlanError::Constant {
+            kernel: label(),
+            name: name.to_string(),
+            problem: problem.to_string(),
+        };
+        let mut values = BTreeMap::new();
+        for (name, value) in constants {
+            match reflection.overrides.iter().find(|(n, _)| n == name) {
+                None => return Err(problem(name, "is not declared by the shader")),
+                Some((_, Default::Product(..))) => {
+                    return Err(problem(name, "follows from others and cannot be set"));
+                }
+                Some(_) if !value.is_finite() => return Err(problem(name, "must be finite")),
+                Some(_) => values.insert(name.to_string(), *value),
+            };
+        }
+        let shapes: Vec<Vec<usize>> = bindings
+            .iter()
+            .zip(&reflection.bindings)
+            .map(|(bound, b)| {
+                let tensor = program.get(bound.tensor);
+                if b.flat { vec![tensor.len()] } else { tensor.dims.clone() }
+            })
+            .collect();
+        infer_dims(&mut values, &reflection.bindings, &shapes);
+        for (name, default) in &reflection.overrides {
+            let value = match default {
+                _ if values.contains_key(name) => continue,
+                Default::Value(value) => *value,
+                Default::Product(number, names) => {
+                    names.iter().try_fold(*number, |p, n| Some(p * values.get(n)?)).unwrap_or(0.0)
+                }
+                Default::Required => return Err(problem(name, "is needed and not given")),
+            };
+            values.insert(name.clone(), value);
+        }
+        for ((bound, b), shape) in bindings.iter().zip(&reflection.bindings).zip(&shapes) {
+            let tensor = program.get(bound.tensor);
+            let expected =
+                b.dims.iter().map(|dim| evaluate(dim, &values)).collect::<Option<Vec<_>>>();
+            if tensor.dtype != b.dtype || expected.as_ref() != Some(shape) || tensor.is_empty() {
+                let shown = match &expected {
+                    Some(dims) => format!("{dims:?}"),
+                    None => b.dims.iter().map(|d| show(d)).collect::<Vec<_>>().join(", "),
+                };
+                return Err(PlanError::Mismatch {
+                    kernel: label(),
+                    binding: b.name.clone(),
+                    expected: format!("{:?} {shown}", b.dtype),
+                    tensor: tensor.name.clone(),
+                    got: format!("{:?} {:?}", tensor.dtype, tensor.dims),
+                });
+            }
+        }
+        let constants = Constants(values);
+        let grid = (kernel.grid)(&constants);
+        if grid.iter().any(|&n| n == 0 || n > 65535) {
+            return Err(PlanError::Grid { kernel: label(), grid });
+        }
+        Ok(Dispatch { kernel, bindings, constants, grid: grid.map(|n| n as u32) })
+    }
+}
+
+/// Solves the shape expressions for the dimensions: each pass fixes those that have one unknown left.
+fn infer_dims(
+    values: &mut BTreeMap<String, f64>,
+    bindings: &[shader::Binding],
+    shapes: &[Vec<usize>],
+) {
+    loop {
+        let mut progress = false;
+        for (binding, shape) in bindings.iter().zip(shapes) {
+            for (dim, &size) in binding.dims.iter().zip(shape) {
+                let mut known = 1;
+                let mut unknown = Vec::new();
+                for factor in dim {
+                    match factor {
+                        Factor::Number(n) => known *= n,
+                        Factor::Name(name) => match values.get(name) {
+                            Some(value) => known *= *value as usize,
+                            None => unknown.push(name),
+                        },
+                    }
+                }
+                if let [name] = unknown[..]
+                    && known > 0
+                {
+                    values.insert(name.clone(), (size / known) as f64);
+                    progress = true;
+                }
+            }
+        }
+        if !progress {
+            return;
+        }
+    }
+}
+
+fn evaluate(dim: &[Factor], values: &BTreeMap<String, f64>) -> Option<usize> {
+    dim.iter().try_fold(1, |product, factor| {
+        Some(
+            product
+                * match factor {
+                    Factor::Number(n) => *n,
+                    Factor::Name(name) => *values.get(name)? as usize,
+                },
+        )
+    })
+}
+
+fn show(dim: &[Factor]) -> String {
+    let factors: Vec<String> = dim
+        .iter()
+        .map(|f| match f {
+            Factor::Number(n) => n.to_string(),
+            Factor::Name(name) => name.clone(),
+        })
+        .collect();
+    factors.join("*")
+}

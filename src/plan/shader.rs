@@ -1,0 +1,333 @@
+//! From a WGSL file to what the host must know about it: imports are resolved, naga validates, and the
+//! bindings, their access, element type and shape are read back, so that Rust restates none of it.
+
+use naga::compact::{KeepUnused, compact};
+use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Handle, Module, StorageAccess, TypeInner};
+
+use super::DType;
+
+/// The library files that `#import` can name.
+const LIBRARY: &[(&str, &str)] = &[
+    ("activation", include_str!("../../shaders/lib/activation.wgsl")),
+    ("math", include_str!("../../shaders/lib/math.wgsl")),
+    ("normal", include_str!("../../shaders/lib/normal.wgsl")),
+    ("philox", include_str!("../../shaders/lib/philox.wgsl")),
+    ("reduce", include_str!("../../shaders/lib/reduce.wgsl")),
+    ("shuffle", include_str!("../../shaders/lib/shuffle.wgsl")),
+];
+
+/// A shader that cannot be used, and why. Always a defect of a shader file, never of user input.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ShaderError {
+    #[error("{file}.wgsl:{line}: #import {name}: there is no shaders/lib/{name}.wgsl")]
+    UnknownImport { file: String, line: usize, name: String },
+    #[error("{file}.wgsl:{line}: #import {name} is repeated")]
+    RepeatedImport { file: String, line: usize, name: String },
+    #[error("{file}.wgsl: #import {chain} is a cycle")]
+    CyclicImport { file: String, chain: String },
+    #[error("{file}.wgsl: {message}")]
+    Invalid { file: String, message: String },
+    #[error("{file}.wgsl has no entry point {entry}")]
+    NoEntryPoint { file: String, entry: String },
+    #[error("{file}.wgsl: binding {binding}: {message}")]
+    Binding { file: String, binding: String, message: String },
+}
+
+/// What an entry point does with a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Bound as `read`.
+    Read,
+    /// Bound as `read_write`, only written.
+    Write,
+    /// Bound as `read_write`, read and written.
+    Update,
+}
+
+impl Access {
+    pub fn writes(self) -> bool {
+        self != Access::Read
+    }
+}
+
+/// One factor of a dimension: a number or the name of an override.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Factor {
+    Number(usize),
+    Name(String),
+}
+
+/// A dimension: the product of its factors.
+pub type DimExpr = Vec<Factor>;
+
+/// A binding as reflected from the shader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub name: String,
+    pub index: u32,
+    pub access: Access,
+    pub dtype: DType,
+    /// Shape in terms of the overrides, from the doc comment; `flat` accepts any rank of as many elements.
+    pub dims: Vec<DimExpr>,
+    pub flat: bool,
+}
+
+/// Everything the host needs to know about one entry point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reflection {
+    /// WGSL with the imports appended; line numbers of the kernel's own file are unchanged.
+    pub source: String,
+    /// In the order of their binding numbers.
+    pub bindings: Vec<Binding>,
+    /// Overrides that the entry point uses, in the file's order.
+    pub overrides: Vec<(String, Default)>,
+}
+
+/// The value of an override that the host does not set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Default {
+    /// There is none: the host must set it.
+    Required,
+    Value(f64),
+    /// A number times other overrides; follows them, the host never sets it.
+    Product(f64, Vec<String>),
+}
+
+/// Replaces the `#import name` lines by blank ones and appends the named library files, each once.
+pub fn resolve_imports(file: &str, source: &str) -> Result<String, ShaderError> {
+    resolve_with(LIBRARY, file, source)
+}
+
+fn resolve_with(library: &[(&str, &str)], file: &str, source: &str) -> Result<String, ShaderError> {
+    let mut appended = Vec::new();
+    let mut path = vec![file.to_string()];
+    let mut text = own_text(library, &mut path, &mut appended, source)?;
+    for name in &appended {
+        let body = lookup(library, name).expect("own_text appends only names it found");
+        text.push('\n');
+        for line in body.lines().filter(|line| import_of(line).is_none()) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+fn lookup<'a>(library: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
+    library.iter().find(|(n, _)| *n == name).map(|(_, body)| *body)
+}
+
+fn import_of(line: &str) -> Option<&str> {
+    line.strip_prefix("#import ").map(str::trim)
+}
+
+fn own_text(
+    library: &[(&str, &str)],
+    path: &mut Vec<String>,
+    appended: &mut Vec<String>,
+    source: &str,
+) -> Result<String, ShaderError> {
+    let file = path.last().expect("the path begins with the file").clone();
+    let mut seen: Vec<&str> = Vec::new();
+    let mut text = String::with_capacity(source.len());
+    for (i, line) in source.lines().enumerate() {
+        let Some(name) = import_of(line) else {
+            text.push_str(line);
+            text.push('\n');
+            continue;
+        };
+        text.push('\n');
+        let name_owned = name.to_string();
+        let body = lookup(library, name).ok_or_else(|| ShaderError::UnknownImport {
+            file: file.clone(),
+            line: i + 1,
+            name: name_owned.clone(),
+        })?;
+        if seen.contains(&name) {
+            return Err(ShaderError::RepeatedImport { file, line: i + 1, name: name_owned });
+        }
+        seen.push(name);
+        if path.contains(&name_owned) {
+            path.push(name_owned);
+            return Err(ShaderError::CyclicImport {
+                file: path[0].clone(),
+                chain: path.join(" -> "),
+            });
+        }
+        path.push(name_owned.clone());
+        own_text(library, path, appended, body)?;
+        path.pop();
+        if !appended.contains(&name_owned) {
+            appended.push(name_owned);
+        }
+    }
+    Ok(text)
+}
+
+/// Parses and validates a whole WGSL file with its imports resolved.
+///
+/// # Errors
+/// The import or naga's own message, with the line in the kernel's file.
+pub fn validate(file: &str, source: &str) -> Result<(String, Module, ModuleInfo), ShaderError> {
+    let text = resolve_imports(file, source)?;
+    let invalid = |message| ShaderError::Invalid { file: file.to_string(), message };
+    let options = naga::front::wgsl::Options {
+        parse_doc_comments: true,
+        capabilities: Capabilities::empty(),
+    };
+    let module = naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(&text)
+        .map_err(|e| invalid(e.emit_to_string_with_path(&text, file)))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|e| invalid(e.emit_to_string_with_path(&text, file)))?;
+    Ok((text, module, info))
+}
+
+impl Reflection {
+    /// Reads bindings and overrides of one entry point of a file.
+    ///
+    /// # Errors
+    /// An invalid file, a missing entry point, or a binding without a shape in its doc comment.
+    pub fn new(file: &str, source: &str, entry: &str) -> Result<Self, ShaderError> {
+        let (text, module, info) = validate(file, source)?;
+        let index = module.entry_points.iter().position(|e| e.name == entry).ok_or_else(|| {
+            ShaderError::NoEntryPoint { file: file.to_string(), entry: entry.to_string() }
+        })?;
+        let usage = info.get_entry_point(index);
+        let mut bindings = Vec::new();
+        for (handle, variable) in module.global_variables.iter() {
+            let (AddressSpace::Storage { access }, Some(at)) = (variable.space, variable.binding)
+            else {
+                continue;
+            };
+            let used = usage[handle];
+            if used.is_empty() {
+                continue;
+            }
+            let name = variable.name.clone().unwrap_or_default();
+            let fail = |message: String| ShaderError::Binding {
+                file: file.to_string(),
+                binding: name.clone(),
+                message,
+            };
+            let access = if !access.contains(StorageAccess::STORE) {
+                Access::Read
+            } else if !used.contains(GlobalUse::WRITE) {
+                return Err(fail(format!("{entry} never writes it: declare it read")));
+            } else if used.contains(GlobalUse::READ) {
+                Access::Update
+            } else {
+                Access::Write
+            };
+            let (shape, rest) = doc_shape(&module, handle).ok_or_else(|| {
+                fail("the line above it must give its shape, as in `/// (B, D) pixels`".to_string())
+            })?;
+            let dtype = element_type(&module, variable.ty, &rest)
+                .ok_or_else(|| fail("must be an array of f32 or u32".to_string()))?;
+            let (flat, dims) = parse_shape(&shape).map_err(&fail)?;
+            bindings.push(Binding { name, index: at.binding, access, dtype, dims, flat });
+        }
+        bindings.sort_by_key(|b| b.index);
+        // What the entry point does not reach is dropped: its overrides are not asked for.
+        let mut module = module;
+        module.entry_points.retain(|e| e.name == entry);
+        compact(&mut module, KeepUnused::No);
+        let overrides = module
+            .overrides
+            .iter()
+            .filter_map(|(_, o)| Some((o.name.clone()?, initial_value(&module, o.init))))
+            .collect();
+        Ok(Reflection { source: text, bindings, overrides })
+    }
+}
+
+fn doc_shape(module: &Module, handle: Handle<naga::GlobalVariable>) -> Option<(String, String)> {
+    let docs = module.doc_comments.as_ref()?.global_variables.get(&handle)?;
+    let line = docs.first()?.trim_start_matches('/').trim();
+    let (shape, rest) = line.strip_prefix('(')?.split_once(')')?;
+    Some((shape.to_string(), rest.to_string()))
+}
+
+fn element_type(module: &Module, ty: Handle<naga::Type>, rest: &str) -> Option<DType> {
+    let TypeInner::Array { base, .. } = module.types[ty].inner else { return None };
+    let scalar = match module.types[base].inner {
+        TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. } => scalar,
+        _ => return None,
+    };
+    let bytes = rest.split_whitespace().next() == Some("u8");
+    match scalar {
+        naga::Scalar::F32 => Some(DType::F32),
+        naga::Scalar::U32 if bytes => Some(DType::U8),
+        naga::Scalar::U32 => Some(DType::U32),
+        _ => None,
+    }
+}
+
+fn parse_shape(text: &str) -> Result<(bool, Vec<DimExpr>), String> {
+    let (flat, text) = match text.strip_prefix("..") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let dims = text
+        .split(',')
+        .map(|dim| {
+            dim.split('*')
+                .map(|factor| {
+                    let factor = factor.trim();
+                    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                    if let Ok(number) = factor.parse() {
+                        Ok(Factor::Number(number))
+                    } else if !factor.is_empty() && factor.chars().all(is_name) {
+                        Ok(Factor::Name(factor.to_string()))
+                    } else {
+                        Err(format!("cannot read the dimension {dim:?} of its shape ({text})"))
+                    }
+                })
+                .collect()
+        })
+        .collect::<Result<Vec<DimExpr>, String>>()?;
+    Ok((flat, dims))
+}
+
+/// Reads an override's initializer: a literal, or a product of literals and overrides.
+fn initial_value(module: &Module, init: Option<Handle<naga::Expression>>) -> Default {
+    let Some(init) = init else { return Default::Required };
+    let mut factors = Vec::new();
+    let mut value = 1.0;
+    if !collect_factors(module, init, &mut factors, &mut value) {
+        return Default::Required;
+    }
+    match factors.is_empty() {
+        true => Default::Value(value),
+        false => Default::Product(value, factors),
+    }
+}
+
+fn collect_factors(
+    module: &Module,
+    at: Handle<naga::Expression>,
+    names: &mut Vec<String>,
+    value: &mut f64,
+) -> bool {
+    use naga::{BinaryOperator, Expression, Literal, UnaryOperator};
+    match module.global_expressions[at] {
+        Expression::Literal(Literal::F32(v)) => *value *= f64::from(v),
+        Expression::Literal(Literal::U32(v)) => *value *= f64::from(v),
+        Expression::Unary { op: UnaryOperator::Negate, expr } => {
+            *value = -*value;
+            return collect_factors(module, expr, names, value);
+        }
+        Expression::Override(o) => names.extend(module.overrides[o].name.clone()),
+        Expression::Constant(c) => {
+            return collect_factors(module, module.constants[c].init, names, value);
+        }
+        Expression::Binary { op: BinaryOperator::Multiply, left, right } => {
+            return collect_factors(module, left, names, value)
+                && collect_factors(module, right, names, value);
+        }
+        _ => return false,
+    }
+    true
+}
