@@ -192,7 +192,7 @@ impl Real for f32 {
         p = p * f - 1.666_805_8e-1;
         p = p * f + 2.000_071_5e-1;
         p = p * f - 2.499_999_4e-1;
-        p = p * f + 3.333_333_1e-1;
+        p = p * f + 3.333_333e-1;
         let y = f * ff * p - 2.121_944_4e-4 * exponent - 0.5 * ff;
         y + f + 0.693_359_4 * exponent + lost / sum
     }

@@ -19,6 +19,7 @@ pub static TALLY: Kernel = Kernel::new(Parts {
                 .constant("N", n as f64)
                 .fill("history", Fill::Normal(1.0)) // the other rows stay
                 .fill("log_px", Fill::Uniform(-300.0, -50.0))
+                .fill("rates", Fill::Normal(1.0)) // and the learning rate
                 .fill("kl", Fill::Uniform(0.0, 60.0))
                 .fill("clock", clock_words(1, step, 2, position))
         };
