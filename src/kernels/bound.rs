@@ -138,7 +138,7 @@ impl Real for Bounded {
         let own = if self.value.abs() < 0.5 {
             16.0 * value.abs()
         } else {
-            exp * (8.0 + 4.0 * self.value.abs())
+            value.abs() + exp * (8.0 + 4.0 * self.value.abs())
         };
         Bounded::new(value, exp * self.error.exp_m1() + own * U)
     }
