@@ -1,4 +1,15 @@
+//! Variational autoencoders trained by hand-written WGSL kernels, on any adapter or on the CPU.
+//!
+//! Data flows one way: [`cli`] → workflow ([`train`], [`generate`]) → [`vae`] → [`plan`] → [`device`] →
+//! [`kernels`]. Nothing below [`vae`] knows what a VAE is; nothing above [`device`] knows what a buffer is.
+
+pub mod checkpoint;
+pub mod cli;
 pub mod data;
 pub mod device;
+pub mod generate;
 pub mod kernels;
 pub mod plan;
+pub mod report;
+pub mod train;
+pub mod vae;

@@ -86,3 +86,10 @@ fn scramble(v: u32) -> u32 {
     let h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
     h ^ (h >> 16)
 }
+
+impl Stream {
+    /// The number a shader calls STREAM.
+    pub fn number(self) -> f64 {
+        f64::from(self as u8)
+    }
+}

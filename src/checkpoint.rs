@@ -1,0 +1,271 @@
+//! A run's folder: configuration, metrics, summary, parameters. Files are written whole or not at all.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use serde::Serialize;
+
+use crate::train::{EpochReport, Settings};
+use crate::vae::{Architecture, Network};
+
+pub const CONFIG: &str = "config.json";
+pub const METRICS: &str = "metrics.jsonl";
+pub const SUMMARY: &str = "summary.json";
+pub const MODEL: &str = "model.safetensors";
+pub const RECONSTRUCTIONS: &str = "reconstructions.png";
+pub const SAMPLES: &str = "samples.png";
+
+/// A run folder that cannot be made, written or read. One line, with the path.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("{}: it exists already; a run is never overwritten, name another folder", .0.display())]
+    Exists(PathBuf),
+    #[error("{}: {action}: {source}", path.display())]
+    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("{}: not a run folder: it has no {CONFIG} (elbo train --run writes one)", .0.display())]
+    NoRun(PathBuf),
+    #[error("{}: no {MODEL} yet: the run has not finished an epoch", .0.display())]
+    NoModel(PathBuf),
+    #[error("{}: {message}", path.display())]
+    Invalid { path: PathBuf, message: String },
+}
+
+/// The folder of a run.
+#[derive(Debug, Clone)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// Makes a new folder and writes the configuration.
+    ///
+    /// # Errors
+    /// The path exists and is not an empty folder, or cannot be written.
+    pub fn create(path: &Path, settings: &Settings) -> Result<Self, CheckpointError> {
+        let io =
+            |action| move |source| CheckpointError::Io { path: path.to_path_buf(), action, source };
+        match fs::read_dir(path) {
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    return Err(CheckpointError::Exists(path.to_path_buf()));
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(path).map_err(io("cannot make the folder"))?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                return Err(CheckpointError::Exists(path.to_path_buf()));
+            }
+            Err(e) => return Err(io("cannot open the folder")(e)),
+        }
+        let folder = RunFolder(path.to_path_buf());
+        folder.write_json(CONFIG, settings)?;
+        Ok(folder)
+    }
+
+    /// An existing run and its configuration.
+    ///
+    /// # Errors
+    /// Not a run folder, or its configuration cannot be read.
+    pub fn open(path: &Path) -> Result<(Self, Settings), CheckpointError> {
+        let config = path.join(CONFIG);
+        let text = fs::read(&config).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                CheckpointError::NoRun(path.to_path_buf())
+            }
+            _ => CheckpointError::Io { path: config.clone(), action: "cannot read", source },
+        })?;
+        let invalid = |message: String| CheckpointError::Invalid { path: config.clone(), message };
+        let settings: Settings = serde_json::from_slice(&text)
+            .map_err(|e| invalid(format!("not a configuration: {e}")))?;
+        settings.check().map_err(|e| invalid(e.to_string()))?;
+        Ok((RunFolder(path.to_path_buf()), settings))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// # Errors
+    /// The disk.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), CheckpointError> {
+        let path = self.file(name);
+        let mut text = serde_json::to_vec_pretty(value)
+            .map_err(|e| CheckpointError::Invalid { path: path.clone(), message: e.to_string() })?;
+        text.push(b'\n');
+        write_whole(&path, &text)
+    }
+
+    /// Adds one line to `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn append_metrics(&self, report: &EpochReport) -> Result<(), CheckpointError> {
+        let path = self.file(METRICS);
+        let line = serde_json::to_string(report)
+            .map_err(|e| CheckpointError::Invalid { path: path.clone(), message: e.to_string() })?;
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+            .map_err(|source| CheckpointError::Io { path, action: "cannot write", source })
+    }
+
+    /// Writes `model.safetensors`.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write_model(
+        &self,
+        architecture: &Architecture,
+        parameters: &[Vec<f32>],
+    ) -> Result<(), CheckpointError> {
+        let path = self.file(MODEL);
+        let bytes = encode_model(architecture, parameters)
+            .map_err(|message| CheckpointError::Invalid { path: path.clone(), message })?;
+        write_whole(&path, &bytes)
+    }
+
+    /// The parameters, in the order of [`Network::parameters`].
+    ///
+    /// # Errors
+    /// No model, or one that does not fit the architecture: which tensor, expected, got.
+    pub fn read_model(
+        &self,
+        architecture: &Architecture,
+    ) -> Result<Vec<Vec<f32>>, CheckpointError> {
+        let path = self.file(MODEL);
+        let bytes = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => CheckpointError::NoModel(self.0.clone()),
+            _ => CheckpointError::Io { path: path.clone(), action: "cannot read", source },
+        })?;
+        decode_model(architecture, &bytes)
+            .map_err(|message| CheckpointError::Invalid { path, message })
+    }
+}
+
+/// Writes a file under a temporary name beside it, then renames: it is there whole or not at all.
+///
+/// # Errors
+/// The disk.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".elbo-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        // A temporary file is private to its owner; the result is as readable as any other.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = File::open(folder)?.metadata()?.permissions().mode() & 0o666;
+            file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    write().map_err(|source| CheckpointError::Io {
+        path: path.to_path_buf(),
+        action: "cannot write",
+        source,
+    })
+}
+
+/// A tensor of the file: its name, its shape, and its rows in a parameter of the network.
+struct Stored {
+    name: String,
+    shape: Vec<usize>,
+    parameter: usize,
+    /// Elements of the parameter that it is.
+    range: std::ops::Range<usize>,
+}
+
+/// Names and layouts of `model.safetensors`: (outputs, inputs) weights as PyTorch keeps them. The heads
+/// are one matrix here and two layers there, `encoder.mu` and `encoder.log_variance`.
+fn stored(architecture: &Architecture) -> Vec<Stored> {
+    let network = Network::declare(&mut crate::plan::Program::new(), architecture);
+    let mut all = Vec::new();
+    for (i, layer) in network.layers().enumerate() {
+        let parts = match layer.name.strip_suffix(".heads") {
+            Some(prefix) => vec![format!("{prefix}.mu"), format!("{prefix}.log_variance")],
+            None => vec![layer.name.clone()],
+        };
+        let outputs = layer.outputs / parts.len();
+        for (part, name) in parts.into_iter().enumerate() {
+            for (kind, shape) in [("weight", vec![outputs, layer.inputs]), ("bias", vec![outputs])]
+            {
+                let n: usize = shape.iter().product();
+                all.push(Stored {
+                    name: format!("{name}.{kind}"),
+                    parameter: 2 * i + usize::from(kind == "bias"),
+                    range: part * n..(part + 1) * n,
+                    shape,
+                });
+            }
+        }
+    }
+    all
+}
+
+fn encode_model(architecture: &Architecture, parameters: &[Vec<f32>]) -> Result<Vec<u8>, String> {
+    let stored = stored(architecture);
+    let bytes: Vec<Vec<u8>> = stored
+        .iter()
+        .map(|s| {
+            parameters[s.parameter][s.range.clone()].iter().flat_map(|v| v.to_le_bytes()).collect()
+        })
+        .collect();
+    let mut views = Vec::new();
+    for (s, bytes) in stored.iter().zip(&bytes) {
+        let view =
+            TensorView::new(Dtype::F32, s.shape.clone(), bytes).map_err(|e| e.to_string())?;
+        views.push((s.name.as_str(), view));
+    }
+    // One key only: the crate writes them in no fixed order, and equal models are equal files.
+    let about = serde_json::to_string(architecture).map_err(|e| e.to_string())?;
+    let metadata = HashMap::from([("architecture".to_string(), about)]);
+    serialize(views, Some(metadata)).map_err(|e| e.to_string())
+}
+
+fn decode_model(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32>>, String> {
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|e| format!("not a safetensors file: {e}"))?;
+    let stored = stored(architecture);
+    let mut parameters: Vec<Vec<f32>> = Vec::new();
+    for s in &stored {
+        let view = file.tensor(&s.name).map_err(|_| {
+            let names = file.names().join(", ");
+            format!("it has no tensor {}, which {architecture} needs; it has {names}", s.name)
+        })?;
+        if view.dtype() != Dtype::F32 || view.shape() != s.shape {
+            return Err(format!(
+                "{} should be F32 {:?} for {architecture}, it is {:?} {:?}",
+                s.name,
+                s.shape,
+                view.dtype(),
+                view.shape()
+            ));
+        }
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+        if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
+            return Err(format!("{} holds {bad}", s.name));
+        }
+        if parameters.len() <= s.parameter {
+            parameters.resize(s.parameter + 1, Vec::new());
+        }
+        let parameter = &mut parameters[s.parameter];
+        parameter.resize(parameter.len().max(s.range.end), 0.0);
+        parameter[s.range.clone()].copy_from_slice(&values);
+    }
+    Ok(parameters)
+}

@@ -1,0 +1,111 @@
+//! `elbo sample` and `elbo reconstruct`
+
+use std::path::PathBuf;
+
+use super::Failure;
+use super::options::{DeviceOption, load_data};
+use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole};
+use crate::generate::{self, GenerateError};
+use crate::report::figures::{Layout, grid};
+
+/// Draw images from the prior of a trained model, as a PNG grid
+#[derive(clap::Args)]
+pub struct SampleArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Images to draw
+    #[arg(long, default_value_t = 100)]
+    count: usize,
+}
+
+/// Show test images beside their reconstructions at the posterior mean, as a PNG grid of pairs
+#[derive(clap::Args)]
+pub struct ReconstructArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Test images to show, from the first on
+    #[arg(long, default_value_t = 50)]
+    count: usize,
+}
+
+#[derive(clap::Args)]
+struct Common {
+    /// The folder of a run
+    run: PathBuf,
+    /// Seed of the noise [default: the run's own]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where to write the picture [default: in the run's folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceOption,
+}
+
+pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
+    let (folder, settings) = RunFolder::open(&args.common.run).map_err(Failure::input)?;
+    check_count(args.count)?;
+    let architecture = &settings.architecture;
+    let parameters = folder.read_model(architecture).map_err(Failure::input)?;
+    let device = args.common.device.open()?;
+    let seed = args.common.seed.unwrap_or(settings.seed);
+    let images =
+        generate::sample(&device, architecture, &parameters, args.count, seed).map_err(failure)?;
+    let out = args.common.out.unwrap_or_else(|| folder.file(SAMPLES));
+    write_grid(&images, architecture.image, Layout::Square, &out)
+}
+
+pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
+    let (folder, settings) = RunFolder::open(&args.common.run).map_err(Failure::input)?;
+    check_count(args.count)?;
+    let architecture = &settings.architecture;
+    let parameters = folder.read_model(architecture).map_err(Failure::input)?;
+    let dataset = load_data(&settings.data)?;
+    if dataset.test.n_pixels() != architecture.pixels() {
+        return Err(Failure::input(format!(
+            "{}: its images have {} pixels now, the run was trained on {}",
+            settings.data,
+            dataset.test.n_pixels(),
+            architecture.pixels()
+        )));
+    }
+    let device = args.common.device.open()?;
+    let images = generate::reconstruct(
+        &device,
+        architecture,
+        &parameters,
+        settings.binarization,
+        &dataset.test,
+        args.count,
+        args.common.seed.unwrap_or(settings.seed),
+    )
+    .map_err(failure)?;
+    let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
+    write_grid(&images, architecture.image, Layout::Pairs, &out)
+}
+
+fn check_count(count: usize) -> Result<(), Failure> {
+    match count {
+        1..=10_000 => Ok(()),
+        _ => Err(Failure::input(format!("--count must be from 1 to 10000, got {count}"))),
+    }
+}
+
+fn write_grid(
+    images: &[Vec<f32>],
+    size: (usize, usize),
+    layout: Layout,
+    out: &std::path::Path,
+) -> Result<u8, Failure> {
+    let png = grid(images, size, layout).map_err(Failure::run)?;
+    write_whole(out, &png).map_err(Failure::input)?;
+    println!("{}", out.display());
+    Ok(0)
+}
+
+fn failure(error: GenerateError) -> Failure {
+    match error {
+        GenerateError::Plan(_) => Failure::input(error),
+        GenerateError::Device(_) => Failure::run(error),
+    }
+}

@@ -1,0 +1,58 @@
+//! The command line: one file per command.
+
+mod devices;
+mod generate;
+mod options;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+/// Train variational autoencoders with hand-written WGSL kernels, on any GPU or on the CPU.
+#[derive(Parser)]
+#[command(name = "elbo", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Args),
+    Sample(generate::SampleArgs),
+    Reconstruct(generate::ReconstructArgs),
+    Devices(devices::Args),
+}
+
+/// A command that did not succeed: one line, and the exit code.
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// The run itself failed: the device, the numbers, the disk.
+    fn run(error: impl std::fmt::Display) -> Self {
+        Failure { message: error.to_string(), code: 1 }
+    }
+
+    /// The input was wrong.
+    fn input(error: impl std::fmt::Display) -> Self {
+        Failure { message: error.to_string(), code: 2 }
+    }
+}
+
+/// Parses the arguments and runs the command. Returns the exit code: 0, 1 if the run failed, 2 if the
+/// input was wrong, 130 after Ctrl-C.
+pub fn main() -> u8 {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Train(args) => train::run(args),
+        Command::Sample(args) => generate::sample(args),
+        Command::Reconstruct(args) => generate::reconstruct(args),
+        Command::Devices(args) => devices::run(args),
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("error: {}", failure.message);
+        failure.code
+    })
+}

@@ -1,0 +1,80 @@
+//! Options that several commands share.
+
+use std::path::Path;
+
+use super::Failure;
+use crate::data::{self, Dataset};
+use crate::device::cpu::CpuDevice;
+use crate::device::gpu::{Adapters, GpuDevice, adapter};
+use crate::device::{Description, Device};
+
+#[derive(clap::Args)]
+pub struct DeviceOption {
+    /// Where to compute: auto (a hardware GPU if there is one, else the CPU), gpu (the best adapter, a
+    /// software one if need be), cpu, or an adapter's index or part of its name as `elbo devices` lists
+    #[arg(long, value_name = "WHICH", default_value = "auto")]
+    device: String,
+}
+
+impl Default for DeviceOption {
+    fn default() -> Self {
+        DeviceOption { device: "auto".to_string() }
+    }
+}
+
+impl DeviceOption {
+    /// Opens the device and says in one line what was taken and what else there is.
+    pub fn open(&self) -> Result<Device, Failure> {
+        if self.device == "cpu" {
+            let device = CpuDevice::new(None).map_err(Failure::run)?;
+            eprintln!("device: {}", describe(device.description()));
+            return Ok(Device::Cpu(device));
+        }
+        let adapters = Adapters::enumerate();
+        let chosen = match self.device.as_str() {
+            "auto" => adapters.hardware(),
+            "gpu" => Some(adapters.best().map_err(Failure::input)?),
+            wanted => Some(adapters.find(wanted).map_err(Failure::input)?),
+        };
+        let device = match chosen {
+            Some(adapter) => Device::Gpu(Box::new(GpuDevice::open(adapter).map_err(Failure::run)?)),
+            None => Device::Cpu(CpuDevice::new(None).map_err(Failure::run)?),
+        };
+        let mut others: Vec<String> = adapters
+            .all()
+            .iter()
+            .enumerate()
+            .filter(|(_, a)| chosen.is_none_or(|c| *c != **a))
+            .map(|(i, a)| format!("{} (--device {i})", adapter::describe(&a.get_info()).name))
+            .collect();
+        let why = if chosen.is_none() { "; no hardware GPU found" } else { "" };
+        if chosen.is_some() {
+            others.push("the CPU (--device cpu)".to_string());
+        }
+        let others = match others.is_empty() {
+            true => String::new(),
+            false => format!("; also there: {}", others.join(", ")),
+        };
+        eprintln!("device: {}{why}{others}", describe(device.description()));
+        Ok(device)
+    }
+}
+
+fn describe(d: &Description) -> String {
+    match d.kind.as_str() {
+        "cpu" => format!("{} ({})", d.name, d.driver),
+        _ => format!("{} ({}, {}, {})", d.name, d.kind, d.backend, d.driver),
+    }
+}
+
+/// The name of the embedded data set.
+pub const MNIST: &str = "mnist";
+
+/// Loads what `--data` names.
+pub fn load_data(name: &str) -> Result<Dataset, Failure> {
+    match name {
+        MNIST => data::mnist(),
+        path => data::load(Path::new(path)),
+    }
+    .map_err(|e| Failure::input(format!("--data {e}")))
+}

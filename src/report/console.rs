@@ -1,0 +1,122 @@
+//! The progress of a run: a bar on a terminal, plain lines elsewhere, and a table row an epoch.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::train::EpochReport;
+
+/// Between plain progress lines where there is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows steps as they finish. Progress goes to stderr, the table to stdout.
+pub struct Console {
+    bar: Option<ProgressBar>,
+    batch: usize,
+    total: u64,
+    epochs: u32,
+    epoch: u32,
+    begin: Instant,
+    last_line: Instant,
+    header: bool,
+}
+
+impl Console {
+    /// `total` steps of `batch` images in `epochs` epochs.
+    pub fn new(total: u64, batch: usize, epochs: u32) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar =
+                ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
+            let template = "{prefix} {bar:30} step {pos}/{len}  {msg}  ETA {eta}";
+            bar.set_style(
+                ProgressStyle::with_template(template)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            bar
+        });
+        let now = Instant::now();
+        Console { bar, batch, total, epochs, epoch: 0, begin: now, last_line: now, header: false }
+    }
+
+    pub fn epoch_begins(&mut self, epoch: u32) {
+        self.epoch = epoch;
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
+        }
+    }
+
+    /// `step` steps are finished.
+    pub fn step(&mut self, step: u64) {
+        let rate = (step * self.batch as u64) as f64 / self.begin.elapsed().as_secs_f64().max(1e-9);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(step);
+                bar.set_message(format!("{rate:.0} images/s"));
+            }
+            None if self.last_line.elapsed() >= PLAIN_EVERY => {
+                self.last_line = Instant::now();
+                let left = (self.total - step) as f64 * self.batch as f64 / rate;
+                eprintln!(
+                    "epoch {}/{}  step {step}/{}  {rate:.0} images/s  ETA {left:.0} s",
+                    self.epoch, self.epochs, self.total
+                );
+            }
+            None => {}
+        }
+    }
+
+    pub fn evaluating(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.set_message("evaluating");
+        }
+    }
+
+    /// Prints one row of the table, and its head before the first.
+    pub fn row(&mut self, report: &EpochReport) {
+        if !self.header {
+            self.header = true;
+            self.print(&format!(
+                "nats per image, {}\n{:>5} {:>7} {:>11} {:>10} {:>15} {:>7} {:>9} {:>8}",
+                report.binarization.label(),
+                "epoch",
+                "step",
+                "train ELBO",
+                "test ELBO",
+                "reconstruction",
+                "KL",
+                "images/s",
+                "seconds"
+            ));
+        }
+        self.print(&format!(
+            "{:>5} {:>7} {:>11.2} {:>10.2} {:>15.2} {:>7.2} {:>9.0} {:>8.1}",
+            report.epoch,
+            report.step,
+            report.train.elbo,
+            report.test.elbo,
+            report.test.reconstruction,
+            report.test.kl,
+            report.images_per_second,
+            report.seconds
+        ));
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn print(&self, text: &str) {
+        let print = || {
+            // A closed pipe must not end a run.
+            let _ = writeln!(std::io::stdout(), "{text}");
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Training: minibatch ascent on the ELBO, epoch after epoch, on whatever device holds the program.
+
+mod trainer;
+mod watchdog;
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::DeviceError;
+use crate::plan::PlanError;
+use crate::vae::{Architecture, Binarization, ConfigError};
+pub use trainer::{Metrics, Snapshot, Trainer, digest};
+pub use watchdog::Divergence;
+
+/// Everything that a run is a function of, besides the device: what `config.json` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// "mnist" for the embedded set, else a path.
+    pub data: String,
+    pub architecture: Architecture,
+    pub binarization: Binarization,
+    pub epochs: u32,
+    /// Cap on the number of steps.
+    pub steps: Option<u64>,
+    /// B
+    pub batch: usize,
+    /// K
+    pub samples: usize,
+    pub learning_rate: f64,
+    /// Weight of the KL in the objective. Reported ELBOs have it at 1.
+    pub beta: f64,
+    pub seed: u64,
+}
+
+impl Settings {
+    /// # Errors
+    /// A value out of its range, named with what would be right.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fail = |message: String| Err(ConfigError(message));
+        self.architecture.check()?;
+        if self.epochs == 0 {
+            return fail("--epochs must be at least 1".to_string());
+        }
+        if self.steps == Some(0) {
+            return fail("--steps must be at least 1".to_string());
+        }
+        if self.batch == 0 || self.samples == 0 {
+            return fail("--batch and --samples must be at least 1".to_string());
+        }
+        if self.batch.saturating_mul(self.samples) > 65_535 {
+            let (batch, samples) = (self.batch, self.samples);
+            return fail(format!(
+                "--batch times --samples must be at most 65535, got {batch} times {samples}"
+            ));
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return fail(format!("--lr must be a positive number, got {}", self.learning_rate));
+        }
+        if !(self.beta >= 0.0 && self.beta.is_finite()) {
+            return fail(format!("--beta must be zero or a positive number, got {}", self.beta));
+        }
+        Ok(())
+    }
+}
+
+/// Why a run could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Diverged(Box<Divergence>),
+    #[error("{0}")]
+    Checkpoint(String),
+}
+
+/// One row of the table and of `metrics.jsonl`. Nats per image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// The first is 1.
+    pub epoch: u32,
+    /// Steps finished at its end.
+    pub step: u64,
+    /// Averages over the epoch's minibatches, while the parameters moved.
+    pub train: Figures,
+    /// Of the whole test set, after the epoch.
+    pub test: Figures,
+    pub binarization: Binarization,
+    /// Training only.
+    pub images_per_second: f64,
+    /// Training and evaluation.
+    pub seconds: f64,
+}
+
+/// ELBO = reconstruction - KL, the KL with weight 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    pub elbo: f64,
+    pub reconstruction: f64,
+    pub kl: f64,
+}
+
+impl From<Metrics> for Figures {
+    fn from(metrics: Metrics) -> Self {
+        Figures { elbo: metrics.elbo(), reconstruction: metrics.reconstruction, kl: metrics.kl }
+    }
+}
+
+/// What a run tells while it goes on, and what may end it.
+pub trait Observer: Send {
+    fn epoch_begins(&mut self, epoch: u32);
+    /// `step` steps are finished. `true` asks for an end after the current step.
+    fn step(&mut self, step: u64) -> bool;
+    /// The test set is being evaluated.
+    fn evaluating(&mut self);
+    /// An epoch is over, with the parameters at its end, all finite.
+    ///
+    /// # Errors
+    /// What could not be written ends the run.
+    fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String>;
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    pub epochs: Vec<EpochReport>,
+    /// The parameters at the end, all finite.
+    pub parameters: Vec<Vec<f32>>,
+    pub steps: u64,
+    pub interrupted: bool,
+}
+
+/// Between looks at the metrics: bounds the time that a run goes on after a NaN.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+
+/// Trains to the end of the settings' epochs or steps, or until the observer asks for an end.
+///
+/// # Errors
+/// The device failed, the numbers did, or the observer could not write.
+pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    let total = trainer.steps_total();
+    let mut epochs = Vec::new();
+    let mut snapshot = trainer.snapshot()?;
+    let mut interrupted = false;
+    let mut epoch = 1;
+    while trainer.step() < total && !interrupted {
+        let first = trainer.step();
+        let end = trainer.steps_until(epoch).min(total);
+        observer.epoch_begins(epoch);
+        let begin = Instant::now();
+        while trainer.step() < end && !interrupted {
+            let watched = Instant::now();
+            trainer.advance(end, |step| {
+                interrupted = observer.step(step);
+                match interrupted || watched.elapsed() > WATCH_EVERY {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            })?;
+            if let Err(step) = trainer.metrics_since(first)? {
+                return Err(trainer.explain(&snapshot, step));
+            }
+        }
+        let trained = begin.elapsed().as_secs_f64();
+        let Ok(train) = trainer.metrics_since(first)? else { unreachable!("looked at above") };
+        let after = trainer.snapshot()?;
+        if !after.is_finite() {
+            return Err(trainer.explain(&snapshot, after.step - 1));
+        }
+        snapshot = after;
+        if interrupted {
+            break;
+        }
+        observer.evaluating();
+        let test = trainer.evaluate()?;
+        let report = EpochReport {
+            epoch,
+            step: trainer.step(),
+            train: train.into(),
+            test: test.into(),
+            binarization: trainer.settings().binarization,
+            images_per_second: train.images as f64 / trained,
+            seconds: begin.elapsed().as_secs_f64(),
+        };
+        observer.epoch_ends(&report, &snapshot.values()).map_err(TrainError::Checkpoint)?;
+        epochs.push(report);
+        epoch += 1;
+    }
+    Ok(Outcome { epochs, parameters: snapshot.values(), steps: snapshot.step, interrupted })
+}

@@ -1,0 +1,292 @@
+//! A training run on a device: steps, metrics, evaluation, snapshots.
+
+use std::ops::{ControlFlow, Range};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Settings, TrainError};
+use crate::data::{Dataset, Images};
+use crate::device::{Device, DeviceError, Executor};
+use crate::kernels::{clock, rates, tally};
+use crate::vae::ConfigError;
+use crate::vae::step::{Pass, Source, TrainProgram};
+
+/// Averages over images, in nats per image.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Metrics {
+    /// E_q log p(x|z), one or K samples an image.
+    pub reconstruction: f64,
+    /// KL(q(z|x) || p(z))
+    pub kl: f64,
+    /// Images averaged over.
+    pub images: u64,
+}
+
+impl Metrics {
+    /// reconstruction - KL
+    pub fn elbo(&self) -> f64 {
+        self.reconstruction - self.kl
+    }
+}
+
+/// The state of a run between steps: what a resumed run needs to go on as if nothing had happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Steps finished.
+    pub step: u64,
+    /// Values, first and second moment of each parameter tensor, in the network's order.
+    pub parameters: Vec<[Vec<f32>; 3]>,
+    clock: Vec<u32>,
+    rates: Vec<f32>,
+}
+
+impl Snapshot {
+    /// The parameters' values alone.
+    pub fn values(&self) -> Vec<Vec<f32>> {
+        self.parameters.iter().map(|[values, ..]| values.clone()).collect()
+    }
+
+    pub fn is_finite(&self) -> bool {
+        self.parameters.iter().flatten().flatten().all(|v| v.is_finite())
+    }
+}
+
+/// A training run on a device.
+pub struct Trainer {
+    executor: Box<dyn Executor>,
+    plan: TrainProgram,
+    settings: Settings,
+    train_images: u64,
+    step: u64,
+}
+
+impl Trainer {
+    /// Records the plans, puts the data on the device, initialises the parameters.
+    ///
+    /// # Errors
+    /// Settings that do not fit the data or the device.
+    pub fn new(
+        device: &Device,
+        dataset: &Dataset,
+        settings: &Settings,
+    ) -> Result<Self, TrainError> {
+        settings.check()?;
+        let Dataset { train, test, .. } = dataset;
+        if settings.batch > train.n_images {
+            return Err(ConfigError(format!(
+                "--batch {} is more than the {} training images",
+                settings.batch, train.n_images
+            ))
+            .into());
+        }
+        let source = |images: &Images, samples| Source {
+            images: images.n_images,
+            binarization: settings.binarization,
+            batch: settings.batch.min(images.n_images),
+            samples,
+        };
+        let plan = TrainProgram::record(
+            &settings.architecture,
+            source(train, settings.samples),
+            source(test, 1),
+            settings.beta,
+        )?;
+        let mut executor = device.load(plan.program.clone())?;
+        executor.write_bytes(plan.train.data, &train.pixels)?;
+        executor.write_bytes(plan.test.data, &test.pixels)?;
+        let (weight, values) = plan.row_weight();
+        executor.write_f32(weight, &values)?;
+        let first = plan.network.initial_values(settings.seed);
+        for (parameter, values) in plan.network.parameters().into_iter().zip(first) {
+            executor.write_f32(parameter, &values)?;
+        }
+        rewind(&mut *executor, plan.train, settings)?;
+        let train_images = train.n_images as u64;
+        Ok(Trainer { executor, plan, settings: settings.clone(), train_images, step: 0 })
+    }
+
+    /// Steps finished.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn executor(&mut self) -> &mut dyn Executor {
+        &mut *self.executor
+    }
+
+    pub fn program(&self) -> &TrainProgram {
+        &self.plan
+    }
+
+    /// Steps from the beginning of the run to the end of `epoch` (1 is the first): the first step at
+    /// whose end every image has been drawn `epoch` times.
+    pub fn steps_until(&self, epoch: u32) -> u64 {
+        (u64::from(epoch) * self.train_images).div_ceil(self.settings.batch as u64)
+    }
+
+    /// Steps of the whole run.
+    pub fn steps_total(&self) -> u64 {
+        self.steps_until(self.settings.epochs).min(self.settings.steps.unwrap_or(u64::MAX))
+    }
+
+    /// Takes steps until `end` steps are finished, or until `progress` says no more. `progress` hears the
+    /// number of steps finished.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn advance(
+        &mut self,
+        end: u64,
+        mut progress: impl FnMut(u64) -> ControlFlow<()> + Send,
+    ) -> Result<(), DeviceError> {
+        let start = self.step;
+        let n = end.saturating_sub(start);
+        let done =
+            self.executor.run(self.plan.train.plan, n, &mut |done| progress(start + done))?;
+        self.step += done;
+        Ok(())
+    }
+
+    /// The averages over the steps since `from`, which the history must still hold, or the first step
+    /// among them whose metrics are not finite.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn metrics_since(&mut self, from: u64) -> Result<Result<Metrics, u64>, DeviceError> {
+        let pass = self.plan.train;
+        read_history(&mut *self.executor, pass, from..self.step)
+    }
+
+    /// The ELBO of the test set, with z sampled from q. The same noise each time, so that epochs compare.
+    ///
+    /// # Errors
+    /// The device failed, or the ELBO is not finite.
+    pub fn evaluate(&mut self) -> Result<Metrics, TrainError> {
+        let pass = self.plan.test;
+        let steps = pass.history_steps as u64 - 1;
+        rewind(&mut *self.executor, pass, &self.settings)?;
+        self.executor.run_all(pass.plan, steps)?;
+        match read_history(&mut *self.executor, pass, 0..steps)? {
+            Ok(metrics) => Ok(metrics),
+            Err(bad_step) => Err(self.explain_evaluation(bad_step)),
+        }
+    }
+
+    /// Parameter values, in the order of [`crate::vae::Network::parameters`].
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn parameters(&mut self) -> Result<Vec<Vec<f32>>, DeviceError> {
+        self.plan.trained.iter().map(|t| self.executor.read_f32(t.parameter)).collect()
+    }
+
+    /// # Errors
+    /// The device failed.
+    pub fn snapshot(&mut self) -> Result<Snapshot, DeviceError> {
+        let executor = &mut *self.executor;
+        let parameters = self
+            .plan
+            .trained
+            .iter()
+            .map(|t| {
+                Ok([
+                    executor.read_f32(t.parameter)?,
+                    executor.read_f32(t.moment1)?,
+                    executor.read_f32(t.moment2)?,
+                ])
+            })
+            .collect::<Result<_, DeviceError>>()?;
+        Ok(Snapshot {
+            step: self.step,
+            parameters,
+            clock: executor.read_u32(self.plan.train.clock)?,
+            rates: executor.read_f32(self.plan.train.rates)?,
+        })
+    }
+
+    /// Goes back (or on) to a snapshot of the same run.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), DeviceError> {
+        let executor = &mut *self.executor;
+        for (t, values) in self.plan.trained.iter().zip(&snapshot.parameters) {
+            for (tensor, values) in [t.parameter, t.moment1, t.moment2].into_iter().zip(values) {
+                executor.write_f32(tensor, values)?;
+            }
+        }
+        executor.write_u32(self.plan.train.clock, &snapshot.clock)?;
+        executor.write_f32(self.plan.train.rates, &snapshot.rates)?;
+        self.step = snapshot.step;
+        Ok(())
+    }
+
+    /// SHA-256 of all parameters in the network's order, each little-endian: equal for equal runs.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn digest(&mut self) -> Result<String, DeviceError> {
+        Ok(digest(&self.parameters()?))
+    }
+
+    pub(super) fn set_step(&mut self, step: u64) {
+        self.step = step;
+    }
+
+    /// The clock of a pass at its beginning.
+    pub(super) fn rewind(&mut self, pass: Pass) -> Result<(), DeviceError> {
+        rewind(&mut *self.executor, pass, &self.settings)
+    }
+}
+
+/// SHA-256 of parameter values, little-endian.
+pub fn digest(parameters: &[Vec<f32>]) -> String {
+    let mut hash = Sha256::new();
+    for value in parameters.iter().flatten() {
+        hash.update(value.to_le_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Result<(), DeviceError> {
+    let mut words = [0; clock::WORDS];
+    words[clock::SEED_LOW] = settings.seed as u32;
+    words[clock::SEED_HIGH] = (settings.seed >> 32) as u32;
+    executor.write_u32(pass.clock, &words)?;
+    let mut first = [0.0; rates::WORDS];
+    first[rates::LEARNING_RATE] = settings.learning_rate as f32;
+    // 1 - b^t at t = 1, Adam's b1 = 0.9 and b2 = 0.999; later ones are the tally kernel's.
+    first[rates::CORRECTION1] = 0.1;
+    first[rates::CORRECTION2] = 0.001;
+    executor.write_f32(pass.rates, &first)
+}
+
+/// Averages over `steps` of a pass, or the first of them that is not finite.
+fn read_history(
+    executor: &mut dyn Executor,
+    pass: Pass,
+    steps: Range<u64>,
+) -> Result<Result<Metrics, u64>, DeviceError> {
+    let history = executor.read_f32(pass.history)?;
+    let (mut reconstruction, mut kl, mut images) = (0.0, 0.0, 0.0);
+    for step in steps {
+        let slot = (step % pass.history_steps as u64) as usize * tally::COLUMNS;
+        let row = &history[slot..slot + tally::COLUMNS];
+        if !row.iter().all(|v| v.is_finite()) {
+            return Ok(Err(step));
+        }
+        reconstruction += f64::from(row[0]);
+        kl += f64::from(row[1]);
+        images += f64::from(row[2]);
+    }
+    Ok(Ok(Metrics {
+        reconstruction: reconstruction / images,
+        kl: kl / images,
+        images: images as u64,
+    }))
+}

@@ -1,0 +1,103 @@
+//! Finds where a NaN or an infinity came from. A step is a function of its snapshot, so the run is
+//! replayed to the step in question and every tensor looked at between kernels: nothing is spent on this
+//! while all is well.
+
+use std::ops::ControlFlow;
+
+use super::{Snapshot, TrainError, Trainer};
+use crate::device::DeviceError;
+use crate::plan::DType;
+use crate::vae::step::Pass;
+
+/// Where a NaN or an infinity first appeared.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "step {step}: element {element} of {tensor} is {value}, written by {kernel}; \
+     a smaller --lr than {learning_rate} may help"
+)]
+pub struct Divergence {
+    /// The step's number; the first is 1.
+    pub step: u64,
+    pub kernel: String,
+    pub tensor: String,
+    pub element: usize,
+    pub value: f32,
+    pub learning_rate: f64,
+}
+
+impl Trainer {
+    /// Why the metrics or parameters of step `bad` (the first is 0) were not finite, by replay from a
+    /// snapshot before it.
+    pub(super) fn explain(&mut self, snapshot: &Snapshot, bad: u64) -> TrainError {
+        match self.replay(snapshot, bad) {
+            Ok(Some(divergence)) => TrainError::Diverged(Box::new(divergence)),
+            Ok(None) => self.unreliable(),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn replay(&mut self, snapshot: &Snapshot, bad: u64) -> Result<Option<Divergence>, DeviceError> {
+        self.restore(snapshot)?;
+        // Rows of the failed run would be taken for the replay's.
+        let history = self.program().train.history;
+        let rows = vec![0.0; self.program().program.get(history).len()];
+        self.executor().write_f32(history, &rows)?;
+        // The step before may have spoilt a parameter that only this one's metrics show.
+        let look_from = bad.saturating_sub(1).max(snapshot.step);
+        self.advance(look_from, |_| ControlFlow::Continue(()))?;
+        for step in look_from..=bad {
+            if let Some(divergence) = self.look_through(self.program().train, step + 1)? {
+                return Ok(Some(divergence));
+            }
+            self.set_step(step + 1);
+        }
+        Ok(None)
+    }
+
+    /// The same for step `bad` of the pass over the test set, which follows the current step.
+    pub(super) fn explain_evaluation(&mut self, bad: u64) -> TrainError {
+        let pass = self.program().test;
+        let found = self.rewind(pass).and_then(|()| {
+            self.executor().run_all(pass.plan, bad)?;
+            self.look_through(pass, self.step())
+        });
+        match found {
+            Ok(Some(divergence)) => TrainError::Diverged(Box::new(divergence)),
+            Ok(None) => self.unreliable(),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn unreliable(&mut self) -> TrainError {
+        let adapter = self.executor().description().name.clone();
+        let message =
+            "a step was not finite, but its replay was: this device does not repeat itself";
+        DeviceError::Adapter { adapter, message: message.to_string() }.into()
+    }
+
+    /// Runs one step of a pass kernel by kernel until an output is not finite.
+    fn look_through(&mut self, pass: Pass, step: u64) -> Result<Option<Divergence>, DeviceError> {
+        let plan = self.program().program.plan(pass.plan).clone();
+        for (index, dispatch) in plan.dispatches.iter().enumerate() {
+            self.executor().run_dispatch(pass.plan, index)?;
+            for bound in dispatch.bindings.iter().filter(|b| b.access.writes()) {
+                let declared = self.program().program.get(bound.tensor).clone();
+                if declared.dtype != DType::F32 {
+                    continue;
+                }
+                let values = self.executor().read_f32(bound.tensor)?;
+                if let Some(element) = values.iter().position(|v| !v.is_finite()) {
+                    return Ok(Some(Divergence {
+                        step,
+                        kernel: dispatch.kernel.to_string(),
+                        tensor: declared.name,
+                        element,
+                        value: values[element],
+                        learning_rate: self.settings().learning_rate,
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+}

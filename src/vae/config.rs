@@ -1,0 +1,105 @@
+//! The shape of a network and what it models.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::gather;
+use crate::kernels::linear::Activation;
+
+/// A setting that cannot be: what it is and what would be right.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// How a pixel's byte v becomes an observation. A likelihood means nothing without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Binarization {
+    /// 1 with probability v / 255, drawn anew each time an image is drawn.
+    Dynamic,
+    /// 1 where v >= 128.
+    Fixed,
+    /// v / 255 itself: then the "likelihood" is a cross entropy, not a probability.
+    None,
+}
+
+impl Binarization {
+    /// The number the gather kernel calls BINARIZATION.
+    pub fn number(self) -> f64 {
+        match self {
+            Binarization::Dynamic => gather::DYNAMIC,
+            Binarization::Fixed => gather::FIXED,
+            Binarization::None => gather::GREY,
+        }
+    }
+
+    /// As it stands beside a number: "dynamic binarization" and so on.
+    pub fn label(self) -> &'static str {
+        match self {
+            Binarization::Dynamic => "dynamic binarization",
+            Binarization::Fixed => "fixed binarization (v ≥ 128)",
+            Binarization::None => "grey pixels, not binarized",
+        }
+    }
+}
+
+/// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Architecture {
+    /// (height, width) of an image, D = height * width.
+    pub image: (usize, usize),
+    /// Widths of the encoder's hidden layers; none is a linear encoder.
+    pub hidden: Vec<usize>,
+    /// Widths of the decoder's hidden layers, from the latent side.
+    pub decoder_hidden: Vec<usize>,
+    /// Z
+    pub latent: usize,
+    pub activation: Activation,
+}
+
+impl Architecture {
+    /// D
+    pub fn pixels(&self) -> usize {
+        self.image.0 * self.image.1
+    }
+
+    /// # Errors
+    /// A width of zero, or so large that a weight has 2^31 elements.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let widths = self.widths();
+        if self.pixels() == 0 || widths.contains(&0) {
+            return Err(ConfigError(format!("every layer needs at least one unit, got {self}")));
+        }
+        let too_large = widths.windows(2).find(|w| w[0].saturating_mul(w[1]) >= 1 << 31);
+        match too_large {
+            Some(w) => Err(ConfigError(format!(
+                "a layer from {} to {} units has 2^31 weights or more, which the kernels cannot index",
+                w[0], w[1]
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Every width from the pixels to the logits.
+    fn widths(&self) -> Vec<usize> {
+        let mut widths = vec![self.pixels()];
+        widths.extend(&self.hidden);
+        widths.push(self.latent.saturating_mul(2));
+        widths.push(self.latent);
+        widths.extend(&self.decoder_hidden);
+        widths.push(self.pixels());
+        widths
+    }
+}
+
+impl std::fmt::Display for Architecture {
+    /// As people write it: 784-400-20-400-784 relu.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut widths = vec![self.pixels()];
+        widths.extend(&self.hidden);
+        widths.push(self.latent);
+        widths.extend(&self.decoder_hidden);
+        widths.push(self.pixels());
+        let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
+        write!(f, "{} {}", widths.join("-"), format!("{:?}", self.activation).to_lowercase())
+    }
+}

@@ -1,0 +1,11 @@
+//! What a variational autoencoder is made of: its parameters, and its steps as plans of kernels.
+//!
+//! Notation throughout: B images of a minibatch, D pixels, H hidden units, Z latent units, K samples an
+//! image, R = B * K rows. `d_x` is the gradient of the objective with respect to `x`.
+
+pub mod config;
+pub mod network;
+pub mod step;
+
+pub use config::{Architecture, Binarization, ConfigError};
+pub use network::{Layer, Network};
