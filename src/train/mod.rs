@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::DeviceError;
 use crate::plan::PlanError;
 use crate::vae::{Architecture, Binarization, ConfigError};
-pub use trainer::{Metrics, Snapshot, Trainer, digest};
+pub use trainer::{Metrics, Snapshot, Trainer, begin, digest, record};
 pub use watchdog::Divergence;
 
 /// Everything that a run is a function of, besides the device: what `config.json` holds.

@@ -9,6 +9,7 @@ use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
 use crate::device::{Device, DeviceError, Executor};
 use crate::kernels::{clock, rates, tally};
+use crate::plan::PlanError;
 use crate::vae::ConfigError;
 use crate::vae::step::{Pass, Source, TrainProgram};
 
@@ -72,7 +73,7 @@ impl Trainer {
         settings: &Settings,
     ) -> Result<Self, TrainError> {
         settings.check()?;
-        let Dataset { train, test, .. } = dataset;
+        let train = &dataset.train;
         if settings.batch > train.n_images {
             return Err(ConfigError(format!(
                 "--batch {} is more than the {} training images",
@@ -80,29 +81,23 @@ impl Trainer {
             ))
             .into());
         }
-        let source = |images: &Images, samples| Source {
-            images: images.n_images,
-            binarization: settings.binarization,
-            batch: settings.batch.min(images.n_images),
-            samples,
-        };
-        let plan = TrainProgram::record(
-            &settings.architecture,
-            source(train, settings.samples),
-            source(test, 1),
-            settings.beta,
-        )?;
-        let mut executor = device.load(plan.program.clone())?;
-        executor.write_bytes(plan.train.data, &train.pixels)?;
-        executor.write_bytes(plan.test.data, &test.pixels)?;
-        let (weight, values) = plan.row_weight();
-        executor.write_f32(weight, &values)?;
-        let first = plan.network.initial_values(settings.seed);
-        for (parameter, values) in plan.network.parameters().into_iter().zip(first) {
-            executor.write_f32(parameter, &values)?;
-        }
-        rewind(&mut *executor, plan.train, settings)?;
-        let train_images = train.n_images as u64;
+        let plan = record(dataset, settings)?;
+        let executor = device.load(plan.program.clone())?;
+        Ok(Trainer::on(executor, plan, dataset, settings)?)
+    }
+
+    /// The beginning of a run on an executor that holds the plan's program.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn on(
+        mut executor: Box<dyn Executor>,
+        plan: TrainProgram,
+        dataset: &Dataset,
+        settings: &Settings,
+    ) -> Result<Self, DeviceError> {
+        begin(&mut *executor, &plan, dataset, settings)?;
+        let train_images = dataset.train.n_images as u64;
         Ok(Trainer { executor, plan, settings: settings.clone(), train_images, step: 0 })
     }
 
@@ -242,6 +237,46 @@ impl Trainer {
     pub(super) fn rewind(&mut self, pass: Pass) -> Result<(), DeviceError> {
         rewind(&mut *self.executor, pass, &self.settings)
     }
+}
+
+/// The plans of a run.
+///
+/// # Errors
+/// Sizes beyond what a kernel's grid can cover.
+pub fn record(dataset: &Dataset, settings: &Settings) -> Result<TrainProgram, PlanError> {
+    let source = |images: &Images, samples| Source {
+        images: images.n_images,
+        binarization: settings.binarization,
+        batch: settings.batch.min(images.n_images),
+        samples,
+    };
+    TrainProgram::record(
+        &settings.architecture,
+        source(&dataset.train, settings.samples),
+        source(&dataset.test, 1),
+        settings.beta,
+    )
+}
+
+/// Puts data, first parameters and clock on the device.
+///
+/// # Errors
+/// The device failed.
+pub fn begin(
+    executor: &mut dyn Executor,
+    plan: &TrainProgram,
+    dataset: &Dataset,
+    settings: &Settings,
+) -> Result<(), DeviceError> {
+    executor.write_bytes(plan.train.data, &dataset.train.pixels)?;
+    executor.write_bytes(plan.test.data, &dataset.test.pixels)?;
+    let (weight, values) = plan.row_weight();
+    executor.write_f32(weight, &values)?;
+    let first = plan.network.initial_values(settings.seed);
+    for (parameter, values) in plan.network.parameters().into_iter().zip(first) {
+        executor.write_f32(parameter, &values)?;
+    }
+    rewind(executor, plan.train, settings)
 }
 
 /// SHA-256 of parameter values, little-endian.
