@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Installs what the tests need on Debian or Ubuntu, then runs all of them.
+# They need a C linker and a Vulkan adapter: Mesa's software one (lavapipe) does.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
+ls /usr/share/vulkan/icd.d/lvp_icd.*.json >/dev/null 2>&1 || missing+=(mesa-vulkan-drivers)
+ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || missing+=(libvulkan1)
+if ((${#missing[@]})); then
+    if ! command -v apt-get >/dev/null; then
+        echo "the tests need: ${missing[*]} (names of Debian packages); install them and run again" >&2
+        exit 1
+    fi
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+# Mesa's device selection complains on stderr where there is no desktop session.
+export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-${TMPDIR:-/tmp}}"
+
+cargo test --release "$@"
