@@ -36,14 +36,15 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y;
     if quad * 4u >= D || row >= B { return; }
     let key = vec2<u32>(clock[0], clock[1]);
-    let drawn = clock[4] + row;
-    var image = drawn % N;
+    let epoch = clock[3] + (clock[4] + row) / N;
+    let place = (clock[4] + row) % N;
+    var image = place;
     if SHUFFLE == 1u {
-        image = permute(image, N, HALF_BITS, key, clock[3] + drawn / N);
+        image = permute(place, N, HALF_BITS, key, epoch);
     }
     var uniforms = vec4<u32>(0u);
     if BINARIZATION == 2u {
-        uniforms = philox(counter_of(clock[2], row, 0u, STREAM, quad), key);
+        uniforms = philox(counter_of(epoch, place, 0u, STREAM, quad), key);
     }
     for (var j = 0u; j < 4u; j++) {
         let d = quad * 4u + j;

@@ -9,9 +9,12 @@
 #import philox
 #import normal
 #import reduce
+#import log_variance
 
-/// images
+/// images of the minibatch
 override B: u32;
+/// images of the data set
+override N: u32;
 /// samples an image
 override K: u32;
 /// latent units
@@ -25,7 +28,7 @@ override WORKGROUP: u32 = 64u;
 
 /// (B, 2*Z) [mu | l]
 @group(0) @binding(0) var<storage, read> heads: array<f32>;
-/// (8) seed low, seed high, step, epoch, position
+/// (8) seed low, seed high, step, epoch, position, samples before these
 @group(0) @binding(1) var<storage, read> clock: array<u32>;
 /// (B*K, Z)
 @group(0) @binding(2) var<storage, read_write> eps: array<f32>;
@@ -42,18 +45,15 @@ override WORKGROUP: u32 = 64u;
 /// (B, 2*Z) [d_mu | d_l]
 @group(0) @binding(3) var<storage, read_write> d_heads: array<f32>;
 
-fn clamp_log_variance(l: f32) -> f32 { // select, not clamp: a NaN must stay one
-    return select(select(l, 20.0, l > 20.0), -30.0, l < -30.0);
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn sample(@builtin(global_invocation_id) id: vec3<u32>) {
     let quad = id.x;
     let row = id.y;
     if quad * 4u >= Z || row >= B * K { return; }
     let image = row / K;
+    let place = clock[4] + image;
     let bits = philox(
-        counter_of(clock[2], image, row % K, STREAM, quad),
+        counter_of(clock[3] + place / N, place % N, clock[5] + row % K, STREAM, quad),
         vec2<u32>(clock[0], clock[1]),
     );
     let e = NOISE * normal4(bits);

@@ -1,4 +1,4 @@
-// Draws from the prior: z ~ N(0, I), from Philox.
+// Draws from the prior: z ~ N(0, I), from Philox; row r is sample r of place `position`.
 // Grid: x over groups of four units, y over rows; an invocation owns its four elements of z.
 #import philox
 #import normal
@@ -11,7 +11,7 @@ override Z: u32;
 override STREAM: u32;
 override WORKGROUP: u32 = 64u;
 
-/// (8) seed low, seed high, step, epoch, position
+/// (8) seed low, seed high, step, epoch, position, samples before these
 @group(0) @binding(0) var<storage, read> clock: array<u32>;
 /// (R, Z)
 @group(0) @binding(1) var<storage, read_write> z: array<f32>;
@@ -22,7 +22,7 @@ fn sample(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y;
     if quad * 4u >= Z || row >= R { return; }
     let e = normal4(philox(
-        counter_of(clock[2], row, 0u, STREAM, quad),
+        counter_of(clock[3], clock[4], clock[5] + row, STREAM, quad),
         vec2<u32>(clock[0], clock[1]),
     ));
     for (var j = 0u; j < min(4u, Z - quad * 4u); j++) {

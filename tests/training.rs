@@ -262,3 +262,19 @@ fn epochs_end_when_every_image_was_drawn() {
     assert_eq!(ends, [16, 32, 47, 63]);
     assert_eq!(trainer.steps_total(), 47);
 }
+
+/// The noise of an image does not depend on the batch it is drawn in, and a short last batch counts its
+/// own images only.
+#[test]
+fn the_test_elbo_is_the_same_in_batches_of_any_size() {
+    let dataset = mnist(100, 50);
+    for device in [cpu(), gpu()] {
+        let elbos = [50, 32, 7, 1].map(|batch| {
+            let metrics =
+                trainer(&device, &dataset, &settings(8, batch)).evaluate().expect("evaluates");
+            assert_eq!(metrics.images, 50);
+            metrics.elbo()
+        });
+        assert!(elbos.iter().all(|e| (e - elbos[0]).abs() < 1e-3), "{elbos:?}");
+    }
+}

@@ -1,6 +1,7 @@
 // Philox4x32-10, the counter-based generator of Salmon et al. 2011 (doi:10.1145/2063384.2063405).
 // A pure function of (key, counter): no state, the same integers on every device.
-// The counter of this project is (step, row, sample, stream << 24 | unit / 4), the key the seed.
+// The counter of this project is (epoch, place in the epoch, sample, stream << 24 | unit / 4), the key
+// the seed: so the noise of an image does not depend on the size of the batch it is drawn in.
 
 /// High and low 32 bits of the 64-bit product, from four 16-bit products: WGSL has no mulhi.
 fn mul_wide(a: u32, b: u32) -> vec2<u32> {
@@ -35,6 +36,6 @@ fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     return philox_round(c, key + 9u * weyl);
 }
 
-fn counter_of(step: u32, row: u32, sample: u32, stream: u32, quad: u32) -> vec4<u32> {
-    return vec4<u32>(step, row, sample, (stream << 24u) | quad);
+fn counter_of(epoch: u32, place: u32, sample: u32, stream: u32, quad: u32) -> vec4<u32> {
+    return vec4<u32>(epoch, place, sample, (stream << 24u) | quad);
 }

@@ -44,5 +44,5 @@ impl Case {
 
 /// A clock tensor's content.
 pub fn clock_words(seed: u64, step: u32, epoch: u32, position: u32) -> Fill {
-    Fill::Words(vec![seed as u32, (seed >> 32) as u32, step, epoch, position, 0, 0, 0])
+    Fill::Words(vec![seed as u32, (seed >> 32) as u32, step, epoch, position, 600, 0, 0])
 }

@@ -28,20 +28,17 @@ fn gather<T: Real>(c: &Call<T>) {
     let (n, d) = (c.dim("N"), c.dim("D"));
     let (data, words, mut x) = (c.read_u8("data"), c.read_u32("clock"), c.write("x"));
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
-    let (step, epoch, position) = (words[clock::STEP], words[clock::EPOCH], words[clock::POSITION]);
+    let (first_epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     let (binarization, stream) = (c.dim("BINARIZATION"), c.dim("STREAM") as u32);
     let shuffle = c.dim("SHUFFLE") == 1;
     let data = &data[..];
     parallel::rows(&mut x, d, |row, x| {
-        let drawn = position as usize + row;
-        let mut image = drawn % n;
-        if shuffle {
-            image = permute(image, n, key, epoch + (drawn / n) as u32);
-        }
+        let (epoch, place) = (first_epoch + ((position + row) / n) as u32, (position + row) % n);
+        let image = if shuffle { permute(place, n, key, epoch) } else { place };
         let pixels = &data[image * d..][..d];
         for (quad, (x, pixels)) in x.chunks_mut(4).zip(pixels.chunks(4)).enumerate() {
             let uniforms = match binarization {
-                2 => philox(counter(step, row, 0, stream, quad), key),
+                2 => philox(counter(epoch, place, 0, stream, quad), key),
                 _ => [0; 4],
             };
             for ((x, &v), uniform) in x.iter_mut().zip(pixels).zip(uniforms) {

@@ -6,6 +6,7 @@ pub mod bernoulli;
 pub mod bound;
 pub mod case;
 pub mod gather;
+pub mod importance;
 pub mod linear;
 pub mod parallel;
 pub mod philox;
@@ -136,6 +137,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &bernoulli::LOG_LIKELIHOOD,
     &bernoulli::GRADIENT,
     &bernoulli::EXPECTATION,
+    &importance::LOG_WEIGHT,
     &adam::ADAM,
     &tally::TALLY,
 ];
@@ -219,7 +221,10 @@ pub mod clock {
     pub const SEED_HIGH: usize = 1;
     pub const STEP: usize = 2;
     pub const EPOCH: usize = 3;
+    /// Images of the epoch drawn before this minibatch.
     pub const POSITION: usize = 4;
+    /// Samples an image drawn before these, where they come in parts.
+    pub const SAMPLE: usize = 5;
 }
 
 /// Places of the words of a rates tensor.

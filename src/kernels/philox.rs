@@ -35,10 +35,11 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// The counter of a group of four units (or pixels) of one sample of one row of a step.
+/// The counter of a group of four units (or pixels) of one sample of the image at a place of an epoch.
+/// It does not know the batch: an image meets the same noise in batches of any size.
 #[inline(always)]
-pub fn counter(step: u32, row: usize, sample: usize, stream: u32, quad: usize) -> [u32; 4] {
-    [step, row as u32, sample as u32, (stream << 24) | quad as u32]
+pub fn counter(epoch: u32, place: usize, sample: usize, stream: u32, quad: usize) -> [u32; 4] {
+    [epoch, place as u32, sample as u32, (stream << 24) | quad as u32]
 }
 
 /// Four standard normal numbers, by Box and Muller.

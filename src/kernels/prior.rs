@@ -15,7 +15,7 @@ pub static SAMPLE: Kernel = Kernel::new(Parts {
         let case = |r, z| {
             Case::new(&[("R", r), ("Z", z)])
                 .constant("STREAM", 4.0)
-                .fill("clock", clock_words(u64::MAX, 9, 0, 0))
+                .fill("clock", clock_words(u64::MAX, 9, 2, 5))
         };
         vec![case(1, 1), case(3, 7), case(100, 20), case(2, 259), case(1000, 50)]
     },
@@ -28,10 +28,11 @@ pub static SAMPLE: Kernel = Kernel::new(Parts {
 fn sample<T: Real>(c: &Call<T>) {
     let (words, mut z) = (c.read_u32("clock"), c.write("z"));
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
-    let (step, stream) = (words[clock::STEP], c.dim("STREAM") as u32);
+    let (epoch, place) = (words[clock::EPOCH], words[clock::POSITION] as usize);
+    let (before, stream) = (words[clock::SAMPLE] as usize, c.dim("STREAM") as u32);
     parallel::rows(&mut z, c.dim("Z"), |row, z| {
         for (quad, z) in z.chunks_mut(4).enumerate() {
-            let e = normal4::<T>(philox(counter(step, row, 0, stream, quad), key));
+            let e = normal4::<T>(philox(counter(epoch, place, before + row, stream, quad), key));
             z.copy_from_slice(&e[..z.len()]);
         }
     });

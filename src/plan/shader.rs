@@ -10,6 +10,7 @@ use super::DType;
 /// The library files that `#import` can name.
 const LIBRARY: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/lib/activation.wgsl")),
+    ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
     ("normal", include_str!("../../shaders/lib/normal.wgsl")),
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),

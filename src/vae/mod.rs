@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod network;
+mod recorder;
 pub mod step;
 
 pub use config::{Architecture, Binarization, ConfigError};

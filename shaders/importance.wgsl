@@ -1,0 +1,47 @@
+// Importance weights of samples from q; sample k of image b is row b*K + k.
+//   log_weight  log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x)
+//             = log p(x|z_k) + 1/2 sum over units of eps_k^2 + l - z_k^2
+// because z = mu + e^(l/2) eps, and both densities have the same factor of 2 pi. l is clamped as in
+// posterior.wgsl.
+// Grid: a workgroup a row; its lane 0 owns the row's output. Sums in tree order.
+#import reduce
+#import log_variance
+
+/// images of the minibatch
+override B: u32;
+/// samples an image
+override K: u32;
+/// latent units
+override Z: u32;
+override WORKGROUP: u32 = 64u;
+
+/// (B*K) log p(x|z), nats
+@group(0) @binding(0) var<storage, read> log_px: array<f32>;
+/// (B, 2*Z) [mu | l]
+@group(0) @binding(1) var<storage, read> heads: array<f32>;
+/// (B*K, Z)
+@group(0) @binding(2) var<storage, read> eps: array<f32>;
+/// (B*K, Z)
+@group(0) @binding(3) var<storage, read> z: array<f32>;
+/// (B*K) nats
+@group(0) @binding(4) var<storage, read_write> log_w: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn log_weight(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = group.x + group.y * groups.x;
+    var part = 0.0;
+    if row < B * K {
+        for (var unit = lane; unit < Z; unit += WORKGROUP) {
+            let e = eps[row * Z + unit];
+            let v = z[row * Z + unit];
+            let l = clamp_log_variance(heads[row / K * 2u * Z + Z + unit]);
+            part += e * e + l - v * v;
+        }
+    }
+    let total = workgroup_sum(part, lane);
+    if lane == 0u && row < B * K { log_w[row] = log_px[row] + 0.5 * total; }
+}

@@ -1,0 +1,46 @@
+//! Importance weights of samples from the approximate posterior.
+
+use super::case::Fill;
+use super::posterior::clamp_log_variance;
+use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, twin};
+
+const SOURCE: &str = include_str!("../../shaders/importance.wgsl");
+
+pub static LOG_WEIGHT: Kernel = Kernel::new(Parts {
+    file: "importance",
+    source: SOURCE,
+    entry: "log_weight",
+    summary: "log w = log p(x|z) + log p(z) − log q(z|x)",
+    grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
+    twin: twin!(log_weight),
+    cases: || {
+        let case = |b, k, z| {
+            Case::new(&[("B", b), ("K", k), ("Z", z)]).fill("log_px", Fill::Uniform(-300.0, -50.0))
+        };
+        vec![
+            case(1, 1, 1),
+            case(3, 2, 5),
+            case(7, 3, 4).fill("heads", Fill::Normal(40.0)), // beyond the clamp of l, on both sides
+            case(5, 1, 63),
+            case(5, 1, 64),
+            case(5, 2, 65),
+            case(20, 50, 50),
+        ]
+    },
+    cost: |c| {
+        let n = (c.dim("B") * c.dim("K") * c.dim("Z")) as u64;
+        Cost { flops: 5 * n, bytes: 8 * n }
+    },
+});
+
+fn log_weight<T: Real>(c: &Call<T>) {
+    let (k, n) = (c.dim("K"), c.dim("Z"));
+    let (log_px, heads, eps, z) = (c.read("log_px"), c.read("heads"), c.read("eps"), c.read("z"));
+    let (log_px, heads, eps, z) = (&log_px[..], &heads[..], &eps[..], &z[..]);
+    parallel::rows(&mut c.write("log_w"), 1, |row, log_w| {
+        let l = &heads[row / k * 2 * n + n..][..n];
+        let (eps, z) = (&eps[row * n..][..n], &z[row * n..][..n]);
+        let total = parallel::sum(n, |u| eps[u] * eps[u] + clamp_log_variance(l[u]) - z[u] * z[u]);
+        log_w[0] = log_px[row] + T::from_f64(0.5) * total;
+    });
+}

@@ -1,0 +1,258 @@
+//! The parts that steps are made of: each records a few kernels and returns the tensors they write.
+
+use super::config::Binarization;
+use super::network::{Layer, Network};
+use crate::kernels::linear::Activation;
+use crate::kernels::philox::{Stream, half_bits};
+use crate::kernels::{Kernel, bernoulli, clock, gather, linear, posterior, rates, tally};
+use crate::plan::{DType, Plan, PlanError, PlanId, Program, TensorId};
+
+/// A resident data set and how minibatches are drawn from it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// N
+    pub images: usize,
+    pub binarization: Binarization,
+    /// B
+    pub batch: usize,
+    /// K
+    pub samples: usize,
+}
+
+/// The tensors by which the host feeds a pass over a data set and reads its result.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    pub plan: PlanId,
+    /// (N, D) u8
+    pub data: TensorId,
+    /// (8) u32, see [`clock`]
+    pub clock: TensorId,
+    /// (4), see [`rates`]
+    pub rates: TensorId,
+    /// (S, 4), see [`tally`]
+    pub history: TensorId,
+    /// S: steps the history holds, those of one pass over the data at least.
+    pub history_steps: usize,
+}
+
+/// A parameter and what Adam keeps of it; all of one shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Trained {
+    pub parameter: TensorId,
+    pub gradient: TensorId,
+    pub moment1: TensorId,
+    pub moment2: TensorId,
+}
+
+impl Source {
+    pub(super) fn rows(count: usize) -> Self {
+        Source { images: count, binarization: Binarization::None, batch: count, samples: 1 }
+    }
+}
+
+pub(super) struct Streams {
+    pixels: Stream,
+    noise: Stream,
+    shuffle: bool,
+}
+
+impl Streams {
+    pub(super) const TRAIN: Streams =
+        Streams { pixels: Stream::TrainPixels, noise: Stream::TrainNoise, shuffle: true };
+    pub(super) const TEST: Streams =
+        Streams { pixels: Stream::TestPixels, noise: Stream::TestNoise, shuffle: false };
+}
+
+/// What the encoder's side of a step leaves behind.
+pub(super) struct Encoded {
+    /// (B, D)
+    pub x: TensorId,
+    /// Outputs of the encoder's layers; the last is `heads`.
+    pub encoded: Vec<TensorId>,
+    /// (B, 2*Z)
+    pub heads: TensorId,
+    /// (B*K, Z)
+    pub eps: TensorId,
+    /// (B*K, Z)
+    pub z: TensorId,
+}
+
+/// Records one plan; scratch tensors are named after it.
+pub(super) struct Recorder<'a> {
+    pub program: &'a mut Program,
+    pub plan: Plan,
+    source: Source,
+}
+
+impl<'a> Recorder<'a> {
+    pub fn new(program: &'a mut Program, name: &str, source: Source) -> Self {
+        Recorder { program, plan: Plan::new(name), source }
+    }
+
+    pub fn tensor(&mut self, name: &str, dims: &[usize]) -> TensorId {
+        self.program.tensor(format!("{}/{name}", self.plan.name), dims, DType::F32)
+    }
+
+    pub fn dispatch(
+        &mut self,
+        kernel: &'static Kernel,
+        tensors: &[(&str, TensorId)],
+        constants: &[(&str, f64)],
+    ) -> Result<(), PlanError> {
+        self.plan.dispatch(self.program, kernel, tensors, constants)
+    }
+
+    pub fn declare_pass(&mut self, network: &Network) -> Pass {
+        let name = self.plan.name.clone();
+        let Source { images, batch, .. } = self.source;
+        let history_steps = images.div_ceil(batch) + 1;
+        let dims = [images, network.architecture.pixels()];
+        Pass {
+            plan: PlanId(usize::MAX), // set by `finish`
+            data: self.program.tensor(format!("{name}/data"), &dims, DType::U8),
+            clock: self.program.tensor(format!("{name}/clock"), &[clock::WORDS], DType::U32),
+            rates: self.program.tensor(format!("{name}/rates"), &[rates::WORDS], DType::F32),
+            history: self.tensor("history", &[history_steps, tally::COLUMNS]),
+            history_steps,
+        }
+    }
+
+    pub fn finish(self, pass: Pass) -> Pass {
+        let plan = self.program.add(self.plan);
+        Pass { plan, ..pass }
+    }
+
+    /// Minibatch, encoder, and `noise` times a draw from q around its mean.
+    pub fn posterior_sample(
+        &mut self,
+        network: &Network,
+        pass: Pass,
+        streams: Streams,
+        noise: f64,
+    ) -> Result<Encoded, PlanError> {
+        let Source { images, binarization, batch, samples } = self.source;
+        let x = self.tensor("x", &[batch, network.architecture.pixels()]);
+        self.dispatch(
+            &gather::GATHER,
+            &[("data", pass.data), ("clock", pass.clock), ("x", x)],
+            &[
+                ("BINARIZATION", binarization.number()),
+                ("SHUFFLE", f64::from(u8::from(streams.shuffle))),
+                ("HALF_BITS", f64::from(half_bits(images))),
+                ("STREAM", streams.pixels.number()),
+            ],
+        )?;
+        let encoded = self.stack(&network.encoder, x, batch)?;
+        let heads = *encoded.last().expect("an encoder has layers");
+        let latent = [batch * samples, network.architecture.latent];
+        let (eps, z) = (self.tensor("eps", &latent), self.tensor("z", &latent));
+        self.dispatch(
+            &posterior::SAMPLE,
+            &[("heads", heads), ("clock", pass.clock), ("eps", eps), ("z", z)],
+            &[("STREAM", streams.noise.number()), ("NOISE", noise), ("N", images as f64)],
+        )?;
+        Ok(Encoded { x, encoded, heads, eps, z })
+    }
+
+    pub fn gaussian_kl(&mut self, heads: TensorId) -> Result<TensorId, PlanError> {
+        let kl = self.tensor("kl", &[self.source.batch]);
+        self.dispatch(&posterior::GAUSSIAN_KL, &[("heads", heads), ("kl", kl)], &[])?;
+        Ok(kl)
+    }
+
+    /// Layers one after the other; returns the output (rows, outputs) of each.
+    pub fn stack(
+        &mut self,
+        layers: &[Layer],
+        x: TensorId,
+        rows: usize,
+    ) -> Result<Vec<TensorId>, PlanError> {
+        let mut outputs = Vec::new();
+        let mut input = x;
+        for layer in layers {
+            let y = self.tensor(&layer.name, &[rows, layer.outputs]);
+            self.dispatch(
+                &linear::FORWARD,
+                &[("x", input), ("weight", layer.weight), ("bias", layer.bias), ("y", y)],
+                &[("ACTIVATION", layer.activation.number())],
+            )?;
+            outputs.push(y);
+            input = y;
+        }
+        Ok(outputs)
+    }
+
+    /// From the gradient of the last layer's output back through `layers`, whose first input is `x` and
+    /// whose outputs are `outputs`: writes every parameter's gradient, and on demand returns that of `x`.
+    #[allow(clippy::too_many_arguments)] // each is one part of the formula
+    pub fn backward(
+        &mut self,
+        layers: &[Layer],
+        trained: &[Trained],
+        x: TensorId,
+        outputs: &[TensorId],
+        d_output: TensorId,
+        rows: usize,
+        to_input: bool,
+    ) -> Result<Option<TensorId>, PlanError> {
+        let mut d_y = d_output;
+        for (i, layer) in layers.iter().enumerate().rev() {
+            let input = if i == 0 { x } else { outputs[i - 1] };
+            let (weight, bias) = (trained[2 * i], trained[2 * i + 1]);
+            self.dispatch(
+                &linear::BACKWARD_WEIGHT,
+                &[
+                    ("x", input),
+                    ("d_y", d_y),
+                    ("d_weight", weight.gradient),
+                    ("d_bias", bias.gradient),
+                ],
+                &[],
+            )?;
+            if i == 0 && !to_input {
+                return Ok(None);
+            }
+            let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
+            let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
+            self.dispatch(
+                &linear::BACKWARD_INPUT,
+                &[("x", input), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
+                &[("ACTIVATION", made_by.number())],
+            )?;
+            d_y = d_x;
+        }
+        Ok(Some(d_y))
+    }
+
+    pub fn expectation(&mut self, network: &Network, z: TensorId) -> Result<TensorId, PlanError> {
+        let rows = self.source.batch;
+        let decoded = self.stack(&network.decoder, z, rows)?;
+        let mean = self.tensor("mean", &[rows, network.architecture.pixels()]);
+        self.dispatch(
+            &bernoulli::EXPECTATION,
+            &[("logits", *decoded.last().expect("layers")), ("mean", mean)],
+            &[("K", 1.0)],
+        )?;
+        Ok(mean)
+    }
+
+    pub fn tally(
+        &mut self,
+        pass: Pass,
+        log_px: TensorId,
+        kl: TensorId,
+        wrap: bool,
+    ) -> Result<(), PlanError> {
+        self.dispatch(
+            &tally::TALLY,
+            &[
+                ("log_px", log_px),
+                ("kl", kl),
+                ("history", pass.history),
+                ("clock", pass.clock),
+                ("rates", pass.rates),
+            ],
+            &[("N", self.source.images as f64), ("WRAP", f64::from(u8::from(wrap)))],
+        )
+    }
+}
