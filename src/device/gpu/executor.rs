@@ -9,11 +9,13 @@ use super::pipelines::{Pipelines, Prepared};
 use crate::device::{Description, DeviceError, Executor, Progress};
 use crate::plan::{PlanId, Program, Tensor, TensorId};
 
-/// What a submission should take. Two are in flight, and a watchdog kills one after seconds (Windows: 2 s),
-/// so this leaves room for the load to change; shorter would let the host's overhead show.
+/// What a submission should take. A watchdog kills one after seconds (Windows: 2 s), so this leaves room
+/// for the load to change; shorter would let the host's overhead show.
 const TARGET: Duration = Duration::from_millis(50);
-/// Dispatches of the first submission of a plan, when nothing is known of the adapter's speed.
-const FIRST: usize = 4;
+/// An adapter is taken for this slow until it is measured, in operations and bytes a second.
+const FIRST_RATE: f64 = 1e9;
+/// How far one measurement may move an estimate: the first submissions hold the driver's compilation.
+const MOST_CHANGE: f64 = 8.0;
 /// Bounds the memory of the commands that wait in one submission.
 const MOST: usize = 16_384;
 
@@ -29,14 +31,15 @@ pub struct GpuExecutor {
 struct PreparedPlan {
     name: String,
     dispatches: Vec<Prepared>,
-    /// Dispatches a submission, adapted to [`TARGET`] as the runs go.
-    chunk: usize,
+    /// What each dispatch is estimated to take, in seconds: first from its cost, then from the
+    /// submissions it was in.
+    seconds: Vec<f64>,
 }
 
 struct InFlight {
     index: wgpu::SubmissionIndex,
-    /// Dispatches issued up to its end, and in it.
-    end: u64,
+    /// Dispatches issued before it, and in it.
+    start: u64,
     count: usize,
 }
 
@@ -83,7 +86,15 @@ impl GpuExecutor {
                 .iter()
                 .map(|d| pipelines.prepare(plan, d, &bindings))
                 .collect::<Result<_, _>>()?;
-            plans.push(PreparedPlan { name: plan.name.clone(), dispatches, chunk: FIRST });
+            let seconds = plan
+                .dispatches
+                .iter()
+                .map(|d| {
+                    let cost = (d.kernel.cost)(&d.constants);
+                    (cost.flops + cost.bytes) as f64 / FIRST_RATE + 1e-5
+                })
+                .collect();
+            plans.push(PreparedPlan { name: plan.name.clone(), dispatches, seconds });
         }
         Ok(GpuExecutor { gpu: gpu.clone(), program, buffers, plans, guard })
     }
@@ -106,7 +117,7 @@ impl GpuExecutor {
         }
         drop(pass);
         let index = gpu.queue.submit([encoder.finish()]);
-        InFlight { index, end: start + count as u64, count }
+        InFlight { index, start, count }
     }
 
     fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), DeviceError> {
@@ -135,17 +146,18 @@ impl Executor for GpuExecutor {
         let mut last = Instant::now();
         loop {
             while in_flight.len() < 2 && issued < end {
-                let count = (self.plans[plan.0].chunk as u64).min(end - issued) as usize;
+                let count = self.plans[plan.0].fitting(issued, end - issued);
                 in_flight.push_back(self.submit(plan, issued, count));
                 issued += count as u64;
             }
-            let Some(InFlight { index, end: finished, count }) = in_flight.pop_front() else {
+            let Some(InFlight { index, start, count }) = in_flight.pop_front() else {
                 break;
             };
             self.wait(index)?;
             let now = Instant::now();
-            self.adapt(plan, count, now - last);
+            self.plans[plan.0].learn(start, count, (now - last).as_secs_f64());
             last = now;
+            let finished = start + count as u64;
             if finished / length > reported {
                 reported = finished / length;
                 if progress(reported).is_break() {
@@ -228,15 +240,28 @@ impl GpuExecutor {
         let view = staging.get_mapped_range(..).map_err(|e| gpu.error(e.to_string()))?;
         Ok(view.to_vec())
     }
+}
 
-    /// Moves the number of dispatches a submission towards [`TARGET`]; `elapsed` is what `count` took.
-    fn adapt(&mut self, plan: PlanId, count: usize, elapsed: Duration) {
-        let chunk = &mut self.plans[plan.0].chunk;
-        if count < *chunk {
-            return; // the rest at the end of a run says nothing
+impl PreparedPlan {
+    /// How many dispatches from `start` on, `most` at most, fit into a submission; at least one.
+    fn fitting(&self, start: u64, most: u64) -> usize {
+        let first = (start % self.seconds.len() as u64) as usize;
+        let mut left = TARGET.as_secs_f64();
+        let fitting = self.seconds.iter().cycle().skip(first).take_while(|seconds| {
+            left -= **seconds;
+            left > 0.0
+        });
+        fitting.take(most.min(MOST as u64) as usize).count().max(1)
+    }
+
+    /// Moves the estimates of the dispatches in a submission towards what it took.
+    fn learn(&mut self, start: u64, count: usize, elapsed: f64) {
+        let n = self.seconds.len();
+        let first = (start % n as u64) as usize;
+        let expected: f64 = self.seconds.iter().cycle().skip(first).take(count).sum();
+        let change = (elapsed / expected).clamp(1.0 / MOST_CHANGE, MOST_CHANGE);
+        for i in 0..count.min(n) {
+            self.seconds[(first + i) % n] *= change;
         }
-        let ratio = TARGET.as_secs_f64() / elapsed.as_secs_f64().max(1e-6);
-        // Growing at most twofold: compilation by the driver and other one-time costs hide in the first.
-        *chunk = ((*chunk as f64 * ratio.min(2.0)) as usize).clamp(1, MOST);
     }
 }
