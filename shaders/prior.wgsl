@@ -1,4 +1,8 @@
-// Draws from the prior: z ~ N(0, I), from Philox; row r is sample r of place `position`.
+// Draws from the prior, z ~ N(0, I). Row r is sample r of place `position` of an epoch:
+//   z[r, u] = number u mod 4 of normal4(philox(counter, key)), the key the seed,
+//   counter = counter_of(epoch, position, samples before these + r, STREAM, u / 4)
+// Numerics: Box and Muller with + * and sqrt only, in lib/normal.
+// One counter makes four numbers; those past Z are dropped.
 // Grid: x over groups of four units, y over rows; an invocation owns its four elements of z.
 #import philox
 #import normal

@@ -332,3 +332,54 @@ fn collect_factors(
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Imports that the built-in library has no example of.
+    const LIBRARY: &[(&str, &str)] = &[
+        ("base", "fn base() {}\n"),
+        ("left", "#import base\nfn left() {}\n"),
+        ("right", "// right\n#import base\n#import left\nfn right() {}\n"),
+        ("self", "#import self\n"),
+        ("chicken", "fn chicken() {}\n#import egg\n"),
+        ("egg", "#import chicken\n"),
+        ("broken", "\n\n#import missing\n"),
+        ("twice", "#import base\n#import base\n"),
+    ];
+
+    fn resolve(source: &str) -> Result<String, String> {
+        resolve_with(LIBRARY, "kernel", source).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn each_library_file_is_appended_once_and_lines_keep_their_numbers() {
+        let text = resolve("#import left\nfn own() {}\n#import right\n").unwrap();
+        assert!(text.starts_with("\nfn own() {}\n\n"), "{text}");
+        for name in ["own", "base", "left", "right"] {
+            assert_eq!(text.matches(&format!("fn {name}()")).count(), 1, "{name}: {text}");
+        }
+        assert!(!text.contains("#import"), "{text}");
+    }
+
+    #[test]
+    fn unknown_repeated_and_cyclic_imports_are_errors() {
+        for (source, message) in [
+            (
+                "\n#import nothing\n",
+                "kernel.wgsl:2: #import nothing: there is no shaders/lib/nothing.wgsl",
+            ),
+            (
+                "#import broken\n",
+                "broken.wgsl:3: #import missing: there is no shaders/lib/missing.wgsl",
+            ),
+            ("#import base\n\n#import base\n", "kernel.wgsl:3: #import base is repeated"),
+            ("#import twice\n", "twice.wgsl:2: #import base is repeated"),
+            ("#import self\n", "kernel.wgsl: #import kernel -> self -> self is a cycle"),
+            ("#import egg\n", "kernel.wgsl: #import kernel -> egg -> chicken -> egg is a cycle"),
+        ] {
+            assert_eq!(resolve(source).unwrap_err(), message);
+        }
+    }
+}

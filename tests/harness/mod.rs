@@ -2,7 +2,7 @@
 //! tests/faults.rs plants faults to see that nothing gets past it.
 #![allow(dead_code)] // each test crate uses its part
 
-use elbo::device::cpu::CpuDevice;
+use elbo::device::cpu::{CpuDevice, CpuExecutor};
 use elbo::device::gpu::{Adapters, GpuDevice, adapter};
 use elbo::device::{DeviceError, Executor};
 use elbo::kernels::bound::Bounded;
@@ -29,12 +29,13 @@ pub trait Tested: Executor {
     }
 }
 
-impl Tested for elbo::device::cpu::CpuExecutor<f32> {}
+impl Tested for CpuExecutor<f32> {}
 
 impl Tested for elbo::device::gpu::GpuExecutor {
     fn guards(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
         let (mut before, after) = self.read_guards(tensor)?;
         before.extend(after);
+        assert_eq!(before.len() as u64, 2 * GUARD, "load with load_guarded(program, GUARD)");
         Ok(before)
     }
 }
@@ -74,6 +75,18 @@ pub fn prepare(kernel: &'static Kernel, case: &Case, seed: u64) -> Result<Prepar
         let dim = case.dims.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         dim.or_else(|| case.constants.iter().find(|(n, _)| *n == name).map(|(_, v)| *v as usize))
     };
+    // A misspelled name would leave the case's inputs at their default, in silence. A fill may be for
+    // another entry point of the file: some share their cases.
+    for (name, _) in &case.dims {
+        if !reflection.overrides.iter().any(|(known, _)| known == name) {
+            return Err(format!("{kernel}: the case gives {name}, which the shader does not use"));
+        }
+    }
+    for (name, _) in &case.fills {
+        if !reflection.source.contains(&format!("> {name}: array<")) {
+            return Err(format!("{kernel}: the case fills {name}, which is no binding"));
+        }
+    }
     let mut program = Program::new();
     let mut names = Vec::new();
     let mut tensors = Vec::new();
@@ -93,7 +106,8 @@ pub fn prepare(kernel: &'static Kernel, case: &Case, seed: u64) -> Result<Prepar
         }
         let id = program.tensor(binding.name.clone(), &dims, binding.dtype);
         let n = program.get(id).len();
-        let fill = case.fills.iter().find(|(name, _)| *name == binding.name).map(|(_, f)| f);
+        // A case refines another by filling a tensor again: the last one counts.
+        let fill = case.fills.iter().rfind(|(name, _)| *name == binding.name).map(|(_, f)| f);
         let mut rng = ChaCha8Rng::seed_from_u64(seed * 1000 + i as u64);
         let bytes = match (binding.access, fill) {
             (Access::Write, None) => poison(n, binding.dtype),
@@ -140,6 +154,16 @@ fn content(fill: &Fill, n: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
     }
 }
 
+/// The case's result in f64, with the bound on what single precision may do to it.
+pub fn oracle(prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
+    let mut oracle = cpu().load::<Bounded>(prepared.program.clone());
+    for (id, _, bytes) in &prepared.tensors {
+        oracle.write_bytes(*id, bytes).map_err(|e| e.to_string())?;
+    }
+    oracle.run_dispatch(prepared.plan, 0).map_err(|e| e.to_string())?;
+    Ok(oracle)
+}
+
 /// Runs the case on the device twice and on the oracle, and compares everything.
 ///
 /// Returns the worst error as a share of its bound.
@@ -148,12 +172,7 @@ fn content(fill: &Fill, n: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
 /// What was wrong first: kernel, case, tensor, element, got, expected, bound.
 pub fn check(kernel: &'static Kernel, case: &Case, seed: u64, load: Load) -> Result<f64, String> {
     let prepared = prepare(kernel, case, seed)?;
-    let mut oracle = cpu().load::<Bounded>(prepared.program.clone());
-    for (id, _, bytes) in &prepared.tensors {
-        oracle.write_bytes(*id, bytes).map_err(|e| e.to_string())?;
-    }
-    (&mut oracle as &mut dyn Executor).run_all(prepared.plan, 1).map_err(|e| e.to_string())?;
-
+    let mut oracle = oracle(&prepared)?;
     let mut device = load(prepared.program.clone()).map_err(|e| e.to_string())?;
     let first = run(&prepared, &mut *device)?;
     let second = run(&prepared, &mut *device)?;
@@ -163,6 +182,11 @@ pub fn check(kernel: &'static Kernel, case: &Case, seed: u64, load: Load) -> Res
         let fail = |what: String| {
             Err(format!("{kernel} {:?} {:?}: {tensor}: {what}", case.dims, case.constants))
         };
+        for bytes in [&first[i], &second[i]] {
+            if bytes.len() != tensor.size_bytes() {
+                return fail(format!("{} bytes, expected {}", bytes.len(), tensor.size_bytes()));
+            }
+        }
         if first[i] != second[i] {
             return fail("two runs differ".to_string());
         }
@@ -212,12 +236,15 @@ pub fn compare(expected: &[Bounded], got: &[f32]) -> Result<f64, String> {
         let g = f64::from(g);
         let describe =
             || format!("element {i} is {g:e}, expected {:e} ± {:e}", e.value, SAFETY * e.error);
-        if !e.value.is_finite() || !g.is_finite() || e.error.is_nan() {
+        if !e.value.is_finite() || !g.is_finite() {
             // Neither side may be NaN; an infinity must be one on both.
             if e.value.is_nan() || g.is_nan() || e.value != g {
                 return Err(describe());
             }
             continue;
+        }
+        if !e.error.is_finite() || e.error < 0.0 {
+            return Err(format!("no bound: {}", describe()));
         }
         let difference = (g - e.value).abs();
         let ratio = if difference == 0.0 { 0.0 } else { difference / (SAFETY * e.error) };

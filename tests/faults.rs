@@ -1,0 +1,759 @@
+//! The harness is tested here: faults are planted in devices and in shaders, and each must be caught,
+//! where the same case without the fault passes.
+
+mod harness;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use elbo::device::cpu::CpuExecutor;
+use elbo::device::gpu::{GpuDevice, adapter};
+use elbo::device::{Description, DeviceError, Executor, Progress};
+use elbo::kernels::bound::Bounded;
+use elbo::kernels::case::Fill;
+use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Real, Twin};
+use elbo::kernels::{adam, bernoulli, gather, importance, linear, posterior, prior, tally};
+use elbo::plan::shader::resolve_imports;
+use elbo::plan::{Access, DType, PlanId, Program, TensorId};
+use harness::{GUARD, Prepared, SAFETY, Tested};
+
+/// What a device does wrong, most of it to one tensor.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    None,
+    /// Runs nothing.
+    NoOp,
+    /// Fails to run.
+    Lost,
+    Zeros,
+    /// One word of the result is another.
+    Word(usize, u32),
+    /// One word of the result is what the tensor held before.
+    Unwritten(usize),
+    /// The result is shifted by one element.
+    Shifted,
+    /// The words of this tensor are in the place of another's.
+    SwappedWith(TensorId),
+    /// Reads come back this many bytes short.
+    Short(usize),
+    /// Reads come back this many bytes long.
+    Long(usize),
+    /// One bit differs, but only in the second run.
+    Unsteady,
+    /// One bit differs in the first byte, or the last.
+    FirstBit,
+    LastBit,
+    /// A byte beside the tensor is written.
+    OutOfBounds,
+}
+
+/// The CPU device with a fault.
+struct Faulty {
+    inner: CpuExecutor<f32>,
+    fault: Fault,
+    tensor: TensorId,
+    runs: usize,
+    /// Whether the fault has changed anything: zeros in place of zeros are no fault.
+    planted: Rc<Cell<bool>>,
+}
+
+impl Faulty {
+    fn distort(&self, before: &[u8], bytes: &mut [u8]) {
+        let right = bytes.to_vec();
+        match self.fault {
+            Fault::Zeros => bytes.fill(0),
+            Fault::Word(i, word) => bytes[4 * i..][..4].copy_from_slice(&word.to_le_bytes()),
+            Fault::Unwritten(i) => bytes[4 * i..][..4].copy_from_slice(&before[4 * i..][..4]),
+            Fault::Shifted => bytes.rotate_right(4),
+            Fault::Unsteady if self.runs == 2 => bytes[0] ^= 1,
+            Fault::FirstBit => bytes[0] ^= 1,
+            Fault::LastBit => *bytes.last_mut().expect("not empty") ^= 1,
+            _ => return,
+        }
+        // The sign of a zero is no fault.
+        let words = |bytes: &[u8]| -> Vec<u32> {
+            let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+            words.into_iter().map(|w| if w == 1 << 31 { 0 } else { w }).collect()
+        };
+        self.planted.set(self.planted.get() || words(bytes) != words(&right));
+    }
+}
+
+impl Executor for Faulty {
+    fn description(&self) -> &Description {
+        self.inner.description()
+    }
+
+    fn program(&self) -> &Program {
+        self.inner.program()
+    }
+
+    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
+        self.inner.run(plan, n, progress)
+    }
+
+    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
+        self.runs += 1;
+        let before = self.inner.read_bytes(self.tensor)?;
+        match self.fault {
+            Fault::NoOp => self.planted.set(true),
+            Fault::Lost => {
+                self.planted.set(true);
+                let (adapter, message) = ("faulty".to_string(), "unplugged".to_string());
+                return Err(DeviceError::Lost { adapter, message });
+            }
+            _ => self.inner.run_dispatch(plan, index)?,
+        }
+        let mut bytes = self.inner.read_bytes(self.tensor)?;
+        self.distort(&before, &mut bytes);
+        self.inner.write_bytes(self.tensor, &bytes)
+    }
+
+    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
+        let place = match self.fault {
+            Fault::SwappedWith(other) if tensor == self.tensor => other,
+            Fault::SwappedWith(other) if tensor == other => self.tensor,
+            _ => tensor,
+        };
+        self.planted.set(self.planted.get() || place != tensor);
+        self.inner.write_bytes(place, bytes)
+    }
+
+    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
+        let place = match self.fault {
+            // Inputs must look untouched: the fault is in what the kernel sees.
+            Fault::SwappedWith(other) if tensor == self.tensor => other,
+            Fault::SwappedWith(other) if tensor == other => self.tensor,
+            _ => tensor,
+        };
+        let mut bytes = self.inner.read_bytes(place)?;
+        match self.fault {
+            Fault::Short(n) if tensor == self.tensor => bytes.truncate(bytes.len() - n),
+            Fault::Long(n) if tensor == self.tensor => bytes.resize(bytes.len() + n, 0),
+            _ => return Ok(bytes),
+        }
+        self.planted.set(true);
+        Ok(bytes)
+    }
+}
+
+impl Tested for Faulty {
+    fn guards(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
+        let mut guards = vec![0; 2 * GUARD as usize];
+        if let Fault::OutOfBounds = self.fault
+            && tensor == self.tensor
+        {
+            guards[GUARD as usize] = 1;
+            self.planted.set(true);
+        }
+        Ok(guards)
+    }
+}
+
+/// The smallest fault of one element: the first number beyond what the bound allows.
+fn just_beyond(e: &Bounded) -> f32 {
+    let mut v = (e.value + SAFETY * e.error) as f32;
+    while f64::from(v) - e.value <= SAFETY * e.error {
+        v = v.next_up();
+    }
+    v
+}
+
+/// A fault, its name, and words that the message must hold.
+type Named = (&'static str, Fault, &'static str);
+
+fn faults_of_output(prepared: &Prepared, id: TensorId, blank: bool) -> Vec<Named> {
+    let tensor = prepared.program.get(id);
+    let mut faults = vec![
+        ("no-op", Fault::NoOp, "expected"),
+        ("zeros", Fault::Zeros, "expected"),
+        ("shifted", Fault::Shifted, "expected"),
+        ("a word short", Fault::Short(4), "expected"),
+        ("a byte short", Fault::Short(1), "expected"),
+        ("a byte long", Fault::Long(1), "expected"),
+        ("a word long", Fault::Long(4), "expected"),
+        ("unsteady", Fault::Unsteady, "two runs differ"),
+        ("out of bounds", Fault::OutOfBounds, "outside the tensor"),
+    ];
+    let mut oracle = harness::oracle(prepared).unwrap();
+    for i in [0, tensor.len() / 2, tensor.len() - 1] {
+        if blank {
+            // An output begins as NaN; anything else could be right by accident.
+            faults.push(("unwritten", Fault::Unwritten(i), "is NaN"));
+        }
+        match tensor.dtype {
+            DType::F32 => {
+                let e = oracle.floats_mut(id)[i];
+                let mut word = |name, v: f32, words| {
+                    faults.push((name, Fault::Word(i, v.to_bits()), words));
+                };
+                word("NaN", f32::NAN, "is NaN");
+                word("infinity", f32::INFINITY, "is inf");
+                word("just beyond", just_beyond(&e), "expected");
+                if e.value.abs() > 200.0 * SAFETY * e.error {
+                    word("percent", 1.01 * e.value as f32, "expected");
+                }
+            }
+            _ => {
+                let bytes = oracle.read_bytes(id).unwrap();
+                let v = bytemuck::pod_read_unaligned::<u32>(&bytes[4 * i..][..4]);
+                faults.push(("one more", Fault::Word(i, v.wrapping_add(1)), "expected"));
+            }
+        }
+    }
+    faults
+}
+
+fn faults_of_input() -> Vec<Named> {
+    vec![
+        ("input: first bit", Fault::FirstBit, "an input was changed"),
+        ("input: last bit", Fault::LastBit, "an input was changed"),
+        ("input: short", Fault::Short(1), "expected"),
+        ("input: long", Fault::Long(1), "expected"),
+        ("input: out of bounds", Fault::OutOfBounds, "outside the tensor"),
+    ]
+}
+
+/// What the harness says of a kernel on the CPU device with a fault, and whether the fault was planted.
+fn check_faulty(
+    kernel: &'static Kernel,
+    case: &Case,
+    tensor: TensorId,
+    fault: Fault,
+) -> (Result<f64, String>, bool) {
+    let device = harness::cpu();
+    let planted = Rc::new(Cell::new(false));
+    let result = harness::check(kernel, case, 1, &|program| {
+        let (inner, planted) = (device.load::<f32>(program), planted.clone());
+        Ok(Box::new(Faulty { inner, fault, tensor, runs: 0, planted }))
+    });
+    (result, planted.get())
+}
+
+/// Of every kernel, in every case of moderate size, to every tensor.
+#[test]
+fn every_fault_of_a_device_is_caught() {
+    for kernel in REGISTRY {
+        let mut planted_names = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        for case in (kernel.cases)() {
+            let prepared = harness::prepare(kernel, &case, 1).unwrap();
+            let bytes: usize = prepared.program.tensors().iter().map(|t| t.size_bytes()).sum();
+            if bytes > 20_000 {
+                continue;
+            }
+            for (id, access, _) in &prepared.tensors {
+                let place = format!("{kernel} {case:?} {}", prepared.program.get(*id));
+                if let (Err(message), _) = check_faulty(kernel, &case, *id, Fault::None) {
+                    panic!("{place}: no fault, and yet: {message}");
+                }
+                let name = &prepared.program.get(*id).name;
+                let filled = case.fills.iter().any(|(filled, _)| filled == name);
+                let faults = match access {
+                    Access::Read => faults_of_input(),
+                    Access::Write => faults_of_output(&prepared, *id, !filled),
+                    Access::Update => faults_of_output(&prepared, *id, false),
+                };
+                for (name, fault, words) in faults {
+                    let (result, planted) = check_faulty(kernel, &case, *id, fault);
+                    names.insert(name);
+                    if planted {
+                        planted_names.insert(name);
+                        let message = result.expect_err(&format!("{place}: {name} passes"));
+                        assert!(message.contains(words), "{place}: {name}: {message}");
+                        assert!(message.contains(&kernel.to_string()), "{message}");
+                    }
+                }
+            }
+        }
+        assert_eq!(planted_names, names, "{kernel}: faults that no case lets show");
+    }
+}
+
+#[test]
+fn a_device_that_fails_is_not_a_device_that_passes() {
+    let case = Case::new(&[("R", 2), ("I", 3), ("O", 4)]);
+    let (result, _) = check_faulty(&linear::FORWARD, &case, TensorId(0), Fault::Lost);
+    assert!(result.unwrap_err().contains("unplugged"));
+}
+
+/// Of every pair of inputs that have one shape.
+#[test]
+fn swapped_operands_are_caught() {
+    let square = Case::new(&[("R", 9), ("I", 9), ("O", 9)]);
+    let of = |kernel: &Kernel, case: usize| (kernel.cases)()[case].clone();
+    let table: [(&'static Kernel, Case, usize); 7] = [
+        (&linear::FORWARD, square.clone(), 1),
+        (&linear::BACKWARD_INPUT, square.clone(), 3),
+        (&linear::BACKWARD_WEIGHT, square, 1),
+        (&posterior::BACKWARD, of(&posterior::BACKWARD, 1), 1),
+        (&bernoulli::LOG_LIKELIHOOD, of(&bernoulli::LOG_LIKELIHOOD, 1), 1),
+        (&bernoulli::GRADIENT, of(&bernoulli::GRADIENT, 1), 1),
+        (&tally::TALLY, of(&tally::TALLY, 3), 1),
+    ];
+    for (kernel, case, expected) in table {
+        let prepared = harness::prepare(kernel, &case, 1).unwrap();
+        let inputs: Vec<TensorId> =
+            prepared.tensors.iter().filter(|(_, a, _)| *a == Access::Read).map(|t| t.0).collect();
+        let mut pairs = 0;
+        for (i, &a) in inputs.iter().enumerate() {
+            for &b in &inputs[i + 1..] {
+                let (first, second) = (prepared.program.get(a), prepared.program.get(b));
+                if (&first.dims, first.dtype) != (&second.dims, second.dtype) {
+                    continue;
+                }
+                pairs += 1;
+                let (result, planted) = check_faulty(kernel, &case, a, Fault::SwappedWith(b));
+                assert!(planted);
+                let message = result.expect_err(&format!("{kernel}: {first} and {second} swapped"));
+                assert!(message.contains("expected"), "{message}");
+            }
+        }
+        assert_eq!(pairs, expected, "{kernel}: pairs of inputs of one shape");
+        assert!(check_faulty(kernel, &case, inputs[0], Fault::None).0.is_ok(), "{kernel}");
+    }
+}
+
+#[test]
+fn the_comparison_has_no_holes() {
+    let bounded = |value: f64, error: f64| {
+        let mut b = Bounded::from_f64(value);
+        b.error = error;
+        b
+    };
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    for (value, error, got, passes) in [
+        (1.0, 0.25, 1.5, true),
+        (1.0, 0.25, 0.5, true),
+        (1.0, 0.25, 1.5_f32.next_up(), false),
+        (1.0, 0.25, 0.5_f32.next_down(), false),
+        (1.0, 0.0, 1.0, true),
+        (1.0, 0.0, 1.0_f32.next_up(), false),
+        (0.0, 0.0, -0.0, true),
+        (1.0, 0.25, nan, false),
+        (1.0, 0.25, inf, false),
+        (1.0, f64::INFINITY, 7.0, false), // a bound of everything is no bound
+        (1.0, f64::INFINITY, 1.0, false),
+        (1.0, f64::NAN, 1.0, false),
+        (1.0, -1.0, 7.0, false),
+        (f64::NAN, 0.0, nan, false),
+        (f64::NAN, 0.0, 0.0, false),
+        (f64::INFINITY, f64::NAN, inf, true),
+        (f64::INFINITY, f64::NAN, -inf, false),
+        (f64::INFINITY, f64::INFINITY, f32::MAX, false),
+        (1e39, 1.0, inf, false),
+    ] {
+        // at every place among elements that agree
+        for i in 0..3 {
+            let (mut expected, mut device) = ([bounded(2.0, 0.1); 3], [2.0; 3]);
+            (expected[i], device[i]) = (bounded(value, error), got);
+            let result = harness::compare(&expected, &device);
+            assert_eq!(result.is_ok(), passes, "{value} ± {error}, got {got}: {result:?}");
+        }
+    }
+    assert!(harness::compare(&[bounded(1.0, 0.1); 2], &[1.0]).is_err());
+    assert!(harness::compare(&[bounded(1.0, 0.1)], &[1.0, 1.0]).is_err());
+}
+
+#[test]
+fn a_case_with_a_misspelled_name_is_refused() {
+    let case = Case::new(&[("R", 2), ("I", 3), ("O", 4)]);
+    let prepare = |case: &Case| harness::prepare(&linear::FORWARD, case, 0).map(|p| p.tensors);
+    let refused = |case: Case| prepare(&case).map(|_| ()).unwrap_err();
+    assert!(prepare(&case).is_ok());
+    assert!(refused(case.clone().fill("wieght", Fill::Bits)).contains("wieght"));
+    assert!(refused(case.clone().fill("x", Fill::Bytes)).contains("another type"));
+    assert!(refused(case.clone().constant("ACTIVATOIN", 1.0)).contains("ACTIVATOIN"));
+    assert!(refused(Case::new(&[("R", 2), ("I", 3)])).contains("no O"));
+    assert!(refused(Case::new(&[("R", 2), ("I", 3), ("O", 4), ("K", 1)])).contains('K'));
+    // a case that refines another one's fill
+    let twice = case.fill("x", Fill::Bits).fill("x", Fill::Cycle(vec![0.25]));
+    let x = &prepare(&twice).unwrap()[0].2;
+    assert_eq!(bytemuck::pod_collect_to_vec::<u8, f32>(x), [0.25; 6]);
+}
+
+/// The bound leaves no room for a fault that matters: not even for one term of a sum.
+#[test]
+fn the_bounds_are_tight() {
+    for kernel in REGISTRY {
+        for (seed, case) in (kernel.cases)().iter().enumerate() {
+            let prepared = harness::prepare(kernel, case, seed as u64).unwrap();
+            let mut oracle = harness::oracle(&prepared).unwrap();
+            for (id, access, _) in &prepared.tensors {
+                let tensor = prepared.program.get(*id);
+                if !access.writes() || tensor.dtype != DType::F32 {
+                    continue;
+                }
+                let values = oracle.floats_mut(*id);
+                let largest = values.iter().map(|e| SAFETY * e.error).fold(0.0, f64::max);
+                let squares: f64 = values.iter().map(|e| e.value * e.value).sum();
+                let typical = (squares / values.len() as f64).sqrt();
+                let place = format!("{kernel} {case:?} {tensor}: ± {largest:e} of {typical:e}");
+                // tanh of 1e4: its slope is bounded too generously
+                let tanh = case.constants == [("ACTIVATION", linear::Activation::Tanh.number())];
+                assert!(largest <= if tanh { 1e-1 } else { 2e-3 } * typical + 1e-37, "{place}");
+                if case.dims == [("R", 128), ("I", 784), ("O", 400)] {
+                    // x and the weights are normal: a term is 1, typically
+                    assert!(largest < 0.05, "{place}");
+                }
+            }
+        }
+    }
+}
+
+/// The environment that tells the test below that it is its own child.
+const CHILD: &str = "ELBO_TEST_WITHOUT_ADAPTER";
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_missing_adapter_fails_with_the_line_that_installs_one() {
+    if std::env::var_os(CHILD).is_some() {
+        harness::gpu();
+        return;
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["a_missing_adapter_fails_with_the_line_that_installs_one", "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .env("VK_DRIVER_FILES", "/nonexistent")
+        .env("VK_ICD_FILENAMES", "/nonexistent")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(!child.status.success(), "it passed without an adapter: {text}");
+    assert!(text.contains("1 failed"), "{text}");
+    assert!(text.contains("no GPU adapter for the tests"), "{text}");
+    assert!(text.contains(adapter::HINT) && adapter::HINT.contains("apt-get install"), "{text}");
+}
+
+/// A kernel with one text in place of another, in its own file or in the library.
+fn mutated(kernel: &'static Kernel, from: &str, to: &str) -> &'static Kernel {
+    let source = resolve_imports(kernel.file, kernel.source).unwrap();
+    assert!(source.contains(from), "{kernel}: {from:?} is not in its source");
+    let Kernel { file, entry, summary, grid, cases, cost, .. } = *kernel;
+    let twin = Twin { f32: kernel.twin.f32, f64: kernel.twin.f64, bounded: kernel.twin.bounded };
+    let source = source.replace(from, to).leak();
+    let mutant = Kernel::new(Parts { file, source, entry, summary, grid, twin, cases, cost });
+    let mutant: &'static Kernel = Box::leak(Box::new(mutant));
+    if let Err(e) = mutant.reflection() {
+        panic!("{kernel}: {from:?} -> {to:?} is no shader: {e}");
+    }
+    mutant
+}
+
+/// The program with every dispatch run by this kernel, bindings and constants as they were.
+fn run_by(kernel: &'static Kernel, program: &Program) -> Program {
+    let mut changed = Program::new();
+    for tensor in program.tensors() {
+        changed.tensor(tensor.name.clone(), &tensor.dims, tensor.dtype);
+    }
+    for plan in program.plans() {
+        let mut plan = plan.clone();
+        plan.dispatches.iter_mut().for_each(|dispatch| dispatch.kernel = kernel);
+        changed.add(plan);
+    }
+    changed
+}
+
+/// Whether one of the kernel's cases tells the mutant from the kernel; the kernel itself passes it.
+fn is_caught(device: &GpuDevice, kernel: &'static Kernel, mutant: &'static Kernel) -> bool {
+    let check = |case: &Case, seed: usize, kernel_run: &'static Kernel| {
+        harness::check(kernel, case, seed as u64, &|program| {
+            Ok(Box::new(device.load_guarded(run_by(kernel_run, &program), GUARD)?))
+        })
+    };
+    for (seed, case) in (kernel.cases)().iter().enumerate() {
+        if let Err(message) = check(case, seed, mutant) {
+            // By its results, not because the driver refused it.
+            assert!(message.starts_with(&format!("{kernel} [")), "{mutant}: {message}");
+            check(case, seed, kernel).unwrap();
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn every_fault_of_a_shader_is_caught() {
+    let device = harness::gpu();
+    let mut survivors = Vec::new();
+    for (kernel, mutations) in MUTATIONS {
+        for (from, to) in *mutations {
+            if !is_caught(&device, kernel, mutated(kernel, from, to)) {
+                survivors.push(format!("{kernel}: {from:?} -> {to:?}"));
+            }
+        }
+    }
+    let n = survivors.len();
+    assert!(n == 0, "no case of theirs catches these {n}:\n{}", survivors.join("\n"));
+    for kernel in REGISTRY {
+        assert!(MUTATIONS.iter().any(|(k, _)| std::ptr::eq(*k, *kernel)), "no fault of {kernel}");
+    }
+}
+
+/// A text in a kernel's file or the library, and a wrong one in its place.
+type Mutation = (&'static str, &'static str);
+
+static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
+    (
+        &gather::GATHER,
+        &[
+            ("v >= 128u", "v > 128u"),
+            ("f32(v) / 255.0", "f32(v) / 256.0"),
+            ("v * 0x01010101u", "v * 0x01000000u"),
+            ("uniforms[j] < v", "uniforms[0] < v"),
+            ("clock[4] + row", "row"),
+            ("clock[3] + (clock[4] + row) / N", "clock[3]"),
+            ("clock[3] + (clock[4] + row) / N", "(clock[4] + row) / N"),
+            ("(clock[4] + row) % N", "min(clock[4] + row, N - 1u)"),
+            ("epoch, place, 0u", "epoch, row, 0u"),
+            ("epoch, place, 0u", "clock[2], place, 0u"),
+            ("epoch, place, 0u", "epoch, image, 0u"),
+            ("place, 0u, STREAM", "place, 0u, 0u"),
+            ("8u * (byte % 4u)", "24u - 8u * (byte % 4u)"),
+            ("j < 4u", "j < 3u"),
+            ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
+            ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
+            // lib/shuffle
+            ("round < 6u", "round < 5u"),
+            ("0x85ebca6bu", "0x85ebca6du"),
+            ("scramble(epoch)", "epoch"),
+            ("if v < n", "if v <= n"),
+        ],
+    ),
+    (
+        &linear::FORWARD,
+        &[
+            ("k < I { v = x", "k < I - 1u { v = x"),
+            ("k < I { v = weight", "k < I - 1u { v = weight"),
+            ("column < O && k < I", "column < O - 1u && k < I"),
+            ("x[row * I + k]", "x[row * O + k]"),
+            (" + bias[column + j]", ""),
+            ("bias[column + j]", "bias[column]"),
+            ("k0 += TILE_K", "k0 += 2u * TILE_K"),
+            ("t.r1 += a0.y * b0", "t.r1 += a0.x * b0"),
+            ("t.r3 += a1.w * b1;", ""),
+            ("k += 2u", "k += 4u"),
+            ("row + 3u, column, t.r3", "row + 3u, column, t.r2"),
+            ("activate(ACTIVATION, v[j]", "activate(min(ACTIVATION, 2u), v[j]"),
+            ("min(4u, O", "min(3u, O"),
+            ("group.y * TILE_M", "group.y * TILE_N"),
+            ("group.x * TILE_N", "group.x * TILE_M"),
+            // lib/activation and lib/math
+            ("select(v, 0.0, v < 0.0); }", "abs(v); }"),
+            ("select(v, 0.0, v < 0.0) + log", "v + log"),
+            ("log(1.0 + exp(-abs(v)))", "log(1.0 + exp(-v))"),
+            ("select(far, -far, v < 0.0)", "far"),
+            ("let e = exp(-2.0 * abs(v))", "let e = exp(2.0 * abs(v))"),
+            ("abs(v) < 0.25", "abs(v) < 1.0"),
+            ("0.13333333", "0.13"),
+        ],
+    ),
+    (
+        &linear::BACKWARD_INPUT,
+        &[
+            ("activation_gradient(ACTIVATION, x[e])", "1.0"),
+            ("activation_gradient(ACTIVATION, x[e])", "activation_gradient(ACTIVATION, v[j])"),
+            ("k < O { v = d_y", "k < O - 1u { v = d_y"),
+            ("weight[k * I + column]", "weight[k * O + column]"),
+            ("column < I && k < O", "column < I - 1u && k < O"),
+            ("row + 1u, column, t.r1", "row + 1u, column, t.r0"),
+            ("min(4u, I", "min(3u, I"),
+            ("group.y * TILE_M", "group.y * TILE_N"),
+            ("group.x * TILE_N", "group.x * TILE_M"),
+            // lib/activation
+            ("y > 0.0", "y >= 0.0"),
+            ("1.0 - y * y", "1.0 - y"),
+            ("1.0 - exp(-y)", "exp(-y)"),
+        ],
+    ),
+    (
+        &linear::BACKWARD_WEIGHT,
+        &[
+            ("row < O && k < R", "row < O && k < R - 1u"),
+            ("d_y[k * O + row]", "d_y[k * I + row]"),
+            ("x[k * I + column]", "x[k * O + column]"),
+            ("column == I { v = 1.0; }", "column == I { v = 0.5; }"),
+            ("if column < I {", "if column < I - 1u {"),
+            ("d_bias[row] = v[j]", "d_bias[row] = v[0]"),
+            ("group.y * TILE_M", "group.y * TILE_N"),
+            ("group.x * TILE_N", "group.x * TILE_M"),
+        ],
+    ),
+    (
+        &posterior::SAMPLE,
+        &[
+            ("exp(0.5 * l) * e[j]", "exp(l) * e[j]"),
+            ("exp(0.5 * l) * e[j]", "exp(0.5 * l)"),
+            ("= mu + exp", "= exp"),
+            ("NOISE * normal4", "normal4"),
+            ("clock[5] + row % K, STREAM", "clock[5], STREAM"),
+            ("clock[5] + row % K, STREAM", "row % K, STREAM"),
+            ("clock[4] + image", "clock[4] + row"),
+            ("clock[4] + image", "image"),
+            ("clock[3] + place / N", "clock[3]"),
+            ("clock[3] + place / N", "clock[2] + place / N"),
+            ("place % N", "place"),
+            ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
+            ("select(l, 20.0, l > 20.0)", "select(l, 21.0, l > 21.0)"),
+            ("-30.0, l < -30.0", "-20.0, l < -20.0"),
+        ],
+    ),
+    (
+        &posterior::GAUSSIAN_KL,
+        &[
+            ("1.0 - l)", "1.0 + l)"),
+            ("0.5 * total", "total"),
+            ("mu * mu", "mu"),
+            ("group.x + group.y * groups.x", "group.x"),
+            ("select(l, 20.0, l > 20.0)", "select(l, 19.0, l > 19.0)"),
+            ("-30.0, l < -30.0", "-31.0, l < -31.0"),
+            // lib/reduce
+            ("width > 0u", "width > 1u"),
+            ("var width = WORKGROUP / 2u", "var width = WORKGROUP / 4u"),
+            ("lane < width", "lane + 1u < width"),
+        ],
+    ),
+    (
+        &posterior::BACKWARD,
+        &[
+            ("0.5 * exp(0.5 * l)", "exp(0.5 * l)"),
+            ("0.5 * KL_WEIGHT", "KL_WEIGHT"),
+            ("(exp(l) - 1.0));", "exp(l));"),
+            ("sum - KL_WEIGHT * mu", "sum + KL_WEIGHT * mu"),
+            ("k < K", "k < 1u"),
+            ("inside * (", "("),
+            ("exp(0.5 * l) * sum_noise", "exp(0.5 * raw) * sum_noise"),
+            ("(image * K + k) * Z", "(k * B + image) * Z"),
+            ("sum_noise += d_z[e] * noise[e]", "sum_noise += d_z[e]"),
+            ("select(l, 20.0, l > 20.0)", "select(l, 21.0, l > 21.0)"),
+            ("-30.0, l < -30.0", "-29.0, l < -29.0"),
+            ("-30.0, l < -30.0", "-31.0, l < -31.0"),
+        ],
+    ),
+    (
+        &prior::SAMPLE,
+        &[
+            ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
+            ("clock[3], clock[4]", "clock[2], clock[4]"),
+            ("clock[3], clock[4]", "clock[3], 0u"),
+            ("clock[5] + row", "row"),
+            ("quad * 4u + j] = e[j]", "quad * 4u + j] = e[0]"),
+            // lib/philox
+            ("0xD2511F53u", "0xD2511F55u"),
+            ("0xBB67AE85u", "0xBB67AE87u"),
+            ("return philox_round(c, key + 9u * weyl)", "return c"),
+            ("key + 5u * weyl", "key + 4u * weyl"),
+            (" + (carry >> 16u)", ""),
+            ("(stream << 24u) | quad", "(stream << 16u) | quad"),
+            // lib/normal
+            ("(a >> 8u) + 1u", "(a >> 8u)"),
+            ("exponent -= 1;", ""),
+            ("3.3333331174e-1", "3.33e-1"),
+            ("2.12194440e-4", "2.1e-4"),
+            ("case 1u: { return vec2<f32>(-s, c)", "case 1u: { return vec2<f32>(s, c)"),
+            ("(1u << 21u)", "(1u << 20u)"),
+            ("8.3321608736e-3", "8.3e-3"),
+        ],
+    ),
+    (
+        &bernoulli::LOG_LIKELIHOOD,
+        &[
+            ("eta - select(eta, 0.0, eta < 0.0)", "eta - eta"),
+            ("1.0 + exp(-abs(eta))", "1.0 + exp(-eta)"),
+            ("row / K * D", "row * D"),
+            ("x[row / K * D + d] * eta", "ceil(x[row / K * D + d]) * eta"),
+            ("product > 1e30", "product > 3e38"),
+            ("                product = 1.0;\n", ""),
+            ("        part -= log(product);\n    }", "    }"),
+            ("var d = lane;", "var d = lane + 1u;"),
+            ("d += WORKGROUP", "d += 2u * WORKGROUP"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    ),
+    (
+        &bernoulli::GRADIENT,
+        &[
+            ("select(1.0, e, eta < 0.0) / (1.0 + e)", "1.0 / (1.0 + e)"),
+            ("select(1.0, e, eta < 0.0)", "select(e, 1.0, eta < 0.0)"),
+            ("w * (pixel", "(pixel"),
+            ("w * (pixel -", "w * (pixel +"),
+            ("weight[row]", "weight[row / K]"),
+            ("let pixel = x[row / K * D + d]", "let pixel = ceil(x[row / K * D + d])"),
+            ("product > 1e30", "product > 3e38"),
+            ("pixel * eta - select(eta, 0.0, eta < 0.0)", "pixel * eta"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    ),
+    (
+        &bernoulli::EXPECTATION,
+        &[
+            ("id.x >= D", "id.x >= D - 1u"),
+            ("id.y >= B * K", "id.y >= B"),
+            ("sigmoid(logits[e])", "sigmoid(logits[id.x])"),
+            // lib/math
+            ("return select(1.0, e, v < 0.0) / (1.0 + e)", "return 1.0 / (1.0 + e)"),
+            ("let e = exp(-abs(v))", "let e = exp(-v)"),
+        ],
+    ),
+    (
+        &importance::LOG_WEIGHT,
+        &[
+            ("row < B * K {", "row < B {"),
+            ("e * e + l - v * v", "e * e - l - v * v"),
+            ("e * e + l - v * v", "e * e + l + v * v"),
+            ("e * e + l - v * v", "l - v * v"),
+            ("+ 0.5 * total", "+ total"),
+            ("log_px[row] + ", "log_px[row / K] + "),
+            ("heads[row / K * 2u * Z + Z + unit]", "heads[row / K * 2u * Z + unit]"),
+            ("heads[row / K * 2u", "heads[row * 2u"),
+            ("clamp_log_variance(heads[", "(heads["),
+            ("select(l, 20.0, l > 20.0)", "select(l, 21.0, l > 21.0)"),
+            ("-30.0, l < -30.0", "-31.0, l < -31.0"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    ),
+    (
+        &adam::ADAM,
+        &[
+            ("(1.0 - BETA1) * g", "g"),
+            ("BETA1 * moment1[e]", "BETA2 * moment1[e]"),
+            ("BETA2 * moment2[e]", "BETA1 * moment2[e]"),
+            ("* g * g", "* g"),
+            ("rates[0] *", "1e-3 *"),
+            ("m / rates[1]", "m"),
+            ("m / rates[1]", "m / 0.1"),
+            ("v / rates[2]", "v"),
+            ("sqrt(v / rates[2]) + EPSILON", "sqrt(v / rates[2])"),
+            ("sqrt(v / rates[2]) + EPSILON", "sqrt(v / rates[2]) + 10.0 * EPSILON"),
+            ("sqrt(v / rates[2]) + EPSILON", "sqrt(v / rates[2] + EPSILON)"),
+            ("parameter[e] +=", "parameter[e] -="),
+            ("< 1.17549435e-38", "< 1e-36"),
+            ("abs(v) < 1.17549435e-38", "v < 1.17549435e-38"),
+            ("moment1[e] = m", "moment1[e] = m / rates[1]"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    ),
+    (
+        &tally::TALLY,
+        &[
+            ("if WRAP == 0u { counted = min(B, N - min(position, N)); }", ""),
+            ("row < counted * K", "row < counted"),
+            ("likelihood_sum / f32(K)", "likelihood_sum"),
+            ("clock[2] % S", "min(clock[2], S - 1u)"),
+            ("clock[2] = step;", "clock[2] = step + 1u;"),
+            ("clock[4] = position + B;", "clock[4] = position + counted;"),
+            ("f32(counted)", "f32(B)"),
+            ("clock[4] = (position + B) % N", "clock[4] = position + B"),
+            ("clock[3] += (position + B) / N", "clock[3] += min((position + B) / N, 1u)"),
+            ("if WRAP == 1u", "if WRAP == 0u"),
+            ("N - min(position, N)", "N - position"),
+            ("f32(step + 1u) * LN_BETA1", "f32(step) * LN_BETA1"),
+            ("f32(step + 1u) * LN_BETA2", "f32(step) * LN_BETA2"),
+            ("a / 4.0", "a / 5.0"),
+            ("if a < -0.5", "if a < -5.0"),
+            ("history[slot + 3u] = 0.0", "history[slot + 3u] = 1.0"),
+            ("divergence += kl[row]", "divergence = kl[row]"),
+        ],
+    ),
+];

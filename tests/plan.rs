@@ -1,0 +1,151 @@
+//! Recording a plan: what does not fit its kernel is refused, and the message says what is wrong.
+
+use elbo::kernels::{Kernel, bernoulli, gather, linear, tally};
+use elbo::plan::{DType, Plan, Program, TensorId};
+
+const F32: DType = DType::F32;
+
+/// A tensor by the binding it is for.
+type Given<'a> = (&'a str, &'a [usize], DType);
+
+/// y = x W^T + b for 2 rows, 3 inputs, 4 outputs.
+const FORWARD: [Given; 4] =
+    [("x", &[2, 3], F32), ("weight", &[4, 3], F32), ("bias", &[4], F32), ("y", &[2, 4], F32)];
+
+fn declare(program: &mut Program, given: &[Given]) -> Vec<TensorId> {
+    given.iter().map(|(name, dims, dtype)| program.tensor(*name, dims, *dtype)).collect()
+}
+
+fn record(
+    kernel: &'static Kernel,
+    given: &[Given],
+    constants: &[(&str, f64)],
+) -> Result<Plan, String> {
+    let mut program = Program::new();
+    let ids = declare(&mut program, given);
+    let named: Vec<_> = given.iter().map(|(name, ..)| *name).zip(ids).collect();
+    let mut plan = Plan::new("step");
+    match plan.dispatch(&program, kernel, &named, constants) {
+        Ok(()) => Ok(plan),
+        Err(e) => {
+            assert!(plan.dispatches.is_empty(), "a refused dispatch is not recorded");
+            Err(e.to_string())
+        }
+    }
+}
+
+/// Every one of these words is in the message.
+fn assert_words(result: Result<Plan, String>, words: &[&str]) {
+    let message = result.map(|plan| plan.dispatches).expect_err("must be refused");
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in: {message}");
+    }
+}
+
+#[test]
+fn dimensions_and_defaults_are_inferred() {
+    let plan = record(&linear::FORWARD, &FORWARD, &[("ACTIVATION", 1.0)]).unwrap();
+    let dispatch = &plan.dispatches[0];
+    let dims = ["R", "I", "O", "TILE_M", "TILE_N"].map(|name| dispatch.constants.dim(name));
+    assert_eq!(dims, [2, 3, 4, 32, 32]);
+    assert_eq!(dispatch.grid, [1, 1, 1]);
+}
+
+#[test]
+fn a_missing_or_unknown_binding_is_refused() {
+    for missing in 0..FORWARD.len() {
+        let mut given = FORWARD.to_vec();
+        let (name, ..) = given.remove(missing);
+        let words = ["linear.forward", "no tensor is given for the binding", name];
+        assert_words(record(&linear::FORWARD, &given, &[]), &words);
+    }
+    let mut given = FORWARD.to_vec();
+    given.push(("wieght", &[4, 3], F32));
+    let words = ["linear.forward", "no binding wieght", "x, weight, bias, y"];
+    assert_words(record(&linear::FORWARD, &given, &[]), &words);
+    // a binding of the file, but of another entry point
+    given[4].0 = "d_y";
+    assert_words(record(&linear::FORWARD, &given, &[]), &["no binding d_y"]);
+}
+
+#[test]
+fn a_tensor_that_does_not_fit_is_refused() {
+    let cases: [(usize, &[usize], DType, &[&str]); 8] = [
+        (0, &[2, 3], DType::U32, &["binding x", "expects F32 [2, 3]", "got x of U32 [2, 3]"]),
+        (0, &[2, 3], DType::U8, &["binding x", "expects F32 [2, 3]", "got x of U8 [2, 3]"]),
+        (2, &[1, 4], F32, &["binding bias", "expects F32 [4]", "got bias of F32 [1, 4]"]),
+        (0, &[6], F32, &["binding x", "got x of F32 [6]"]),
+        (1, &[3, 4], F32, &["binding weight", "expects F32 [3, 3]", "of F32 [3, 4]"]),
+        (2, &[5], F32, &["binding bias", "expects F32 [4]", "got bias of F32 [5]"]),
+        (3, &[2, 5], F32, &["binding y", "expects F32 [2, 4]", "got y of F32 [2, 5]"]),
+        (3, &[3, 4], F32, &["binding y", "expects F32 [2, 4]", "got y of F32 [3, 4]"]),
+    ];
+    for (which, dims, dtype, words) in cases {
+        let mut given = FORWARD.to_vec();
+        given[which] = (given[which].0, dims, dtype);
+        let result = record(&linear::FORWARD, &given, &[]);
+        assert_words(result.clone(), &["linear.forward"]);
+        assert_words(result, words);
+    }
+    // nothing to do is a mistake of the caller
+    let empty = FORWARD.map(|(name, dims, dtype)| match name {
+        "x" => (name, &[0_usize, 3] as &[usize], dtype),
+        "y" => (name, &[0_usize, 4] as &[usize], dtype),
+        _ => (name, dims, dtype),
+    });
+    assert_words(record(&linear::FORWARD, &empty, &[]), &["binding x", "[0, 3]"]);
+}
+
+#[test]
+fn a_tensor_bound_twice_is_refused() {
+    let mut program = Program::new();
+    let ids = declare(&mut program, &[("h", &[4, 4], F32), ("b", &[4], F32), ("y", &[4, 4], F32)]);
+    let named = [("x", ids[0]), ("weight", ids[0]), ("bias", ids[1]), ("y", ids[2])];
+    let error = Plan::new("step").dispatch(&program, &linear::FORWARD, &named, &[]).unwrap_err();
+    let expected = "linear.forward: the tensor h is bound twice, as x and as weight";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_constant_must_be_known_needed_and_finite() {
+    let forward = |constants: &[(&str, f64)]| record(&linear::FORWARD, &FORWARD, constants);
+    assert!(forward(&[]).is_ok());
+    for (constants, problem) in [
+        (("ACTIVATOIN", 1.0), "the constant ACTIVATOIN is not declared"),
+        (("BETA1", 0.9), "the constant BETA1 is not declared"),
+        (("TILE_M", 32.0), "the constant TILE_M follows from others"),
+        (("ACTIVATION", f64::NAN), "the constant ACTIVATION must be finite"),
+        (("R", 3.0), "binding x expects F32 [3, 3], got x of F32 [2, 3]"),
+    ] {
+        assert_words(forward(&[constants]), &["linear.forward", problem]);
+    }
+    // no shape implies which binarization, or how many images the data set has
+    let given: [Given; 3] =
+        [("data", &[9, 4], DType::U8), ("clock", &[8], DType::U32), ("x", &[5, 4], F32)];
+    let constants = [("HALF_BITS", 2.0), ("STREAM", 0.0)];
+    let words = ["gather.gather", "the constant BINARIZATION is needed and not given"];
+    assert_words(record(&gather::GATHER, &given, &constants), &words);
+    let given: [Given; 5] = [
+        ("log_px", &[6], F32),
+        ("kl", &[3], F32),
+        ("history", &[9, 4], F32),
+        ("clock", &[8], DType::U32),
+        ("rates", &[4], F32),
+    ];
+    assert!(record(&tally::TALLY, &given, &[("N", 10.0)]).is_ok());
+    let words = ["tally.tally", "the constant N is needed and not given"];
+    assert_words(record(&tally::TALLY, &given, &[]), &words);
+}
+
+#[test]
+fn a_grid_beyond_webgpus_limit_is_refused() {
+    // a row of the grid for each of B * K; tensors are only declared here, not allocated
+    let expectation = |rows: usize| {
+        let dims = [rows, 2];
+        let given: [Given; 2] = [("logits", &dims, F32), ("mean", &dims, F32)];
+        record(&bernoulli::EXPECTATION, &given, &[("K", 1.0)])
+    };
+    assert_eq!(expectation(65_535).unwrap().dispatches[0].grid, [1, 65_535, 1]);
+    let words = ["bernoulli.expectation", "the grid [1, 65536, 1]", "65535 workgroups"];
+    assert_words(expectation(65_536), &words);
+}

@@ -1,0 +1,282 @@
+//! Every WGSL file by itself, with no GPU: it is valid, in the registry, within the limits that every
+//! adapter has, and the writers for Vulkan, Metal and DX12 accept it.
+
+mod harness;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use elbo::kernels::{Kernel, REGISTRY};
+use elbo::plan::shader::{Reflection, validate};
+use elbo::plan::{Bound, Dispatch, ShaderError};
+use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::valid::ModuleInfo;
+use naga::{AddressSpace, Module, ResourceBinding, ShaderStage};
+
+fn shaders() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")
+}
+
+/// (name without extension, text) of the WGSL files in a directory, as they are on disk now.
+fn files(directory: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("shaders/ is in the repository") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            continue;
+        }
+        assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
+        let stem = path.file_stem().and_then(|s| s.to_str()).expect("UTF-8").to_string();
+        files.push((stem, std::fs::read_to_string(&path).expect("UTF-8")));
+    }
+    assert!(!files.is_empty(), "{} is empty", directory.display());
+    files
+}
+
+#[test]
+fn every_file_is_valid_and_every_entry_point_is_registered_once() {
+    let mut entries = BTreeSet::new();
+    for (file, source) in files(&shaders()) {
+        let (_, module, _) = validate(&file, &source).unwrap_or_else(|e| panic!("{e}"));
+        assert!(!module.entry_points.is_empty(), "{file}.wgsl has no entry point");
+        entries.extend(module.entry_points.iter().map(|e| format!("{file}.{}", e.name)));
+        for kernel in REGISTRY.iter().filter(|k| k.file == file) {
+            assert_eq!(kernel.source, source, "{kernel} holds another file's text");
+        }
+    }
+    let mut registered: Vec<String> = REGISTRY.iter().map(|k| k.to_string()).collect();
+    registered.sort();
+    assert_eq!(registered, Vec::from_iter(entries), "the registry, and the entry points on disk");
+}
+
+#[test]
+fn every_library_file_holds_functions_only() {
+    for (file, source) in files(&shaders().join("lib")) {
+        // What a kernel that sums over its workgroup declares; the library may declare no override.
+        let user = format!("override WORKGROUP: u32 = 64u;\n#import {file}\n");
+        let (text, module, _) = validate("user", &user).unwrap_or_else(|e| panic!("{e}"));
+        let last = source.lines().rfind(|line| !line.is_empty()).expect("not empty");
+        assert!(text.contains(last), "{file}.wgsl: the library holds another text");
+        assert!(module.entry_points.is_empty(), "lib/{file}.wgsl has an entry point");
+        let overrides: Vec<_> = module.overrides.iter().map(|(_, o)| o.name.clone()).collect();
+        assert_eq!(overrides, [Some("WORKGROUP".to_string())], "lib/{file}.wgsl");
+        for (_, variable) in module.global_variables.iter() {
+            assert_eq!(variable.space, AddressSpace::WorkGroup, "lib/{file}.wgsl: {variable:?}");
+        }
+        assert!(module.functions.iter().next().is_some(), "lib/{file}.wgsl has no function");
+    }
+}
+
+#[test]
+fn every_kernel_file_begins_with_its_header() {
+    for (file, source) in files(&shaders()) {
+        let header: Vec<&str> = source
+            .lines()
+            .take_while(|line| line.starts_with("//") && !line.starts_with("///"))
+            .collect();
+        assert!(header.len() >= 6, "{file}.wgsl: a header of {} lines", header.len());
+        assert!(header.iter().any(|line| line.contains("Grid:")), "{file}.wgsl: no grid");
+    }
+}
+
+/// Every kernel with every set of constants that its cases give it, as the compiler of an adapter
+/// gets it: one entry point, overrides replaced by their values.
+fn for_each_specialization(mut f: impl FnMut(&Dispatch, &Module, &ModuleInfo)) {
+    for kernel in REGISTRY {
+        let (_, module, info) = validate(kernel.file, kernel.source).expect("valid");
+        let mut seen = BTreeSet::new();
+        for (seed, case) in (kernel.cases)().iter().enumerate() {
+            let prepared = harness::prepare(kernel, case, seed as u64).unwrap();
+            let dispatch = &prepared.program.plan(prepared.plan).dispatches[0];
+            let pairs = dispatch.constants.pairs();
+            if !seen.insert(format!("{pairs:?}")) {
+                continue;
+            }
+            let constants = pairs.into_iter().map(|(name, v)| (name.to_string(), v)).collect();
+            let entry = Some((ShaderStage::Compute, kernel.entry));
+            let (module, info) = process_overrides(&module, &info, entry, &constants)
+                .unwrap_or_else(|e| panic!("{kernel} {constants:?}: {e}"));
+            f(dispatch, &module, &info);
+        }
+        assert!(!seen.is_empty(), "{kernel} has no cases");
+    }
+}
+
+#[test]
+fn webgpu_default_limits_suffice() {
+    let limits = wgpu::Limits::default();
+    // What WebGPU promises of every adapter; should wgpu's defaults ever be higher, these still hold.
+    assert_eq!(limits.max_storage_buffers_per_shader_stage, 8);
+    assert_eq!(limits.max_compute_invocations_per_workgroup, 256);
+    assert_eq!(limits.max_compute_workgroup_storage_size, 16384);
+    let mut most_memory = 0;
+    for_each_specialization(|dispatch, module, _| {
+        let kernel = dispatch.kernel;
+        let of_space = |wanted: fn(AddressSpace) -> bool| {
+            module.global_variables.iter().map(|(_, v)| v).filter(move |v| wanted(v.space))
+        };
+        let buffers = of_space(|s| matches!(s, AddressSpace::Storage { .. })).count();
+        assert_eq!(buffers, dispatch.bindings.len(), "{kernel}: what reflection found");
+        assert!(buffers <= limits.max_storage_buffers_per_shader_stage as usize, "{kernel}");
+        let [x, y, z] = module.entry_points[0].workgroup_size;
+        assert!(x * y * z <= limits.max_compute_invocations_per_workgroup, "{kernel}: {x} {y} {z}");
+        assert!(x <= limits.max_compute_workgroup_size_x, "{kernel}");
+        assert!(y <= limits.max_compute_workgroup_size_y, "{kernel}");
+        assert!(z <= limits.max_compute_workgroup_size_z, "{kernel}");
+        let memory: u32 = of_space(|s| s == AddressSpace::WorkGroup)
+            .map(|v| module.types[v.ty].inner.size(module.to_ctx()))
+            .sum();
+        assert!(memory <= limits.max_compute_workgroup_storage_size, "{kernel}: {memory} bytes");
+        most_memory = most_memory.max(memory);
+    });
+    // An array whose length is not resolved would count as one element.
+    assert!(most_memory >= 4096, "linear's tiles are larger than {most_memory} bytes");
+}
+
+fn resource(b: &Bound) -> ResourceBinding {
+    ResourceBinding { group: 0, binding: b.index }
+}
+
+#[test]
+fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
+    for_each_specialization(|dispatch, module, info| {
+        let kernel = dispatch.kernel;
+        let entry = (ShaderStage::Compute, kernel.entry.to_string());
+        // Bindings are given one by one: one that is left over, or left out, is an error.
+        let fake_missing_bindings = false;
+
+        let map = |b: &Bound| {
+            let (descriptor_set, binding) = (0, b.index);
+            let info = spv::BindingInfo { descriptor_set, binding, binding_array_size: None };
+            (resource(b), info)
+        };
+        let binding_map = dispatch.bindings.iter().map(map).collect();
+        let options = spv::Options { binding_map, fake_missing_bindings, ..Default::default() };
+        let pipeline = spv::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.clone() };
+        let words = spv::write_vec(module, info, &options, Some(&pipeline))
+            .unwrap_or_else(|e| panic!("{kernel}: SPIR-V: {e}"));
+        assert_eq!(words[0], 0x0723_0203, "{kernel}: SPIR-V's magic number");
+        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let name = format!("{}\0", kernel.entry);
+        assert!(bytes.windows(name.len()).any(|w| w == name.as_bytes()), "{kernel}: no {name}");
+
+        let map = |(slot, b): (usize, &Bound)| {
+            let (buffer, mutable) = (Some(slot as u8), b.access.writes());
+            (resource(b), msl::BindTarget { buffer, mutable, ..Default::default() })
+        };
+        let resources = msl::EntryPointResources {
+            resources: dispatch.bindings.iter().enumerate().map(map).collect(),
+            immediates_buffer: None,
+            sizes_buffer: Some(dispatch.bindings.len() as u8),
+        };
+        let options = msl::Options {
+            lang_version: (2, 0), // macOS 10.13
+            per_entry_point_map: BTreeMap::from([(entry.1.clone(), resources)]),
+            fake_missing_bindings,
+            ..Default::default()
+        };
+        let pipeline =
+            msl::PipelineOptions { entry_point: Some(entry.clone()), ..Default::default() };
+        let (text, written) = msl::write_string(module, info, &options, &pipeline)
+            .unwrap_or_else(|e| panic!("{kernel}: MSL: {e}"));
+        check_text(kernel, &text, &written.entry_point_names, "kernel void NAME(");
+
+        let map = |b: &Bound| {
+            let (register, restrict_indexing) = (b.index, true);
+            let target = hlsl::BindTarget { register, restrict_indexing, ..Default::default() };
+            (resource(b), target)
+        };
+        let options = hlsl::Options {
+            shader_model: hlsl::ShaderModel::V6_0,
+            binding_map: dispatch.bindings.iter().map(map).collect(),
+            fake_missing_bindings,
+            // The number of workgroups is no built-in of HLSL: wgpu passes it in here.
+            special_constants_binding: Some(hlsl::BindTarget { space: 1, ..Default::default() }),
+            ..Default::default()
+        };
+        let pipeline = hlsl::PipelineOptions { entry_point: Some(entry) };
+        let mut text = String::new();
+        let written = hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(module, info, None)
+            .unwrap_or_else(|e| panic!("{kernel}: HLSL: {e}"));
+        check_text(kernel, &text, &written.entry_point_names, "void NAME(");
+    });
+}
+
+/// The text defines the entry point, under its own name or, where that is a keyword, one like it.
+fn check_text<E: std::fmt::Debug>(
+    kernel: &Kernel,
+    text: &str,
+    names: &[Result<String, E>],
+    definition: &str,
+) {
+    let [Ok(name)] = names else { panic!("{kernel}: {names:?}") };
+    assert!(name.trim_end_matches('_') == kernel.entry, "{kernel} became {name}");
+    assert!(text.contains(&definition.replace("NAME", name)), "{kernel}: {text}");
+}
+
+const IMPORTS: &str = "#import math\n\n#import reduce\n";
+
+#[test]
+fn unknown_and_repeated_imports_are_errors_with_their_line() {
+    let error = |source: &str| validate("k", source).unwrap_err().to_string();
+    assert_eq!(
+        error("\n#import nothing\n"),
+        "k.wgsl:2: #import nothing: there is no shaders/lib/nothing.wgsl"
+    );
+    assert_eq!(error(&format!("{IMPORTS}#import math\n")), "k.wgsl:4: #import math is repeated");
+}
+
+#[test]
+fn errors_name_the_line_of_the_kernels_own_file() {
+    for kernel in REGISTRY {
+        let source = kernel.source;
+        // In front of the last function; its imports are appended after it.
+        let at = source.rfind("\n@compute").expect("an entry point") + 1;
+        let line = source[..at].lines().count() + 1;
+        for (planted, word) in [
+            ("fn planted() -> u32 { return no_such_name; }\n", "no_such_name"), // the parser's
+            ("fn planted() -> u32 { }\n", "planted"),                           // the validator's
+        ] {
+            let mut broken = source.to_string();
+            broken.insert_str(at, planted);
+            let message = validate(kernel.file, &broken).unwrap_err().to_string();
+            let place = format!("{}:{line}:", kernel.file);
+            assert!(message.contains(&place) && message.contains(word), "{place} {message}");
+        }
+    }
+}
+
+/// A kernel of one input and one output, each with what is above its declaration and its type.
+fn reflect(above: &str, ty: &str, body: &str) -> Result<Reflection, ShaderError> {
+    let source = format!(
+        "override N: u32;\n\
+         {above}\n\
+         @group(0) @binding(0) var<storage, read> a: array<{ty}>;\n\
+         /// (N)\n\
+         @group(0) @binding(1) var<storage, read_write> b: array<f32>;\n\
+         @compute @workgroup_size(1) fn f() {{ {body} }}\n"
+    );
+    Reflection::new("k", &source, "f")
+}
+
+#[test]
+fn a_binding_must_say_its_shape() {
+    let copy = "b[N - 1u] = f32(a[0]);";
+    let reflection = reflect("/// (2*N, 3)", "f32", copy).unwrap();
+    assert_eq!(reflection.bindings.len(), 2);
+    for (above, ty, body, problem) in [
+        ("", "f32", copy, "binding a: the line above it must give its shape"),
+        ("// (N)", "f32", copy, "binding a: the line above it must give its shape"),
+        ("/// as many as b", "f32", copy, "binding a: the line above it must give its shape"),
+        ("/// (N+1)", "f32", copy, "binding a: cannot read the dimension \"N+1\""),
+        ("/// (N,)", "f32", copy, "binding a: cannot read the dimension"),
+        ("/// (N)", "i32", copy, "binding a: must be an array of f32 or u32"),
+        ("/// (N)", "f32", "var s = a[0] + b[N - 1u];", "binding b: f never writes it"),
+    ] {
+        let error = reflect(above, ty, body).expect_err(problem).to_string();
+        assert!(error.starts_with("k.wgsl: ") && error.contains(problem), "{problem}: {error}");
+    }
+    let error = Reflection::new("k", "@compute @workgroup_size(1) fn g() {}", "f").unwrap_err();
+    assert_eq!(error.to_string(), "k.wgsl has no entry point f");
+}
