@@ -2,8 +2,9 @@
 
 mod harness;
 
-use elbo::kernels::REGISTRY;
-use harness::{GUARD, Load};
+use elbo::kernels::{Case, REGISTRY};
+use elbo::plan::DType;
+use harness::{GUARD, Load, Tested};
 
 fn check_all(device: &str, load: Load) {
     let mut failures = Vec::new();
@@ -37,4 +38,66 @@ fn gpu_agrees_with_the_oracle() {
     let device = harness::gpu();
     let name = device.description().name.clone();
     check_all(&name, &|program| Ok(Box::new(device.load_guarded(program, GUARD)?)));
+}
+
+/// Inputs through which a NaN need not show: another tensor of the same step shows it.
+const HIDDEN: &[(&str, &str)] = &[
+    ("linear.backward_input", "x"), // only the sign of a ReLU's value matters, the forward pass has it
+    ("tally.tally", "history"),     // other rows, which stay as they are
+    ("tally.tally", "rates"),
+];
+
+/// The watchdog sees a NaN only if no kernel hides it, as max() and clamp() do.
+fn a_nan_stays_one(load: Load) {
+    for kernel in REGISTRY {
+        // Not past the end of a pass, where no image is left to count.
+        let past_the_end = [("N", 10.0), ("WRAP", 0.0)];
+        let small =
+            |c: &&Case| c.dims.iter().all(|(_, n)| *n < 1000) && c.constants != past_the_end;
+        for case in (kernel.cases)().iter().filter(small) {
+            let prepared = harness::prepare(kernel, case, 0).expect("a case");
+            let name_of = |id| prepared.program.get(id).name.clone();
+            for (planted, access, bytes) in &prepared.tensors {
+                let name = name_of(*planted);
+                let is_input = *access != elbo::plan::Access::Write;
+                let hidden = HIDDEN.contains(&(kernel.to_string().as_str(), name.as_str()));
+                if !is_input || hidden || prepared.program.get(*planted).dtype != DType::F32 {
+                    continue;
+                }
+                let mut device: Box<dyn Tested> = load(prepared.program.clone()).expect("loads");
+                for (id, _, bytes) in &prepared.tensors {
+                    device.write_bytes(*id, bytes).expect("writes");
+                }
+                let nans = f32::NAN.to_le_bytes().repeat(bytes.len() / 4);
+                device.write_bytes(*planted, &nans).expect("writes");
+                device.run_dispatch(prepared.plan, 0).expect("runs");
+                let shows = prepared.tensors.iter().any(|(id, access, _)| {
+                    let f32s = prepared.program.get(*id).dtype == DType::F32;
+                    let mut read = || device.read_bytes(*id).expect("reads");
+                    access.writes()
+                        && f32s
+                        && bytemuck::pod_collect_to_vec::<u8, f32>(&read())
+                            .iter()
+                            .any(|v| v.is_nan())
+                });
+                assert!(
+                    shows,
+                    "{kernel} {:?} {:?}: NaN in {name} is lost",
+                    case.dims, case.constants
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_cpu_keeps_a_nan() {
+    let device = harness::cpu();
+    a_nan_stays_one(&|program| Ok(Box::new(device.load::<f32>(program))));
+}
+
+#[test]
+fn the_gpu_keeps_a_nan() {
+    let device = harness::gpu();
+    a_nan_stays_one(&|program| Ok(Box::new(device.load(program)?)));
 }

@@ -104,17 +104,24 @@ fn a_tensor_bound_twice_is_refused() {
     let error = Plan::new("step").dispatch(&program, &linear::FORWARD, &named, &[]).unwrap_err();
     let expected = "linear.forward: the tensor h is bound twice, as x and as weight";
     assert_eq!(error.to_string(), expected);
+    let named = [("x", ids[0]), ("x", ids[2]), ("weight", ids[0]), ("bias", ids[1])];
+    let error = Plan::new("step").dispatch(&program, &linear::FORWARD, &named, &[]).unwrap_err();
+    assert_eq!(error.to_string(), "linear.forward: the binding x is given twice");
 }
 
 #[test]
-fn a_constant_must_be_known_needed_and_finite() {
+fn a_constant_must_be_known_needed_and_of_its_type() {
     let forward = |constants: &[(&str, f64)]| record(&linear::FORWARD, &FORWARD, constants);
     assert!(forward(&[]).is_ok());
+    let twice = forward(&[("ACTIVATION", 1.0), ("ACTIVATION", 2.0)]);
+    assert_words(twice, &["the constant ACTIVATION is given twice"]);
     for (constants, problem) in [
         (("ACTIVATOIN", 1.0), "the constant ACTIVATOIN is not declared"),
         (("BETA1", 0.9), "the constant BETA1 is not declared"),
         (("TILE_M", 32.0), "the constant TILE_M follows from others"),
-        (("ACTIVATION", f64::NAN), "the constant ACTIVATION must be finite"),
+        (("ACTIVATION", f64::NAN), "the constant ACTIVATION cannot be NaN"),
+        (("ACTIVATION", 0.5), "the constant ACTIVATION cannot be 0.5"),
+        (("ACTIVATION", -1.0), "the constant ACTIVATION cannot be -1"),
         (("R", 3.0), "binding x expects F32 [3, 3], got x of F32 [2, 3]"),
     ] {
         assert_words(forward(&[constants]), &["linear.forward", problem]);

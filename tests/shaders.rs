@@ -241,7 +241,7 @@ fn errors_name_the_line_of_the_kernels_own_file() {
             let mut broken = source.to_string();
             broken.insert_str(at, planted);
             let message = validate(kernel.file, &broken).unwrap_err().to_string();
-            let place = format!("{}:{line}:", kernel.file);
+            let place = format!("{}.wgsl:{line}:", kernel.file);
             assert!(message.contains(&place) && message.contains(word), "{place} {message}");
         }
     }

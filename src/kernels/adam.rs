@@ -20,8 +20,17 @@ pub static ADAM: Kernel = Kernel::new(Parts {
             case(1),
             case(63),
             case(64),
+            case(64).fill("rates", Fill::Cycle(vec![0.02, 0.19, 1.999e-3, 0.0])),
             case(65),
             case(313_600),
+            // more workgroups than one dimension of a grid has room for
+            case(33_000).constant("WORKGROUP", 1.0),
+            // gradients about as small as epsilon
+            case(100)
+                .fill("gradient", Fill::Cycle(vec![1e-8, -3e-9, 1e-7, 0.0]))
+                .fill("parameter", Fill::Cycle(vec![0.0]))
+                .fill("moment1", Fill::Cycle(vec![0.0]))
+                .fill("moment2", Fill::Cycle(vec![0.0])),
             // the first step, from zero moments
             case(100)
                 .fill("moment1", Fill::Cycle(vec![0.0]))
@@ -29,7 +38,7 @@ pub static ADAM: Kernel = Kernel::new(Parts {
             // a dead unit: no gradient, moments about to become subnormal
             case(9)
                 .fill("gradient", Fill::Cycle(vec![0.0]))
-                .fill("moment1", Fill::Cycle(vec![1.2e-38, -1.2e-38, 1e-30]))
+                .fill("moment1", Fill::Cycle(vec![1.2e-38, -1.2e-38, 1e-37]))
                 .fill("moment2", Fill::Cycle(vec![1.17549435e-38, 1e-30, 0.0])),
         ]
     },

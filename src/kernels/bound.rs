@@ -149,6 +149,11 @@ impl Real for Bounded {
             if (0.5..=2.0).contains(&self.value) { LOG_ABSOLUTE } else { 6.0 * U * value.abs() };
         Bounded::new(value, self.error / self.value.abs() + own)
     }
+    /// Within 2 units in the last place.
+    fn ln_precise(self) -> Self {
+        let value = self.value.ln();
+        Bounded::new(value, self.error / self.value.abs() + 4.0 * U * value.abs())
+    }
     /// As a shader has to: ln(1 + v), with the rounding of the sum.
     fn ln_1p(self) -> Self {
         (Bounded::ONE + self).ln().with_value(self.value.ln_1p())
@@ -156,9 +161,13 @@ impl Real for Bounded {
     /// (1 - e) / (1 + e) with e = exp(-2 |v|), or a series near zero.
     fn tanh(self) -> Self {
         let value = self.value.tanh();
+        let v = self.value.abs();
+        // far out e vanishes, and what exp may do to it
         let own =
-            if self.value.abs() < 0.25 { 8.0 * value.abs() } else { 16.0 + 8.0 * self.value.abs() };
-        Bounded::new(value, self.error * (1.0 - value * value + self.error) + own * U)
+            if v < 0.25 { 8.0 * value.abs() } else { 16.0 + (12.0 + 16.0 * v) * (-2.0 * v).exp() };
+        // The slope where it is steepest within the argument's error (twice, as it is first order).
+        let steepest = (v - 2.0 * self.error).max(0.0).tanh();
+        Bounded::new(value, self.error * (1.0 - steepest * steepest) + own * U)
     }
     fn sqrt(self) -> Self {
         let value = self.value.sqrt();

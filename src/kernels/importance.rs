@@ -25,6 +25,7 @@ pub static LOG_WEIGHT: Kernel = Kernel::new(Parts {
             case(5, 1, 64),
             case(5, 2, 65),
             case(20, 50, 50),
+            case(33_000, 1, 2), // more rows than one dimension of a grid has room for
         ]
     },
     cost: |c| {

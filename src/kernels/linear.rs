@@ -195,5 +195,10 @@ fn sizes() -> Vec<Case> {
         [128, 400, 40],
         [128, 20, 400],
     ];
-    sizes.into_iter().map(case).collect()
+    let mut cases: Vec<Case> = sizes.into_iter().map(case).collect();
+    // tiles that are not square
+    for (x, y) in [(16.0, 4.0), (4.0, 16.0)] {
+        cases.push(case([37, 101, 83]).constant("WORKGROUP_X", x).constant("WORKGROUP_Y", y));
+    }
+    cases
 }

@@ -47,7 +47,7 @@ pub fn normal4<T: Real>(bits: [u32; 4]) -> [T; 4] {
     let pair = |a: u32, b: u32| {
         const UNIT: f64 = 1.0 / 16_777_216.0;
         let u = T::from_f64(f64::from((a >> 8) + 1) * UNIT);
-        let radius = (T::from_f64(-2.0) * u.ln()).sqrt();
+        let radius = (T::from_f64(-2.0) * u.ln_precise()).sqrt();
         let (cos, sin) = T::cos_sin_turn(f64::from(b >> 8) * UNIT);
         [radius * cos, radius * sin]
     };

@@ -55,6 +55,10 @@ pub trait Real:
     fn exp(self) -> Self;
     fn exp_m1(self) -> Self;
     fn ln(self) -> Self;
+    /// ln where a shader does not leave it to the driver, see shaders/lib/normal.wgsl.
+    fn ln_precise(self) -> Self {
+        self.ln()
+    }
     fn ln_1p(self) -> Self;
     fn tanh(self) -> Self;
     fn sqrt(self) -> Self;

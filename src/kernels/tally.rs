@@ -30,6 +30,9 @@ pub static TALLY: Kernel = Kernel::new(Parts {
             case(128, 1, 60_000, 468, 59_904),
             case(128, 1, 10_000, 78, 9_984).constant("WRAP", 0.0),
             case(20, 50, 60_000, 123_456, 1_000),
+            // corrections between the series and 1
+            case(3, 1, 12, 30, 0),
+            case(3, 1, 12, 2_000, 5),
             // a batch larger than the data set, and a position past its end
             case(65, 1, 10, 0, 3),
             case(65, 1, 10, 0, 30).constant("WRAP", 0.0),

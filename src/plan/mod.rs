@@ -71,6 +71,8 @@ pub enum PlanError {
     MissingBinding { kernel: String, binding: String },
     #[error("{kernel}: there is no binding {binding}; there are {known}")]
     UnknownBinding { kernel: String, binding: String, known: String },
+    #[error("{kernel}: the binding {binding} is given twice")]
+    RepeatedBinding { kernel: String, binding: String },
     #[error("{kernel}: binding {binding} expects {expected}, got {tensor} of {got}")]
     Mismatch { kernel: String, binding: String, expected: String, tensor: String, got: String },
     #[error("{kernel}: the tensor {tensor} is bound twice, as {first} and as {second}")]
@@ -205,7 +207,13 @@ impl Dispatch {
     ) -> Result<Self, PlanError> {
         let reflection = kernel.reflection()?;
         let label = || kernel.to_string();
-        for (name, _) in tensors {
+        for (i, (name, _)) in tensors.iter().enumerate() {
+            if tensors[..i].iter().any(|(other, _)| other == name) {
+                return Err(PlanError::RepeatedBinding {
+                    kernel: label(),
+                    binding: name.to_string(),
+                });
+            }
             if !reflection.bindings.iter().any(|b| b.name == *name) {
                 let known: Vec<&str> =
                     reflection.bindings.iter().map(|b| b.name.as_str()).collect();
@@ -239,14 +247,19 @@ impl Dispatch {
         };
         let mut values = BTreeMap::new();
         for (name, value) in constants {
-            match reflection.overrides.iter().find(|(n, _)| n == name) {
-                None => return Err(problem(name, "is not declared by the shader")),
-                Some((_, Default::Product(..))) => {
-                    return Err(problem(name, "follows from others and cannot be set"));
-                }
-                Some(_) if !value.is_finite() => return Err(problem(name, "must be finite")),
-                Some(_) => values.insert(name.to_string(), *value),
+            let Some(declared) = reflection.overrides.iter().find(|o| o.name == *name) else {
+                return Err(problem(name, "is not declared by the shader"));
             };
+            if let Default::Product(..) = declared.default {
+                return Err(problem(name, "follows from others and cannot be set"));
+            }
+            let in_u32 = (0.0..=f64::from(u32::MAX)).contains(value) && value.fract() == 0.0;
+            if !value.is_finite() || declared.integer && !in_u32 {
+                return Err(problem(name, &format!("cannot be {value}")));
+            }
+            if values.insert(name.to_string(), *value).is_some() {
+                return Err(problem(name, "is given twice"));
+            }
         }
         let shapes: Vec<Vec<usize>> = bindings
             .iter()
@@ -257,7 +270,7 @@ impl Dispatch {
             })
             .collect();
         infer_dims(&mut values, &reflection.bindings, &shapes);
-        for (name, default) in &reflection.overrides {
+        for shader::Override { name, default, .. } in &reflection.overrides {
             let value = match default {
                 _ if values.contains_key(name) => continue,
                 Default::Value(value) => *value,

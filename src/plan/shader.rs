@@ -25,8 +25,8 @@ pub enum ShaderError {
     UnknownImport { file: String, line: usize, name: String },
     #[error("{file}.wgsl:{line}: #import {name} is repeated")]
     RepeatedImport { file: String, line: usize, name: String },
-    #[error("{file}.wgsl: #import {chain} is a cycle")]
-    CyclicImport { file: String, chain: String },
+    #[error("{file}.wgsl:{line}: #import {chain} is a cycle")]
+    CyclicImport { file: String, line: usize, chain: String },
     #[error("{file}.wgsl: {message}")]
     Invalid { file: String, message: String },
     #[error("{file}.wgsl has no entry point {entry}")]
@@ -82,7 +82,16 @@ pub struct Reflection {
     /// In the order of their binding numbers.
     pub bindings: Vec<Binding>,
     /// Overrides that the entry point uses, in the file's order.
-    pub overrides: Vec<(String, Default)>,
+    pub overrides: Vec<Override>,
+}
+
+/// A pipeline-overridable constant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    pub name: String,
+    /// u32, else f32.
+    pub integer: bool,
+    pub default: Default,
 }
 
 /// The value of an override that the host does not set.
@@ -151,10 +160,7 @@ fn own_text(
         seen.push(name);
         if path.contains(&name_owned) {
             path.push(name_owned);
-            return Err(ShaderError::CyclicImport {
-                file: path[0].clone(),
-                chain: path.join(" -> "),
-            });
+            return Err(ShaderError::CyclicImport { file, line: i + 1, chain: path.join(" -> ") });
         }
         path.push(name_owned.clone());
         own_text(library, path, appended, body)?;
@@ -179,10 +185,10 @@ pub fn validate(file: &str, source: &str) -> Result<(String, Module, ModuleInfo)
     };
     let module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(&text)
-        .map_err(|e| invalid(e.emit_to_string_with_path(&text, file)))?;
+        .map_err(|e| invalid(e.emit_to_string_with_path(&text, &format!("{file}.wgsl"))))?;
     let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
-        .map_err(|e| invalid(e.emit_to_string_with_path(&text, file)))?;
+        .map_err(|e| invalid(e.emit_to_string_with_path(&text, &format!("{file}.wgsl"))))?;
     Ok((text, module, info))
 }
 
@@ -238,7 +244,12 @@ impl Reflection {
         let overrides = module
             .overrides
             .iter()
-            .filter_map(|(_, o)| Some((o.name.clone()?, initial_value(&module, o.init))))
+            .filter_map(|(_, o)| {
+                let integer =
+                    matches!(module.types[o.ty].inner, TypeInner::Scalar(naga::Scalar::U32));
+                let default = initial_value(&module, o.init);
+                Some(Override { name: o.name.clone()?, integer, default })
+            })
             .collect();
         Ok(Reflection { source: text, bindings, overrides })
     }
@@ -376,8 +387,8 @@ mod tests {
             ),
             ("#import base\n\n#import base\n", "kernel.wgsl:3: #import base is repeated"),
             ("#import twice\n", "twice.wgsl:2: #import base is repeated"),
-            ("#import self\n", "kernel.wgsl: #import kernel -> self -> self is a cycle"),
-            ("#import egg\n", "kernel.wgsl: #import kernel -> egg -> chicken -> egg is a cycle"),
+            ("#import self\n", "self.wgsl:1: #import kernel -> self -> self is a cycle"),
+            ("#import egg\n", "chicken.wgsl:2: #import kernel -> egg -> chicken -> egg is a cycle"),
         ] {
             assert_eq!(resolve(source).unwrap_err(), message);
         }

@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test crate uses its part
 
 use elbo::device::cpu::{CpuDevice, CpuExecutor};
-use elbo::device::gpu::{Adapters, GpuDevice, adapter};
+use elbo::device::gpu::{Adapters, GUARD_BYTE, GpuDevice, adapter};
 use elbo::device::{DeviceError, Executor};
 use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
@@ -78,7 +78,7 @@ pub fn prepare(kernel: &'static Kernel, case: &Case, seed: u64) -> Result<Prepar
     // A misspelled name would leave the case's inputs at their default, in silence. A fill may be for
     // another entry point of the file: some share their cases.
     for (name, _) in &case.dims {
-        if !reflection.overrides.iter().any(|(known, _)| known == name) {
+        if !reflection.overrides.iter().any(|known| known.name == *name) {
             return Err(format!("{kernel}: the case gives {name}, which the shader does not use"));
         }
     }
@@ -190,7 +190,7 @@ pub fn check(kernel: &'static Kernel, case: &Case, seed: u64, load: Load) -> Res
         if first[i] != second[i] {
             return fail("two runs differ".to_string());
         }
-        if device.guards(*id).map_err(|e| e.to_string())?.iter().any(|&byte| byte != 0) {
+        if device.guards(*id).map_err(|e| e.to_string())?.iter().any(|&byte| byte != GUARD_BYTE) {
             return fail("wrote outside the tensor".to_string());
         }
         if *access == Access::Read {

@@ -19,6 +19,9 @@ const MOST_CHANGE: f64 = 8.0;
 /// Bounds the memory of the commands that wait in one submission.
 const MOST: usize = 16_384;
 
+/// What guard bands are filled with: no kernel writes it by chance.
+pub const GUARD_BYTE: u8 = 0xA5;
+
 pub struct GpuExecutor {
     gpu: GpuDevice,
     program: Program,
@@ -78,6 +81,13 @@ impl GpuExecutor {
                 wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: guard, size })
             })
             .collect();
+        if guard > 0 {
+            let pattern = vec![GUARD_BYTE; guard as usize];
+            for (buffer, tensor) in buffers.iter().zip(program.tensors()) {
+                gpu.queue.write_buffer(buffer, 0, &pattern);
+                gpu.queue.write_buffer(buffer, guard + padded_size(tensor), &pattern);
+            }
+        }
         let mut pipelines = Pipelines::new(gpu);
         let mut plans = Vec::new();
         for plan in program.plans() {
@@ -204,7 +214,7 @@ fn padded_size(tensor: &Tensor) -> u64 {
 }
 
 impl GpuExecutor {
-    /// The bytes around a tensor, before and after it; zero unless a kernel wrote out of its bounds.
+    /// The bytes around a tensor, before and after it: [`GUARD_BYTE`] unless a kernel wrote out of bounds.
     ///
     /// # Errors
     /// The device failed.

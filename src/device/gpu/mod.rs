@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::{Description, DeviceError};
 use crate::plan::Program;
 pub use adapter::Adapters;
-pub use executor::GpuExecutor;
+pub use executor::{GUARD_BYTE, GpuExecutor};
 
 /// An opened adapter. A clone is the same device.
 #[derive(Clone)]
