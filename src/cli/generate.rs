@@ -6,6 +6,7 @@ use super::Failure;
 use super::options::{DeviceOption, load_data};
 use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole};
 use crate::generate::{self, GenerateError};
+use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
 
 /// Draw images from the prior of a trained model, as a PNG grid
@@ -99,7 +100,7 @@ fn write_grid(
 ) -> Result<u8, Failure> {
     let png = grid(images, size, layout).map_err(Failure::run)?;
     write_whole(out, &png).map_err(Failure::input)?;
-    println!("{}", out.display());
+    say(out.display());
     Ok(0)
 }
 

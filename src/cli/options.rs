@@ -7,6 +7,7 @@ use crate::data::{self, Dataset};
 use crate::device::cpu::CpuDevice;
 use crate::device::gpu::{Adapters, GpuDevice, adapter};
 use crate::device::{Description, Device};
+use crate::report::console::note;
 
 #[derive(clap::Args)]
 pub struct DeviceOption {
@@ -27,7 +28,7 @@ impl DeviceOption {
     pub fn open(&self) -> Result<Device, Failure> {
         if self.device == "cpu" {
             let device = CpuDevice::new(None).map_err(Failure::run)?;
-            eprintln!("device: {}", describe(device.description()));
+            note(format_args!("device: {}", describe(device.description())));
             return Ok(Device::Cpu(device));
         }
         let adapters = Adapters::enumerate();
@@ -55,7 +56,7 @@ impl DeviceOption {
             true => String::new(),
             false => format!("; also there: {}", others.join(", ")),
         };
-        eprintln!("device: {}{why}{others}", describe(device.description()));
+        note(format_args!("device: {}{why}{others}", describe(device.description())));
         Ok(device)
     }
 }

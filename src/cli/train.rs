@@ -17,7 +17,7 @@ use crate::data::Dataset;
 use crate::device::{Description, Device};
 use crate::generate;
 use crate::kernels::linear::Activation;
-use crate::report::console::Console;
+use crate::report::console::{Console, note, say};
 use crate::report::figures::{Layout, grid};
 use crate::train::{
     self, EpochReport, Figures, Observer, Outcome, Settings, TrainError, Trainer, digest,
@@ -291,11 +291,8 @@ fn finish(
     };
     write().map_err(Failure::run)?;
     if outcome.interrupted {
-        println!(
-            "interrupted after step {}; {} is complete",
-            outcome.steps,
-            folder.path().display()
-        );
+        let (step, path) = (outcome.steps, folder.path().display());
+        say(format_args!("interrupted after step {step}; elbo sample {path} shows what it learnt"));
         return Ok(130);
     }
 
@@ -318,19 +315,20 @@ fn finish(
         write_whole(&folder.file(name), &png).map_err(Failure::run)?;
     }
     if let Some(last) = last {
-        println!(
+        say(format_args!(
             "test ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
             last.test.elbo,
             settings.binarization.label(),
             dataset.test.n_images,
             seconds
-        );
+        ));
     }
     if settings.beta != 1.0 {
-        println!("trained with beta = {}; the ELBOs above weigh the KL with 1", settings.beta);
+        let beta = settings.beta;
+        say(format_args!("trained with beta = {beta}; the ELBOs above weigh the KL with 1"));
     }
     match (&target, args.preset) {
-        (Some(t), _) => println!(
+        (Some(t), _) => say(format_args!(
             "{}: {}: target {} ± {}, obtained {:.2}: {}",
             t.preset,
             t.quantity,
@@ -338,13 +336,12 @@ fn finish(
             t.tolerance,
             t.obtained,
             if t.met { "met" } else { "missed" }
-        ),
-        (None, Some(_)) => {
-            println!("the preset's target is not compared: its settings were changed")
-        }
+        )),
+        (None, Some(_)) => say("the preset's target is not compared: its settings were changed"),
         (None, None) => {}
     }
-    println!("{}: {SAMPLES} and {RECONSTRUCTIONS} show what it learnt", folder.path().display());
+    let path = folder.path().display();
+    say(format_args!("{path}: {SAMPLES} and {RECONSTRUCTIONS} show what it learnt"));
     Ok(0)
 }
 
