@@ -36,33 +36,62 @@ pub enum CheckpointError {
 
 /// The folder of a run.
 #[derive(Debug, Clone)]
-pub struct RunFolder(PathBuf);
+pub struct RunFolder {
+    path: PathBuf,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
+}
 
 impl RunFolder {
+    /// Whether the path is free for a new run: nothing is there, or an empty folder.
+    ///
+    /// # Errors
+    /// Something else is there, or it is below a file.
+    pub fn check_free(path: &Path) -> Result<(), CheckpointError> {
+        let io = |action, source| CheckpointError::Io { path: path.to_path_buf(), action, source };
+        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) if path.symlink_metadata().is_err() => Err(io("cannot make the folder", e)),
+            Err(e) if path.is_dir() => Err(io("cannot open the folder", e)),
+            _ => Err(CheckpointError::Exists(path.to_path_buf())),
+        }
+    }
+
     /// Makes a new folder and writes the configuration.
     ///
     /// # Errors
-    /// The path exists and is not an empty folder, or cannot be written.
+    /// The path is not free, or cannot be written.
     pub fn create(path: &Path, settings: &Settings) -> Result<Self, CheckpointError> {
-        let io =
-            |action| move |source| CheckpointError::Io { path: path.to_path_buf(), action, source };
-        match fs::read_dir(path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(CheckpointError::Exists(path.to_path_buf()));
-                }
+        Self::check_free(path)?;
+        let made = path
+            .ancestors()
+            .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
+            .map(Path::to_path_buf)
+            .collect();
+        let folder = RunFolder { path: path.to_path_buf(), made };
+        let make = || {
+            fs::create_dir_all(path)?;
+            // Of two runs that begin at once, one finds that the file exists.
+            OpenOptions::new().write(true).create_new(true).open(folder.file(CONFIG))
+        };
+        make().map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists if path.is_dir() => CheckpointError::Exists(path.into()),
+            _ => {
+                CheckpointError::Io { path: path.into(), action: "cannot make the folder", source }
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(path).map_err(io("cannot make the folder"))?;
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
-                return Err(CheckpointError::Exists(path.to_path_buf()));
-            }
-            Err(e) => return Err(io("cannot open the folder")(e)),
-        }
-        let folder = RunFolder(path.to_path_buf());
-        folder.write_json(CONFIG, settings)?;
+        })?;
+        folder.write_json(CONFIG, settings).inspect_err(|_| folder.discard())?;
         Ok(folder)
+    }
+
+    /// Takes back what [`RunFolder::create`] did, for a run that came to nothing.
+    pub fn discard(&self) {
+        // What is still in use, or cannot be removed, stays: the failure that led here is told anyway.
+        let _ = fs::remove_file(self.file(CONFIG));
+        for folder in &self.made {
+            let _ = fs::remove_dir(folder);
+        }
     }
 
     /// An existing run and its configuration.
@@ -81,15 +110,15 @@ impl RunFolder {
         let settings: Settings = serde_json::from_slice(&text)
             .map_err(|e| invalid(format!("not a configuration: {e}")))?;
         settings.check().map_err(|e| invalid(e.to_string()))?;
-        Ok((RunFolder(path.to_path_buf()), settings))
+        Ok((RunFolder { path: path.to_path_buf(), made: Vec::new() }, settings))
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// # Errors
@@ -143,7 +172,7 @@ impl RunFolder {
     ) -> Result<Vec<Vec<f32>>, CheckpointError> {
         let path = self.file(MODEL);
         let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => CheckpointError::NoModel(self.0.clone()),
+            io::ErrorKind::NotFound => CheckpointError::NoModel(self.path.clone()),
             _ => CheckpointError::Io { path: path.clone(), action: "cannot read", source },
         })?;
         decode_model(architecture, &bytes)

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Failure;
 use super::options::{DeviceOption, MNIST, load_data};
 use crate::checkpoint::{
-    CheckpointError, RECONSTRUCTIONS, RunFolder, SAMPLES, SUMMARY, write_whole,
+    CheckpointError, MODEL, RECONSTRUCTIONS, RunFolder, SAMPLES, SUMMARY, write_whole,
 };
 use crate::data::Dataset;
 use crate::device::{Description, Device};
@@ -201,25 +201,11 @@ struct Summary<'a> {
 pub fn run(args: Args) -> Result<u8, Failure> {
     let dataset = load_data(&args.data)?;
     let settings = args.settings(&dataset);
-    settings.check().map_err(Failure::input)?;
-    let path = args.run.clone().unwrap_or_else(default_run);
-    // Before the work of loading, so that a name in use is known at once; made only when all is well.
-    if path.exists() && !is_empty_folder(&path) {
-        return Err(Failure::input(CheckpointError::Exists(path)));
-    }
+    settings.check_with(&dataset).map_err(Failure::input)?;
+    // Known at once if it is taken; made only when all is well.
+    args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let device = args.device.open()?;
     let mut trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
-    let folder = RunFolder::create(&path, &settings).map_err(Failure::input)?;
-    eprintln!(
-        "{}: {} training and {} test images of {}x{}; {}; run folder {}",
-        dataset.name,
-        dataset.train.n_images,
-        dataset.test.n_images,
-        dataset.train.height,
-        dataset.train.width,
-        settings.architecture,
-        folder.path().display()
-    );
 
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
@@ -230,6 +216,22 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     })
     .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
 
+    let folder = match &args.run {
+        Some(path) => RunFolder::create(path, &settings),
+        None => create_default(&settings),
+    }
+    .map_err(Failure::input)?;
+    note(format_args!(
+        "{}: {} training and {} test images of {}x{}; {}; run folder {}",
+        dataset.name,
+        dataset.train.n_images,
+        dataset.test.n_images,
+        dataset.train.height,
+        dataset.train.width,
+        settings.architecture,
+        folder.path().display()
+    ));
+
     let begin = Instant::now();
     let mut watcher = Watcher {
         console: Console::new(trainer.steps_total(), settings.batch, settings.epochs),
@@ -239,15 +241,16 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     };
     let result = train::run(&mut trainer, &mut watcher);
     watcher.console.finish();
-    let outcome = result.map_err(|error| match &error {
-        TrainError::Diverged(_) if folder.file(crate::checkpoint::MODEL).exists() => {
-            Failure::run(format!(
-                "{error}; {} keeps the parameters of the last good epoch",
-                folder.file(crate::checkpoint::MODEL).display()
-            ))
-        }
-        TrainError::Diverged(_) => Failure::run(format!("{error}; no epoch was finished")),
-        _ => failure(error),
+    let outcome = result.map_err(|error| {
+        let model = folder.file(MODEL);
+        let kept = match model.exists() {
+            true => format!("{} keeps the last good epoch", model.display()),
+            false => {
+                folder.discard();
+                "no epoch was finished, so there is no run folder".to_string()
+            }
+        };
+        Failure::run(format!("{error}; {kept}"))
     })?;
     finish(&args, &settings, &dataset, &device, &folder, &outcome, begin.elapsed().as_secs_f64())
 }
@@ -408,19 +411,17 @@ fn failure(error: TrainError) -> Failure {
     }
 }
 
-/// runs/2026-11-23-142501, with a number behind it if that is taken.
-fn default_run() -> PathBuf {
+/// Makes runs/2026-11-23-142501, with a number behind it if that is taken.
+fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
     let stamp = jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S").to_string();
-    let named = |suffix: String| Path::new("runs").join(format!("{stamp}{suffix}"));
-    let mut path = named(String::new());
+    let mut path = Path::new("runs").join(&stamp);
     let mut n = 2;
-    while path.exists() {
-        path = named(format!("-{n}"));
+    loop {
+        // Another run may begin in the same moment.
+        match RunFolder::create(&path, settings) {
+            Err(CheckpointError::Exists(_)) => path.set_file_name(format!("{stamp}-{n}")),
+            made => return made,
+        }
         n += 1;
     }
-    path
-}
-
-fn is_empty_folder(path: &Path) -> bool {
-    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
