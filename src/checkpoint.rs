@@ -1,7 +1,7 @@
 //! A run's folder: configuration, metrics, summary, parameters. Files are written whole or not at all.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -180,27 +180,48 @@ impl RunFolder {
     }
 }
 
+/// Whether a file could be written there, as far as can be told beforehand.
+///
+/// # Errors
+/// The path is a folder, or lies in none.
+pub fn check_writable(path: &Path) -> Result<(), CheckpointError> {
+    let invalid = |message| Err(CheckpointError::Invalid { path: path.to_path_buf(), message });
+    if path.is_dir() {
+        return invalid("it is a folder; name a file in it".to_string());
+    }
+    match folder_of(path) {
+        folder if folder.is_dir() => Ok(()),
+        folder => invalid(format!("there is no folder {}", folder.display())),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Writes a file under a temporary name beside it, then renames: it is there whole or not at all.
 ///
 /// # Errors
 /// The disk.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".elbo-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        // A temporary file is private to its owner; the result is as readable as any other.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = File::open(folder)?.metadata()?.permissions().mode() & 0o666;
-            file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        // What a link names is replaced, not the link; a device or a pipe is written to.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        if target.exists() && !target.is_file() {
+            return fs::write(&target, bytes);
         }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".elbo-");
+        // A temporary file is private to its owner; this one is as readable as any other, by the umask.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder_of(&target))?;
+        file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
+        file.persist(target).map_err(|e| e.error)?;
         Ok(())
     };
     write().map_err(|source| CheckpointError::Io {

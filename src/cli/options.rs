@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Failure;
-use crate::data::{self, Dataset};
+use crate::data::{self, DataError, Dataset};
 use crate::device::cpu::CpuDevice;
 use crate::device::gpu::{Adapters, GpuDevice, adapter};
 use crate::device::{Description, Device};
@@ -71,11 +71,10 @@ fn describe(d: &Description) -> String {
 /// The name of the embedded data set.
 pub const MNIST: &str = "mnist";
 
-/// Loads what `--data` names.
-pub fn load_data(name: &str) -> Result<Dataset, Failure> {
+/// Loads what `--data` or a run's configuration names.
+pub fn load_data(name: &str) -> Result<Dataset, DataError> {
     match name {
         MNIST => data::mnist(),
         path => data::load(Path::new(path)),
     }
-    .map_err(|e| Failure::input(format!("--data {e}")))
 }

@@ -159,7 +159,7 @@ impl Args {
         let reversed = || hidden.iter().rev().copied().collect();
         let decoder_hidden = self.decoder_hidden.clone().map_or_else(reversed, |w| w.0);
         Settings {
-            data: self.data.clone(),
+            data: absolute(&self.data),
             architecture: Architecture {
                 image: (dataset.train.height, dataset.train.width),
                 hidden,
@@ -177,6 +177,15 @@ impl Args {
             seed: self.seed,
         }
     }
+}
+
+/// The data's path as it can be found from any folder.
+fn absolute(data: &str) -> String {
+    match std::path::absolute(data) {
+        Ok(path) if data != MNIST => path.to_str().map(str::to_string),
+        _ => None,
+    }
+    .unwrap_or_else(|| data.to_string())
 }
 
 /// What `summary.json` holds.
@@ -199,7 +208,7 @@ struct Summary<'a> {
 }
 
 pub fn run(args: Args) -> Result<u8, Failure> {
-    let dataset = load_data(&args.data)?;
+    let dataset = load_data(&args.data).map_err(|e| Failure::input(format!("--data {e}")))?;
     let settings = args.settings(&dataset);
     settings.check_with(&dataset).map_err(Failure::input)?;
     // Known at once if it is taken; made only when all is well.
