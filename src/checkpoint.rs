@@ -294,7 +294,9 @@ fn decode_model(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32
     let mut parameters: Vec<Vec<f32>> = Vec::new();
     for s in &stored {
         let view = file.tensor(&s.name).map_err(|_| {
-            let names = file.names().join(", ");
+            let mut names = file.names();
+            names.sort_unstable();
+            let names = names.join(", ");
             format!("it has no tensor {}, which {architecture} needs; it has {names}", s.name)
         })?;
         if view.dtype() != Dtype::F32 || view.shape() != s.shape {
@@ -317,5 +319,9 @@ fn decode_model(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32
         parameter.resize(parameter.len().max(s.range.end), 0.0);
         parameter[s.range.clone()].copy_from_slice(&values);
     }
-    Ok(parameters)
+    let unknown = |name: &&str| stored.iter().all(|s| s.name != *name);
+    match file.names().into_iter().filter(unknown).min() {
+        Some(name) => Err(format!("it has a tensor {name} too many for {architecture}")),
+        None => Ok(parameters),
+    }
 }
