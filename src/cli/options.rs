@@ -26,16 +26,17 @@ impl Default for DeviceOption {
 impl DeviceOption {
     /// Opens the device and says in one line what was taken and what else there is.
     pub fn open(&self) -> Result<Device, Failure> {
-        if self.device == "cpu" {
+        let wanted = self.device.to_lowercase();
+        if wanted == "cpu" {
             let device = CpuDevice::new(None).map_err(Failure::run)?;
             note(format_args!("device: {}", describe(device.description())));
             return Ok(Device::Cpu(device));
         }
         let adapters = Adapters::enumerate();
-        let chosen = match self.device.as_str() {
+        let chosen = match wanted.as_str() {
             "auto" => adapters.hardware(),
             "gpu" => Some(adapters.best().map_err(Failure::input)?),
-            wanted => Some(adapters.find(wanted).map_err(Failure::input)?),
+            _ => Some(adapters.find(&self.device).map_err(Failure::input)?),
         };
         let device = match chosen {
             Some(adapter) => Device::Gpu(Box::new(GpuDevice::open(adapter).map_err(Failure::run)?)),
