@@ -14,7 +14,7 @@ use crate::report::figures::{Layout, grid};
 pub struct SampleArgs {
     #[command(flatten)]
     common: Common,
-    /// Images to draw
+    /// Images to draw, 10000 at most
     #[arg(long, default_value_t = 100)]
     count: usize,
 }
@@ -24,7 +24,7 @@ pub struct SampleArgs {
 pub struct ReconstructArgs {
     #[command(flatten)]
     common: Common,
-    /// Test images to show, from the first on
+    /// Test images to show, from the first on, 10000 at most
     #[arg(long, default_value_t = 50)]
     count: usize,
 }
@@ -33,10 +33,10 @@ pub struct ReconstructArgs {
 struct Common {
     /// The folder of a run
     run: PathBuf,
-    /// Seed of the noise [default: the run's own]
+    /// Seed of the noise, dynamic binarization included [default: the run's own]
     #[arg(long)]
     seed: Option<u64>,
-    /// Where to write the picture [default: in the run's folder]
+    /// Where to write the PNG [default: the run's own picture, made anew]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]

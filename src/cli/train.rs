@@ -34,22 +34,29 @@ use crate::vae::{Architecture, Binarization};
 /// model.safetensors (after every epoch), reconstructions.png and samples.png.
 ///
 /// The same seed, settings and device give the same parameters, bit for bit. Ctrl-C finishes the
-/// current step, writes the model and the summary, and exits with 130.
+/// current step, writes the model and the summary, and exits with 130. Exit code 1 is a run that failed,
+/// 2 is wrong input, of which nothing is left.
 #[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  elbo train
+  elbo train --preset pytorch-example
+  elbo train --hidden 200,200 --latent 50 --epochs 20 --run runs/deep
+  elbo train --data path/to/fashion-mnist --steps 500 --device gpu")]
 pub struct Args {
-    /// Settings of a published run; options given beside it take precedence
+    /// Settings of a published run, whose figure the run is held to; options given beside it take
+    /// precedence [default: none]
     #[arg(long, value_enum)]
     preset: Option<Preset>,
 
-    /// Training and test images: mnist (built in), or IDX files, raw or .gz: a folder with the usual
-    /// names, or one file
+    /// Training and test images: mnist (built in), or IDX files, raw or .gz: a folder with the names of
+    /// MNIST's files, or one file
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     data: String,
     /// What a pixel's byte v becomes [default: dynamic]
     #[arg(long, value_enum)]
     binarization: Option<Binarization>,
 
-    /// Widths of the hidden layers, comma-separated, or none [default: 400]
+    /// Widths of the encoder's hidden layers, comma-separated as in 200,200, or none [default: 400]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
     hidden: Option<Widths>,
     /// Widths of the decoder's hidden layers, from the latent side [default: --hidden reversed]
@@ -65,26 +72,26 @@ pub struct Args {
     /// Passes over the training images [default: 10]
     #[arg(long)]
     epochs: Option<u32>,
-    /// End after this many steps at the latest
+    /// End after this many steps, for a quick try [default: no limit]
     #[arg(long)]
     steps: Option<u64>,
-    /// Images of a minibatch [default: 128]
+    /// Images per minibatch [default: 128]
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
-    /// Samples of z an image; the objective is the mean over them [default: 1]
+    /// Samples of z per image; the objective is the mean over them [default: 1]
     #[arg(long, value_name = "K")]
     samples: Option<usize>,
     /// Learning rate of Adam [default: 0.001]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     lr: Option<f64>,
     /// Weight of the KL in the objective; the ELBOs shown have it at 1 [default: 1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     beta: Option<f64>,
     /// Seed of everything random: parameters, order, binarization, noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// The folder to write, which must not exist yet [default: runs/<date-time>]
+    /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     #[command(flatten)]
