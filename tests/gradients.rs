@@ -13,7 +13,7 @@ use elbo::vae::step::TrainProgram;
 use elbo::vae::{Architecture, Binarization};
 
 fn images(n: usize, height: usize, width: usize) -> Images {
-    let pixels = (0..n * height * width).map(|i| (i * 2_654_435_761 >> 7) as u8).collect();
+    let pixels = (0..n * height * width).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
     Images { n_images: n, height, width, pixels, labels: None }
 }
 
