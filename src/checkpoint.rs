@@ -1,7 +1,7 @@
 //! A run's folder: configuration, metrics, summary, parameters. Files are written whole or not at all.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -36,33 +36,62 @@ pub enum CheckpointError {
 
 /// The folder of a run.
 #[derive(Debug, Clone)]
-pub struct RunFolder(PathBuf);
+pub struct RunFolder {
+    path: PathBuf,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
+}
 
 impl RunFolder {
+    /// Whether the path is free for a new run: nothing is there, or an empty folder.
+    ///
+    /// # Errors
+    /// Something else is there, or it is below a file.
+    pub fn check_free(path: &Path) -> Result<(), CheckpointError> {
+        let io = |action, source| CheckpointError::Io { path: path.to_path_buf(), action, source };
+        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) if path.symlink_metadata().is_err() => Err(io("cannot make the folder", e)),
+            Err(e) if path.is_dir() => Err(io("cannot open the folder", e)),
+            _ => Err(CheckpointError::Exists(path.to_path_buf())),
+        }
+    }
+
     /// Makes a new folder and writes the configuration.
     ///
     /// # Errors
-    /// The path exists and is not an empty folder, or cannot be written.
+    /// The path is not free, or cannot be written.
     pub fn create(path: &Path, settings: &Settings) -> Result<Self, CheckpointError> {
-        let io =
-            |action| move |source| CheckpointError::Io { path: path.to_path_buf(), action, source };
-        match fs::read_dir(path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(CheckpointError::Exists(path.to_path_buf()));
-                }
+        Self::check_free(path)?;
+        let made = path
+            .ancestors()
+            .take_while(|p| !p.as_os_str().is_empty() && !p.exists())
+            .map(Path::to_path_buf)
+            .collect();
+        let folder = RunFolder { path: path.to_path_buf(), made };
+        let make = || {
+            fs::create_dir_all(path)?;
+            // Of two runs that begin at once, one finds that the file exists.
+            OpenOptions::new().write(true).create_new(true).open(folder.file(CONFIG))
+        };
+        make().map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists if path.is_dir() => CheckpointError::Exists(path.into()),
+            _ => {
+                CheckpointError::Io { path: path.into(), action: "cannot make the folder", source }
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(path).map_err(io("cannot make the folder"))?;
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
-                return Err(CheckpointError::Exists(path.to_path_buf()));
-            }
-            Err(e) => return Err(io("cannot open the folder")(e)),
-        }
-        let folder = RunFolder(path.to_path_buf());
-        folder.write_json(CONFIG, settings)?;
+        })?;
+        folder.write_json(CONFIG, settings).inspect_err(|_| folder.discard())?;
         Ok(folder)
+    }
+
+    /// Takes back what [`RunFolder::create`] did, for a run that came to nothing.
+    pub fn discard(&self) {
+        // What is still in use, or cannot be removed, stays: the failure that led here is told anyway.
+        let _ = fs::remove_file(self.file(CONFIG));
+        for folder in &self.made {
+            let _ = fs::remove_dir(folder);
+        }
     }
 
     /// An existing run and its configuration.
@@ -81,15 +110,15 @@ impl RunFolder {
         let settings: Settings = serde_json::from_slice(&text)
             .map_err(|e| invalid(format!("not a configuration: {e}")))?;
         settings.check().map_err(|e| invalid(e.to_string()))?;
-        Ok((RunFolder(path.to_path_buf()), settings))
+        Ok((RunFolder { path: path.to_path_buf(), made: Vec::new() }, settings))
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// # Errors
@@ -143,11 +172,33 @@ impl RunFolder {
     ) -> Result<Vec<Vec<f32>>, CheckpointError> {
         let path = self.file(MODEL);
         let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => CheckpointError::NoModel(self.0.clone()),
+            io::ErrorKind::NotFound => CheckpointError::NoModel(self.path.clone()),
             _ => CheckpointError::Io { path: path.clone(), action: "cannot read", source },
         })?;
         decode_model(architecture, &bytes)
             .map_err(|message| CheckpointError::Invalid { path, message })
+    }
+}
+
+/// Whether a file could be written there, as far as can be told beforehand.
+///
+/// # Errors
+/// The path is a folder, or lies in none.
+pub fn check_writable(path: &Path) -> Result<(), CheckpointError> {
+    let invalid = |message| Err(CheckpointError::Invalid { path: path.to_path_buf(), message });
+    if path.is_dir() {
+        return invalid("it is a folder; name a file in it".to_string());
+    }
+    match folder_of(path) {
+        folder if folder.is_dir() => Ok(()),
+        folder => invalid(format!("there is no folder {}", folder.display())),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 
@@ -156,22 +207,21 @@ impl RunFolder {
 /// # Errors
 /// The disk.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".elbo-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        // A temporary file is private to its owner; the result is as readable as any other.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = File::open(folder)?.metadata()?.permissions().mode() & 0o666;
-            file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        // What a link names is replaced, not the link; a device or a pipe is written to.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        if target.exists() && !target.is_file() {
+            return fs::write(&target, bytes);
         }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".elbo-");
+        // A temporary file is private to its owner; this one is as readable as any other, by the umask.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder_of(&target))?;
+        file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
+        file.persist(target).map_err(|e| e.error)?;
         Ok(())
     };
     write().map_err(|source| CheckpointError::Io {
@@ -244,7 +294,9 @@ fn decode_model(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32
     let mut parameters: Vec<Vec<f32>> = Vec::new();
     for s in &stored {
         let view = file.tensor(&s.name).map_err(|_| {
-            let names = file.names().join(", ");
+            let mut names = file.names();
+            names.sort_unstable();
+            let names = names.join(", ");
             format!("it has no tensor {}, which {architecture} needs; it has {names}", s.name)
         })?;
         if view.dtype() != Dtype::F32 || view.shape() != s.shape {
@@ -267,5 +319,9 @@ fn decode_model(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32
         parameter.resize(parameter.len().max(s.range.end), 0.0);
         parameter[s.range.clone()].copy_from_slice(&values);
     }
-    Ok(parameters)
+    let unknown = |name: &&str| stored.iter().all(|s| s.name != *name);
+    match file.names().into_iter().filter(unknown).min() {
+        Some(name) => Err(format!("it has a tensor {name} too many for {architecture}")),
+        None => Ok(parameters),
+    }
 }

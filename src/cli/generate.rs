@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::options::{DeviceOption, load_data};
-use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole};
+use crate::checkpoint::{CONFIG, RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
+use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
 
 /// Draw images from the prior of a trained model, as a PNG grid
@@ -13,7 +14,7 @@ use crate::report::figures::{Layout, grid};
 pub struct SampleArgs {
     #[command(flatten)]
     common: Common,
-    /// Images to draw
+    /// Images to draw, 10000 at most
     #[arg(long, default_value_t = 100)]
     count: usize,
 }
@@ -23,7 +24,7 @@ pub struct SampleArgs {
 pub struct ReconstructArgs {
     #[command(flatten)]
     common: Common,
-    /// Test images to show, from the first on
+    /// Test images to show, from the first on, 10000 at most
     #[arg(long, default_value_t = 50)]
     count: usize,
 }
@@ -32,10 +33,10 @@ pub struct ReconstructArgs {
 struct Common {
     /// The folder of a run
     run: PathBuf,
-    /// Seed of the noise [default: the run's own]
+    /// Seed of the noise, dynamic binarization included [default: the run's own]
     #[arg(long)]
     seed: Option<u64>,
-    /// Where to write the picture [default: in the run's folder]
+    /// Where to write the PNG [default: the run's own picture, made anew]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -47,11 +48,12 @@ pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
     check_count(args.count)?;
     let architecture = &settings.architecture;
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
+    let out = args.common.out.unwrap_or_else(|| folder.file(SAMPLES));
+    check_writable(&out).map_err(Failure::input)?;
     let device = args.common.device.open()?;
     let seed = args.common.seed.unwrap_or(settings.seed);
     let images =
         generate::sample(&device, architecture, &parameters, args.count, seed).map_err(failure)?;
-    let out = args.common.out.unwrap_or_else(|| folder.file(SAMPLES));
     write_grid(&images, architecture.image, Layout::Square, &out)
 }
 
@@ -60,13 +62,16 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     check_count(args.count)?;
     let architecture = &settings.architecture;
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
-    let dataset = load_data(&settings.data)?;
-    if dataset.test.n_pixels() != architecture.pixels() {
+    let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
+    check_writable(&out).map_err(Failure::input)?;
+    let config = folder.file(CONFIG);
+    let dataset = load_data(&settings.data)
+        .map_err(|e| Failure::input(format!("the data that {} names: {e}", config.display())))?;
+    let (height, width) = (dataset.test.height, dataset.test.width);
+    if (height, width) != architecture.image {
         return Err(Failure::input(format!(
-            "{}: its images have {} pixels now, the run was trained on {}",
-            settings.data,
-            dataset.test.n_pixels(),
-            architecture.pixels()
+            "{}: its images are {height}x{width} now, those of the run were {}x{}",
+            settings.data, architecture.image.0, architecture.image.1
         )));
     }
     let device = args.common.device.open()?;
@@ -80,7 +85,6 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
         args.common.seed.unwrap_or(settings.seed),
     )
     .map_err(failure)?;
-    let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
     write_grid(&images, architecture.image, Layout::Pairs, &out)
 }
 
@@ -99,7 +103,7 @@ fn write_grid(
 ) -> Result<u8, Failure> {
     let png = grid(images, size, layout).map_err(Failure::run)?;
     write_whole(out, &png).map_err(Failure::input)?;
-    println!("{}", out.display());
+    say(out.display());
     Ok(0)
 }
 

@@ -7,6 +7,8 @@ mod train;
 
 use clap::{Parser, Subcommand};
 
+use crate::report::console::note;
+
 /// Train variational autoencoders with hand-written WGSL kernels, on any GPU or on the CPU.
 #[derive(Parser)]
 #[command(name = "elbo", version, arg_required_else_help = true)]
@@ -52,7 +54,7 @@ pub fn main() -> u8 {
         Command::Devices(args) => devices::run(args),
     };
     result.unwrap_or_else(|failure| {
-        eprintln!("error: {}", failure.message);
+        note(format_args!("error: {}", failure.message));
         failure.code
     })
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::Failure;
-use crate::data::{self, Dataset};
+use crate::data::{self, DataError, Dataset};
 use crate::device::cpu::CpuDevice;
 use crate::device::gpu::{Adapters, GpuDevice, adapter};
 use crate::device::{Description, Device};
+use crate::report::console::note;
 
 #[derive(clap::Args)]
 pub struct DeviceOption {
@@ -25,16 +26,17 @@ impl Default for DeviceOption {
 impl DeviceOption {
     /// Opens the device and says in one line what was taken and what else there is.
     pub fn open(&self) -> Result<Device, Failure> {
-        if self.device == "cpu" {
+        let wanted = self.device.to_lowercase();
+        if wanted == "cpu" {
             let device = CpuDevice::new(None).map_err(Failure::run)?;
-            eprintln!("device: {}", describe(device.description()));
+            note(format_args!("device: {}", describe(device.description())));
             return Ok(Device::Cpu(device));
         }
         let adapters = Adapters::enumerate();
-        let chosen = match self.device.as_str() {
+        let chosen = match wanted.as_str() {
             "auto" => adapters.hardware(),
             "gpu" => Some(adapters.best().map_err(Failure::input)?),
-            wanted => Some(adapters.find(wanted).map_err(Failure::input)?),
+            _ => Some(adapters.find(&self.device).map_err(Failure::input)?),
         };
         let device = match chosen {
             Some(adapter) => Device::Gpu(Box::new(GpuDevice::open(adapter).map_err(Failure::run)?)),
@@ -55,7 +57,7 @@ impl DeviceOption {
             true => String::new(),
             false => format!("; also there: {}", others.join(", ")),
         };
-        eprintln!("device: {}{why}{others}", describe(device.description()));
+        note(format_args!("device: {}{why}{others}", describe(device.description())));
         Ok(device)
     }
 }
@@ -70,11 +72,10 @@ fn describe(d: &Description) -> String {
 /// The name of the embedded data set.
 pub const MNIST: &str = "mnist";
 
-/// Loads what `--data` names.
-pub fn load_data(name: &str) -> Result<Dataset, Failure> {
+/// Loads what `--data` or a run's configuration names.
+pub fn load_data(name: &str) -> Result<Dataset, DataError> {
     match name {
         MNIST => data::mnist(),
         path => data::load(Path::new(path)),
     }
-    .map_err(|e| Failure::input(format!("--data {e}")))
 }

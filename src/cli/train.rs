@@ -11,13 +11,13 @@ use serde::Serialize;
 use super::Failure;
 use super::options::{DeviceOption, MNIST, load_data};
 use crate::checkpoint::{
-    CheckpointError, RECONSTRUCTIONS, RunFolder, SAMPLES, SUMMARY, write_whole,
+    CheckpointError, MODEL, RECONSTRUCTIONS, RunFolder, SAMPLES, SUMMARY, write_whole,
 };
 use crate::data::Dataset;
 use crate::device::{Description, Device};
 use crate::generate;
 use crate::kernels::linear::Activation;
-use crate::report::console::Console;
+use crate::report::console::{Console, note, say};
 use crate::report::figures::{Layout, grid};
 use crate::train::{
     self, EpochReport, Figures, Observer, Outcome, Settings, TrainError, Trainer, digest,
@@ -34,22 +34,29 @@ use crate::vae::{Architecture, Binarization};
 /// model.safetensors (after every epoch), reconstructions.png and samples.png.
 ///
 /// The same seed, settings and device give the same parameters, bit for bit. Ctrl-C finishes the
-/// current step, writes the model and the summary, and exits with 130.
+/// current step, writes the model and the summary, and exits with 130. Exit code 1 is a run that failed,
+/// 2 is wrong input, of which nothing is left.
 #[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  elbo train
+  elbo train --preset pytorch-example
+  elbo train --hidden 200,200 --latent 50 --epochs 20 --run runs/deep
+  elbo train --data path/to/fashion-mnist --steps 500 --device gpu")]
 pub struct Args {
-    /// Settings of a published run; options given beside it take precedence
+    /// Settings of a published run, whose figure the run is held to; options given beside it take
+    /// precedence [default: none]
     #[arg(long, value_enum)]
     preset: Option<Preset>,
 
-    /// Training and test images: mnist (built in), or IDX files, raw or .gz: a folder with the usual
-    /// names, or one file
+    /// Training and test images: mnist (built in), or IDX files, raw or .gz: a folder with the names of
+    /// MNIST's files, or one file
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     data: String,
     /// What a pixel's byte v becomes [default: dynamic]
     #[arg(long, value_enum)]
     binarization: Option<Binarization>,
 
-    /// Widths of the hidden layers, comma-separated, or none [default: 400]
+    /// Widths of the encoder's hidden layers, comma-separated as in 200,200, or none [default: 400]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
     hidden: Option<Widths>,
     /// Widths of the decoder's hidden layers, from the latent side [default: --hidden reversed]
@@ -65,26 +72,26 @@ pub struct Args {
     /// Passes over the training images [default: 10]
     #[arg(long)]
     epochs: Option<u32>,
-    /// End after this many steps at the latest
+    /// End after this many steps, for a quick try [default: no limit]
     #[arg(long)]
     steps: Option<u64>,
-    /// Images of a minibatch [default: 128]
+    /// Images per minibatch [default: 128]
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
-    /// Samples of z an image; the objective is the mean over them [default: 1]
+    /// Samples of z per image; the objective is the mean over them [default: 1]
     #[arg(long, value_name = "K")]
     samples: Option<usize>,
     /// Learning rate of Adam [default: 0.001]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     lr: Option<f64>,
     /// Weight of the KL in the objective; the ELBOs shown have it at 1 [default: 1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     beta: Option<f64>,
     /// Seed of everything random: parameters, order, binarization, noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// The folder to write, which must not exist yet [default: runs/<date-time>]
+    /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     #[command(flatten)]
@@ -159,7 +166,7 @@ impl Args {
         let reversed = || hidden.iter().rev().copied().collect();
         let decoder_hidden = self.decoder_hidden.clone().map_or_else(reversed, |w| w.0);
         Settings {
-            data: self.data.clone(),
+            data: absolute(&self.data),
             architecture: Architecture {
                 image: (dataset.train.height, dataset.train.width),
                 hidden,
@@ -177,6 +184,15 @@ impl Args {
             seed: self.seed,
         }
     }
+}
+
+/// The data's path as it can be found from any folder.
+fn absolute(data: &str) -> String {
+    match std::path::absolute(data) {
+        Ok(path) if data != MNIST => path.to_str().map(str::to_string),
+        _ => None,
+    }
+    .unwrap_or_else(|| data.to_string())
 }
 
 /// What `summary.json` holds.
@@ -199,27 +215,13 @@ struct Summary<'a> {
 }
 
 pub fn run(args: Args) -> Result<u8, Failure> {
-    let dataset = load_data(&args.data)?;
+    let dataset = load_data(&args.data).map_err(|e| Failure::input(format!("--data {e}")))?;
     let settings = args.settings(&dataset);
-    settings.check().map_err(Failure::input)?;
-    let path = args.run.clone().unwrap_or_else(default_run);
-    // Before the work of loading, so that a name in use is known at once; made only when all is well.
-    if path.exists() && !is_empty_folder(&path) {
-        return Err(Failure::input(CheckpointError::Exists(path)));
-    }
+    settings.check_with(&dataset).map_err(Failure::input)?;
+    // Known at once if it is taken; made only when all is well.
+    args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let device = args.device.open()?;
     let mut trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
-    let folder = RunFolder::create(&path, &settings).map_err(Failure::input)?;
-    eprintln!(
-        "{}: {} training and {} test images of {}x{}; {}; run folder {}",
-        dataset.name,
-        dataset.train.n_images,
-        dataset.test.n_images,
-        dataset.train.height,
-        dataset.train.width,
-        settings.architecture,
-        folder.path().display()
-    );
 
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
@@ -230,6 +232,22 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     })
     .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
 
+    let folder = match &args.run {
+        Some(path) => RunFolder::create(path, &settings),
+        None => create_default(&settings),
+    }
+    .map_err(Failure::input)?;
+    note(format_args!(
+        "{}: {} training and {} test images of {}x{}; {}; run folder {}",
+        dataset.name,
+        dataset.train.n_images,
+        dataset.test.n_images,
+        dataset.train.height,
+        dataset.train.width,
+        settings.architecture,
+        folder.path().display()
+    ));
+
     let begin = Instant::now();
     let mut watcher = Watcher {
         console: Console::new(trainer.steps_total(), settings.batch, settings.epochs),
@@ -239,15 +257,16 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     };
     let result = train::run(&mut trainer, &mut watcher);
     watcher.console.finish();
-    let outcome = result.map_err(|error| match &error {
-        TrainError::Diverged(_) if folder.file(crate::checkpoint::MODEL).exists() => {
-            Failure::run(format!(
-                "{error}; {} keeps the parameters of the last good epoch",
-                folder.file(crate::checkpoint::MODEL).display()
-            ))
-        }
-        TrainError::Diverged(_) => Failure::run(format!("{error}; no epoch was finished")),
-        _ => failure(error),
+    let outcome = result.map_err(|error| {
+        let model = folder.file(MODEL);
+        let kept = match model.exists() {
+            true => format!("{} keeps the last good epoch", model.display()),
+            false => {
+                folder.discard();
+                "no epoch was finished, so there is no run folder".to_string()
+            }
+        };
+        Failure::run(format!("{error}; {kept}"))
     })?;
     finish(&args, &settings, &dataset, &device, &folder, &outcome, begin.elapsed().as_secs_f64())
 }
@@ -291,11 +310,8 @@ fn finish(
     };
     write().map_err(Failure::run)?;
     if outcome.interrupted {
-        println!(
-            "interrupted after step {}; {} is complete",
-            outcome.steps,
-            folder.path().display()
-        );
+        let (step, path) = (outcome.steps, folder.path().display());
+        say(format_args!("interrupted after step {step}; elbo sample {path} shows what it learnt"));
         return Ok(130);
     }
 
@@ -318,19 +334,20 @@ fn finish(
         write_whole(&folder.file(name), &png).map_err(Failure::run)?;
     }
     if let Some(last) = last {
-        println!(
+        say(format_args!(
             "test ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
             last.test.elbo,
             settings.binarization.label(),
             dataset.test.n_images,
             seconds
-        );
+        ));
     }
     if settings.beta != 1.0 {
-        println!("trained with beta = {}; the ELBOs above weigh the KL with 1", settings.beta);
+        let beta = settings.beta;
+        say(format_args!("trained with beta = {beta}; the ELBOs above weigh the KL with 1"));
     }
     match (&target, args.preset) {
-        (Some(t), _) => println!(
+        (Some(t), _) => say(format_args!(
             "{}: {}: target {} ± {}, obtained {:.2}: {}",
             t.preset,
             t.quantity,
@@ -338,13 +355,12 @@ fn finish(
             t.tolerance,
             t.obtained,
             if t.met { "met" } else { "missed" }
-        ),
-        (None, Some(_)) => {
-            println!("the preset's target is not compared: its settings were changed")
-        }
+        )),
+        (None, Some(_)) => say("the preset's target is not compared: its settings were changed"),
         (None, None) => {}
     }
-    println!("{}: {SAMPLES} and {RECONSTRUCTIONS} show what it learnt", folder.path().display());
+    let path = folder.path().display();
+    say(format_args!("{path}: {SAMPLES} and {RECONSTRUCTIONS} show what it learnt"));
     Ok(0)
 }
 
@@ -411,19 +427,17 @@ fn failure(error: TrainError) -> Failure {
     }
 }
 
-/// runs/2026-11-23-142501, with a number behind it if that is taken.
-fn default_run() -> PathBuf {
+/// Makes runs/2026-11-23-142501, with a number behind it if that is taken.
+fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
     let stamp = jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S").to_string();
-    let named = |suffix: String| Path::new("runs").join(format!("{stamp}{suffix}"));
-    let mut path = named(String::new());
+    let mut path = Path::new("runs").join(&stamp);
     let mut n = 2;
-    while path.exists() {
-        path = named(format!("-{n}"));
+    loop {
+        // Another run may begin in the same moment.
+        match RunFolder::create(&path, settings) {
+            Err(CheckpointError::Exists(_)) => path.set_file_name(format!("{stamp}-{n}")),
+            made => return made,
+        }
         n += 1;
     }
-    path
-}
-
-fn is_empty_folder(path: &Path) -> bool {
-    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }

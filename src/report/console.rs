@@ -1,6 +1,7 @@
 //! The progress of a run: a bar on a terminal, plain lines elsewhere, and a table row an epoch.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,6 +10,28 @@ use crate::train::EpochReport;
 
 /// Between plain progress lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Prints one line on stdout. A closed pipe or a full disk behind it must not end a run.
+pub fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{}", one_line(&line.to_string()));
+}
+
+/// Prints one line on stderr, as [`say`] does.
+pub fn note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{}", one_line(&line.to_string()));
+}
+
+/// Line breaks and escape codes, such as a file's name or content may hold, made harmless.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
+}
 
 /// Shows steps as they finish. Progress goes to stderr, the table to stdout.
 pub struct Console {
@@ -25,10 +48,10 @@ pub struct Console {
 impl Console {
     /// `total` steps of `batch` images in `epochs` epochs.
     pub fn new(total: u64, batch: usize, epochs: u32) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = io::stderr().is_terminal().then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
-            let template = "{prefix} {bar:30} step {pos}/{len}  {msg}  ETA {eta}";
+            let template = "{prefix} {wide_bar} step {pos}/{len}  {msg}  ETA {eta}";
             bar.set_style(
                 ProgressStyle::with_template(template)
                     .unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -57,10 +80,10 @@ impl Console {
             None if self.last_line.elapsed() >= PLAIN_EVERY => {
                 self.last_line = Instant::now();
                 let left = (self.total - step) as f64 * self.batch as f64 / rate;
-                eprintln!(
+                note(format_args!(
                     "epoch {}/{}  step {step}/{}  {rate:.0} images/s  ETA {left:.0} s",
                     self.epoch, self.epochs, self.total
-                );
+                ));
             }
             None => {}
         }
@@ -76,9 +99,9 @@ impl Console {
     pub fn row(&mut self, report: &EpochReport) {
         if !self.header {
             self.header = true;
+            self.print(&format!("nats per image, {}", report.binarization.label()));
             self.print(&format!(
-                "nats per image, {}\n{:>5} {:>7} {:>11} {:>10} {:>15} {:>7} {:>9} {:>8}",
-                report.binarization.label(),
+                "{:>5} {:>7} {:>11} {:>10} {:>15} {:>7} {:>9} {:>8}",
                 "epoch",
                 "step",
                 "train ELBO",
@@ -110,13 +133,9 @@ impl Console {
     }
 
     fn print(&self, text: &str) {
-        let print = || {
-            // A closed pipe must not end a run.
-            let _ = writeln!(std::io::stdout(), "{text}");
-        };
         match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
         }
     }
 }

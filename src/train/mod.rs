@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::Dataset;
 use crate::device::DeviceError;
 use crate::plan::PlanError;
 use crate::vae::{Architecture, Binarization, ConfigError};
@@ -62,6 +63,21 @@ impl Settings {
             return fail(format!("--beta must be zero or a positive number, got {}", self.beta));
         }
         Ok(())
+    }
+
+    /// [`Settings::check`], and whether they fit the data.
+    ///
+    /// # Errors
+    /// As [`Settings::check`], or a minibatch of more images than there are.
+    pub fn check_with(&self, dataset: &Dataset) -> Result<(), ConfigError> {
+        self.check()?;
+        let (batch, n) = (self.batch, dataset.train.n_images);
+        match batch > n {
+            true => {
+                Err(ConfigError(format!("--batch {batch} is more than the {n} training images")))
+            }
+            false => Ok(()),
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use crate::data::{Dataset, Images};
 use crate::device::{Device, DeviceError, Executor};
 use crate::kernels::{clock, rates, tally};
 use crate::plan::PlanError;
-use crate::vae::ConfigError;
 use crate::vae::step::{Pass, Source, TrainProgram};
 
 /// Averages over images, in nats per image.
@@ -72,15 +71,7 @@ impl Trainer {
         dataset: &Dataset,
         settings: &Settings,
     ) -> Result<Self, TrainError> {
-        settings.check()?;
-        let train = &dataset.train;
-        if settings.batch > train.n_images {
-            return Err(ConfigError(format!(
-                "--batch {} is more than the {} training images",
-                settings.batch, train.n_images
-            ))
-            .into());
-        }
+        settings.check_with(dataset)?;
         let plan = record(dataset, settings)?;
         let executor = device.load(plan.program.clone())?;
         Ok(Trainer::on(executor, plan, dataset, settings)?)

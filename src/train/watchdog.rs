@@ -13,7 +13,7 @@ use crate::vae::step::Pass;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "step {step}: element {element} of {tensor} is {value}, written by {kernel}; \
-     a smaller --lr than {learning_rate} may help"
+     a smaller --lr than {learning_rate:?} may help"
 )]
 pub struct Divergence {
     /// The step's number; the first is 1.

@@ -59,17 +59,18 @@ pub struct Architecture {
 impl Architecture {
     /// D
     pub fn pixels(&self) -> usize {
-        self.image.0 * self.image.1
+        self.image.0.saturating_mul(self.image.1)
     }
 
     /// # Errors
     /// A width of zero, or so large that a weight has 2^31 elements.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let widths = self.widths();
-        if self.pixels() == 0 || widths.contains(&0) {
+        let stacks = self.stacks();
+        if stacks.concat().contains(&0) {
             return Err(ConfigError(format!("every layer needs at least one unit, got {self}")));
         }
-        let too_large = widths.windows(2).find(|w| w[0].saturating_mul(w[1]) >= 1 << 31);
+        let mut layers = stacks.iter().flat_map(|widths| widths.windows(2));
+        let too_large = layers.find(|w| w[0].saturating_mul(w[1]) >= 1 << 31);
         match too_large {
             Some(w) => Err(ConfigError(format!(
                 "a layer from {} to {} units has 2^31 weights or more, which the kernels cannot index",
@@ -79,15 +80,13 @@ impl Architecture {
         }
     }
 
-    /// Every width from the pixels to the logits.
-    fn widths(&self) -> Vec<usize> {
-        let mut widths = vec![self.pixels()];
-        widths.extend(&self.hidden);
-        widths.push(self.latent.saturating_mul(2));
-        widths.push(self.latent);
-        widths.extend(&self.decoder_hidden);
-        widths.push(self.pixels());
-        widths
+    /// The widths of the encoder, from the pixels to the heads, and of the decoder, back to the pixels.
+    fn stacks(&self) -> [Vec<usize>; 2] {
+        let (d, z) = (self.pixels(), self.latent);
+        [
+            [&[d], &self.hidden[..], &[z.saturating_mul(2)]].concat(),
+            [&[z], &self.decoder_hidden[..], &[d]].concat(),
+        ]
     }
 }
 

@@ -66,8 +66,8 @@ impl Adapters {
             };
         }
         let lower = wanted.to_lowercase();
-        let mut matching =
-            self.0.iter().filter(|a| a.get_info().name.to_lowercase().contains(&lower));
+        let contains = |name: &str| !lower.is_empty() && name.to_lowercase().contains(&lower);
+        let mut matching = self.0.iter().filter(|a| contains(&a.get_info().name));
         match (matching.next(), matching.next()) {
             (Some(adapter), None) => Ok(adapter),
             (Some(_), Some(_)) => fail("several adapters' names contain it"),

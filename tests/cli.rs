@@ -1,0 +1,829 @@
+//! The program as its users meet it: what it prints, what it writes, how it ends.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use elbo::checkpoint::RunFolder;
+use elbo::train::digest;
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A small and quick run on the folder `data`, and the same as words.
+const SIZES: &str = "--hidden 16 --latent 3 --batch 50 --epochs 2";
+const TRAIN: &str = "train --data data --device cpu --hidden 16 --latent 3 --batch 50 --epochs 2";
+const FILES: [&str; 6] = [
+    "config.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "reconstructions.png",
+    "samples.png",
+    "summary.json",
+];
+const NO_ADAPTER: [(&str, &str); 2] =
+    [("VK_DRIVER_FILES", "/nonexistent"), ("VK_ICD_FILENAMES", "/nonexistent")];
+
+/// A folder to work in, with data of 6x5 pixels in `data`.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Home(tempfile::tempdir().unwrap());
+        home.data("data", 200, 50);
+        home
+    }
+
+    /// Home with a finished run in `run`.
+    fn with_run() -> Self {
+        let home = Home::new();
+        home.ok(&format!("{TRAIN} --run run"));
+        home
+    }
+
+    fn data(&self, folder: &str, train: u32, test: u32) {
+        fs::create_dir(self.at(folder)).unwrap();
+        for (name, n) in [("train-images-idx3-ubyte", train), ("t10k-images-idx3-ubyte", test)] {
+            fs::write(self.at(&format!("{folder}/{name}")), idx(n, 6, 5)).unwrap();
+        }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    /// The program with arguments separated by blanks, in this folder.
+    fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elbo"));
+        command.current_dir(self.0.path()).args(args.split_whitespace());
+        // As in a container, where a driver's layer would complain.
+        command.env_remove("XDG_RUNTIME_DIR");
+        command
+    }
+
+    fn run(&self, args: &str) -> Ended {
+        self.command(args).output().unwrap().into()
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &str) -> Ended {
+        let ended = self.run(args);
+        assert_eq!(ended.code, Some(0), "{args}: {ended:?}");
+        ended
+    }
+
+    /// Runs it and checks that it ends with code 2 and one line on stderr that contains the words, and
+    /// leaves everything as it was.
+    #[track_caller]
+    fn refuses(&self, args: &str, words: &[&str]) {
+        let before = tree(self.0.path());
+        let ended = self.run(args);
+        ended.assert_error(2, words);
+        assert_eq!(ended.stdout, "", "{args}");
+        assert!(tree(self.0.path()) == before, "{args} changed files");
+    }
+
+    fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.at(path)).unwrap()).unwrap()
+    }
+
+    /// The lines of a run's metrics.
+    fn metrics(&self, run: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.at(run).join("metrics.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Checks that a run's model can be read and is the one that its summary speaks of.
+    #[track_caller]
+    fn assert_model(&self, run: &str) {
+        let (folder, settings) = RunFolder::open(&self.at(run)).unwrap();
+        let parameters = folder.read_model(&settings.architecture).unwrap();
+        let summary = self.json(&format!("{run}/summary.json"));
+        assert_eq!(summary["parameters_sha256"], digest(&parameters));
+    }
+}
+
+/// An IDX file of images with a pattern to learn.
+fn idx(n: u32, height: u32, width: u32) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        [0x803, n, height, width].iter().flat_map(|word: &u32| word.to_be_bytes()).collect();
+    let pixel = |image: u32, p: u32| if (p + image % 3) % 5 < 2 { 230 } else { (image % 40) as u8 };
+    bytes.extend((0..n).flat_map(|image| (0..height * width).map(move |p| pixel(image, p))));
+    bytes
+}
+
+/// Everything below a folder, with the content of files.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let content = fs::read(&path).ok();
+        if path.is_dir() {
+            all.extend(tree(&path));
+        }
+        all.insert(path, content);
+    }
+    all
+}
+
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        Ended { code: output.status.code(), stdout, stderr }
+    }
+}
+
+impl Ended {
+    /// One line that starts with "error:" and contains the words. What a run says before it begins may
+    /// come first; clap explains the usage below.
+    #[track_caller]
+    fn assert_error(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        let usage = self.stderr.contains("For more information, try '--help'.");
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let line = if usage { lines[0] } else { lines[lines.len() - 1] };
+        assert!(line.starts_with("error: "), "{self:?}");
+        assert!(usage || code == 1 || lines.len() == 1, "{self:?}");
+        assert_eq!(lines.iter().filter(|line| line.starts_with("error")).count(), 1, "{self:?}");
+        assert!(!line.contains(char::is_control), "{self:?}");
+        for word in words {
+            assert!(line.contains(word), "no {word:?} in: {}", self.stderr);
+        }
+    }
+
+    /// The line of stdout that contains the text.
+    #[track_caller]
+    fn line(&self, text: &str) -> &str {
+        let line = self.stdout.lines().find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("no {text:?} in {self:?}"))
+    }
+}
+
+/// Waits for the end of a program that should come soon.
+#[track_caller]
+fn end(mut child: Child) -> Ended {
+    if !soon(|| child.try_wait().unwrap().is_some()) {
+        child.kill().unwrap();
+        panic!("it does not end: {:?}", child.wait_with_output());
+    }
+    child.wait_with_output().unwrap().into()
+}
+
+fn soon(mut happens: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(30) {
+        if happens() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
+
+fn png_size(path: &Path) -> (u32, u32) {
+    let bytes = fs::read(path).unwrap();
+    let image = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png).unwrap();
+    (image.width(), image.height())
+}
+
+/// The size of a grid of 6x5 images, which are enlarged 9 times.
+fn grid_size(columns: u32, rows: u32) -> (u32, u32) {
+    (columns * (5 * 9 + 1) + 1, rows * (6 * 9 + 1) + 1)
+}
+
+#[test]
+fn a_run_writes_its_folder() {
+    let home = Home::new();
+    let ended = home.ok(&format!("{TRAIN} --run new/run --decoder-hidden 8,9 --seed 5 --beta 0.5"));
+    let mut names: Vec<_> = fs::read_dir(home.at("new/run"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, FILES);
+
+    let config = json!({
+        "data": fs::canonicalize(home.0.path()).unwrap().join("data"),
+        "architecture": {
+            "image": [6, 5], "hidden": [16], "decoder_hidden": [8, 9], "latent": 3,
+            "activation": "relu"
+        },
+        "binarization": "dynamic", "epochs": 2, "steps": null, "batch": 50, "samples": 1,
+        "learning_rate": 0.001, "beta": 0.5, "seed": 5
+    });
+    assert_eq!(home.json("new/run/config.json"), config);
+
+    let metrics = home.metrics("new/run");
+    assert_eq!(metrics.len(), 2);
+    for (i, epoch) in metrics.iter().enumerate() {
+        assert_eq!((&epoch["epoch"], &epoch["step"]), (&json!(i + 1), &json!(4 * (i + 1))));
+        assert_eq!(epoch["binarization"], "dynamic");
+        for set in ["train", "test"] {
+            let figure = |name: &str| epoch[set][name].as_f64().unwrap();
+            let sum = figure("elbo") - (figure("reconstruction") - figure("kl"));
+            assert!(sum.abs() < 1e-9 && figure("kl") > 0.0 && figure("elbo") < -1.0, "{epoch}");
+        }
+        assert!(epoch["images_per_second"].as_f64().unwrap() > 0.0);
+        assert!(epoch["seconds"].as_f64().unwrap() > 0.0);
+    }
+
+    let summary = home.json("new/run/summary.json");
+    let tests: Vec<f64> = metrics.iter().map(|e| e["test"]["elbo"].as_f64().unwrap()).collect();
+    assert_eq!(summary["last"], metrics[1]);
+    assert_eq!(summary["best_test_elbo"], tests[0].max(tests[1]));
+    assert_eq!((&summary["steps"], &summary["seed"]), (&json!(8), &json!(5)));
+    assert_eq!(summary["interrupted"], false);
+    assert_eq!(summary["elbo_version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&summary["device"]["kind"], summary.get("target")), (&json!("cpu"), None));
+    let sha256 = summary["parameters_sha256"].as_str().unwrap();
+    assert!(sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{sha256}");
+    home.assert_model("new/run");
+
+    let bytes = fs::read(home.at("new/run/model.safetensors")).unwrap();
+    let model = SafeTensors::deserialize(&bytes).unwrap();
+    let expected: [(&str, &[usize]); 12] = [
+        ("encoder.0.weight", &[16, 30]),
+        ("encoder.0.bias", &[16]),
+        ("encoder.mu.weight", &[3, 16]),
+        ("encoder.mu.bias", &[3]),
+        ("encoder.log_variance.weight", &[3, 16]),
+        ("encoder.log_variance.bias", &[3]),
+        ("decoder.0.weight", &[8, 3]),
+        ("decoder.0.bias", &[8]),
+        ("decoder.1.weight", &[9, 8]),
+        ("decoder.1.bias", &[9]),
+        ("decoder.logits.weight", &[30, 9]),
+        ("decoder.logits.bias", &[30]),
+    ];
+    assert_eq!(model.len(), expected.len());
+    for (name, shape) in expected {
+        let tensor = model.tensor(name).unwrap();
+        assert_eq!((tensor.dtype(), tensor.shape()), (Dtype::F32, shape), "{name}");
+    }
+
+    assert_eq!(png_size(&home.at("new/run/samples.png")), grid_size(10, 10));
+    assert_eq!(png_size(&home.at("new/run/reconstructions.png")), grid_size(10, 10));
+
+    assert_eq!(ended.stdout.lines().next(), Some("nats per image, dynamic binarization"));
+    ended.line("train ELBO");
+    let row: Vec<&str> = ended.stdout.lines().nth(3).unwrap().split_whitespace().collect();
+    assert_eq!(row[..2], ["2", "8"]);
+    assert_eq!(row[3], format!("{:.2}", tests[1]));
+    let last = ended.line("test ELBO -");
+    assert!(last.contains(row[3]) && last.contains("dynamic binarization"), "{last}");
+    assert!(last.contains("50 images"), "{last}");
+    ended.line("beta = 0.5");
+    assert!(ended.line("samples.png").starts_with("new/run:"));
+}
+
+#[test]
+fn binarization_and_cap_are_said_and_kept() {
+    let home = Home::new();
+    for (option, word) in [("fixed", "v ≥ 128"), ("none", "grey pixels, not binarized")] {
+        let ended = home.ok(&format!("{TRAIN} --binarization {option} --run {option} --steps 6"));
+        assert!(ended.stdout.lines().next().unwrap().contains(word), "{ended:?}");
+        assert!(ended.line("test ELBO -").contains(word));
+        assert_eq!(home.json(&format!("{option}/summary.json"))["steps"], 6);
+        let steps: Vec<Value> = home.metrics(option).iter().map(|e| e["step"].clone()).collect();
+        assert_eq!(steps, [4, 6]);
+    }
+}
+
+#[test]
+fn the_seed_decides_everything() {
+    let home = Home::new();
+    let model = |run: &str, options: &str| {
+        home.ok(&format!("{TRAIN} --run {run} {options}"));
+        let sha256 = home.json(&format!("{run}/summary.json"))["parameters_sha256"].clone();
+        (sha256, tree(&home.at(run)))
+    };
+    let (first, files) = model("first", "--seed 3");
+    let (again, files_again) = model("again", "--seed 3");
+    let (other, _) = model("other", "--seed 4");
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    for name in ["config.json", "model.safetensors", "samples.png", "reconstructions.png"] {
+        let content = &files[&home.at("first").join(name)];
+        assert!(
+            content.is_some() && *content == files_again[&home.at("again").join(name)],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn pictures_are_made_again() {
+    let home = Home::with_run();
+    let read = |name: &str| fs::read(home.at(name)).unwrap();
+    for (command, picture) in [("sample", "samples"), ("reconstruct", "reconstructions")] {
+        let own = format!("run/{picture}.png");
+        let first = read(&own);
+        let with = |options: &str| {
+            let ended = home.ok(&format!("{command} run --device cpu {options}"));
+            ended.stdout.trim().to_string()
+        };
+        assert_eq!(with("--seed 1"), own, "the default place");
+        let seed1 = read(&own);
+        assert_ne!(seed1, first);
+        assert_eq!(with("--seed 1 --out a.png"), "a.png");
+        assert_eq!(read("a.png"), seed1);
+        with("--out a.png");
+        assert_eq!(read("a.png"), first, "the run's own seed is the default");
+        with("--seed 2 --out run/../a.png");
+        assert_ne!(read("a.png"), seed1);
+    }
+    for (command, count, columns, rows) in [
+        ("sample", 1, 1, 1),
+        ("sample", 7, 3, 3),
+        ("reconstruct", 1, 1, 2),
+        ("reconstruct", 3, 3, 2),
+        ("reconstruct", 10_000, 10, 10), // as many as there are
+    ] {
+        home.ok(&format!("{command} run --device cpu --count {count} --out b.png"));
+        assert_eq!(png_size(&home.at("b.png")), grid_size(columns, rows), "{command} {count}");
+    }
+    // The data's path is kept so that it is found from anywhere.
+    fs::create_dir(home.at("elsewhere")).unwrap();
+    let mut command = home.command("reconstruct ../run --device cpu");
+    let ended: Ended = command.current_dir(home.at("elsewhere")).output().unwrap().into();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let home = Home::new();
+    for (options, words) in [
+        ("--hidden 0", &["--hidden", "not a width"][..]),
+        ("--hidden abc", &["--hidden", "abc"]),
+        ("--hidden 16,,16", &["--hidden", "not a width"]),
+        ("--hidden 99999999999", &["2^31 weights"]),
+        ("--decoder-hidden 1,0", &["--decoder-hidden"]),
+        ("--latent 0", &["at least one unit", "30-400-0-400-30"]),
+        ("--latent 18446744073709551615", &["2^31 weights"]),
+        ("--batch 0", &["--batch", "at least 1"]),
+        ("--batch 201", &["--batch 201", "200 training images"]),
+        ("--batch 1e9", &["--batch"]),
+        ("--batch 200 --samples 400", &["--batch", "--samples", "65535", "200 times 400"]),
+        ("--samples 0", &["--samples", "at least 1"]),
+        ("--samples 18446744073709551615", &["65535"]),
+        ("--lr 0", &["--lr", "positive", "got 0"]),
+        ("--lr -1", &["--lr", "positive", "got -1"]),
+        ("--lr nan", &["--lr", "positive", "NaN"]),
+        ("--lr inf", &["--lr", "inf"]),
+        ("--beta -1", &["--beta", "got -1"]),
+        ("--beta nan", &["--beta", "NaN"]),
+        ("--epochs 0", &["--epochs", "at least 1"]),
+        ("--epochs 4294967296", &["--epochs"]),
+        ("--steps 0", &["--steps", "at least 1"]),
+        ("--seed -1", &["-1"]),
+        ("--binarization grey", &["--binarization", "grey"]),
+        ("--activation gelu", &["--activation"]),
+        ("--preset mine", &["--preset"]),
+        ("--run", &["--run"]),
+        ("--nonsense", &["--nonsense"]),
+        ("more", &["more"]),
+    ] {
+        home.refuses(&format!("train --data data --device cpu {options}"), words);
+    }
+    for args in ["", "frobnicate", "sample", "reconstruct", "devices gpu"] {
+        assert_eq!(home.run(args).code, Some(2), "{args}");
+    }
+}
+
+#[test]
+fn nothing_is_written_over() {
+    let home = Home::with_run();
+    fs::write(home.at("file"), "mine").unwrap();
+    home.refuses(&format!("{TRAIN} --run run"), &["run:", "never overwritten"]);
+    home.refuses(&format!("{TRAIN} --run ."), &["never overwritten"]);
+    home.refuses(&format!("{TRAIN} --run file"), &["file:", "never overwritten"]);
+    home.refuses(&format!("{TRAIN} --run file/run"), &["file/run:", "cannot make the folder"]);
+    home.refuses(&format!("{TRAIN} --run file/a/run"), &["file/a/run:", "cannot make"]);
+
+    fs::create_dir(home.at("empty")).unwrap();
+    home.ok(&format!("{TRAIN} --run empty"));
+    home.assert_model("empty");
+}
+
+/// Even the same second has room for several runs.
+#[test]
+fn runs_without_a_name_find_one() {
+    let home = Home::new();
+    let spawn = |_| home.command(TRAIN).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let children: Vec<Child> = (0..4).map(spawn).map(Result::unwrap).collect();
+    for child in children {
+        let ended = end(child);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    let runs: Vec<PathBuf> =
+        fs::read_dir(home.at("runs")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(runs.len(), 4, "{runs:?}");
+    for run in runs {
+        assert_eq!(tree(&run).len(), FILES.len(), "{run:?}");
+        home.assert_model(run.to_str().unwrap());
+    }
+}
+
+#[test]
+fn bad_data_is_refused() {
+    let home = Home::new();
+    let good = idx(20, 6, 5);
+    let mut magic = good.clone();
+    magic[3] = 4;
+    fs::write(home.at("truncated"), &good[..100]).unwrap();
+    fs::write(home.at("magic"), magic).unwrap();
+    fs::write(home.at("empty"), "").unwrap();
+    fs::create_dir(home.at("folder")).unwrap();
+    for (data, words) in [
+        ("nowhere", &["nowhere:", "no such file"][..]),
+        ("truncated", &["truncated:", "too short"]),
+        ("magic", &["magic:", "wrong magic number"]),
+        ("empty", &["empty:", "file is empty"]),
+        ("folder", &["folder:", "no train-images-idx3-ubyte"]),
+    ] {
+        let words = [&["--data"], words].concat();
+        home.refuses(&format!("train --device cpu {SIZES} --data {data}"), &words);
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused() {
+    let home = Home::with_run();
+    let train = format!("train --data data {SIZES} --run new");
+    for which in ["nonsense", "4711", "-1"] {
+        for command in [&train[..], "sample run --out a.png", "reconstruct run --out a.png"] {
+            let words = [&format!("--device {which}:")[..], "there are:", "cpu"];
+            home.refuses(&format!("{command} --device={which}"), &words);
+        }
+    }
+    home.refuses(&format!("{train} --device="), &["--device"]);
+    assert!(home.ok(&format!("{train} --device CPU")).stderr.contains("device: CPU, "));
+}
+
+#[test]
+fn pictures_of_no_run_are_refused() {
+    let home = Home::with_run();
+    let model = fs::read(home.at("run/model.safetensors")).unwrap();
+    let config = fs::read_to_string(home.at("run/config.json")).unwrap();
+    fs::create_dir(home.at("broken")).unwrap();
+    fs::write(home.at("file"), "").unwrap();
+    let sample = |files: &[(&str, &[u8])], words: &[&str]| {
+        for name in FILES {
+            let _ = fs::remove_file(home.at("broken").join(name));
+        }
+        for (name, bytes) in files {
+            fs::write(home.at("broken").join(name), bytes).unwrap();
+        }
+        home.refuses("sample broken --device cpu", words);
+        home.refuses("reconstruct broken --device cpu", words);
+    };
+    let with_model = |bytes: &[u8], words: &[&str]| {
+        let words = [&["broken/model.safetensors:"], words].concat();
+        sample(&[("config.json", config.as_bytes()), ("model.safetensors", bytes)], &words);
+    };
+    let with_config = |from: &str, to: &str, words: &[&str]| {
+        assert_eq!(config.matches(from).count(), 1, "{from} in {config}");
+        let text = config.replace(from, to);
+        sample(&[("config.json", text.as_bytes()), ("model.safetensors", &model)], words);
+    };
+
+    sample(&[], &["broken:", "not a run folder"]);
+    home.refuses("sample file --device cpu", &["file:", "not a run folder"]);
+    home.refuses("sample nowhere --device cpu", &["nowhere:", "not a run folder"]);
+    sample(&[("config.json", config.as_bytes())], &["broken:", "no model.safetensors"]);
+
+    with_model(b"", &["not a safetensors file"]);
+    with_model(&model[..model.len() - 1], &["not a safetensors file"]);
+    let mut flipped = model.clone();
+    flipped[4] ^= 1; // the length of the header
+    with_model(&flipped, &["not a safetensors file"]);
+    let mut nan = model.clone();
+    let end = nan.len();
+    nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    with_model(&nan, &["holds NaN"]);
+    home.ok(&format!("{} --run wide", TRAIN.replace("--hidden 16", "--hidden 17")));
+    home.ok(&format!("{} --run deep", TRAIN.replace("--hidden 16", "--hidden 16,16")));
+    let of = |run: &str| fs::read(home.at(run).join("model.safetensors")).unwrap();
+    with_model(&of("wide"), &["encoder.0.weight", "[16, 30]", "[17, 30]", "30-16-3-16-30 relu"]);
+    with_model(&of("deep"), &["decoder.1.bias", "too many", "30-16-3-16-30 relu"]);
+
+    let corrupt = ["broken/config.json:", "not a configuration"];
+    sample(&[("config.json", &config.as_bytes()[..40])], &corrupt);
+    sample(&[("config.json", b"\xff\x00")], &corrupt);
+    with_config("\"dynamic\"", "\"a\\nb\\u001b[31m\"", &corrupt);
+    with_config("\"latent\": 3", "\"latent\": -3", &corrupt);
+    with_config("\"latent\": 3", "\"latent\": 0", &["broken/config.json:", "at least one unit"]);
+    with_config("\"batch\": 50", "\"batch\": 0", &["broken/config.json:", "--batch"]);
+    // Sizes that would take gigabytes are compared before any memory is taken.
+    with_config("\"latent\": 3", "\"latent\": 60000000", &["[60000000, 16]", "it is F32 [3, 16]"]);
+    let huge = u64::MAX.to_string();
+    with_config("\"latent\": 3", &format!("\"latent\": {huge}"), &["2^31 weights"]);
+    // 2^63 + 3 times 10 is 30 in 64 bits.
+    let image = config.split("\"image\": ").nth(1).unwrap().split(']').next().unwrap();
+    with_config(image, "[9223372036854775811, 10", &["2^31 weights"]);
+}
+
+#[test]
+fn pictures_that_cannot_be_made_are_refused() {
+    let home = Home::with_run();
+    for command in ["sample", "reconstruct"] {
+        for (options, words) in [
+            ("--count 0", &["--count", "from 1 to 10000", "got 0"][..]),
+            ("--count 10001", &["--count", "got 10001"]),
+            ("--count -1", &["-1"]),
+            ("--seed -1", &["-1"]),
+            ("--out nowhere/a.png", &["nowhere/a.png:", "no folder nowhere"]),
+            ("--out run", &["run:", "it is a folder"]),
+            ("--out run/config.json/a.png", &["no folder run/config.json"]),
+        ] {
+            home.refuses(&format!("{command} run --device cpu {options}"), words);
+        }
+    }
+    // Other images have come in the data's place; then they go.
+    for (height, width, words) in [(5, 6, "5x6 now"), (6, 4, "6x4 now")] {
+        for name in ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"] {
+            fs::write(home.at("data").join(name), idx(20, height, width)).unwrap();
+        }
+        home.refuses("reconstruct run --device cpu", &[words, "were 6x5"]);
+    }
+    fs::remove_dir_all(home.at("data")).unwrap();
+    let words = ["run/config.json", "data:", "no such file"];
+    home.refuses("reconstruct run --device cpu", &words);
+    home.ok("sample run --device cpu");
+}
+
+#[test]
+fn a_run_that_diverges_says_where() {
+    let home = Home::new();
+    let ended = home.run(&format!("{TRAIN} --run new/run --lr 1e30"));
+    ended.assert_error(1, &["step 2:", "encoder.heads", "linear.forward", "--lr", "no epoch"]);
+    assert!(!home.at("new").exists(), "nothing is left of a run without an epoch");
+
+    // An epoch is one step here. The sums over many training images overflow long before the one test
+    // image does: the figures leave room for a factor of 5 either way.
+    home.data("tall", 5000, 1);
+    let long = "train --data tall --device cpu --hidden none --latent 2 --batch 5000 --epochs 50";
+    let ended = home.run(&format!("{long} --run kept --lr 1e17"));
+    let words = ["step ", " of train/", "written by", "kept/model.safetensors keeps"];
+    ended.assert_error(1, &words);
+    let epochs = home.metrics("kept").len();
+    assert!((1..50).contains(&epochs));
+    assert!(ended.stderr.contains(&format!("error: step {}: ", epochs + 1)), "{ended:?}");
+    assert!(!home.at("kept/summary.json").exists());
+    home.ok("sample kept --device cpu");
+}
+
+#[test]
+fn a_preset_is_compared_only_when_it_is_itself() {
+    let home = Home::new();
+    let ended =
+        home.ok("train --preset pytorch-example --data data --device cpu --run run --epochs 1");
+    ended.line("grey pixels, not binarized");
+    ended.line("target is not compared");
+    assert_eq!(home.json("run/summary.json").get("target"), None);
+    let config = home.json("run/config.json");
+    assert_eq!((&config["binarization"], &config["batch"]), (&json!("none"), &json!(128)));
+    let ended = home.ok(
+        "train --preset pytorch-example --binarization fixed --data data --device cpu --run own",
+    );
+    ended.line("fixed binarization");
+    ended.line("target is not compared");
+}
+
+#[test]
+fn output_is_plain_where_there_is_no_terminal() {
+    let home = Home::new();
+    let run = "a\nb\x1b[31m";
+    for code in [0, 2] {
+        let mut command = home.command(TRAIN);
+        let ended: Ended = command.args(["--run", run]).output().unwrap().into();
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let text = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        assert!(text.contains(r"a\nb\u{1b}[31m:"), "{text:?}");
+        if code == 0 {
+            let starts: Vec<&str> = ended.stderr.lines().map(|l| &l[..6.min(l.len())]).collect();
+            assert_eq!((starts.len(), starts[0]), (2, "device"), "{ended:?}");
+            assert_eq!(ended.stdout.lines().count(), 6, "{ended:?}");
+        }
+    }
+}
+
+/// A reader that goes away, as `head` does, ends nothing.
+#[test]
+fn closed_pipes_do_not_lose_the_run() {
+    let home = Home::new();
+    let mut child = home
+        .command(&format!("{TRAIN} --run run"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert!(soon(|| child.try_wait().unwrap().is_some()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(tree(&home.at("run")).len(), FILES.len());
+    home.assert_model("run");
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_well() {
+    let home = Home::new();
+    home.data("big", 20_000, 50);
+    // One with an epoch behind it, and one in its first epoch, which takes many seconds.
+    let small = TRAIN.replace("--epochs 2", "--epochs 100000");
+    let slow = "train --data big --device cpu --hidden 400,400 --batch 1";
+    for (args, run, signal_at) in
+        [(&small[..], "epochs", "epochs/metrics.jsonl"), (slow, "steps", "steps/config.json")]
+    {
+        let child = home
+            .command(&format!("{args} --run {run}"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = soon(|| fs::metadata(home.at(signal_at)).is_ok_and(|m| m.len() > 0));
+        signal(&child, "INT");
+        let ended = end(child);
+        assert!(begun, "{ended:?}");
+        assert_eq!(ended.code, Some(130), "{ended:?}");
+        ended.line("interrupted after step");
+
+        let summary = home.json(&format!("{run}/summary.json"));
+        assert_eq!(summary["interrupted"], true);
+        let metrics = home.metrics(run);
+        assert_eq!(metrics.is_empty(), run == "steps");
+        assert_eq!(summary["last"], metrics.last().cloned().unwrap_or_default());
+        assert!(summary["steps"].as_u64().unwrap() > 0);
+        home.assert_model(run);
+        home.ok(&format!("sample {run} --device cpu"));
+        home.ok(&format!("reconstruct {run} --device cpu"));
+    }
+}
+
+/// `nohup elbo train` outlives its terminal.
+#[cfg(unix)]
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let home = Home::new();
+    let mut command = Command::new("sh");
+    let child = command
+        .current_dir(home.0.path())
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_elbo")])
+        .args(TRAIN.replace("--epochs 2", "--epochs 100000 --run run").split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let written = || fs::metadata(home.at("run/metrics.jsonl")).map_or(0, |m| m.len());
+    assert!(soon(|| written() > 0));
+    signal(&child, "HUP");
+    let then = written();
+    let goes_on = soon(|| written() > then + 1000); // two epochs and more
+    signal(&child, "INT");
+    let ended = end(child);
+    assert!(goes_on && ended.code == Some(130), "{ended:?}");
+}
+
+#[test]
+fn help_names_every_option_and_its_default() {
+    let home = Home::new();
+    let help = home.ok("--help").stdout;
+    for word in ["train", "sample", "reconstruct", "devices"] {
+        assert!(help.contains(&format!("\n  {word} ")), "{word}");
+    }
+    // Word by word, since lines are wrapped to the terminal.
+    let words = |args: &str| {
+        let help = home.ok(args).stdout;
+        help.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let train = words("train --help");
+    let mut rest = &train[..];
+    for (option, default) in [
+        ("--preset <PRESET>", "none"),
+        ("--data <PATH>", "mnist"),
+        ("--binarization <BINARIZATION>", "dynamic"),
+        ("--hidden <WIDTHS>", "400"),
+        ("--decoder-hidden <WIDTHS>", "--hidden reversed"),
+        ("--latent <Z>", "20"),
+        ("--activation <ACTIVATION>", "relu"),
+        ("--epochs <EPOCHS>", "10"),
+        ("--steps <STEPS>", "no limit"),
+        ("--batch <B>", "128"),
+        ("--samples <K>", "1"),
+        ("--lr <RATE>", "0.001"),
+        ("--beta <BETA>", "1"),
+        ("--seed <SEED>", "0"),
+        ("--run <DIR>", "runs/<date-time>"),
+        ("--device <WHICH>", "auto"),
+    ] {
+        // In this order, so that each default is the option's own.
+        let (_, about) = rest.split_once(option).unwrap_or_else(|| panic!("no {option}"));
+        let (_, about) = about.split_once("[default: ").unwrap_or_else(|| panic!("{option}"));
+        assert!(about.starts_with(&format!("{default}]")), "{option}: {about}");
+        rest = about;
+    }
+    for (command, count) in [("sample", 100), ("reconstruct", 50)] {
+        let help = words(&format!("{command} --help"));
+        for word in ["<RUN>", "--count", "--seed", "--out <FILE>", "--device"] {
+            assert!(help.contains(word), "{command}: {word}");
+        }
+        assert!(help.contains(&format!("[default: {count}]")), "{help}");
+    }
+}
+
+#[test]
+fn devices_lists_what_there_is() {
+    let home = Home::new();
+    let ended = home.ok("devices");
+    let heads: Vec<&str> = ended.stdout.lines().filter(|l| !l.starts_with(' ')).collect();
+    assert!(heads.len() >= 2 && heads[0].starts_with("0 "), "no adapter: {ended:?}");
+    assert_eq!(ended.stdout.matches("<- auto").count(), 1, "{ended:?}");
+    assert!(heads[heads.len() - 1].starts_with("cpu "), "{ended:?}");
+    assert_eq!(ended.stderr, "", "no noise of drivers");
+    for word in ["driver ", "binding up to ", "invocations"] {
+        ended.line(word);
+    }
+}
+
+/// The same run on an adapter gives the same figures, up to rounding.
+#[test]
+fn gpu_and_cpu_agree() {
+    let home = Home::new();
+    let train = format!("train --data data {SIZES}");
+    let gpu = home.run(&format!("{train} --run gpu --device gpu"));
+    assert_eq!(gpu.code, Some(0), "{}", gpu.stderr);
+    let lines: Vec<&str> = gpu.stderr.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("device: "), "{gpu:?}");
+    assert!(lines[0].ends_with("the CPU (--device cpu)"), "{gpu:?}");
+    assert_ne!(home.json("gpu/summary.json")["device"]["kind"], "cpu");
+    home.assert_model("gpu");
+
+    home.ok(&format!("{train} --run cpu --device cpu"));
+    let [on_gpu, on_cpu] = ["gpu", "cpu"].map(|run| home.metrics(run));
+    for (on_gpu, on_cpu) in on_gpu.iter().zip(&on_cpu) {
+        for set in ["train", "test"] {
+            let difference =
+                on_gpu[set]["elbo"].as_f64().unwrap() - on_cpu[set]["elbo"].as_f64().unwrap();
+            assert!(difference.abs() < 0.1, "{set}: {difference}");
+        }
+    }
+    // A model goes from one device to the other.
+    for command in ["sample", "reconstruct"] {
+        home.ok(&format!("{command} cpu --device gpu --out gpu.png"));
+        home.ok(&format!("{command} cpu --device cpu --out cpu.png"));
+        let pixels = |name: &str| image::open(home.at(name)).unwrap().into_luma8().into_raw();
+        let (a, b) = (pixels("gpu.png"), pixels("cpu.png"));
+        assert_eq!(a.len(), b.len());
+        assert!(a.iter().zip(&b).all(|(a, b)| a.abs_diff(*b) <= 1), "{command}");
+    }
+}
+
+/// A machine without any Vulkan driver.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_an_adapter_the_cpu_is_taken() {
+    let home = Home::new();
+    let bare =
+        |args: &str| -> Ended { home.command(args).envs(NO_ADAPTER).output().unwrap().into() };
+    let train = format!("train --data data {SIZES}");
+    let before = tree(home.0.path());
+    for which in ["gpu", "0", "llvmpipe"] {
+        let ended = bare(&format!("{train} --run {which} --device {which}"));
+        ended.assert_error(2, &["--device", which]);
+        assert!(tree(home.0.path()) == before);
+    }
+    bare(&format!("{train} --device gpu")).assert_error(2, &["no GPU adapter", "apt-get install"]);
+
+    let ended = bare(&format!("{train} --run auto --device auto"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let first = ended.stderr.lines().next().unwrap();
+    assert!(
+        first.starts_with("device: CPU, ") && first.ends_with("no hardware GPU found"),
+        "{first}"
+    );
+    assert_eq!(home.json("auto/summary.json")["device"]["kind"], "cpu");
+
+    let ended = bare("devices");
+    assert_eq!((ended.code, ended.stdout.matches("<- auto").count()), (Some(0), 1));
+    assert!(ended.line("<- auto").starts_with("cpu "));
+    assert!(ended.line("no GPU adapter found").contains("apt-get install"));
+}
