@@ -6,8 +6,11 @@ cd "$(dirname "$0")/.."
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
-ls /usr/share/vulkan/icd.d/lvp_icd.*.json >/dev/null 2>&1 || missing+=(mesa-vulkan-drivers)
-ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || missing+=(libvulkan1)
+if [[ $(uname) == Linux ]]; then
+    ls /usr/share/vulkan/icd.d/lvp_icd.*.json >/dev/null 2>&1 || missing+=(mesa-vulkan-drivers)
+    libraries=$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p)
+    [[ $libraries == *libvulkan.so.1* ]] || missing+=(libvulkan1)
+fi
 if ((${#missing[@]})); then
     if ! command -v apt-get >/dev/null; then
         echo "the tests need: ${missing[*]} (names of Debian packages); install them and run again" >&2

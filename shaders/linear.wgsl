@@ -41,8 +41,11 @@ override WORKGROUP: u32 = WORKGROUP_X * WORKGROUP_Y;
 /// (O)
 @group(0) @binding(7) var<storage, read_write> d_bias: array<f32>;
 
-var<workgroup> left: array<vec4<f32>, TILE_K * WORKGROUP_Y>;
-var<workgroup> right: array<vec4<f32>, TILE_K * WORKGROUP_X>;
+// Rows of a tile lie one vector apart from a power of two, so that lanes that store down a column of it
+// meet different banks. Only whole vectors are stored: a store to one component may touch its
+// neighbours, and then two invocations would race.
+var<workgroup> left: array<vec4<f32>, TILE_K * (WORKGROUP_Y + 1u)>;
+var<workgroup> right: array<vec4<f32>, TILE_K * (WORKGROUP_X + 1u)>;
 
 struct Tile {
     r0: vec4<f32>,
@@ -55,14 +58,14 @@ struct Tile {
 fn multiply_tiles(sum: Tile, at: vec2<u32>) -> Tile {
     var t = sum;
     for (var k = 0u; k < TILE_K; k += 2u) {
-        let a0 = left[k * WORKGROUP_Y + at.y];
-        let b0 = right[k * WORKGROUP_X + at.x];
+        let a0 = left[k * (WORKGROUP_Y + 1u) + at.y];
+        let b0 = right[k * (WORKGROUP_X + 1u) + at.x];
         t.r0 += a0.x * b0;
         t.r1 += a0.y * b0;
         t.r2 += a0.z * b0;
         t.r3 += a0.w * b0;
-        let a1 = left[(k + 1u) * WORKGROUP_Y + at.y];
-        let b1 = right[(k + 1u) * WORKGROUP_X + at.x];
+        let a1 = left[(k + 1u) * (WORKGROUP_Y + 1u) + at.y];
+        let b1 = right[(k + 1u) * (WORKGROUP_X + 1u) + at.x];
         t.r0 += a1.x * b1;
         t.r1 += a1.y * b1;
         t.r2 += a1.z * b1;
@@ -81,19 +84,29 @@ fn forward(
     let first_column = group.x * TILE_N;
     var t = Tile();
     for (var k0 = 0u; k0 < I; k0 += TILE_K) {
-        for (var e = lane; e < TILE_M * TILE_K; e += WORKGROUP) {
+        for (var e = lane; e < TILE_K * WORKGROUP_Y; e += WORKGROUP) {
             let k = k0 + e % TILE_K;
-            let row = first_row + e / TILE_K;
-            var v = 0.0;
-            if row < R && k < I { v = x[row * I + k]; }
-            left[(e % TILE_K) * WORKGROUP_Y + e / TILE_K / 4u][(e / TILE_K) % 4u] = v;
+            let row = first_row + 4u * (e / TILE_K);
+            var v = vec4<f32>();
+            if k < I {
+                if row < R { v.x = x[row * I + k]; }
+                if row + 1u < R { v.y = x[(row + 1u) * I + k]; }
+                if row + 2u < R { v.z = x[(row + 2u) * I + k]; }
+                if row + 3u < R { v.w = x[(row + 3u) * I + k]; }
+            }
+            left[(e % TILE_K) * (WORKGROUP_Y + 1u) + e / TILE_K] = v;
         }
-        for (var e = lane; e < TILE_N * TILE_K; e += WORKGROUP) {
+        for (var e = lane; e < TILE_K * WORKGROUP_X; e += WORKGROUP) {
             let k = k0 + e % TILE_K;
-            let column = first_column + e / TILE_K;
-            var v = 0.0;
-            if column < O && k < I { v = weight[column * I + k]; }
-            right[(e % TILE_K) * WORKGROUP_X + e / TILE_K / 4u][(e / TILE_K) % 4u] = v;
+            let row = first_column + 4u * (e / TILE_K);
+            var v = vec4<f32>();
+            if k < I {
+                if row < O { v.x = weight[row * I + k]; }
+                if row + 1u < O { v.y = weight[(row + 1u) * I + k]; }
+                if row + 2u < O { v.z = weight[(row + 2u) * I + k]; }
+                if row + 3u < O { v.w = weight[(row + 3u) * I + k]; }
+            }
+            right[(e % TILE_K) * (WORKGROUP_X + 1u) + e / TILE_K] = v;
         }
         workgroupBarrier();
         t = multiply_tiles(t, at.xy);
@@ -124,19 +137,29 @@ fn backward_input(
     let first_column = group.x * TILE_N;
     var t = Tile();
     for (var k0 = 0u; k0 < O; k0 += TILE_K) {
-        for (var e = lane; e < TILE_M * TILE_K; e += WORKGROUP) {
+        for (var e = lane; e < TILE_K * WORKGROUP_Y; e += WORKGROUP) {
             let k = k0 + e % TILE_K;
-            let row = first_row + e / TILE_K;
-            var v = 0.0;
-            if row < R && k < O { v = d_y[row * O + k]; }
-            left[(e % TILE_K) * WORKGROUP_Y + e / TILE_K / 4u][(e / TILE_K) % 4u] = v;
+            let row = first_row + 4u * (e / TILE_K);
+            var v = vec4<f32>();
+            if k < O {
+                if row < R { v.x = d_y[row * O + k]; }
+                if row + 1u < R { v.y = d_y[(row + 1u) * O + k]; }
+                if row + 2u < R { v.z = d_y[(row + 2u) * O + k]; }
+                if row + 3u < R { v.w = d_y[(row + 3u) * O + k]; }
+            }
+            left[(e % TILE_K) * (WORKGROUP_Y + 1u) + e / TILE_K] = v;
         }
-        for (var e = lane; e < TILE_N * TILE_K; e += WORKGROUP) {
-            let k = k0 + e / TILE_N;
-            let column = first_column + e % TILE_N;
-            var v = 0.0;
-            if column < I && k < O { v = weight[k * I + column]; }
-            right[e / 4u][e % 4u] = v;
+        for (var e = lane; e < TILE_K * WORKGROUP_X; e += WORKGROUP) {
+            let k = k0 + e / WORKGROUP_X;
+            let column = first_column + 4u * (e % WORKGROUP_X);
+            var v = vec4<f32>();
+            if k < O {
+                if column < I { v.x = weight[k * I + column]; }
+                if column + 1u < I { v.y = weight[k * I + column + 1u]; }
+                if column + 2u < I { v.z = weight[k * I + column + 2u]; }
+                if column + 3u < I { v.w = weight[k * I + column + 3u]; }
+            }
+            right[e / WORKGROUP_X * (WORKGROUP_X + 1u) + e % WORKGROUP_X] = v;
         }
         workgroupBarrier();
         t = multiply_tiles(t, at.xy);
@@ -169,21 +192,29 @@ fn backward_weight(
     let first_column = group.x * TILE_N;
     var t = Tile();
     for (var k0 = 0u; k0 < R; k0 += TILE_K) {
-        for (var e = lane; e < TILE_M * TILE_K; e += WORKGROUP) {
-            let k = k0 + e / TILE_M;
-            let row = first_row + e % TILE_M;
-            var v = 0.0;
-            if row < O && k < R { v = d_y[k * O + row]; }
-            left[e / 4u][e % 4u] = v;
-        }
-        for (var e = lane; e < TILE_N * TILE_K; e += WORKGROUP) {
-            let k = k0 + e / TILE_N;
-            let column = first_column + e % TILE_N;
-            var v = 0.0;
+        for (var e = lane; e < TILE_K * WORKGROUP_Y; e += WORKGROUP) {
+            let k = k0 + e / WORKGROUP_Y;
+            let column = first_row + 4u * (e % WORKGROUP_Y);
+            var v = vec4<f32>();
             if k < R {
-                if column < I { v = x[k * I + column]; } else if column == I { v = 1.0; }
+                if column < O { v.x = d_y[k * O + column]; }
+                if column + 1u < O { v.y = d_y[k * O + column + 1u]; }
+                if column + 2u < O { v.z = d_y[k * O + column + 2u]; }
+                if column + 3u < O { v.w = d_y[k * O + column + 3u]; }
             }
-            right[e / 4u][e % 4u] = v;
+            left[e / WORKGROUP_Y * (WORKGROUP_Y + 1u) + e % WORKGROUP_Y] = v;
+        }
+        for (var e = lane; e < TILE_K * WORKGROUP_X; e += WORKGROUP) {
+            let k = k0 + e / WORKGROUP_X;
+            let column = first_column + 4u * (e % WORKGROUP_X);
+            var v = vec4<f32>();
+            if k < R {
+                if column < I { v.x = x[k * I + column]; } else if column == I { v.x = 1.0; }
+                if column + 1u < I { v.y = x[k * I + column + 1u]; } else if column + 1u == I { v.y = 1.0; }
+                if column + 2u < I { v.z = x[k * I + column + 2u]; } else if column + 2u == I { v.z = 1.0; }
+                if column + 3u < I { v.w = x[k * I + column + 3u]; } else if column + 3u == I { v.w = 1.0; }
+            }
+            right[e / WORKGROUP_X * (WORKGROUP_X + 1u) + e % WORKGROUP_X] = v;
         }
         workgroupBarrier();
         t = multiply_tiles(t, at.xy);

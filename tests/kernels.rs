@@ -35,9 +35,10 @@ fn cpu_agrees_with_the_oracle() {
 
 #[test]
 fn gpu_agrees_with_the_oracle() {
-    let device = harness::gpu();
-    let name = device.description().name.clone();
-    check_all(&name, &|program| Ok(Box::new(device.load_guarded(program, GUARD)?)));
+    for device in harness::gpus() {
+        let name = device.description().name.clone();
+        check_all(&name, &|program| Ok(Box::new(device.load_guarded(program, GUARD)?)));
+    }
 }
 
 /// Inputs through which a NaN need not show: another tensor of the same step shows it.
@@ -98,6 +99,7 @@ fn the_cpu_keeps_a_nan() {
 
 #[test]
 fn the_gpu_keeps_a_nan() {
-    let device = harness::gpu();
-    a_nan_stays_one(&|program| Ok(Box::new(device.load(program)?)));
+    for device in harness::gpus() {
+        a_nan_stays_one(&|program| Ok(Box::new(device.load(program)?)));
+    }
 }

@@ -247,6 +247,78 @@ fn errors_name_the_line_of_the_kernels_own_file() {
     }
 }
 
+/// WGSL lets a store to a component of a vector touch the whole vector: invocations that store different
+/// components of one vector race, and do so on Metal and DX12.
+#[test]
+fn nothing_is_stored_to_a_component_of_a_vector_others_can_reach() {
+    let shared = |module: &naga::Module, function: &naga::Function, mut at| loop {
+        match function.expressions[at] {
+            naga::Expression::Access { base, .. } | naga::Expression::AccessIndex { base, .. } => {
+                at = base
+            }
+            naga::Expression::GlobalVariable(v) => {
+                let space = module.global_variables[v].space;
+                break matches!(
+                    space,
+                    naga::AddressSpace::WorkGroup | naga::AddressSpace::Storage { .. }
+                );
+            }
+            _ => break false,
+        }
+    };
+    for kernel in REGISTRY {
+        let (_, module, info) = validate(kernel.file, kernel.source).unwrap();
+        let functions = module.functions.iter().map(|(h, f)| (f, &info[h]));
+        let entries = module.entry_points.iter().enumerate();
+        let entries = entries.map(|(i, e)| (&e.function, info.get_entry_point(i)));
+        for (function, info) in functions.chain(entries) {
+            let mut blocks = vec![&function.body];
+            while let Some(block) = blocks.pop() {
+                for statement in block {
+                    match statement {
+                        naga::Statement::Block(b) => blocks.push(b),
+                        naga::Statement::If { accept, reject, .. } => {
+                            blocks.extend([accept, reject])
+                        }
+                        naga::Statement::Switch { cases, .. } => {
+                            blocks.extend(cases.iter().map(|c| &c.body))
+                        }
+                        naga::Statement::Loop { body, continuing, .. } => {
+                            blocks.extend([body, continuing])
+                        }
+                        naga::Statement::Store { pointer, .. } => {
+                            // The pointer to a component is one into a vector: its own base is the vector.
+                            let base = match function.expressions[*pointer] {
+                                naga::Expression::Access { base, .. }
+                                | naga::Expression::AccessIndex { base, .. } => base,
+                                _ => continue,
+                            };
+                            let inner = info[base].ty.inner_with(&module.types);
+                            let vector = match inner {
+                                naga::TypeInner::Pointer { base, .. } => {
+                                    matches!(
+                                        module.types[*base].inner,
+                                        naga::TypeInner::Vector { .. }
+                                    )
+                                }
+                                naga::TypeInner::ValuePointer { size, .. } => size.is_some(),
+                                _ => false,
+                            };
+                            let name = function.name.as_deref().unwrap_or(kernel.entry);
+                            assert!(
+                                !(vector && shared(&module, function, base)),
+                                "{}.wgsl: {name} stores to a component of a shared vector",
+                                kernel.file
+                            );
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A kernel of one input and one output, each with what is above its declaration and its type.
 fn reflect(above: &str, ty: &str, body: &str) -> Result<Reflection, ShaderError> {
     let source = format!(

@@ -38,8 +38,17 @@ impl DeviceOption {
             "gpu" => Some(adapters.best().map_err(Failure::input)?),
             _ => Some(adapters.find(&self.device).map_err(Failure::input)?),
         };
-        let device = match chosen {
-            Some(adapter) => Device::Gpu(Box::new(GpuDevice::open(adapter).map_err(Failure::run)?)),
+        let opened = chosen.map(|adapter| GpuDevice::open(adapter).map(Box::new)).transpose();
+        let (chosen, opened) = match opened {
+            // Somebody who named no device is served by another.
+            Err(error) if self.device == "auto" => {
+                note(error);
+                (None, None)
+            }
+            opened => (chosen, opened.map_err(Failure::run)?),
+        };
+        let device = match opened {
+            Some(device) => Device::Gpu(device),
             None => Device::Cpu(CpuDevice::new(None).map_err(Failure::run)?),
         };
         let mut others: Vec<String> = adapters
@@ -49,7 +58,10 @@ impl DeviceOption {
             .filter(|(_, a)| chosen.is_none_or(|c| *c != **a))
             .map(|(i, a)| format!("{} (--device {i})", adapter::describe(&a.get_info()).name))
             .collect();
-        let why = if chosen.is_none() { "; no hardware GPU found" } else { "" };
+        let why = match (chosen, adapters.hardware()) {
+            (None, None) => "; no hardware GPU found",
+            _ => "",
+        };
         if chosen.is_some() {
             others.push("the CPU (--device cpu)".to_string());
         }

@@ -49,6 +49,14 @@ pub fn gpu() -> GpuDevice {
     }
 }
 
+/// Every adapter of this machine: the software one that is the same everywhere, and any hardware.
+pub fn gpus() -> Vec<GpuDevice> {
+    let adapters = Adapters::enumerate();
+    assert!(!adapters.all().is_empty(), "no GPU adapter for the tests: {}", adapter::HINT);
+    let open = |a| GpuDevice::open(a).unwrap_or_else(|e| panic!("{e}"));
+    adapters.all().iter().map(open).collect()
+}
+
 pub fn open_gpu(adapters: &Adapters) -> Result<GpuDevice, String> {
     // The software adapter is preferred: the tests are the same on every machine.
     let software = adapters.find("llvmpipe").or_else(|_| adapters.best());

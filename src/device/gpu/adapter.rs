@@ -51,7 +51,7 @@ impl Adapters {
                 .0
                 .iter()
                 .enumerate()
-                .map(|(i, a)| format!("{i} = {}", a.get_info().name))
+                .map(|(i, a)| format!("{i} = {} ({:?})", a.get_info().name, a.get_info().backend))
                 .collect();
             there.push("cpu".to_string());
             Err(DeviceError::Selection(format!(
@@ -59,21 +59,30 @@ impl Adapters {
                 there.join(", ")
             )))
         };
-        if let Ok(index) = wanted.parse::<usize>() {
-            return match self.0.get(index) {
-                Some(adapter) => Ok(adapter),
-                None => fail("no adapter has this index"),
-            };
+        // A number that is no index may be part of a name, as in RTX 4090.
+        if let Some(adapter) = wanted.parse().ok().and_then(|index: usize| self.0.get(index)) {
+            return Ok(adapter);
         }
         let lower = wanted.to_lowercase();
         let contains = |name: &str| !lower.is_empty() && name.to_lowercase().contains(&lower);
         let mut matching = self.0.iter().filter(|a| contains(&a.get_info().name));
         match (matching.next(), matching.next()) {
             (Some(adapter), None) => Ok(adapter),
+            // One GPU may be there through two backends, on Windows through Vulkan and DX12.
+            (Some(first), Some(second))
+                if identity(first) == identity(second) && matching.next().is_none() =>
+            {
+                Ok(first)
+            }
             (Some(_), Some(_)) => fail("several adapters' names contain it"),
-            (None, _) => fail("no adapter's name contains it"),
+            (None, _) => fail("no adapter has this index or a name that contains it"),
         }
     }
+}
+
+fn identity(adapter: &wgpu::Adapter) -> (String, u32, u32) {
+    let info = adapter.get_info();
+    (info.name, info.vendor, info.device)
 }
 
 fn rank(device_type: DeviceType) -> u8 {

@@ -49,7 +49,11 @@ struct InFlight {
 impl GpuExecutor {
     pub(super) fn new(gpu: &GpuDevice, program: Program, guard: u64) -> Result<Self, DeviceError> {
         let limits = gpu.device.limits();
-        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        // Shaders index in u32, and Metal passes a binding's length as one.
+        let limit = limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
+            .min(u64::from(u32::MAX) - 3);
         let mut buffers = Vec::new();
         for tensor in program.tensors() {
             let size = padded_size(tensor);
