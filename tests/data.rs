@@ -512,3 +512,114 @@ fn every_flipped_gzip_bit_fails_or_is_harmless() {
         }
     });
 }
+
+const AMAT_TRAIN: &str = "binarized_mnist_train.amat";
+const AMAT_TEST: &str = "binarized_mnist_test.amat";
+const AMAT_VALID: &str = "binarized_mnist_valid.amat";
+
+/// A line an image, as the published files have them.
+fn amat(images: &[[u8; 4]]) -> Vec<u8> {
+    let line = |image: &[u8; 4]| image.map(|v| v.to_string()).join(" ") + " \n";
+    images.iter().map(line).collect::<String>().into_bytes()
+}
+
+#[test]
+fn text_of_zeros_and_ones() {
+    let (train, test) = ([[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]], [[0, 0, 0, 1]]);
+    let whites =
+        |images: &[[u8; 4]]| -> Vec<u8> { images.iter().flatten().map(|v| v * 255).collect() };
+    let (train_text, test_text) = (amat(&train), amat(&test));
+    let gz = |name: &str| format!("{name}.gz");
+    for packed in [false, true] {
+        let files: [(String, Vec<u8>); 3] = match packed {
+            false => [
+                (AMAT_TRAIN.into(), train_text.clone()),
+                (AMAT_TEST.into(), test_text.clone()),
+                (AMAT_VALID.into(), b"not read".to_vec()),
+            ],
+            true => [
+                (gz(AMAT_TRAIN), gzip(&train_text)),
+                (gz(AMAT_TEST), gzip(&test_text)),
+                (gz(AMAT_VALID), b"not read".to_vec()),
+            ],
+        };
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(n, b)| (n.as_str(), &b[..])).collect();
+        let folder = folder(&files);
+        // The folder, and the train file, which finds its sibling.
+        for path in [folder.path().to_path_buf(), folder.path().join(files[0].0)] {
+            let data = load(&path).unwrap();
+            assert_eq!((data.train.n_images, data.train.height, data.train.width), (3, 2, 2));
+            assert_eq!(data.train.pixels, whites(&train));
+            assert_eq!(data.test.pixels, whites(&test));
+            assert_eq!(data.train.labels, None);
+            assert!(data.train.is_binary());
+        }
+    }
+    // Other ways to write them, no newline at the end, blank lines; a file alone holds out its last sixth.
+    let odd = b"\n0.0\t1.000000000000000000e+00  1 0\r\n\n1 1 1 1\n0 0 0 0";
+    let folder = folder(&[("some.amat", odd)]);
+    let data = load(&folder.path().join("some.amat")).unwrap();
+    assert_eq!([data.train.pixels, data.test.pixels].concat(), whites(&train));
+}
+
+#[test]
+fn text_that_is_no_such_image() {
+    let cases: [(&[u8], &[&str]); 7] = [
+        (b"0 1 1 0\n0 1 1\n", &["line 2", "3 values", "have 4"]),
+        (b"0 1 1 0\n0 1 2 1\n", &["line 2", "value 3 is \"2\"", "0 or 1"]),
+        (b"0 1 0.5 0\n", &["line 1", "value 3 is \"0.5\""]),
+        (b"0 1 1 0 1\n", &["line 1", "5 values", "no square", "IDX"]),
+        (b"\x89PNG\r\n\x1a\n", &["line 1", "value 1 is", "PNG"]),
+        (b"", &["file is empty"]),
+        (b"\n \n", &["file is empty"]),
+    ];
+    for (bytes, words) in cases {
+        let folder = folder(&[("raw.amat", bytes), ("packed.amat.gz", &gzip(bytes))]);
+        for name in ["raw.amat", "packed.amat.gz"] {
+            let path = folder.path().join(name);
+            assert_fails_at(&path, &path, words);
+        }
+    }
+    let cut = gzip(&amat(&[[0, 1, 1, 0]; 100]));
+    let folder = folder(&[("cut.amat.gz", &cut[..cut.len() / 2])]);
+    let path = folder.path().join("cut.amat.gz");
+    assert_fails_at(&path, &path, &["corrupt gzip data"]);
+    let half = self::folder(&[(AMAT_TRAIN, &amat(&[[0; 4]]))]);
+    let words = ["no binarized_mnist_test.amat in this folder"];
+    assert_fails_at(half.path(), half.path(), &words);
+}
+
+#[test]
+fn binarized_idx_names_and_bits() {
+    let bits = |n: u32| {
+        idx(0x803, &[n, 2, 2], &(0..n * 4).map(|i| (i % 3 == 0) as u8).collect::<Vec<_>>())
+    };
+    let (train, test, valid) = (bits(5), bits(2), bits(3));
+    let name = |part: &str| format!("binarized_mnist_{part}-images-idx3-ubyte.gz");
+    let (train_name, test_name, valid_name) = (name("train"), name("test"), name("valid"));
+    let files: [(&str, &[u8]); 3] =
+        [(&train_name, &gzip(&train)), (&test_name, &gzip(&test)), (&valid_name, &gzip(&valid))];
+    let folder = folder(&files);
+    for path in [folder.path().to_path_buf(), folder.path().join(&train_name)] {
+        let data = load(&path).unwrap();
+        assert_eq!((data.train.n_images, data.test.n_images), (5, 2));
+        // No value above 1: bits, of which a one is white.
+        assert_eq!(data.train.pixels[..8], [255, 0, 0, 255, 0, 0, 255, 0]);
+        assert!(data.train.is_binary() && data.test.is_binary());
+        assert_eq!(data.train.means(true)[0], data.train.means(false)[0]);
+    }
+}
+
+/// A single 2 in either set makes all of them grey levels.
+#[test]
+fn grey_levels_stay_what_they_are() {
+    for (train, test) in [([0, 1, 1, 2], [0, 1, 0, 0]), ([0, 1, 1, 0], [0, 1, 0, 2])] {
+        let folder = folder(&[
+            (TRAIN, &idx(0x803, &[1, 2, 2], &train)),
+            (TEST, &idx(0x803, &[1, 2, 2], &test)),
+        ]);
+        let data = load(folder.path()).unwrap();
+        assert_eq!((&data.train.pixels[..], &data.test.pixels[..]), (&train[..], &test[..]));
+        assert!(!data.train.is_binary());
+    }
+}

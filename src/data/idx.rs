@@ -15,7 +15,7 @@ use super::{DataError, Images};
 /// leaves room for index arithmetic.
 pub(super) const MAX_VALUES: u64 = 1 << 31;
 
-const GZIP: &[u8] = &[0x1f, 0x8b];
+pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// What other files start with, to tell the user what was passed by mistake.
 const SIGNATURES: [(&[u8], &str); 14] = [

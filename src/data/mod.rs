@@ -1,5 +1,6 @@
-//! Image data sets: the built-in MNIST, and IDX files from disk.
+//! Image data sets: the built-in MNIST, IDX files from disk, and text of binarized images.
 
+mod amat;
 mod idx;
 mod mnist;
 
@@ -42,6 +43,22 @@ impl Images {
         &self.pixels[i * d..(i + 1) * d]
     }
 
+    /// Mean over the images of each pixel, (D), in [0, 1]; of bits where v >= 128 if `fixed`.
+    pub fn means(&self, fixed: bool) -> Vec<f64> {
+        let mut sums = vec![0_u64; self.n_pixels()];
+        for image in self.pixels.chunks_exact(self.n_pixels()) {
+            for (sum, &v) in sums.iter_mut().zip(image) {
+                *sum += if fixed { u64::from(v >= 128) * 255 } else { u64::from(v) };
+            }
+        }
+        sums.into_iter().map(|sum| sum as f64 / (255.0 * self.n_images as f64)).collect()
+    }
+
+    /// Whether every pixel is black or white.
+    pub fn is_binary(&self) -> bool {
+        self.pixels.iter().all(|&v| v == 0 || v == 255)
+    }
+
     /// Cuts off the images from `start` on, with their labels.
     fn split_off(&mut self, start: usize) -> Images {
         let rest = Images {
@@ -73,7 +90,7 @@ pub enum DataError {
     /// There is nothing at the path.
     #[error(
         "{}: no such file or folder; \
-         expected an IDX images file or a folder of MNIST files",
+         expected an IDX images file, an .amat file, or a folder of MNIST files",
         shown(.path)
     )]
     NotFound { path: PathBuf },
@@ -83,13 +100,17 @@ pub enum DataError {
     /// A folder lacks one of the two required files.
     #[error(
         "{}: no {missing} in this folder; it must hold {TRAIN_IMAGES} and {TEST_IMAGES}, \
-         each with or without .gz (.idx3 instead of -idx3 is fine)",
+         each with or without .gz (.idx3 instead of -idx3 is fine); or, binarized, \
+         binarized_mnist_train and binarized_mnist_test, as -images-idx3-ubyte or as .amat",
         shown(.path)
     )]
     NotInFolder { path: PathBuf, missing: &'static str },
     /// The file, or what its gzip data unpacks to, has no bytes.
     #[error("{}: the file is empty; expected an IDX file of {kind}", shown(.path))]
     Empty { path: PathBuf, kind: &'static str },
+    /// A line of a text file is not an image like the others.
+    #[error("{}: line {line}: {message}", shown(.path))]
+    Text { path: PathBuf, line: usize, message: String },
     /// The first four bytes are not those of the wanted kind of IDX file.
     #[error(
         "{}: wrong magic number {got:#010x}, \
@@ -162,17 +183,28 @@ pub enum DataError {
 const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
 const TEST_IMAGES: &str = "t10k-images-idx3-ubyte";
 
-/// Loads IDX files of unsigned bytes, raw or gzip-compressed (told by content, not by name).
+/// Names of training and test images in a folder, in the order they are looked for. Validation images
+/// beside them are left alone.
+const PAIRS: [(&str, &str); 3] = [
+    (TRAIN_IMAGES, TEST_IMAGES),
+    ("binarized_mnist_train-images-idx3-ubyte", "binarized_mnist_test-images-idx3-ubyte"),
+    ("binarized_mnist_train.amat", "binarized_mnist_test.amat"),
+];
+
+/// Loads IDX files of unsigned bytes, or `.amat` text of zeros and ones, raw or gzip-compressed (told by
+/// content, not by name).
 ///
 /// `path` is one of
 ///
-/// - a folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`;
+/// - a folder with `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or with
+///   `binarized_mnist_train` and `binarized_mnist_test`, as `-images-idx3-ubyte` or as `.amat`;
 /// - an images file with `train-images` in its name and a sibling named alike with
-///   `t10k-images` or `test-images`, which becomes the test set;
+///   `t10k-images` or `test-images`, which becomes the test set (`train.amat`: `test.amat`);
 /// - any other images file: its last sixth (rounded, at least one image) becomes the test set.
 ///
 /// `.gz` may follow a name and `.idx3` may stand for `-idx3`; of several spellings, the raw file
-/// and the one with a dash come first. Labels are read where a file named like the images, with
+/// and the one with a dash come first. Where no value of the two sets is above 1, they are bits, and
+/// a 1 is read as 255. Labels are read where a file named like the images, with
 /// `labels-idx1` for `images-idx3`, lies beside them.
 ///
 /// # Errors
@@ -195,7 +227,21 @@ pub fn load(path: &Path) -> Result<Dataset, DataError> {
             train.split_off(train.n_images - n_test)
         }
     };
-    Ok(Dataset { name: shown(path), train, test })
+    let mut dataset = Dataset { name: shown(path), train, test };
+    dataset.spread_bits();
+    Ok(dataset)
+}
+
+impl Dataset {
+    /// If no value is above 1, they are bits rather than grey levels: 1 becomes 255.
+    fn spread_bits(&mut self) {
+        let mut values = self.train.pixels.iter().chain(&self.test.pixels);
+        if values.all(|&v| v <= 1) {
+            for v in self.train.pixels.iter_mut().chain(&mut self.test.pixels) {
+                *v *= 255;
+            }
+        }
+    }
 }
 
 /// Finds the train images, and the test images if they have a file of their own.
@@ -205,14 +251,25 @@ fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), DataError> {
         _ => DataError::Read { path: path.into(), cause },
     })?;
     if metadata.is_dir() {
-        let required = |name| {
-            find(path, name)?
-                .ok_or_else(|| DataError::NotInFolder { path: path.into(), missing: name })
-        };
-        return Ok((required(TRAIN_IMAGES)?, Some(required(TEST_IMAGES)?)));
+        // The first pair of which either is there; with none, the first is what is missed.
+        let mut missing = None;
+        for (train, test) in PAIRS {
+            match (find(path, train)?, find(path, test)?) {
+                (Some(train), Some(test)) => return Ok((train, Some(test))),
+                (Some(_), None) => missing = missing.or(Some(test)),
+                (None, Some(_)) => missing = missing.or(Some(train)),
+                (None, None) => {}
+            }
+        }
+        let missing = missing.unwrap_or(TRAIN_IMAGES);
+        return Err(DataError::NotInFolder { path: path.into(), missing });
     }
-    for test in ["t10k-images", "test-images"] {
-        if let Some(found) = find_sibling(path, |name| name.replace("train-images", test))? {
+    for (train, test) in [
+        ("train-images", "t10k-images"),
+        ("train-images", "test-images"),
+        ("train.amat", "test.amat"),
+    ] {
+        if let Some(found) = find_sibling(path, |name| name.replace(train, test))? {
             return Ok((path.into(), Some(found)));
         }
     }
@@ -221,6 +278,9 @@ fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), DataError> {
 
 /// Reads images, and their labels if there are any.
 fn read(path: &Path) -> Result<Images, DataError> {
+    if amat::is_amat(path) {
+        return amat::read(path);
+    }
     let labels = find_sibling(path, |name| {
         name.replace("images-idx3", "labels-idx1").replace("images.idx3", "labels.idx1")
     })?;
