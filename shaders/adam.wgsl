@@ -14,7 +14,7 @@ override WORKGROUP: u32 = 64u;
 
 /// (..N)
 @group(0) @binding(0) var<storage, read> gradient: array<f32>;
-/// (4) learning rate, 1 - BETA1^t, 1 - BETA2^t
+/// (4) learning rate, 1 - BETA1^t, 1 - BETA2^t, weight of the KL
 @group(0) @binding(1) var<storage, read> rates: array<f32>;
 /// (..N)
 @group(0) @binding(2) var<storage, read_write> parameter: array<f32>;

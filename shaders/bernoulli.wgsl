@@ -1,10 +1,11 @@
 // Bernoulli likelihood of pixels, from logits eta; sample k of image b is row b*K + k.
 //   log_likelihood  log p(x|z) = sum over d of x eta - softplus(eta)
 //   gradient        the same, and d_eta = w (x - sigmoid(eta)), w the row's weight in the objective
+//   backward        d_eta alone, where w depends on log p(x|z)
 //   mean            sigmoid(eta)
 // softplus(eta) = max(eta, 0) + ln(1 + e^-|eta|): never a logarithm of a probability. The logarithms of
 // a lane are one logarithm of the product of its 1 + e^-|eta|, taken before the product can overflow.
-// Grid: a workgroup a row; mean: x over elements of a row, y over rows. Sums in tree order.
+// Grid: a workgroup a row; backward, mean: x over elements of a row, y over rows. Sums in tree order.
 #import math
 #import reduce
 
@@ -81,6 +82,13 @@ fn gradient(
     }
     let total = workgroup_sum(part, lane);
     if lane == 0u && row < B * K { log_px[row] = total; }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn backward(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x >= D || id.y >= B * K { return; }
+    let e = id.y * D + id.x;
+    d_logits[e] = weight[id.y] * (x[id.y / K * D + id.x] - sigmoid(logits[e]));
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -1,10 +1,12 @@
 // The next minibatch, from the data set that stays on the device.
-//   x[b, d] = binarize(data[order(position + b), d])
+//   gather       x[b, d] = binarize(data[order(position + b), d])
+//   gather_real  x[b, d] = values[order(position + b), d], of real numbers as they are
 // `order` is a fresh permutation each epoch (without SHUFFLE: 0, 1, 2, ...). A batch that begins in one
 // epoch and ends in the next takes its last rows from the next, so every image is drawn once an epoch.
 // Pixels are bytes, four to a word. Binarization by integers, hence equal on every device:
 // dynamic is 1 with probability v / 255 (v * 0x01010101 is v / 255 of 2^32), fixed is v >= 128.
-// Grid: x over groups of four pixels, y over rows; an invocation owns its four elements of x.
+// Grid: x over groups of four pixels (gather_real: over elements), y over rows; an invocation owns its
+// elements of x.
 #import philox
 #import shuffle
 
@@ -25,9 +27,11 @@ override WORKGROUP: u32 = 64u;
 
 /// (N, D) u8 intensities
 @group(0) @binding(0) var<storage, read> data: array<u32>;
+/// (N, D)
+@group(0) @binding(0) var<storage, read> values: array<f32>;
 /// (8) seed low, seed high, step, epoch, position
 @group(0) @binding(1) var<storage, read> clock: array<u32>;
-/// (B, D) pixels in [0, 1]
+/// (B, D) pixels in [0, 1], or real values
 @group(0) @binding(2) var<storage, read_write> x: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -38,10 +42,7 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
     let key = vec2<u32>(clock[0], clock[1]);
     let epoch = clock[3] + (clock[4] + row) / N;
     let place = (clock[4] + row) % N;
-    var image = place;
-    if SHUFFLE == 1u {
-        image = permute(place, N, HALF_BITS, key, epoch);
-    }
+    let image = drawn(place, key, epoch);
     var uniforms = vec4<u32>(0u);
     if BINARIZATION == 2u {
         uniforms = philox(counter_of(epoch, place, 0u, STREAM, quad), key);
@@ -59,4 +60,18 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         x[row * D + d] = value;
     }
+}
+
+/// The image at a place of an epoch.
+fn drawn(place: u32, key: vec2<u32>, epoch: u32) -> u32 {
+    if SHUFFLE == 1u { return permute(place, N, HALF_BITS, key, epoch); }
+    return place;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather_real(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x >= D || id.y >= B { return; }
+    let at = clock[4] + id.y;
+    let image = drawn(at % N, vec2<u32>(clock[0], clock[1]), clock[3] + at / N);
+    x[id.y * D + id.x] = values[image * D + id.x];
 }

@@ -3,7 +3,11 @@
 //             = log p(x|z_k) + 1/2 sum over units of eps_k^2 + l - z_k^2
 // because z = mu + e^(l/2) eps, and both densities have the same factor of 2 pi. l is clamped as in
 // posterior.wgsl.
-// Grid: a workgroup a row; its lane 0 owns the row's output. Sums in tree order.
+//   normalize   L_K = logsumexp_k log w_k - log K, and each row's weight in the mean of L_K over the
+//               images, softmax_k(log w) / B
+// The exponentials are of log w minus its maximum over k, so that they cannot overflow.
+// Grid: log_weight: a workgroup a row, normalize: a workgroup an image; lane 0 owns log_w and bound, a
+// lane its rows of weight. Sums in tree order.
 #import reduce
 #import log_variance
 
@@ -26,6 +30,13 @@ override WORKGROUP: u32 = 64u;
 /// (B*K) nats
 @group(0) @binding(4) var<storage, read_write> log_w: array<f32>;
 
+/// (B*K) nats
+@group(0) @binding(0) var<storage, read> log_weights: array<f32>;
+/// (B*K)
+@group(0) @binding(1) var<storage, read_write> weight: array<f32>;
+/// (B) nats
+@group(0) @binding(2) var<storage, read_write> bound: array<f32>;
+
 @compute @workgroup_size(WORKGROUP)
 fn log_weight(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -44,4 +55,31 @@ fn log_weight(
     }
     let total = workgroup_sum(part, lane);
     if lane == 0u && row < B * K { log_w[row] = log_px[row] + 0.5 * total; }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn normalize(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let image = group.x + group.y * groups.x;
+    var part = -3.4028234e38;
+    if image < B {
+        for (var k = lane; k < K; k += WORKGROUP) {
+            let v = log_weights[image * K + k];
+            if v > part { part = v; }
+        }
+    }
+    let largest = workgroup_max(part, lane);
+    part = 0.0;
+    if image < B {
+        for (var k = lane; k < K; k += WORKGROUP) { part += exp(log_weights[image * K + k] - largest); }
+    }
+    let total = workgroup_sum(part, lane);
+    if image >= B { return; }
+    for (var k = lane; k < K; k += WORKGROUP) {
+        weight[image * K + k] = exp(log_weights[image * K + k] - largest) / (total * f32(B));
+    }
+    if lane == 0u { bound[image] = largest + (log(total) - log(f32(K))); }
 }

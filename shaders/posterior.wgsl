@@ -1,11 +1,18 @@
 // The approximate posterior q(z|x) = N(mu, diag e^l), l = log variance, heads = [mu | l].
 //   sample    z_k = mu + e^(l/2) eps_k,  eps_k ~ N(0, I) from Philox   (reparameterization)
 //   kl        KL(q || N(0, I)) = 1/2 sum over units of mu^2 + e^l - 1 - l
+//   kl_of_units  the mean over the minibatch of each unit's part of that KL
 //   backward  d_mu = sum_k d_z - w mu,  d_l = sum_k 1/2 d_z e^(l/2) eps - w/2 (e^l - 1)
-// w = KL_WEIGHT is the weight of one image's KL in the objective. Row b*K + k of z is sample k of image b.
-// l is clamped to [-30, 20]; beyond, its gradient is zero.
-// Grid: sample: x over groups of four units, y over rows of z. kl: a workgroup a row.
-// backward: x over units, y over images. Sums over k and over units in ascending or tree order.
+//             w = beta / B, the weight of one image's KL in the objective
+//   backward_free_bits  the same with w = 0 for units whose mean KL is below FREE_BITS
+//   backward_sampled    where the KL is log q(z|x) - log p(z) at the samples, u_k beta times the row's weight:
+//     reparameterized         g_k = d_z - u_k z,  d_l also gets sum_k u_k / 2
+//     sticking the landing    g_k = d_z - u_k z + u_k eps e^(-l/2), without the score of q
+//     doubly reparameterized  the same times B weight_k, the normalized importance weight
+//     d_mu = sum_k g_k,  d_l = sum_k 1/2 g_k e^(l/2) eps
+// Row b*K + k of z is sample k of image b. l is clamped to [-30, 20]; beyond, its gradient is zero.
+// Grid: sample: x over groups of four units, y over rows of z. kl: a workgroup a row. kl_of_units: a workgroup
+// a unit. The others: x over units, y over images. Sums over k, units or images in ascending or tree order.
 #import philox
 #import normal
 #import reduce
@@ -23,7 +30,10 @@ override Z: u32;
 override STREAM: u32;
 /// 1 to sample, 0 to take the mean
 override NOISE: f32 = 1.0;
-override KL_WEIGHT: f32;
+/// nats of a unit's KL that cost nothing
+override FREE_BITS: f32;
+/// 0 reparameterized, 1 sticking the landing, 2 doubly reparameterized
+override ESTIMATOR: u32;
 override WORKGROUP: u32 = 64u;
 
 /// (B, 2*Z) [mu | l]
@@ -37,6 +47,8 @@ override WORKGROUP: u32 = 64u;
 
 /// (B) nats
 @group(0) @binding(1) var<storage, read_write> kl: array<f32>;
+/// (Z) nats
+@group(0) @binding(1) var<storage, read_write> kl_units: array<f32>;
 
 /// (B*K, Z)
 @group(0) @binding(1) var<storage, read> noise: array<f32>;
@@ -44,6 +56,12 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(2) var<storage, read> d_z: array<f32>;
 /// (B, 2*Z) [d_mu | d_l]
 @group(0) @binding(3) var<storage, read_write> d_heads: array<f32>;
+/// (4) learning rate, two corrections of Adam, beta
+@group(0) @binding(4) var<storage, read> rates: array<f32>;
+/// (Z) nats
+@group(0) @binding(5) var<storage, read> unit_kl: array<f32>;
+/// (B*K) of the row in the objective
+@group(0) @binding(5) var<storage, read> weight: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn sample(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -86,10 +104,37 @@ fn gaussian_kl(
 }
 
 @compute @workgroup_size(WORKGROUP)
+fn kl_of_units(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let unit = group.x + group.y * groups.x;
+    var part = 0.0;
+    if unit < Z {
+        for (var image = lane; image < B; image += WORKGROUP) {
+            let mu = heads[image * 2u * Z + unit];
+            let l = clamp_log_variance(heads[image * 2u * Z + Z + unit]);
+            part += mu * mu + (exp(l) - 1.0 - l);
+        }
+    }
+    let total = workgroup_sum(part, lane);
+    if lane == 0u && unit < Z { kl_units[unit] = 0.5 * total / f32(B); }
+}
+
+@compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>) {
-    let unit = id.x;
-    let image = id.y;
-    if unit >= Z || image >= B { return; }
+    if id.x >= Z || id.y >= B { return; }
+    backward_of(id.x, id.y, rates[3] / f32(B));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn backward_free_bits(@builtin(global_invocation_id) id: vec3<u32>) {
+    if id.x >= Z || id.y >= B { return; }
+    backward_of(id.x, id.y, select(rates[3] / f32(B), 0.0, unit_kl[id.x] < FREE_BITS));
+}
+
+fn backward_of(unit: u32, image: u32, kl_weight: f32) {
     let mu = heads[image * 2u * Z + unit];
     let raw = heads[image * 2u * Z + Z + unit];
     let l = clamp_log_variance(raw);
@@ -101,7 +146,39 @@ fn backward(@builtin(global_invocation_id) id: vec3<u32>) {
         sum_noise += d_z[e] * noise[e];
     }
     let inside = select(0.0, 1.0, l == raw);
-    d_heads[image * 2u * Z + unit] = sum - KL_WEIGHT * mu;
+    d_heads[image * 2u * Z + unit] = sum - kl_weight * mu;
     d_heads[image * 2u * Z + Z + unit] =
-        inside * (0.5 * exp(0.5 * l) * sum_noise - 0.5 * KL_WEIGHT * (exp(l) - 1.0));
+        inside * (0.5 * exp(0.5 * l) * sum_noise - 0.5 * kl_weight * (exp(l) - 1.0));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn backward_sampled(@builtin(global_invocation_id) id: vec3<u32>) {
+    let unit = id.x;
+    let image = id.y;
+    if unit >= Z || image >= B { return; }
+    let mu = heads[image * 2u * Z + unit];
+    let raw = heads[image * 2u * Z + Z + unit];
+    let l = clamp_log_variance(raw);
+    let sigma = exp(0.5 * l);
+    var sum = 0.0;
+    var sum_noise = 0.0;
+    var direct = 0.0;
+    for (var k = 0u; k < K; k++) {
+        let row = image * K + k;
+        let eps_k = noise[row * Z + unit];
+        let w = weight[row];
+        let u = rates[3] * w;
+        var g = d_z[row * Z + unit] - u * (mu + sigma * eps_k);
+        if ESTIMATOR == 0u {
+            direct += u;
+        } else {
+            g += u * (eps_k / sigma);
+        }
+        if ESTIMATOR == 2u { g *= f32(B) * w; }
+        sum += g;
+        sum_noise += g * eps_k;
+    }
+    let inside = select(0.0, 1.0, l == raw);
+    d_heads[image * 2u * Z + unit] = sum;
+    d_heads[image * 2u * Z + Z + unit] = inside * (0.5 * sigma * sum_noise + 0.5 * direct);
 }

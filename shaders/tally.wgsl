@@ -1,6 +1,8 @@
 // The end of a step: its metrics into the history, and the clock moves on.
-//   history[step mod S] = (sum over images of mean_k log p(x|z_k), sum of KL, images counted, 0)
-//   step += 1, position += B, rates = (rate, 1 - b1^t, 1 - b2^t) for the next step's t = step + 1
+//   history[step mod S] = (sum over images of mean_k log p(x|z_k), sum of KL, images counted, sum of L_K)
+//   step += 1, position += B
+//   rates = (rate, 1 - b1^t, 1 - b2^t, beta min(1, (t - 1) / W)) for the next step's t = step + 1
+// `tally` counts L_K as 0, `tally_bound` has it. W = WARM_UP is the steps in which beta rises from 0.
 // With WRAP = 0 (one pass over N images) rows past the last image are not counted; with 1 a position
 // past the end begins the next epoch. The last invocation to act is lane 0: it alone writes.
 // Grid: one workgroup. Sums in tree order; 1 - b^t by series where t ln b is small, so nothing cancels.
@@ -18,6 +20,10 @@ override WRAP: u32 = 1u;
 /// ln b1 and ln b2 of Adam
 override LN_BETA1: f32 = -0.10536051565782628;
 override LN_BETA2: f32 = -0.0010005003335835335;
+/// weight of the KL after the warm-up
+override BETA: f32 = 1.0;
+/// steps of the warm-up, 0 for none
+override WARM_UP: f32 = 0.0;
 override WORKGROUP: u32 = 64u;
 
 /// (B*K) nats
@@ -28,8 +34,10 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(2) var<storage, read_write> history: array<f32>;
 /// (8) seed low, seed high, step, epoch, position
 @group(0) @binding(3) var<storage, read_write> clock: array<u32>;
-/// (4) learning rate, 1 - b1^t, 1 - b2^t
+/// (4) learning rate, 1 - b1^t, 1 - b2^t, beta
 @group(0) @binding(4) var<storage, read_write> rates: array<f32>;
+/// (B) L_K, nats
+@group(0) @binding(5) var<storage, read> bound: array<f32>;
 
 /// 1 - e^a for a <= 0
 fn one_minus_exp(a: f32) -> f32 {
@@ -37,11 +45,27 @@ fn one_minus_exp(a: f32) -> f32 {
     return -a * (1.0 + a / 2.0 * (1.0 + a / 3.0 * (1.0 + a / 4.0 * (1.0 + a / 5.0 * (1.0 + a / 6.0 * (1.0 + a / 7.0))))));
 }
 
+/// Rows of the minibatch that are images of the data set.
+fn rows_counted() -> u32 {
+    if WRAP == 0u { return min(B, N - min(clock[4], N)); }
+    return B;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn tally(@builtin(local_invocation_index) lane: u32) {
+    finish(lane, rows_counted(), 0.0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn tally_bound(@builtin(local_invocation_index) lane: u32) {
+    let counted = rows_counted();
+    var part = 0.0;
+    for (var row = lane; row < counted; row += WORKGROUP) { part += bound[row]; }
+    finish(lane, counted, workgroup_sum(part, lane));
+}
+
+fn finish(lane: u32, counted: u32, bound_sum: f32) {
     let position = clock[4];
-    var counted = B;
-    if WRAP == 0u { counted = min(B, N - min(position, N)); }
     var likelihood = 0.0;
     for (var row = lane; row < counted * K; row += WORKGROUP) { likelihood += log_px[row]; }
     let likelihood_sum = workgroup_sum(likelihood, lane);
@@ -53,7 +77,7 @@ fn tally(@builtin(local_invocation_index) lane: u32) {
     history[slot] = likelihood_sum / f32(K);
     history[slot + 1u] = divergence_sum;
     history[slot + 2u] = f32(counted);
-    history[slot + 3u] = 0.0;
+    history[slot + 3u] = bound_sum;
     let step = clock[2] + 1u;
     clock[2] = step;
     clock[4] = position + B;
@@ -63,4 +87,6 @@ fn tally(@builtin(local_invocation_index) lane: u32) {
     }
     rates[1] = one_minus_exp(f32(step + 1u) * LN_BETA1);
     rates[2] = one_minus_exp(f32(step + 1u) * LN_BETA2);
+    rates[3] = BETA;
+    if f32(step) < WARM_UP { rates[3] = BETA * (f32(step) / WARM_UP); }
 }

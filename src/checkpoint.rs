@@ -243,7 +243,8 @@ struct Stored {
 /// Names and layouts of `model.safetensors`: (outputs, inputs) weights as PyTorch keeps them. The heads
 /// are one matrix here and two layers there, `encoder.mu` and `encoder.log_variance`.
 fn stored(architecture: &Architecture) -> Vec<Stored> {
-    let network = Network::declare(&mut crate::plan::Program::new(), architecture);
+    let mut program = crate::plan::Program::new();
+    let network = Network::declare(&mut program, architecture);
     let mut all = Vec::new();
     for (i, layer) in network.layers().enumerate() {
         let parts = match layer.name.strip_suffix(".heads") {
@@ -263,6 +264,11 @@ fn stored(architecture: &Architecture) -> Vec<Stored> {
                 });
             }
         }
+    }
+    if let Some(v) = network.log_variance {
+        let parameter = network.parameters().len() - 1;
+        let name = program.get(v).name.clone();
+        all.push(Stored { name, shape: vec![1], parameter, range: 0..1 });
     }
     all
 }

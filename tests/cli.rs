@@ -217,10 +217,13 @@ fn a_run_writes_its_folder() {
         "data": fs::canonicalize(home.0.path()).unwrap().join("data"),
         "architecture": {
             "image": [6, 5], "hidden": [16], "decoder_hidden": [8, 9], "latent": 3,
-            "activation": "relu"
+            "activation": "relu", "likelihood": "bernoulli"
         },
         "binarization": "dynamic", "epochs": 2, "steps": null, "batch": 50, "samples": 1,
-        "learning_rate": 0.001, "beta": 0.5, "seed": 5
+        "learning_rate": 0.001, "schedule": "constant",
+        "adam": { "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8 },
+        "objective": "elbo", "gradient": "reparameterized", "kl": "analytic",
+        "beta": 0.5, "warm_up": 0, "free_bits": 0.0, "init": "pytorch", "seed": 5
     });
     assert_eq!(home.json("new/run/config.json"), config);
 
@@ -720,20 +723,33 @@ fn help_names_every_option_and_its_default() {
     for (option, default) in [
         ("--preset <PRESET>", "none"),
         ("--data <PATH>", "mnist"),
+        ("--seed <SEED>", "0"),
+        ("--run <DIR>", "runs/<date-time>"),
+        ("--device <WHICH>", "auto"),
         ("--binarization <BINARIZATION>", "dynamic"),
         ("--hidden <WIDTHS>", "400"),
         ("--decoder-hidden <WIDTHS>", "--hidden reversed"),
         ("--latent <Z>", "20"),
         ("--activation <ACTIVATION>", "relu"),
+        ("--likelihood <LIKELIHOOD>", "bernoulli"),
+        ("--variance <S>", "learned"),
+        ("--init <INIT>", "pytorch"),
+        ("--objective <OBJECTIVE>", "elbo"),
+        ("--samples <K>", "1"),
+        ("--gradient <GRADIENT>", "reparameterized"),
+        ("--kl <KL>", "analytic"),
+        ("--beta <BETA>", "1"),
+        ("--warm-up <EPOCHS>", "0"),
+        ("--free-bits <NATS>", "0"),
         ("--epochs <EPOCHS>", "10"),
         ("--steps <STEPS>", "no limit"),
         ("--batch <B>", "128"),
-        ("--samples <K>", "1"),
         ("--lr <RATE>", "0.001"),
-        ("--beta <BETA>", "1"),
-        ("--seed <SEED>", "0"),
-        ("--run <DIR>", "runs/<date-time>"),
-        ("--device <WHICH>", "auto"),
+        ("--lr-schedule <SCHEDULE>", "constant"),
+        ("--schedule-stages <N>", "8"),
+        ("--adam-beta1 <BETA1>", "0.9"),
+        ("--adam-beta2 <BETA2>", "0.999"),
+        ("--adam-epsilon <EPSILON>", "1e-8"),
     ] {
         // In this order, so that each default is the option's own.
         let (_, about) = rest.split_once(option).unwrap_or_else(|| panic!("no {option}"));

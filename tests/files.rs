@@ -7,7 +7,7 @@ use elbo::checkpoint::{MODEL, RunFolder, write_whole};
 use elbo::kernels::linear::Activation;
 use elbo::report::figures::{Layout, grid};
 use elbo::train::Settings;
-use elbo::vae::{Architecture, Binarization};
+use elbo::vae::{Architecture, Binarization, Likelihood, Objective};
 use image::GrayImage;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
@@ -85,13 +85,13 @@ fn grid_enlarges_small_images_only_and_clamps() {
 
 fn settings(hidden: &[usize], decoder_hidden: &[usize]) -> Settings {
     Settings {
-        data: "mnist".to_string(),
         architecture: Architecture {
             image: (2, 3),
             hidden: hidden.to_vec(),
             decoder_hidden: decoder_hidden.to_vec(),
             latent: 2,
             activation: Activation::Relu,
+            likelihood: Likelihood::Bernoulli,
         },
         binarization: Binarization::Fixed,
         epochs: 3,
@@ -99,8 +99,9 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize]) -> Settings {
         batch: 5,
         samples: 2,
         learning_rate: 1e-3,
-        beta: 0.5,
+        objective: Objective { beta: 0.5, ..Objective::default() },
         seed: u64::MAX,
+        ..Settings::default()
     }
 }
 

@@ -46,6 +46,11 @@ const HIDDEN: &[(&str, &str)] = &[
     ("linear.backward_input", "x"), // only the sign of a ReLU's value matters, the forward pass has it
     ("tally.tally", "history"),     // other rows, which stay as they are
     ("tally.tally", "rates"),
+    ("tally.tally_bound", "history"),
+    ("tally.tally_bound", "rates"),
+    ("posterior.backward_free_bits", "rates"), // a unit below the bound has no use for it
+    ("posterior.backward_free_bits", "unit_kl"), // the heads it is made of show it
+    ("gaussian.variance", "log_variance"),     // log p(x|z) shows it
 ];
 
 /// The watchdog sees a NaN only if no kernel hides it, as max() and clamp() do.

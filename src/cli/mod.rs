@@ -19,7 +19,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::Args),
+    Train(Box<train::Args>),
     Sample(generate::SampleArgs),
     Reconstruct(generate::ReconstructArgs),
     Devices(devices::Args),
@@ -48,7 +48,7 @@ impl Failure {
 pub fn main() -> u8 {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => train::run(*args),
         Command::Sample(args) => generate::sample(args),
         Command::Reconstruct(args) => generate::reconstruct(args),
         Command::Devices(args) => devices::run(args),

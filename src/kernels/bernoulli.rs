@@ -28,6 +28,17 @@ pub static GRADIENT: Kernel = Kernel::new(Parts {
     cost: |c| cost(c, 11, 8),
 });
 
+pub static BACKWARD: Kernel = Kernel::new(Parts {
+    file: "bernoulli",
+    source: SOURCE,
+    entry: "backward",
+    summary: "d_η = w (x − sigmoid(η))",
+    grid: |c| [c.dim("D").div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
+    twin: twin!(backward),
+    cases,
+    cost: |c| cost(c, 5, 8),
+});
+
 pub static EXPECTATION: Kernel = Kernel::new(Parts {
     file: "bernoulli",
     source: SOURCE,
@@ -88,6 +99,18 @@ fn gradient<T: Real>(c: &Call<T>) {
     parallel::rows2((&mut log_px, 1), (&mut d_logits, d), |row, log_px, d_logits| {
         let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
         log_px[0] = parallel::sum(d, |i| x[i] * eta[i] - eta[i].softplus());
+        for i in 0..d {
+            d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
+        }
+    });
+}
+
+fn backward<T: Real>(c: &Call<T>) {
+    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (x, logits, weight) = (c.read("x"), c.read("logits"), c.read("weight"));
+    let (x, logits, weight) = (&x[..], &logits[..], &weight[..]);
+    parallel::rows(&mut c.write("d_logits"), d, |row, d_logits| {
+        let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
         for i in 0..d {
             d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
         }

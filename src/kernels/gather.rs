@@ -24,6 +24,32 @@ pub static GATHER: Kernel = Kernel::new(Parts {
     },
 });
 
+pub static GATHER_REAL: Kernel = Kernel::new(Parts {
+    file: "gather",
+    source: include_str!("../../shaders/gather.wgsl"),
+    entry: "gather_real",
+    summary: "minibatch of real values: shuffle",
+    grid: |c| [c.dim("D").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
+    twin: twin!(gather_real),
+    cases: || {
+        let mut cases = Vec::new();
+        for (n, d, b) in [(1, 1, 1), (3, 5, 7), (10, 784, 4), (129, 63, 128), (7, 65, 20)] {
+            for shuffle in [0.0, 1.0] {
+                let case = Case::new(&[("N", n), ("D", d), ("B", b)])
+                    .constant("SHUFFLE", shuffle)
+                    .constant("HALF_BITS", f64::from(half_bits(n)))
+                    .fill("clock", clock_words(0x1234_5678_9abc_def0, 77, 3, n as u32 / 2));
+                cases.push(case);
+            }
+        }
+        cases
+    },
+    cost: |c: &Constants| {
+        let n = (c.dim("B") * c.dim("D")) as u64;
+        Cost { flops: 0, bytes: 8 * n }
+    },
+});
+
 fn gather<T: Real>(c: &Call<T>) {
     let (n, d) = (c.dim("N"), c.dim("D"));
     let (data, words, mut x) = (c.read_u8("data"), c.read_u32("clock"), c.write("x"));
@@ -73,4 +99,17 @@ fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+fn gather_real<T: Real>(c: &Call<T>) {
+    let (n, d, shuffle) = (c.dim("N"), c.dim("D"), c.dim("SHUFFLE") == 1);
+    let (values, words) = (c.read("values"), c.read_u32("clock"));
+    let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
+    let (first_epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
+    let values = &values[..];
+    parallel::rows(&mut c.write("x"), d, |row, x| {
+        let (epoch, place) = (first_epoch + ((position + row) / n) as u32, (position + row) % n);
+        let image = if shuffle { permute(place, n, key, epoch) } else { place };
+        x.copy_from_slice(&values[image * d..][..d]);
+    });
 }

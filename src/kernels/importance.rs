@@ -34,6 +34,35 @@ pub static LOG_WEIGHT: Kernel = Kernel::new(Parts {
     },
 });
 
+pub static NORMALIZE: Kernel = Kernel::new(Parts {
+    file: "importance",
+    source: SOURCE,
+    entry: "normalize",
+    summary: "L_K = logsumexp log w − log K, weights softmax(log w) / B",
+    grid: |c| grid_of_groups(c.dim("B")),
+    twin: twin!(normalize),
+    cases: || {
+        let case = |b, k| {
+            Case::new(&[("B", b), ("K", k)]).fill("log_weights", Fill::Uniform(-300.0, -50.0))
+        };
+        vec![
+            case(1, 1),
+            case(3, 2),
+            case(7, 5).fill("log_weights", Fill::Cycle(vec![-1e4, -88.0, 0.0, 95.0, 94.0])),
+            case(5, 63).fill("log_weights", Fill::Normal(1.0)),
+            case(5, 64).fill("log_weights", Fill::Cycle(vec![-90.0])), // all alike
+            case(5, 65),
+            case(20, 50),
+            case(2, 5000),
+            case(33_000, 2), // more images than one dimension of a grid has room for
+        ]
+    },
+    cost: |c| {
+        let n = (c.dim("B") * c.dim("K")) as u64;
+        Cost { flops: 5 * n, bytes: 8 * n }
+    },
+});
+
 fn log_weight<T: Real>(c: &Call<T>) {
     let (k, n) = (c.dim("K"), c.dim("Z"));
     let (log_px, heads, eps, z) = (c.read("log_px"), c.read("heads"), c.read("eps"), c.read("z"));
@@ -43,5 +72,21 @@ fn log_weight<T: Real>(c: &Call<T>) {
         let (eps, z) = (&eps[row * n..][..n], &z[row * n..][..n]);
         let total = parallel::sum(n, |u| eps[u] * eps[u] + clamp_log_variance(l[u]) - z[u] * z[u]);
         log_w[0] = log_px[row] + T::from_f64(0.5) * total;
+    });
+}
+
+fn normalize<T: Real>(c: &Call<T>) {
+    let (b, k) = (c.dim("B"), c.dim("K"));
+    let log_weights = c.read("log_weights");
+    let (mut weight, mut bound) = (c.write("weight"), c.write("bound"));
+    let (log_weights, b, n) = (&log_weights[..], T::from_f64(b as f64), T::from_f64(k as f64));
+    parallel::rows2((&mut weight, k), (&mut bound, 1), |image, weight, bound| {
+        let log_w = &log_weights[image * k..][..k];
+        let largest = log_w.iter().fold(log_w[0], |max, &v| if v > max { v } else { max });
+        let total = parallel::sum(k, |i| (log_w[i] - largest).exp());
+        for (weight, &v) in weight.iter_mut().zip(log_w) {
+            *weight = (v - largest).exp() / (total * b);
+        }
+        bound[0] = largest + (total.ln() - n.ln());
     });
 }

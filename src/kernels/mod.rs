@@ -6,6 +6,7 @@ pub mod bernoulli;
 pub mod bound;
 pub mod case;
 pub mod gather;
+pub mod gaussian;
 pub mod importance;
 pub mod linear;
 pub mod parallel;
@@ -127,19 +128,30 @@ impl fmt::Debug for Kernel {
 /// Every kernel of the project.
 pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER,
+    &gather::GATHER_REAL,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
     &linear::BACKWARD_WEIGHT,
     &posterior::SAMPLE,
     &posterior::GAUSSIAN_KL,
+    &posterior::KL_OF_UNITS,
     &posterior::BACKWARD,
+    &posterior::BACKWARD_FREE_BITS,
+    &posterior::BACKWARD_SAMPLED,
     &prior::SAMPLE,
     &bernoulli::LOG_LIKELIHOOD,
     &bernoulli::GRADIENT,
+    &bernoulli::BACKWARD,
     &bernoulli::EXPECTATION,
+    &gaussian::LOG_LIKELIHOOD,
+    &gaussian::GRADIENT,
+    &gaussian::BACKWARD,
+    &gaussian::VARIANCE,
     &importance::LOG_WEIGHT,
+    &importance::NORMALIZE,
     &adam::ADAM,
     &tally::TALLY,
+    &tally::TALLY_BOUND,
 ];
 
 /// The content of a tensor on the CPU.
@@ -233,6 +245,8 @@ pub mod rates {
     pub const LEARNING_RATE: usize = 0;
     pub const CORRECTION1: usize = 1;
     pub const CORRECTION2: usize = 2;
+    /// The weight of the KL in this step.
+    pub const BETA: usize = 3;
 }
 
 /// A grid of one workgroup a row, wrapped into y beyond what one dimension may hold.

@@ -2,7 +2,7 @@
 
 use super::case::{Fill, clock_words};
 use super::philox::{counter, normal4, philox};
-use super::{Call, Case, Cost, Kernel, Parts, Real, clock, grid_of_groups, parallel, twin};
+use super::{Call, Case, Cost, Kernel, Parts, Real, clock, grid_of_groups, parallel, rates, twin};
 use crate::plan::Constants;
 
 const SOURCE: &str = include_str!("../../shaders/posterior.wgsl");
@@ -71,20 +71,92 @@ pub static BACKWARD: Kernel = Kernel::new(Parts {
     summary: "d_μ, d_ℓ of sampling and of the KL",
     grid: |c| [c.dim("Z").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
     twin: twin!(backward),
+    cases: backward_cases,
+    cost: |c| latent_cost(c, 10, 16),
+});
+
+pub static KL_OF_UNITS: Kernel = Kernel::new(Parts {
+    file: "posterior",
+    source: SOURCE,
+    entry: "kl_of_units",
+    summary: "mean over the minibatch of each unit's KL",
+    grid: |c| grid_of_groups(c.dim("Z")),
+    twin: twin!(kl_of_units),
     cases: || {
-        let case =
-            |b, k, z| Case::new(&[("B", b), ("K", k), ("Z", z)]).constant("KL_WEIGHT", 0.0078125);
+        let case = |b, z| Case::new(&[("B", b), ("Z", z)]);
         vec![
-            case(1, 1, 1),
-            case(3, 2, 5),
-            case(7, 3, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
-            case(128, 1, 20),
-            case(20, 50, 50),
-            case(2, 1, 129),
+            case(1, 1),
+            case(3, 5),
+            case(7, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
+            case(63, 2),
+            case(64, 3),
+            case(65, 7),
+            case(128, 20),
+            // low variances by themselves, where e^l of high ones does not hide them
+            case(7, 4).fill("heads", Fill::Cycle(vec![0.5, -50.0, -30.5, -29.5, 1.0])),
         ]
+    },
+    cost: |c| {
+        let n = (c.dim("B") * c.dim("Z")) as u64;
+        Cost { flops: 6 * n, bytes: 8 * n }
+    },
+});
+
+pub static BACKWARD_FREE_BITS: Kernel = Kernel::new(Parts {
+    file: "posterior",
+    source: SOURCE,
+    entry: "backward_free_bits",
+    summary: "the same, units below FREE_BITS without the KL",
+    grid: |c| [c.dim("Z").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
+    twin: twin!(backward_free_bits),
+    cases: || {
+        let free =
+            |case: Case| case.constant("FREE_BITS", 0.25).fill("unit_kl", Fill::Uniform(0.0, 0.5));
+        backward_cases().into_iter().map(free).collect()
     },
     cost: |c| latent_cost(c, 10, 16),
 });
+
+pub static BACKWARD_SAMPLED: Kernel = Kernel::new(Parts {
+    file: "posterior",
+    source: SOURCE,
+    entry: "backward_sampled",
+    summary: "d_μ, d_ℓ where the KL is sampled, by three estimators",
+    grid: |c| [c.dim("Z").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
+    twin: twin!(backward_sampled),
+    cases: || {
+        let with = |estimator: f64| {
+            move |case: Case| {
+                case.constant("ESTIMATOR", estimator).fill("weight", Fill::Uniform(0.0, 0.1))
+            }
+        };
+        [REPARAMETERIZED, STICKING_THE_LANDING, DOUBLY_REPARAMETERIZED]
+            .into_iter()
+            .flat_map(|estimator| backward_cases().into_iter().map(with(estimator)))
+            .collect()
+    },
+    cost: |c| latent_cost(c, 14, 16),
+});
+
+/// Which gradient of a sampled KL: the number the shader calls ESTIMATOR.
+pub const REPARAMETERIZED: f64 = 0.0;
+pub const STICKING_THE_LANDING: f64 = 1.0;
+pub const DOUBLY_REPARAMETERIZED: f64 = 2.0;
+
+fn backward_cases() -> Vec<Case> {
+    let case = |b, k, z| {
+        Case::new(&[("B", b), ("K", k), ("Z", z)])
+            .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.7]))
+    };
+    vec![
+        case(1, 1, 1),
+        case(3, 2, 5),
+        case(7, 3, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
+        case(128, 1, 20),
+        case(20, 50, 50),
+        case(2, 1, 129),
+    ]
+}
 
 /// mu and l far out, on both sides of the clamp and on it.
 const EXTREME: [f64; 13] =
@@ -148,12 +220,39 @@ fn gaussian_kl<T: Real>(c: &Call<T>) {
     });
 }
 
+fn kl_of_units<T: Real>(c: &Call<T>) {
+    let (b, z) = (c.dim("B"), c.dim("Z"));
+    let heads = c.read("heads");
+    let heads = &heads[..];
+    parallel::rows(&mut c.write("kl_units"), 1, |unit, kl| {
+        let total = parallel::sum(b, |image| {
+            let mu = heads[image * 2 * z + unit];
+            let l = clamp_log_variance(heads[image * 2 * z + z + unit]);
+            mu * mu + (l.exp() - T::ONE - l)
+        });
+        kl[0] = T::from_f64(0.5) * total / T::from_f64(b as f64);
+    });
+}
+
 fn backward<T: Real>(c: &Call<T>) {
+    let weight = c.read("rates")[rates::BETA] / T::from_f64(c.dim("B") as f64);
+    backward_with(c, |_| weight);
+}
+
+fn backward_free_bits<T: Real>(c: &Call<T>) {
+    let weight = c.read("rates")[rates::BETA] / T::from_f64(c.dim("B") as f64);
+    let (unit_kl, free) = (c.read("unit_kl"), c.value("FREE_BITS"));
+    let unit_kl = &unit_kl[..];
+    backward_with(c, |unit| if unit_kl[unit] < free { T::ZERO } else { weight });
+}
+
+/// `kl_weight` of a unit.
+fn backward_with<T: Real>(c: &Call<T>, kl_weight: impl Fn(usize) -> T + Sync) {
     let (k, z) = (c.dim("K"), c.dim("Z"));
     let (heads, noise, d_z) = (c.read("heads"), c.read("noise"), c.read("d_z"));
     let mut d_heads = c.write("d_heads");
     let (heads, noise, d_z) = (&heads[..], &noise[..], &d_z[..]);
-    let (weight, half) = (c.value("KL_WEIGHT"), T::from_f64(0.5));
+    let half = T::from_f64(0.5);
     parallel::rows(&mut d_heads, 2 * z, |image, d_heads| {
         let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
         let (d_mu, d_l) = d_heads.split_at_mut(z);
@@ -164,9 +263,44 @@ fn backward<T: Real>(c: &Call<T>) {
                 sum += d_z[e];
                 sum_noise += d_z[e] * noise[e];
             }
-            let l = clamp_log_variance(raw[unit]);
+            let (l, weight) = (clamp_log_variance(raw[unit]), kl_weight(unit));
             d_mu[unit] = sum - weight * mu[unit];
             let inside = half * (half * l).exp() * sum_noise - half * weight * (l.exp() - T::ONE);
+            d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
+        }
+    });
+}
+
+fn backward_sampled<T: Real>(c: &Call<T>) {
+    let (k, z, estimator) = (c.dim("K"), c.dim("Z"), c.value("ESTIMATOR").to_f64());
+    let (heads, noise, d_z) = (c.read("heads"), c.read("noise"), c.read("d_z"));
+    let (weight, beta) = (c.read("weight"), c.read("rates")[rates::BETA]);
+    let (heads, noise, d_z, weight) = (&heads[..], &noise[..], &d_z[..], &weight[..]);
+    let (b, half) = (T::from_f64(c.dim("B") as f64), T::from_f64(0.5));
+    parallel::rows(&mut c.write("d_heads"), 2 * z, |image, d_heads| {
+        let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
+        let (d_mu, d_l) = d_heads.split_at_mut(z);
+        for unit in 0..z {
+            let l = clamp_log_variance(raw[unit]);
+            let sigma = (half * l).exp();
+            let (mut sum, mut sum_noise, mut direct) = (T::ZERO, T::ZERO, T::ZERO);
+            for row in image * k..(image + 1) * k {
+                let eps = noise[row * z + unit];
+                let u = beta * weight[row];
+                let mut g = d_z[row * z + unit] - u * (mu[unit] + sigma * eps);
+                if estimator == REPARAMETERIZED {
+                    direct += u;
+                } else {
+                    g += u * (eps / sigma);
+                }
+                if estimator == DOUBLY_REPARAMETERIZED {
+                    g *= b * weight[row];
+                }
+                sum += g;
+                sum_noise += g * eps;
+            }
+            d_mu[unit] = sum;
+            let inside = half * sigma * sum_noise + half * direct;
             d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
         }
     });

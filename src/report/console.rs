@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::train::EpochReport;
+use crate::train::{EpochReport, Settings};
 
 /// Between plain progress lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -39,6 +39,8 @@ pub struct Console {
     batch: usize,
     total: u64,
     epochs: u32,
+    /// K of the column L_K, if it is shown.
+    bound: Option<usize>,
     epoch: u32,
     begin: Instant,
     last_line: Instant,
@@ -46,8 +48,8 @@ pub struct Console {
 }
 
 impl Console {
-    /// `total` steps of `batch` images in `epochs` epochs.
-    pub fn new(total: u64, batch: usize, epochs: u32) -> Self {
+    /// For a run of `total` steps.
+    pub fn new(settings: &Settings, total: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
@@ -59,7 +61,17 @@ impl Console {
             bar
         });
         let now = Instant::now();
-        Console { bar, batch, total, epochs, epoch: 0, begin: now, last_line: now, header: false }
+        Console {
+            bar,
+            batch: settings.batch,
+            total,
+            epochs: settings.epochs,
+            bound: settings.bound_samples(),
+            epoch: 0,
+            begin: now,
+            last_line: now,
+            header: false,
+        }
     }
 
     pub fn epoch_begins(&mut self, epoch: u32) {
@@ -99,9 +111,12 @@ impl Console {
     pub fn row(&mut self, report: &EpochReport) {
         if !self.header {
             self.header = true;
+            let bounds = self.bound.map_or(String::new(), |k| {
+                format!(" {:>12} {:>11}", format!("train L_{k}"), format!("test L_{k}"))
+            });
             self.print(&format!("nats per image, {}", report.binarization.label()));
             self.print(&format!(
-                "{:>5} {:>7} {:>11} {:>10} {:>15} {:>7} {:>9} {:>8}",
+                "{:>5} {:>7} {:>11} {:>10}{bounds} {:>15} {:>7} {:>9} {:>8}",
                 "epoch",
                 "step",
                 "train ELBO",
@@ -112,8 +127,12 @@ impl Console {
                 "seconds"
             ));
         }
+        let bounds = match (report.train.bound, report.test.bound) {
+            (Some(train), Some(test)) => format!(" {train:>12.2} {test:>11.2}"),
+            _ => String::new(),
+        };
         self.print(&format!(
-            "{:>5} {:>7} {:>11.2} {:>10.2} {:>15.2} {:>7.2} {:>9.0} {:>8.1}",
+            "{:>5} {:>7} {:>11.2} {:>10.2}{bounds} {:>15.2} {:>7.2} {:>9.0} {:>8.1}",
             report.epoch,
             report.step,
             report.train.elbo,

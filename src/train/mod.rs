@@ -1,5 +1,6 @@
 //! Training: minibatch ascent on the ELBO, epoch after epoch, on whatever device holds the program.
 
+mod schedule;
 mod trainer;
 mod watchdog;
 
@@ -10,9 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
 use crate::device::DeviceError;
+use crate::kernels::linear::Activation;
 use crate::plan::PlanError;
-use crate::vae::{Architecture, Binarization, ConfigError};
-pub use trainer::{Metrics, Snapshot, Trainer, begin, digest, record};
+use crate::vae::objective::Bound;
+use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+pub use schedule::Schedule;
+pub use trainer::{Metrics, Snapshot, Trainer, begin, digest, initialize, record};
 pub use watchdog::Divergence;
 
 /// Everything that a run is a function of, besides the device: what `config.json` holds.
@@ -29,10 +33,45 @@ pub struct Settings {
     pub batch: usize,
     /// K
     pub samples: usize,
+    /// In the first epoch.
     pub learning_rate: f64,
-    /// Weight of the KL in the objective. Reported ELBOs have it at 1.
-    pub beta: f64,
+    #[serde(default)]
+    pub schedule: Schedule,
+    #[serde(default)]
+    pub adam: Adam,
+    #[serde(flatten)]
+    pub objective: Objective,
+    #[serde(default)]
+    pub init: Init,
     pub seed: u64,
+}
+
+/// What `elbo train` does without options.
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            data: "mnist".to_string(),
+            architecture: Architecture {
+                image: (28, 28),
+                hidden: vec![400],
+                decoder_hidden: vec![400],
+                latent: 20,
+                activation: Activation::Relu,
+                likelihood: Likelihood::Bernoulli,
+            },
+            binarization: Binarization::Dynamic,
+            epochs: 10,
+            steps: None,
+            batch: 128,
+            samples: 1,
+            learning_rate: 1e-3,
+            schedule: Schedule::default(),
+            adam: Adam::default(),
+            objective: Objective::default(),
+            init: Init::default(),
+            seed: 0,
+        }
+    }
 }
 
 impl Settings {
@@ -59,10 +98,27 @@ impl Settings {
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return fail(format!("--lr must be a positive number, got {}", self.learning_rate));
         }
-        if !(self.beta >= 0.0 && self.beta.is_finite()) {
-            return fail(format!("--beta must be zero or a positive number, got {}", self.beta));
+        self.schedule.check()?;
+        self.adam.check()?;
+        if matches!(self.architecture.likelihood, Likelihood::Gaussian { .. })
+            && self.binarization != Binarization::None
+        {
+            return fail(
+                "--likelihood gaussian is for values as they are: it needs --binarization none"
+                    .to_string(),
+            );
         }
-        Ok(())
+        self.objective.check()
+    }
+
+    /// The learning rate of an epoch; 1 is the first.
+    pub fn learning_rate_in(&self, epoch: u32) -> f64 {
+        self.schedule.rate(self.learning_rate, epoch, self.epochs)
+    }
+
+    /// K where the figures show L_K.
+    pub fn bound_samples(&self) -> Option<usize> {
+        (self.objective.bound == Bound::Iwae).then_some(self.samples)
     }
 
     /// [`Settings::check`], and whether they fit the data.
@@ -119,12 +175,21 @@ pub struct EpochReport {
 pub struct Figures {
     pub elbo: f64,
     pub reconstruction: f64,
+    /// In closed form, also where training samples it.
     pub kl: f64,
+    /// L_K with the K of training, where that is the objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<f64>,
 }
 
 impl From<Metrics> for Figures {
     fn from(metrics: Metrics) -> Self {
-        Figures { elbo: metrics.elbo(), reconstruction: metrics.reconstruction, kl: metrics.kl }
+        Figures {
+            elbo: metrics.elbo(),
+            reconstruction: metrics.reconstruction,
+            kl: metrics.kl,
+            bound: metrics.bound,
+        }
     }
 }
 

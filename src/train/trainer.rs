@@ -10,7 +10,9 @@ use crate::data::{Dataset, Images};
 use crate::device::{Device, DeviceError, Executor};
 use crate::kernels::{clock, rates, tally};
 use crate::plan::PlanError;
-use crate::vae::step::{Pass, Source, TrainProgram};
+use crate::vae::objective::Bound;
+use crate::vae::step::{Content, Pass, Source, TrainProgram};
+use crate::vae::{Binarization, Init};
 
 /// Averages over images, in nats per image.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -19,6 +21,8 @@ pub struct Metrics {
     pub reconstruction: f64,
     /// KL(q(z|x) || p(z))
     pub kl: f64,
+    /// L_K, the importance-weighted bound, where that is the objective.
+    pub bound: Option<f64>,
     /// Images averaged over.
     pub images: u64,
 }
@@ -59,6 +63,8 @@ pub struct Trainer {
     settings: Settings,
     train_images: u64,
     step: u64,
+    /// The learning rate that is on the device, if that is known.
+    rate: Option<f32>,
 }
 
 impl Trainer {
@@ -88,8 +94,14 @@ impl Trainer {
         settings: &Settings,
     ) -> Result<Self, DeviceError> {
         begin(&mut *executor, &plan, dataset, settings)?;
-        let train_images = dataset.train.n_images as u64;
-        Ok(Trainer { executor, plan, settings: settings.clone(), train_images, step: 0 })
+        Ok(Trainer::begun(executor, plan, settings))
+    }
+
+    /// The same where data and parameters are on the executor already.
+    pub fn begun(executor: Box<dyn Executor>, plan: TrainProgram, settings: &Settings) -> Self {
+        let train_images = plan.program.get(plan.train.data).dims[0] as u64;
+        let rate = Some(settings.learning_rate_in(1) as f32);
+        Trainer { executor, plan, settings: settings.clone(), train_images, step: 0, rate }
     }
 
     /// Steps finished.
@@ -120,6 +132,25 @@ impl Trainer {
         self.steps_until(self.settings.epochs).min(self.settings.steps.unwrap_or(u64::MAX))
     }
 
+    /// The epoch that the next step belongs to, by its first image; 1 is the first.
+    fn epoch(&self) -> u32 {
+        let drawn = self.step.saturating_mul(self.settings.batch as u64);
+        u32::try_from(drawn / self.train_images + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Puts the next step's learning rate on the device. It is a function of the epoch, and changes
+    /// nowhere else, so the host is not asked within one.
+    fn schedule(&mut self) -> Result<(), DeviceError> {
+        let rate = self.settings.learning_rate_in(self.epoch()) as f32;
+        if self.rate != Some(rate) {
+            let mut words = self.executor.read_f32(self.plan.train.rates)?;
+            words[rates::LEARNING_RATE] = rate;
+            self.executor.write_f32(self.plan.train.rates, &words)?;
+            self.rate = Some(rate);
+        }
+        Ok(())
+    }
+
     /// Takes steps until `end` steps are finished, or until `progress` says no more. `progress` hears the
     /// number of steps finished.
     ///
@@ -130,11 +161,18 @@ impl Trainer {
         end: u64,
         mut progress: impl FnMut(u64) -> ControlFlow<()> + Send,
     ) -> Result<(), DeviceError> {
-        let start = self.step;
-        let n = end.saturating_sub(start);
-        let done =
-            self.executor.run(self.plan.train.plan, n, &mut |done| progress(start + done))?;
-        self.step += done;
+        let mut ended = false;
+        while self.step < end && !ended {
+            let start = self.step;
+            let n = end.min(self.steps_until(self.epoch())) - start;
+            let done = self.executor.run(self.plan.train.plan, n, &mut |done| {
+                let flow = progress(start + done);
+                ended |= flow.is_break();
+                flow
+            })?;
+            self.step += done;
+            self.schedule()?;
+        }
         Ok(())
     }
 
@@ -209,7 +247,8 @@ impl Trainer {
         executor.write_u32(self.plan.train.clock, &snapshot.clock)?;
         executor.write_f32(self.plan.train.rates, &snapshot.rates)?;
         self.step = snapshot.step;
-        Ok(())
+        self.rate = None;
+        self.schedule()
     }
 
     /// SHA-256 of all parameters in the network's order, each little-endian: equal for equal runs.
@@ -237,15 +276,20 @@ impl Trainer {
 pub fn record(dataset: &Dataset, settings: &Settings) -> Result<TrainProgram, PlanError> {
     let source = |images: &Images, samples| Source {
         images: images.n_images,
-        binarization: settings.binarization,
+        content: Content::Bytes(settings.binarization),
         batch: settings.batch.min(images.n_images),
         samples,
+    };
+    let test_samples = match settings.objective.bound {
+        Bound::Elbo => 1,
+        Bound::Iwae => settings.samples, // L_K of the same K
     };
     TrainProgram::record(
         &settings.architecture,
         source(&dataset.train, settings.samples),
-        source(&dataset.test, 1),
-        settings.beta,
+        source(&dataset.test, test_samples),
+        &settings.objective,
+        &settings.adam,
     )
 }
 
@@ -261,9 +305,28 @@ pub fn begin(
 ) -> Result<(), DeviceError> {
     executor.write_bytes(plan.train.data, &dataset.train.pixels)?;
     executor.write_bytes(plan.test.data, &dataset.test.pixels)?;
-    let (weight, values) = plan.row_weight();
-    executor.write_f32(weight, &values)?;
-    let first = plan.network.initial_values(settings.seed);
+    let means = match settings.init {
+        Init::Pytorch => Vec::new(),
+        Init::Glorot => dataset.train.means(settings.binarization == Binarization::Fixed),
+    };
+    initialize(executor, plan, settings, &means)
+}
+
+/// Puts first parameters and clock on the device; the data is there. `means` are the training data's,
+/// (D), where the parameters begin at them.
+///
+/// # Errors
+/// The device failed.
+pub fn initialize(
+    executor: &mut dyn Executor,
+    plan: &TrainProgram,
+    settings: &Settings,
+    means: &[f64],
+) -> Result<(), DeviceError> {
+    if let Some((weight, values)) = plan.row_weight() {
+        executor.write_f32(weight, &values)?;
+    }
+    let first = plan.network.initial_values(settings.init, settings.seed, means);
     for (parameter, values) in plan.network.parameters().into_iter().zip(first) {
         executor.write_f32(parameter, &values)?;
     }
@@ -285,10 +348,14 @@ fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Resul
     words[clock::SEED_HIGH] = (settings.seed >> 32) as u32;
     executor.write_u32(pass.clock, &words)?;
     let mut first = [0.0; rates::WORDS];
-    first[rates::LEARNING_RATE] = settings.learning_rate as f32;
-    // 1 - b^t at t = 1, Adam's b1 = 0.9 and b2 = 0.999; later ones are the tally kernel's.
-    first[rates::CORRECTION1] = 0.1;
-    first[rates::CORRECTION2] = 0.001;
+    first[rates::LEARNING_RATE] = settings.learning_rate_in(1) as f32;
+    // 1 - b^t at t = 1, and the weight of the KL; later ones are the tally kernel's.
+    first[rates::CORRECTION1] = (1.0 - settings.adam.beta1) as f32;
+    first[rates::CORRECTION2] = (1.0 - settings.adam.beta2) as f32;
+    first[rates::BETA] = match settings.objective.warm_up {
+        0 => settings.objective.beta as f32,
+        _ => 0.0,
+    };
     executor.write_f32(pass.rates, &first)
 }
 
@@ -299,7 +366,7 @@ fn read_history(
     steps: Range<u64>,
 ) -> Result<Result<Metrics, u64>, DeviceError> {
     let history = executor.read_f32(pass.history)?;
-    let (mut reconstruction, mut kl, mut images) = (0.0, 0.0, 0.0);
+    let [mut reconstruction, mut kl, mut bound, mut images] = [0.0; 4];
     for step in steps {
         let slot = (step % pass.history_steps as u64) as usize * tally::COLUMNS;
         let row = &history[slot..slot + tally::COLUMNS];
@@ -309,10 +376,12 @@ fn read_history(
         reconstruction += f64::from(row[0]);
         kl += f64::from(row[1]);
         images += f64::from(row[2]);
+        bound += f64::from(row[3]);
     }
     Ok(Ok(Metrics {
         reconstruction: reconstruction / images,
         kl: kl / images,
+        bound: pass.bound.map(|_| bound / images),
         images: images as u64,
     }))
 }

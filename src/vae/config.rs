@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::likelihood::Likelihood;
 use crate::kernels::gather;
 use crate::kernels::linear::Activation;
 
@@ -42,8 +43,47 @@ impl Binarization {
     }
 }
 
-/// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The constants of Adam besides its learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Adam {
+    /// Decay of the gradient's mean.
+    pub beta1: f64,
+    /// Decay of its mean square.
+    pub beta2: f64,
+    /// Added to the root of the mean square.
+    pub epsilon: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+impl Adam {
+    /// # Errors
+    /// A decay outside [0, 1), or an epsilon that is not positive.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (name, decay) in [("--adam-beta1", self.beta1), ("--adam-beta2", self.beta2)] {
+            // The kernels compute with its logarithm, and in single precision.
+            if !(decay > 0.0 && decay <= 0.999999) {
+                return Err(ConfigError(format!(
+                    "{name} must be above 0 and at most 0.999999, got {decay}"
+                )));
+            }
+        }
+        if !(self.epsilon >= 1e-30 && self.epsilon.is_finite()) {
+            return Err(ConfigError(format!(
+                "--adam-epsilon must be a positive number, 1e-30 at least, got {}",
+                self.epsilon
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits or means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// (height, width) of an image, D = height * width.
     pub image: (usize, usize),
@@ -54,6 +94,8 @@ pub struct Architecture {
     /// Z
     pub latent: usize,
     pub activation: Activation,
+    #[serde(default)]
+    pub likelihood: Likelihood,
 }
 
 impl Architecture {
@@ -68,6 +110,11 @@ impl Architecture {
         let stacks = self.stacks();
         if stacks.concat().contains(&0) {
             return Err(ConfigError(format!("every layer needs at least one unit, got {self}")));
+        }
+        if let Likelihood::Gaussian { variance: Some(v) } = self.likelihood
+            && !(v > 0.0 && v.is_finite())
+        {
+            return Err(ConfigError(format!("--variance must be a positive number, got {v}")));
         }
         let mut layers = stacks.iter().flat_map(|widths| widths.windows(2));
         let too_large = layers.find(|w| w[0].saturating_mul(w[1]) >= 1 << 31);
@@ -99,6 +146,11 @@ impl std::fmt::Display for Architecture {
         widths.extend(&self.decoder_hidden);
         widths.push(self.pixels());
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
-        write!(f, "{} {}", widths.join("-"), format!("{:?}", self.activation).to_lowercase())
+        write!(f, "{} {}", widths.join("-"), format!("{:?}", self.activation).to_lowercase())?;
+        match self.likelihood {
+            Likelihood::Bernoulli => Ok(()),
+            Likelihood::Gaussian { variance: None } => write!(f, ", Gaussian"),
+            Likelihood::Gaussian { variance: Some(v) } => write!(f, ", Gaussian of variance {v}"),
+        }
     }
 }

@@ -4,9 +4,13 @@
 //! image, R = B * K rows. `d_x` is the gradient of the objective with respect to `x`.
 
 pub mod config;
+pub mod likelihood;
 pub mod network;
+pub mod objective;
 mod recorder;
 pub mod step;
 
-pub use config::{Architecture, Binarization, ConfigError};
-pub use network::{Layer, Network};
+pub use config::{Adam, Architecture, Binarization, ConfigError};
+pub use likelihood::Likelihood;
+pub use network::{Init, Layer, Network};
+pub use objective::Objective;

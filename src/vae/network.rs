@@ -2,15 +2,29 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::config::Architecture;
+use super::likelihood::Likelihood;
 use crate::kernels::linear::Activation;
 use crate::plan::{DType, Program, TensorId};
+
+/// How parameters begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// Weights and biases uniform on ±1/sqrt(inputs), as PyTorch's nn.Linear has them
+    #[default]
+    Pytorch,
+    /// Weights uniform on ±sqrt(6/(inputs + outputs)), biases zero, but for those of the decoder's output,
+    /// which begin where the mean of the training images is met
+    Glorot,
+}
 
 /// A fully connected layer y = f(x W^T + b).
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// "encoder.0", "encoder.heads", "decoder.0", "decoder.logits".
+    /// "encoder.0", "encoder.heads", "decoder.0", "decoder.logits" (or "decoder.mean").
     pub name: String,
     pub inputs: usize,
     pub outputs: usize,
@@ -27,8 +41,21 @@ pub struct Network {
     pub architecture: Architecture,
     /// Hidden layers, then the heads: (D) -> (2*Z), [mu | l].
     pub encoder: Vec<Layer>,
-    /// Hidden layers, then the logits: (Z) -> (D).
+    /// Hidden layers, then the logits or means: (Z) -> (D).
     pub decoder: Vec<Layer>,
+    /// (1) of a Gaussian likelihood, whether learned or given.
+    pub log_variance: Option<TensorId>,
+}
+
+/// A parameter and what Adam keeps of it; all of one shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Trained {
+    pub parameter: TensorId,
+    pub gradient: TensorId,
+    pub moment1: TensorId,
+    pub moment2: TensorId,
+    /// Given rather than learned: it has no gradient and stays as it is.
+    pub frozen: bool,
 }
 
 impl Network {
@@ -48,29 +75,89 @@ impl Network {
             layers
         };
         let encoder = stack("encoder", d, &architecture.hidden, ("heads", 2 * z));
-        let decoder = stack("decoder", z, &architecture.decoder_hidden, ("logits", d));
-        Network { architecture: architecture.clone(), encoder, decoder }
+        let output = architecture.likelihood.output_name();
+        let decoder = stack("decoder", z, &architecture.decoder_hidden, (output, d));
+        let log_variance = match architecture.likelihood {
+            Likelihood::Bernoulli => None,
+            Likelihood::Gaussian { .. } => {
+                Some(program.tensor("decoder.log_variance", &[1], DType::F32))
+            }
+        };
+        Network { architecture: architecture.clone(), encoder, decoder, log_variance }
     }
 
     pub fn layers(&self) -> impl Iterator<Item = &Layer> {
         self.encoder.iter().chain(&self.decoder)
     }
 
-    /// Every parameter tensor: weight and bias of each layer, encoder first.
+    /// Every parameter tensor: weight and bias of each layer, encoder first; the log variance is last.
     pub fn parameters(&self) -> Vec<TensorId> {
-        self.layers().flat_map(|layer| [layer.weight, layer.bias]).collect()
+        self.layers()
+            .flat_map(|layer| [layer.weight, layer.bias])
+            .chain(self.log_variance)
+            .collect()
     }
 
-    /// First values for [`Network::parameters`]: weights and biases uniform on ±1/sqrt(inputs), which is
-    /// what PyTorch's `nn.Linear` does, so that published runs of it can be met.
-    pub fn initial_values(&self, seed: u64) -> Vec<Vec<f32>> {
+    /// Declares gradient and moments beside each parameter.
+    pub fn declare_training(&self, program: &mut Program) -> Vec<Trained> {
+        let given =
+            matches!(self.architecture.likelihood, Likelihood::Gaussian { variance: Some(_) });
+        let mut all = Vec::new();
+        for parameter in self.parameters() {
+            let declared = program.get(parameter).clone();
+            let mut beside = |kind: &str| {
+                program.tensor(format!("{}.{kind}", declared.name), &declared.dims, DType::F32)
+            };
+            all.push(Trained {
+                parameter,
+                gradient: beside("gradient"),
+                moment1: beside("moment1"),
+                moment2: beside("moment2"),
+                frozen: given && Some(parameter) == self.log_variance,
+            });
+        }
+        all
+    }
+
+    /// First values for [`Network::parameters`]. `means` are the training data's, (D), which
+    /// [`Init::Glorot`] begins at.
+    pub fn initial_values(&self, init: Init, seed: u64, means: &[f64]) -> Vec<Vec<f32>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut uniform = |n: usize, bound: f32| -> Vec<f32> {
+            (0..n).map(|_| (2.0 * rng.random::<f32>() - 1.0) * bound).collect()
+        };
         let mut values = Vec::new();
         for layer in self.layers() {
-            let bound = 1.0 / (layer.inputs as f32).sqrt();
-            for n in [layer.outputs * layer.inputs, layer.outputs] {
-                values.push((0..n).map(|_| (2.0 * rng.random::<f32>() - 1.0) * bound).collect());
+            let n = layer.outputs * layer.inputs;
+            match init {
+                Init::Pytorch => {
+                    let bound = 1.0 / (layer.inputs as f32).sqrt();
+                    values.push(uniform(n, bound));
+                    values.push(uniform(layer.outputs, bound));
+                }
+                Init::Glorot => {
+                    // The heads are two layers side by side.
+                    let parts = if layer.name == "encoder.heads" { 2 } else { 1 };
+                    let units = layer.inputs + layer.outputs / parts;
+                    values.push(uniform(n, (6.0 / units as f32).sqrt()));
+                    values.push(vec![0.0; layer.outputs]);
+                }
             }
+        }
+        if init == Init::Glorot {
+            let bias = values.last_mut().expect("a decoder has layers");
+            for (bias, &mean) in bias.iter_mut().zip(means) {
+                *bias = match self.architecture.likelihood {
+                    Likelihood::Bernoulli => {
+                        let p = mean.clamp(0.001, 0.999);
+                        (p / (1.0 - p)).ln() as f32
+                    }
+                    Likelihood::Gaussian { .. } => mean as f32,
+                };
+            }
+        }
+        if let Likelihood::Gaussian { variance } = self.architecture.likelihood {
+            values.push(vec![variance.unwrap_or(1.0).ln() as f32]);
         }
         values
     }

@@ -1,18 +1,27 @@
 //! The parts that steps are made of: each records a few kernels and returns the tensors they write.
 
 use super::config::Binarization;
-use super::network::{Layer, Network};
+use super::network::{Layer, Network, Trained};
 use crate::kernels::linear::Activation;
 use crate::kernels::philox::{Stream, half_bits};
-use crate::kernels::{Kernel, bernoulli, clock, gather, linear, posterior, rates, tally};
+use crate::kernels::{Kernel, clock, gather, importance, linear, posterior, rates, tally};
 use crate::plan::{DType, Plan, PlanError, PlanId, Program, TensorId};
+
+/// What the elements of a data set are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Grey levels, and what becomes of them.
+    Bytes(Binarization),
+    /// Real values, taken as they are.
+    Reals,
+}
 
 /// A resident data set and how minibatches are drawn from it.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {
     /// N
     pub images: usize,
-    pub binarization: Binarization,
+    pub content: Content,
     /// B
     pub batch: usize,
     /// K
@@ -23,7 +32,7 @@ pub struct Source {
 #[derive(Debug, Clone, Copy)]
 pub struct Pass {
     pub plan: PlanId,
-    /// (N, D) u8
+    /// (N, D) u8, or f32 of real values
     pub data: TensorId,
     /// (8) u32, see [`clock`]
     pub clock: TensorId,
@@ -33,20 +42,14 @@ pub struct Pass {
     pub history: TensorId,
     /// S: steps the history holds, those of one pass over the data at least.
     pub history_steps: usize,
-}
-
-/// A parameter and what Adam keeps of it; all of one shape.
-#[derive(Debug, Clone, Copy)]
-pub struct Trained {
-    pub parameter: TensorId,
-    pub gradient: TensorId,
-    pub moment1: TensorId,
-    pub moment2: TensorId,
+    /// (B) nats: L_K of each image, where the plan computes it.
+    pub bound: Option<TensorId>,
 }
 
 impl Source {
     pub(super) fn rows(count: usize) -> Self {
-        Source { images: count, binarization: Binarization::None, batch: count, samples: 1 }
+        let content = Content::Bytes(Binarization::None);
+        Source { images: count, content, batch: count, samples: 1 }
     }
 }
 
@@ -93,6 +96,16 @@ impl<'a> Recorder<'a> {
         self.program.tensor(format!("{}/{name}", self.plan.name), dims, DType::F32)
     }
 
+    /// B * K
+    pub fn rows(&self) -> usize {
+        self.source.batch * self.source.samples
+    }
+
+    /// K
+    pub fn samples(&self) -> usize {
+        self.source.samples
+    }
+
     pub fn dispatch(
         &mut self,
         kernel: &'static Kernel,
@@ -104,16 +117,21 @@ impl<'a> Recorder<'a> {
 
     pub fn declare_pass(&mut self, network: &Network) -> Pass {
         let name = self.plan.name.clone();
-        let Source { images, batch, .. } = self.source;
+        let Source { images, content, batch, .. } = self.source;
         let history_steps = images.div_ceil(batch) + 1;
         let dims = [images, network.architecture.pixels()];
+        let dtype = match content {
+            Content::Bytes(_) => DType::U8,
+            Content::Reals => DType::F32,
+        };
         Pass {
             plan: PlanId(usize::MAX), // set by `finish`
-            data: self.program.tensor(format!("{name}/data"), &dims, DType::U8),
+            data: self.program.tensor(format!("{name}/data"), &dims, dtype),
             clock: self.program.tensor(format!("{name}/clock"), &[clock::WORDS], DType::U32),
             rates: self.program.tensor(format!("{name}/rates"), &[rates::WORDS], DType::F32),
             history: self.tensor("history", &[history_steps, tally::COLUMNS]),
             history_steps,
+            bound: None,
         }
     }
 
@@ -130,18 +148,27 @@ impl<'a> Recorder<'a> {
         streams: Streams,
         noise: f64,
     ) -> Result<Encoded, PlanError> {
-        let Source { images, binarization, batch, samples } = self.source;
+        let Source { images, content, batch, samples } = self.source;
         let x = self.tensor("x", &[batch, network.architecture.pixels()]);
-        self.dispatch(
-            &gather::GATHER,
-            &[("data", pass.data), ("clock", pass.clock), ("x", x)],
-            &[
-                ("BINARIZATION", binarization.number()),
-                ("SHUFFLE", f64::from(u8::from(streams.shuffle))),
-                ("HALF_BITS", f64::from(half_bits(images))),
-                ("STREAM", streams.pixels.number()),
-            ],
-        )?;
+        let shuffle = ("SHUFFLE", f64::from(u8::from(streams.shuffle)));
+        let half_bits = ("HALF_BITS", f64::from(half_bits(images)));
+        match content {
+            Content::Bytes(binarization) => self.dispatch(
+                &gather::GATHER,
+                &[("data", pass.data), ("clock", pass.clock), ("x", x)],
+                &[
+                    ("BINARIZATION", binarization.number()),
+                    shuffle,
+                    half_bits,
+                    ("STREAM", streams.pixels.number()),
+                ],
+            )?,
+            Content::Reals => self.dispatch(
+                &gather::GATHER_REAL,
+                &[("values", pass.data), ("clock", pass.clock), ("x", x)],
+                &[shuffle, half_bits],
+            )?,
+        }
         let encoded = self.stack(&network.encoder, x, batch)?;
         let heads = *encoded.last().expect("an encoder has layers");
         let latent = [batch * samples, network.architecture.latent];
@@ -224,35 +251,59 @@ impl<'a> Recorder<'a> {
         Ok(Some(d_y))
     }
 
-    pub fn expectation(&mut self, network: &Network, z: TensorId) -> Result<TensorId, PlanError> {
-        let rows = self.source.batch;
-        let decoded = self.stack(&network.decoder, z, rows)?;
-        let mean = self.tensor("mean", &[rows, network.architecture.pixels()]);
+    /// log w of each row, (B*K).
+    pub fn log_weights(
+        &mut self,
+        forward: &Encoded,
+        log_px: TensorId,
+    ) -> Result<TensorId, PlanError> {
+        let log_w = self.tensor("log_w", &[self.rows()]);
         self.dispatch(
-            &bernoulli::EXPECTATION,
-            &[("logits", *decoded.last().expect("layers")), ("mean", mean)],
-            &[("K", 1.0)],
+            &importance::LOG_WEIGHT,
+            &[
+                ("log_px", log_px),
+                ("heads", forward.heads),
+                ("eps", forward.eps),
+                ("z", forward.z),
+                ("log_w", log_w),
+            ],
+            &[("K", self.source.samples as f64)],
         )?;
-        Ok(mean)
+        Ok(log_w)
     }
 
+    /// L_K of each image into (B), and each row's weight in their mean into (B*K).
+    pub fn normalize(&mut self, log_w: TensorId) -> Result<(TensorId, TensorId), PlanError> {
+        let bound = self.tensor("bound", &[self.source.batch]);
+        let weight = self.tensor("weight", &[self.rows()]);
+        self.dispatch(
+            &importance::NORMALIZE,
+            &[("log_weights", log_w), ("weight", weight), ("bound", bound)],
+            &[("K", self.source.samples as f64)],
+        )?;
+        Ok((bound, weight))
+    }
+
+    /// The end of a step; `constants` are what the next step's rates depend on.
     pub fn tally(
         &mut self,
         pass: Pass,
         log_px: TensorId,
         kl: TensorId,
         wrap: bool,
+        constants: &[(&str, f64)],
     ) -> Result<(), PlanError> {
-        self.dispatch(
-            &tally::TALLY,
-            &[
-                ("log_px", log_px),
-                ("kl", kl),
-                ("history", pass.history),
-                ("clock", pass.clock),
-                ("rates", pass.rates),
-            ],
-            &[("N", self.source.images as f64), ("WRAP", f64::from(u8::from(wrap)))],
-        )
+        let mut tensors = vec![
+            ("log_px", log_px),
+            ("kl", kl),
+            ("history", pass.history),
+            ("clock", pass.clock),
+            ("rates", pass.rates),
+        ];
+        tensors.extend(pass.bound.map(|bound| ("bound", bound)));
+        let kernel = if pass.bound.is_some() { &tally::TALLY_BOUND } else { &tally::TALLY };
+        let mut all = vec![("N", self.source.images as f64), ("WRAP", f64::from(u8::from(wrap)))];
+        all.extend(constants);
+        self.dispatch(kernel, &tensors, &all)
     }
 }

@@ -1,11 +1,14 @@
 //! The steps of a VAE as plans: training, evaluation, and decoding.
 
-use super::config::{Architecture, Binarization};
+use super::config::{Adam, Architecture, Binarization};
+use super::likelihood::Observed;
 use super::network::Network;
-pub use super::recorder::{Pass, Source, Trained};
-use super::recorder::{Recorder, Streams};
+pub use super::network::Trained;
+use super::objective::{Bound, Estimator, Kl, Objective};
+pub use super::recorder::{Content, Pass, Source};
+use super::recorder::{Encoded, Recorder, Streams};
 use crate::kernels::philox::Stream;
-use crate::kernels::{adam, bernoulli, clock, posterior, prior};
+use crate::kernels::{adam, clock, posterior, prior};
 use crate::plan::{DType, Plan, PlanError, PlanId, Program, TensorId};
 
 /// Everything a training run does on the device.
@@ -17,10 +20,13 @@ pub struct TrainProgram {
     pub test: Pass,
     /// Forward and backward of a training step, without the update: for tests of the gradient.
     pub gradient: PlanId,
+    /// (B*K), where the rows' weights in the objective are constant.
+    constant_weight: Option<TensorId>,
 }
 
 impl TrainProgram {
-    /// Records the plans for training on `train` with weight `beta` on the KL, and for the ELBO of `test`.
+    /// Records the plans for ascending `objective` on `train` by Adam, and for the ELBO of `test`, with
+    /// iwae's bound beside it where that is the objective.
     ///
     /// # Errors
     /// Sizes beyond what a kernel's grid can cover.
@@ -28,73 +34,18 @@ impl TrainProgram {
         architecture: &Architecture,
         train: Source,
         test: Source,
-        beta: f64,
+        objective: &Objective,
+        adam: &Adam,
     ) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let trained: Vec<Trained> = network
-            .parameters()
-            .into_iter()
-            .map(|parameter| {
-                let declared = program.get(parameter).clone();
-                let mut beside = |kind: &str| {
-                    program.tensor(format!("{}.{kind}", declared.name), &declared.dims, DType::F32)
-                };
-                Trained {
-                    parameter,
-                    gradient: beside("gradient"),
-                    moment1: beside("moment1"),
-                    moment2: beside("moment2"),
-                }
-            })
-            .collect();
+        let trained = network.declare_training(&mut program);
 
         let mut r = Recorder::new(&mut program, "train", train);
-        let pass = r.declare_pass(&network);
-        let rows = train.batch * train.samples;
-        let weight = r.tensor("weight", &[rows]);
-        let forward = r.posterior_sample(&network, pass, Streams::TRAIN, 1.0)?;
-        let kl = r.gaussian_kl(forward.heads)?;
-        let decoded = r.stack(&network.decoder, forward.z, rows)?;
-        let logits = *decoded.last().expect("a decoder has layers");
-        let log_px = r.tensor("log_px", &[rows]);
-        let d_logits = r.tensor("d_logits", &[rows, architecture.pixels()]);
-        r.dispatch(
-            &bernoulli::GRADIENT,
-            &[
-                ("x", forward.x),
-                ("logits", logits),
-                ("weight", weight),
-                ("log_px", log_px),
-                ("d_logits", d_logits),
-            ],
-            &[("K", train.samples as f64)],
-        )?;
-        let (encoder, decoder) = trained.split_at(2 * network.encoder.len());
-        let d_z =
-            r.backward(&network.decoder, decoder, forward.z, &decoded, d_logits, rows, true)?;
-        let d_heads = r.tensor("d_heads", &[train.batch, 2 * architecture.latent]);
-        r.dispatch(
-            &posterior::BACKWARD,
-            &[
-                ("heads", forward.heads),
-                ("noise", forward.eps),
-                ("d_z", d_z.expect("asked for")),
-                ("d_heads", d_heads),
-            ],
-            &[("KL_WEIGHT", beta / train.batch as f64)],
-        )?;
-        r.backward(
-            &network.encoder,
-            encoder,
-            forward.x,
-            &forward.encoded,
-            d_heads,
-            train.batch,
-            false,
-        )?;
+        let mut pass = r.declare_pass(&network);
+        let recorded = record_gradient(&mut r, &network, &trained, &mut pass, objective)?;
         let gradient = r.plan.clone();
-        for t in &trained {
+        for t in trained.iter().filter(|t| !t.frozen) {
             r.dispatch(
                 &adam::ADAM,
                 &[
@@ -104,51 +55,150 @@ impl TrainProgram {
                     ("moment1", t.moment1),
                     ("moment2", t.moment2),
                 ],
-                &[],
+                &[("BETA1", adam.beta1), ("BETA2", adam.beta2), ("EPSILON", adam.epsilon)],
             )?;
         }
-        r.tally(pass, log_px, kl, true)?;
-        let train_pass = r.finish(pass);
+        let warm_up = f64::from(objective.warm_up) * train.images as f64 / train.batch as f64;
+        r.tally(
+            pass,
+            recorded.log_px,
+            recorded.kl,
+            true,
+            &[
+                ("LN_BETA1", adam.beta1.ln()),
+                ("LN_BETA2", adam.beta2.ln()),
+                ("BETA", objective.beta),
+                ("WARM_UP", warm_up),
+            ],
+        )?;
+        let train = r.finish(pass);
         let gradient = program.add(Plan { name: "gradient".to_string(), ..gradient });
-
-        let test_pass = record_evaluation(&mut program, &network, test)?;
-        Ok(TrainProgram { program, network, trained, train: train_pass, test: test_pass, gradient })
+        let test = record_evaluation(&mut program, &network, test, objective.bound)?;
+        let constant_weight = recorded.constant_weight;
+        Ok(TrainProgram { program, network, trained, train, test, gradient, constant_weight })
     }
 
-    /// The weight of each row of a minibatch in the objective: 1 / (B K). To be written once.
-    pub fn row_weight(&self) -> (TensorId, Vec<f32>) {
-        let bound = self
-            .program
-            .plan(self.train.plan)
-            .dispatches
-            .iter()
-            .find(|d| std::ptr::eq(d.kernel, &bernoulli::GRADIENT))
-            .and_then(|d| d.bindings.iter().find(|b| b.name == "weight"))
-            .expect("the training plan has a likelihood");
-        let rows = self.program.get(bound.tensor).len();
-        (bound.tensor, vec![1.0 / rows as f32; rows])
+    /// The weight of each row of a minibatch in the ELBO: 1 / (B K). To be written once; iwae has its own
+    /// at every step.
+    pub fn row_weight(&self) -> Option<(TensorId, Vec<f32>)> {
+        let weight = self.constant_weight?;
+        let rows = self.program.get(weight).len();
+        Some((weight, vec![1.0 / rows as f32; rows]))
     }
 }
 
-/// One pass over a data set in its order, for the ELBO with z sampled from q.
+/// What the forward part of a training step leaves for its end.
+struct Recorded {
+    log_px: TensorId,
+    kl: TensorId,
+    constant_weight: Option<TensorId>,
+}
+
+/// Forward and backward: every parameter's gradient.
+fn record_gradient(
+    r: &mut Recorder,
+    network: &Network,
+    trained: &[Trained],
+    pass: &mut Pass,
+    objective: &Objective,
+) -> Result<Recorded, PlanError> {
+    let rows = r.rows();
+    let forward = r.posterior_sample(network, *pass, Streams::TRAIN, 1.0)?;
+    let kl = r.gaussian_kl(forward.heads)?;
+    let decoded = r.stack(&network.decoder, forward.z, rows)?;
+    let observed = Observed { x: forward.x, eta: *decoded.last().expect("a decoder has layers") };
+    let (log_px, d_eta, weight, constant_weight) = match objective.bound {
+        Bound::Elbo => {
+            let weight = r.tensor("weight", &[rows]);
+            let (log_px, d_eta) = r.likelihood_and_gradient(network, trained, observed, weight)?;
+            (log_px, d_eta, weight, Some(weight))
+        }
+        Bound::Iwae => {
+            let log_px = r.log_likelihood(network, observed)?;
+            let log_w = r.log_weights(&forward, log_px)?;
+            let (bound, weight) = r.normalize(log_w)?;
+            pass.bound = Some(bound);
+            let d_eta = r.likelihood_backward(network, trained, observed, weight)?;
+            (log_px, d_eta, weight, None)
+        }
+    };
+    let (encoder, rest) = trained.split_at(2 * network.encoder.len());
+    let d_z = r
+        .backward(&network.decoder, rest, forward.z, &decoded, d_eta, rows, true)?
+        .expect("asked for");
+    let d_heads = r.posterior_backward(&forward, d_z, weight, *pass, objective)?;
+    let (x, encoded, images) = (forward.x, &forward.encoded, rows / r.samples());
+    r.backward(&network.encoder, encoder, x, encoded, d_heads, images, false)?;
+    Ok(Recorded { log_px, kl, constant_weight })
+}
+
+impl Recorder<'_> {
+    /// Through sampling and the KL to the encoder's heads.
+    fn posterior_backward(
+        &mut self,
+        forward: &Encoded,
+        d_z: TensorId,
+        weight: TensorId,
+        pass: Pass,
+        objective: &Objective,
+    ) -> Result<TensorId, PlanError> {
+        let dims = self.program.get(forward.heads).dims.clone();
+        let d_heads = self.tensor("d_heads", &dims);
+        let mut tensors = vec![
+            ("heads", forward.heads),
+            ("noise", forward.eps),
+            ("d_z", d_z),
+            ("d_heads", d_heads),
+            ("rates", pass.rates),
+        ];
+        match objective.kl {
+            Kl::Analytic if objective.free_bits > 0.0 => {
+                let unit_kl = self.tensor("kl_units", &[dims[1] / 2]);
+                self.dispatch(
+                    &posterior::KL_OF_UNITS,
+                    &[("heads", forward.heads), ("kl_units", unit_kl)],
+                    &[],
+                )?;
+                tensors.push(("unit_kl", unit_kl));
+                let free = [("FREE_BITS", objective.free_bits)];
+                self.dispatch(&posterior::BACKWARD_FREE_BITS, &tensors, &free)?;
+            }
+            Kl::Analytic => self.dispatch(&posterior::BACKWARD, &tensors, &[])?,
+            Kl::Sampled => {
+                tensors.push(("weight", weight));
+                let estimator = match objective.estimator {
+                    Estimator::Reparameterized => posterior::REPARAMETERIZED,
+                    Estimator::StickingTheLanding => posterior::STICKING_THE_LANDING,
+                    Estimator::DoublyReparameterized => posterior::DOUBLY_REPARAMETERIZED,
+                };
+                let estimator = [("ESTIMATOR", estimator)];
+                self.dispatch(&posterior::BACKWARD_SAMPLED, &tensors, &estimator)?;
+            }
+        }
+        Ok(d_heads)
+    }
+}
+
+/// One pass over a data set in its order, for the ELBO with z sampled from q, and L_K on demand.
 fn record_evaluation(
     program: &mut Program,
     network: &Network,
     source: Source,
+    bound: Bound,
 ) -> Result<Pass, PlanError> {
     let mut r = Recorder::new(program, "evaluate", source);
-    let pass = r.declare_pass(network);
-    let rows = source.batch * source.samples;
+    let mut pass = r.declare_pass(network);
     let forward = r.posterior_sample(network, pass, Streams::TEST, 1.0)?;
     let kl = r.gaussian_kl(forward.heads)?;
+    let rows = r.rows();
     let decoded = r.stack(&network.decoder, forward.z, rows)?;
-    let log_px = r.tensor("log_px", &[rows]);
-    r.dispatch(
-        &bernoulli::LOG_LIKELIHOOD,
-        &[("x", forward.x), ("logits", *decoded.last().expect("layers")), ("log_px", log_px)],
-        &[("K", source.samples as f64)],
-    )?;
-    r.tally(pass, log_px, kl, false)?;
+    let observed = Observed { x: forward.x, eta: *decoded.last().expect("layers") };
+    let log_px = r.log_likelihood(network, observed)?;
+    if bound == Bound::Iwae {
+        let log_w = r.log_weights(&forward, log_px)?;
+        pass.bound = Some(r.normalize(log_w)?.0);
+    }
+    r.tally(pass, log_px, kl, false, &[])?;
     Ok(r.finish(pass))
 }
 
@@ -209,7 +259,7 @@ impl ReconstructProgram {
     ) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let source = Source { binarization, ..Source::rows(count) };
+        let source = Source { content: Content::Bytes(binarization), ..Source::rows(count) };
         let mut r = Recorder::new(&mut program, "reconstruct", source);
         let pass = r.declare_pass(&network);
         let forward = r.posterior_sample(&network, pass, Streams::TEST, 0.0)?;

@@ -1,0 +1,165 @@
+//! The Gaussian likelihood of real values, with one variance for all of them.
+
+use super::case::Fill;
+use super::posterior::clamp_log_variance;
+use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, twin};
+use crate::plan::Constants;
+
+const SOURCE: &str = include_str!("../../shaders/gaussian.wgsl");
+const LN_TWO_PI: f64 = 1.837_877_066_409_345_3;
+
+pub static LOG_LIKELIHOOD: Kernel = Kernel::new(Parts {
+    file: "gaussian",
+    source: SOURCE,
+    entry: "log_likelihood",
+    summary: "log p(x|z) = −½ Σ (x − η)² / s + ln 2πs",
+    grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
+    twin: twin!(log_likelihood),
+    cases,
+    cost: |c| cost(c, 3, 4),
+});
+
+pub static GRADIENT: Kernel = Kernel::new(Parts {
+    file: "gaussian",
+    source: SOURCE,
+    entry: "gradient",
+    summary: "log p(x|z) and d_η = w (x − η) / s",
+    grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
+    twin: twin!(gradient),
+    cases,
+    cost: |c| cost(c, 5, 8),
+});
+
+pub static BACKWARD: Kernel = Kernel::new(Parts {
+    file: "gaussian",
+    source: SOURCE,
+    entry: "backward",
+    summary: "d_η = w (x − η) / s",
+    grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
+    twin: twin!(backward),
+    cases,
+    cost: |c| cost(c, 5, 8),
+});
+
+pub static VARIANCE: Kernel = Kernel::new(Parts {
+    file: "gaussian",
+    source: SOURCE,
+    entry: "variance",
+    summary: "d_{ln s} = ½ Σ w (Σ (x − η)² / s − D)",
+    grid: |_| [1, 1, 1],
+    twin: twin!(variance),
+    cases: || {
+        let case = |b, k, d: usize| {
+            Case::new(&[("B", b), ("K", k)])
+                .constant("K", k as f64)
+                .constant("D", d as f64)
+                .fill("row_squares", Fill::Uniform(0.0, 2.0 * d as f64))
+        };
+        let at = |case: Case, v| case.fill("log_variance", Fill::Cycle(vec![v]));
+        vec![
+            case(1, 1, 1),
+            case(9, 7, 5),
+            case(64, 1, 3),
+            case(13, 5, 784),
+            case(20, 50, 784),
+            at(case(3, 1, 2), 50.0),
+            at(case(3, 1, 2), -30.0),
+            at(case(3, 1, 2), -30.5),
+        ]
+    },
+    cost: |c| {
+        let rows = (c.dim("B") * c.dim("K")) as u64;
+        Cost { flops: 4 * rows, bytes: 8 * rows }
+    },
+});
+
+fn cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
+    let (rows, d) = ((c.dim("B") * c.dim("K")) as u64, c.dim("D") as u64);
+    Cost { flops: flops * rows * d, bytes: bytes * rows * d }
+}
+
+fn cases() -> Vec<Case> {
+    let case = |b, k, d| {
+        Case::new(&[("B", b), ("K", k), ("D", d)])
+            .fill("log_variance", Fill::Cycle(vec![-0.7]))
+            .fill("weight", Fill::Uniform(0.0, 1.0))
+    };
+    let at = |case: Case, v| case.fill("log_variance", Fill::Cycle(vec![v]));
+    vec![
+        case(1, 1, 1),
+        case(3, 1, 5),
+        case(5, 3, 63),
+        case(5, 1, 64),
+        at(case(5, 1, 65), 3.0),
+        case(128, 1, 784),
+        case(4, 5, 784),
+        case(33_000, 1, 2), // more rows than one dimension of a grid has room for
+        case(7, 1, 97).fill("eta", Fill::Normal(1e4)),
+        // the bounds of the log variance, and beyond them
+        at(case(3, 2, 33), 20.0),
+        at(case(3, 2, 33), 50.0),
+        at(case(3, 2, 33), -50.0),
+    ]
+}
+
+/// ln s within its bounds, and 1 / s.
+fn variance_of<T: Real>(c: &Call<T>) -> (T, T) {
+    let v = clamp_log_variance(c.read("log_variance")[0]);
+    (v, (-v).exp())
+}
+
+#[inline(always)]
+fn log_density<T: Real>(squares: T, d: usize, v: T) -> T {
+    T::from_f64(-0.5) * (squares + T::from_f64(d as f64) * (T::from_f64(LN_TWO_PI) + v))
+}
+
+#[inline(always)]
+fn squares_of<T: Real>(x: &[T], eta: &[T]) -> T {
+    parallel::sum(x.len(), |i| {
+        let r = x[i] - eta[i];
+        r * r
+    })
+}
+
+fn log_likelihood<T: Real>(c: &Call<T>) {
+    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (x, eta, (v, precision)) = (c.read("x"), c.read("eta"), variance_of(c));
+    let (x, eta) = (&x[..], &eta[..]);
+    parallel::rows(&mut c.write("log_px"), 1, |row, log_px| {
+        let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
+        log_px[0] = log_density(squares_of(x, eta) * precision, d, v);
+    });
+}
+
+fn gradient<T: Real>(c: &Call<T>) {
+    backward(c);
+    let (d, (v, _)) = (c.dim("D"), variance_of(c));
+    let squares = c.read("squares");
+    for (log_px, &squares) in c.write("log_px").iter_mut().zip(&squares[..]) {
+        *log_px = log_density(squares, d, v);
+    }
+}
+
+fn backward<T: Real>(c: &Call<T>) {
+    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (x, eta, weight) = (c.read("x"), c.read("eta"), c.read("weight"));
+    let (mut d_eta, mut squares) = (c.write("d_eta"), c.write("squares"));
+    let (x, eta, weight) = (&x[..], &eta[..], &weight[..]);
+    let (_, precision) = variance_of(c);
+    parallel::rows2((&mut d_eta, d), (&mut squares, 1), |row, d_eta, squares| {
+        let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
+        for i in 0..d {
+            d_eta[i] = weight[row] * ((x[i] - eta[i]) * precision);
+        }
+        squares[0] = squares_of(x, eta) * precision;
+    });
+}
+
+fn variance<T: Real>(c: &Call<T>) {
+    let (weight, squares) = (c.read("weight"), c.read("row_squares"));
+    let (d, half) = (T::from_f64(c.dim("D") as f64), T::from_f64(0.5));
+    let total = parallel::sum(weight.len(), |row| half * weight[row] * (squares[row] - d));
+    let v = c.read("log_variance")[0];
+    let inside = if clamp_log_variance(v) == v { T::ONE } else { T::ZERO };
+    c.write("d_log_variance")[0] = inside * total; // a NaN stays one
+}

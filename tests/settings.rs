@@ -1,0 +1,176 @@
+//! Settings: what is refused, and what `config.json` keeps, of older runs too.
+
+use elbo::checkpoint::RunFolder;
+use elbo::plan::Program;
+use elbo::train::{Schedule, Settings};
+use elbo::vae::objective::{Bound, Estimator, Kl};
+use elbo::vae::{Adam, Init, Likelihood, Network, Objective};
+
+fn full() -> Settings {
+    let mut settings = Settings {
+        binarization: elbo::vae::Binarization::None,
+        schedule: Schedule::Step(vec![(3, 3e-4), (7, 1e-4)]),
+        adam: Adam { beta1: 0.99, beta2: 0.9, epsilon: 1e-4 },
+        objective: Objective { beta: 0.3, warm_up: 4, free_bits: 0.25, ..Objective::default() },
+        init: Init::Glorot,
+        ..Settings::default()
+    };
+    settings.architecture.likelihood = Likelihood::Gaussian { variance: Some(0.25) };
+    settings
+}
+
+#[test]
+fn a_configuration_comes_back_as_it_was() {
+    let iwae = Settings {
+        schedule: Schedule::Iwae,
+        objective: Objective {
+            bound: Bound::Iwae,
+            estimator: Estimator::DoublyReparameterized,
+            kl: Kl::Sampled,
+            ..Objective::default()
+        },
+        ..Settings::default()
+    };
+    for settings in [Settings::default(), full(), iwae] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run");
+        RunFolder::create(&path, &settings).expect("creates");
+        let (_, read) = RunFolder::open(&path).expect("opens");
+        assert_eq!(read, settings);
+    }
+}
+
+/// As the first version wrote it.
+#[test]
+fn a_configuration_without_the_newer_settings_is_read() {
+    let text = r#"{
+        "data": "mnist",
+        "architecture": {
+            "image": [28, 28], "hidden": [400], "decoder_hidden": [400], "latent": 20, "activation": "relu"
+        },
+        "binarization": "dynamic", "epochs": 3, "steps": null, "batch": 64, "samples": 2,
+        "learning_rate": 0.002, "beta": 0.5, "seed": 7
+    }"#;
+    let read: Settings = serde_json::from_str(text).expect("reads");
+    let mut expected = Settings {
+        epochs: 3,
+        batch: 64,
+        samples: 2,
+        learning_rate: 2e-3,
+        seed: 7,
+        ..Settings::default()
+    };
+    expected.objective.beta = 0.5;
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn what_means_nothing_is_refused_in_one_line() {
+    let iwae = || Objective { bound: Bound::Iwae, kl: Kl::Sampled, ..Objective::default() };
+    let base = Objective::default;
+    let good = [
+        base(),
+        iwae(),
+        Objective { estimator: Estimator::StickingTheLanding, ..iwae() },
+        Objective { estimator: Estimator::DoublyReparameterized, ..iwae() },
+        Objective {
+            kl: Kl::Sampled,
+            estimator: Estimator::StickingTheLanding,
+            beta: 2.0,
+            ..base()
+        },
+        Objective { beta: 0.0, warm_up: 5, free_bits: 1.0, ..base() },
+    ];
+    for objective in good {
+        objective.check().unwrap_or_else(|e| panic!("{objective:?}: {e}"));
+    }
+    let bad = [
+        (Objective { beta: -1.0, ..base() }, "--beta"),
+        (Objective { beta: f64::NAN, ..base() }, "--beta"),
+        (Objective { beta: 0.5, ..iwae() }, "--beta 1"),
+        (Objective { warm_up: 1, ..iwae() }, "--warm-up"),
+        (Objective { kl: Kl::Analytic, ..iwae() }, "--kl sampled"),
+        (Objective { free_bits: 0.1, ..iwae() }, "--free-bits"),
+        (Objective { free_bits: -0.1, ..base() }, "--free-bits"),
+        (Objective { free_bits: 0.1, kl: Kl::Sampled, ..base() }, "--kl analytic"),
+        (Objective { estimator: Estimator::DoublyReparameterized, ..base() }, "--objective iwae"),
+        (Objective { estimator: Estimator::StickingTheLanding, ..base() }, "--kl sampled"),
+    ];
+    for (objective, word) in bad {
+        let message = objective.check().expect_err("refused").to_string();
+        assert!(message.contains(word) && message.lines().count() == 1, "{message}");
+    }
+    type Change = fn(&mut Settings);
+    let bad: [(Change, &str); 6] = [
+        (|s| s.adam.beta1 = 1.0, "--adam-beta1"),
+        (|s| s.adam.beta2 = 0.0, "--adam-beta2"),
+        (|s| s.adam.epsilon = 0.0, "--adam-epsilon"),
+        (|s| s.schedule = Schedule::Step(vec![(3, 1e-3), (2, 1e-4)]), "--lr-schedule"),
+        (
+            |s| s.architecture.likelihood = Likelihood::Gaussian { variance: Some(0.0) },
+            "--variance",
+        ),
+        (|s| s.architecture.likelihood = Likelihood::Gaussian { variance: None }, "--binarization"),
+    ];
+    for (change, word) in bad {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let message = settings.check().expect_err("refused").to_string();
+        assert!(message.contains(word) && message.lines().count() == 1, "{message}");
+    }
+}
+
+#[test]
+fn glorot_begins_at_the_mean_of_the_data() {
+    let mut architecture = full().architecture;
+    architecture.image = (1, 4);
+    let means = [0.0, 0.5, 0.25, 1.0];
+    for (likelihood, expected) in [
+        (Likelihood::Bernoulli, [-6.906_755, 0.0, -1.098_612_3, 6.906_755]),
+        (Likelihood::Gaussian { variance: None }, [0.0, 0.5, 0.25, 1.0]),
+    ] {
+        architecture.likelihood = likelihood;
+        let network = Network::declare(&mut Program::new(), &architecture);
+        let values = network.initial_values(Init::Glorot, 3, &means);
+        assert_eq!(values.len(), network.parameters().len());
+        let layers: Vec<_> = network.layers().collect();
+        for (i, layer) in layers.iter().enumerate() {
+            let (weight, bias) = (&values[2 * i], &values[2 * i + 1]);
+            let fan_out =
+                if layer.name == "encoder.heads" { layer.outputs / 2 } else { layer.outputs };
+            let bound = (6.0 / (layer.inputs + fan_out) as f32).sqrt();
+            let largest = weight.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+            assert!(
+                largest <= bound && largest > 0.9 * bound,
+                "{}: {largest}, {bound}",
+                layer.name
+            );
+            if i + 1 < layers.len() {
+                assert!(bias.iter().all(|&b| b == 0.0), "{}", layer.name);
+            } else {
+                for (got, want) in bias.iter().zip(expected) {
+                    assert!((got - want).abs() < 1e-5, "{bias:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The variance of a Gaussian decoder is a tensor of the model like others, learned or given.
+#[test]
+fn the_variance_is_kept_with_the_model() {
+    let mut settings = full();
+    settings.architecture.image = (2, 2);
+    let network = Network::declare(&mut Program::new(), &settings.architecture);
+    let values = network.initial_values(Init::Pytorch, 1, &[]);
+    assert_eq!(values.last().expect("values"), &[0.25_f32.ln()]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = RunFolder::create(&folder.path().join("run"), &settings).expect("creates");
+    run.write_model(&settings.architecture, &values).expect("writes");
+    assert_eq!(run.read_model(&settings.architecture).expect("reads"), values);
+    let bytes = std::fs::read(run.file("model.safetensors")).expect("the file");
+    let names = String::from_utf8_lossy(&bytes);
+    for name in ["decoder.log_variance", "decoder.mean.weight"] {
+        assert!(names.contains(name), "{name}");
+    }
+}
