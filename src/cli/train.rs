@@ -571,7 +571,11 @@ fn finish(
             t.target,
             t.tolerance,
             t.obtained,
-            if t.met { "met" } else { "missed" }
+            match t.met {
+                true if t.obtained < t.target - t.tolerance => "surpassed",
+                true => "met",
+                false => "missed",
+            }
         )),
         (None, Some(preset)) => {
             let changed = "the preset's target is not compared: its settings were changed";
