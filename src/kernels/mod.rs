@@ -7,6 +7,7 @@ pub mod bound;
 pub mod case;
 pub mod gather;
 pub mod importance;
+pub mod keep;
 pub mod linear;
 pub mod parallel;
 pub mod philox;
@@ -140,6 +141,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &importance::LOG_WEIGHT,
     &adam::ADAM,
     &tally::TALLY,
+    &keep::KEEP,
+    &keep::ADVANCE,
 ];
 
 /// The content of a tensor on the CPU.
