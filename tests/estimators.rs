@@ -412,9 +412,10 @@ fn information_reaches_the_log_of_the_images() {
     let information = posteriors.information(SEED);
     let (mutual, images) = (information.mutual_information, information.images);
     assert_eq!(images, n);
-    // KL and log p(z) meet only in the mean, so that the estimate has noise from eps^2.
-    let error = 4.0 * mutual.standard_error.expect("images");
-    assert!((mutual.value - (n as f64).ln()).abs() < error, "{mutual:?}");
+    assert!((mutual.value - (n as f64).ln()).abs() < 1e-6, "{mutual:?}");
+    let mean_kl = (0..n).map(|i| posteriors.kl(i)).sum::<f64>() / n as f64;
+    let marginal = information.marginal_kl.value;
+    assert!((marginal + mutual.value - mean_kl).abs() < 1e-9 * mean_kl);
     let units = posteriors.units();
     assert!(units[0].active && !units[1].active);
     let kl = 0.5 * (0.25_f64 * 0.25 + 0.5_f64.exp() - 1.0 - 0.5);
@@ -422,4 +423,30 @@ fn information_reaches_the_log_of_the_images() {
     assert!(units[1].kl.standard_error.expect("images") < 1e-12);
     let total: f64 = (0..n).map(|i| posteriors.kl(i)).sum::<f64>() / n as f64;
     assert!((total - units[0].kl.value - units[1].kl.value).abs() < 1e-6 * total);
+}
+
+/// Half the posteriors around 1, half around -1: their mixture's entropy by quadrature.
+#[test]
+fn information_of_overlapping_posteriors_is_the_mixture_s_entropy() {
+    let n = 4000;
+    let mut posteriors = Posteriors { latent: 1, ..Posteriors::default() };
+    let l = -0.4_f64;
+    for i in 0..n {
+        posteriors.extend(&[if i % 2 == 0 { 1.0 } else { -1.0 }, l as f32]);
+    }
+    let log_normal =
+        |z: f64, mu: f64| -0.5 * ((z - mu) * (z - mu) / l.exp() + l + std::f64::consts::TAU.ln());
+    let step = 0.01;
+    let expected: f64 = (-1000..=1000)
+        .map(|i| f64::from(i) * step)
+        .map(|z| {
+            let marginal = 0.5 * (log_normal(z, 1.0).exp() + log_normal(z, -1.0).exp());
+            // by symmetry those around 1 will do
+            log_normal(z, 1.0).exp() * (log_normal(z, 1.0) - marginal.ln()) * step
+        })
+        .sum();
+    let got = posteriors.information(SEED).mutual_information;
+    let error = 4.0 * got.standard_error.expect("images");
+    println!("{:.4}, {expected:.4} ± {error:.4}", got.value);
+    assert!((got.value - expected).abs() < error && error < 0.05);
 }

@@ -136,14 +136,14 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
     let _ = writeln!(
         t,
         "nats per test image; ± is the standard error over images, draws' noise included\n\
-         {:<44} {:>10} {:>8} {:>8} {:>7}  pixels",
+         {:<47} {:>10} {:>8} {:>8} {:>7}  pixels",
         "", "value", "±", "samples", "images"
     );
     let mut row = |name: &str, f: &Figure| {
         let samples = f.samples.map_or("exact".to_string(), |n| n.to_string());
         let _ = writeln!(
             t,
-            "{name:<44} {:>10.3} {:>8} {samples:>8} {:>7}  {binarization}",
+            "{name:<47} {:>10.3} {:>8} {samples:>8} {:>7}  {binarization}",
             f.value,
             error(f.standard_error),
             f.images
@@ -160,7 +160,8 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
     }
     row("gap, log p(x) - ELBO = KL(q(z|x) || p(z|x))", &r.gap);
     row(&format!("effective sample size, of {}", r.samples), &r.effective_sample_size);
-    row("mutual information of x and z", &r.mutual_information);
+    let most = (r.mutual_information.images as f64).ln();
+    row(&format!("mutual information of x and z, at most {most:.3}"), &r.mutual_information);
     row("marginal KL(q(z) || p(z))", &r.marginal_kl);
     let _ = writeln!(
         t,
