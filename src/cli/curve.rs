@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::evaluate::{Trained, check_samples, check_writable, print, stop_on_interrupt};
-use super::options::{DeviceOption, load_data};
-use crate::checkpoint::write_whole;
+use super::evaluate::{Trained, check_samples, print, stop_on_interrupt};
+use super::options::DeviceOption;
+use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
+use crate::report::console::note;
 use crate::report::plot::{Chart, Dash, Line, Panel};
 
 /// Draw the three estimates of log p(x) against the number of draws, for one run or for several
@@ -68,8 +69,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         )));
     }
     let csv = args.csv.clone().unwrap_or_else(|| args.out.with_extension("csv"));
-    check_writable(&args.out)?;
-    check_writable(&csv)?;
+    check_writable(&args.out).map_err(Failure::input)?;
+    check_writable(&csv).map_err(Failure::input)?;
     let trained: Vec<Trained> =
         args.runs.iter().map(|run| Trained::open(run)).collect::<Result<_, _>>()?;
     let first = &trained[0].settings;
@@ -86,7 +87,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             )));
         }
     }
-    let dataset = load_data(&first.data)?;
+    let dataset = trained[0].data()?;
     let device = args.device.open()?;
     let stop = stop_on_interrupt()?;
     let mut curves = Vec::new();
@@ -96,7 +97,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         let seed = args.seed.unwrap_or(t.settings.seed);
         let label = run.display().to_string();
         let Some(evaluation) = t.evaluate(&device, &dataset, &request, seed, label, &stop)? else {
-            eprintln!("interrupted; nothing was written");
+            note("interrupted; nothing was written");
             return Ok(130);
         };
         let latent = t.settings.architecture.latent;

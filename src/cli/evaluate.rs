@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use super::Failure;
 use super::options::{DeviceOption, load_data};
-use crate::checkpoint::{RunFolder, write_whole};
+use crate::checkpoint::{CONFIG, RunFolder, check_writable, write_whole};
 use crate::data::Dataset;
 use crate::device::Device;
 use crate::evaluate::{EvaluateError, Evaluation, Model, Request, evaluate};
+use crate::report::console::note;
 use crate::report::evaluation::{Subject, json, per_image, table};
 use crate::report::progress::Progress;
 use crate::train::Settings;
@@ -55,10 +56,10 @@ pub struct Args {
 pub fn run(args: Args) -> Result<u8, Failure> {
     check_samples(args.samples)?;
     if let Some(path) = &args.per_image {
-        check_writable(path)?;
+        check_writable(path).map_err(Failure::input)?;
     }
     let trained = Trained::open(&args.run)?;
-    let dataset = load_data(&trained.settings.data)?;
+    let dataset = trained.data()?;
     let images = trained.count(&dataset, args.images)?;
     let device = args.device.open()?;
     let ks = [1, 5, 50, 500].into_iter().filter(|&k| k < args.samples);
@@ -69,7 +70,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let seed = args.seed.unwrap_or(trained.settings.seed);
     let Some(evaluation) = trained.evaluate(&device, &dataset, &request, seed, label, &stop)?
     else {
-        eprintln!("interrupted; nothing was written");
+        note("interrupted; nothing was written");
         return Ok(130);
     };
     if let Some(path) = &args.per_image {
@@ -102,6 +103,14 @@ impl Trained {
         let (folder, settings) = RunFolder::open(path).map_err(Failure::input)?;
         let parameters = folder.read_model(&settings.architecture).map_err(Failure::input)?;
         Ok(Trained { path: path.to_path_buf(), settings, parameters })
+    }
+
+    /// The data of the run.
+    pub fn data(&self) -> Result<Dataset, Failure> {
+        load_data(&self.settings.data).map_err(|e| {
+            let config = self.path.join(CONFIG);
+            Failure::input(format!("the data that {} names: {e}", config.display()))
+        })
     }
 
     /// How many test images to take: `asked`, or all.
@@ -162,22 +171,6 @@ pub fn check_samples(samples: usize) -> Result<(), Failure> {
     match samples {
         1..=1_000_000_000 => Ok(()), // a draw's number is a word of the noise's counter
         _ => Err(Failure::input(format!("--samples must be from 1 to 1000000000, got {samples}"))),
-    }
-}
-
-/// Before the work, so that it is not lost for a typing error.
-pub fn check_writable(path: &Path) -> Result<(), Failure> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let fail = |problem: String| Err(Failure::input(format!("{}: {problem}", path.display())));
-    if path.is_dir() {
-        return fail("it is a folder".to_string());
-    }
-    match tempfile::tempfile_in(folder) {
-        Ok(_) => Ok(()),
-        Err(e) => fail(format!("cannot write: {e}")),
     }
 }
 

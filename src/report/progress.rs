@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::console::note;
+
 /// Between plain lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -39,7 +41,7 @@ impl Progress {
             None if self.last_line.elapsed() >= PLAIN_EVERY => {
                 self.last_line = Instant::now();
                 let left = self.begin.elapsed().as_secs_f64() * (1.0 - share) / share.max(1e-9);
-                eprintln!("{}  {:.0} %  ETA {left:.0} s", self.label, 100.0 * share);
+                note(format!("{}  {:.0} %  ETA {left:.0} s", self.label, 100.0 * share));
             }
             None => {}
         }
