@@ -2,6 +2,7 @@
 //   keep     kept[step mod S] = values
 //   advance  step += 1, samples before these += K
 // Two entry points, since every invocation of keep reads the step that advance changes.
+// An invocation of keep owns one element of the step's row of kept; the other rows stay as they are.
 // Grid: keep: an invocation a value. advance: a single one.
 
 /// values of a run

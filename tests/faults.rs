@@ -14,7 +14,7 @@ use elbo::device::{Description, DeviceError, Executor, Progress};
 use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
 use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Real, Twin};
-use elbo::kernels::{adam, bernoulli, gather, importance, linear, posterior, prior, tally};
+use elbo::kernels::{adam, bernoulli, gather, importance, keep, linear, posterior, prior, tally};
 use elbo::plan::shader::resolve_imports;
 use elbo::plan::{Access, DType, PlanId, Program, TensorId};
 use harness::{GUARD, Prepared, SAFETY, Tested};
@@ -644,6 +644,8 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("clock[3], clock[4]", "clock[2], clock[4]"),
             ("clock[3], clock[4]", "clock[3], 0u"),
             ("clock[5] + row", "row"),
+            ("row / K", "0u"),
+            ("row % K", "row"),
             ("quad * 4u + j] = e[j]", "quad * 4u + j] = e[0]"),
             // lib/philox
             ("0xD2511F53u", "0xD2511F55u"),
@@ -738,6 +740,23 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("abs(v) < 1.17549435e-38", "v < 1.17549435e-38"),
             ("moment1[e] = m", "moment1[e] = m / rates[1]"),
             ("group.x + group.y * groups.x", "group.x"),
+        ],
+    ),
+    (
+        &keep::KEEP,
+        &[
+            ("clock[2] % S", "clock[2]"),
+            ("clock[2] % S * R", "clock[2] % S * S"),
+            ("id.x >= R", "id.x > R"),
+            ("id.x >= R", "id.x >= R - 1u"),
+        ],
+    ),
+    (
+        &keep::ADVANCE,
+        &[
+            ("time[2] += 1u", "time[2] = 1u"),
+            ("time[5] += K", "time[5] = K"),
+            ("time[5] += K", "time[4] += K"),
         ],
     ),
     (
