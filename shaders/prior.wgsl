@@ -1,14 +1,16 @@
-// Draws from the prior, z ~ N(0, I). Row r is sample r of place `position` of an epoch:
+// Draws from the prior, z ~ N(0, I). Row b*K + k is sample k of place position + b of an epoch:
 //   z[r, u] = number u mod 4 of normal4(philox(counter, key)), the key the seed,
-//   counter = counter_of(epoch, position, samples before these + r, STREAM, u / 4)
+//   counter = counter_of(epoch, position + b, samples before these + k, STREAM, u / 4)
 // Numerics: Box and Muller with + * and sqrt only, in lib/normal.
 // One counter makes four numbers; those past Z are dropped.
 // Grid: x over groups of four units, y over rows; an invocation owns its four elements of z.
 #import philox
 #import normal
 
-/// rows
-override R: u32;
+/// places
+override B: u32;
+/// samples a place
+override K: u32;
 /// latent units
 override Z: u32;
 /// which stream of noise
@@ -17,16 +19,16 @@ override WORKGROUP: u32 = 64u;
 
 /// (8) seed low, seed high, step, epoch, position, samples before these
 @group(0) @binding(0) var<storage, read> clock: array<u32>;
-/// (R, Z)
+/// (B*K, Z)
 @group(0) @binding(1) var<storage, read_write> z: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn sample(@builtin(global_invocation_id) id: vec3<u32>) {
     let quad = id.x;
     let row = id.y;
-    if quad * 4u >= Z || row >= R { return; }
+    if quad * 4u >= Z || row >= B * K { return; }
     let e = normal4(philox(
-        counter_of(clock[3], clock[4], clock[5] + row, STREAM, quad),
+        counter_of(clock[3], clock[4] + row / K, clock[5] + row % K, STREAM, quad),
         vec2<u32>(clock[0], clock[1]),
     ));
     for (var j = 0u; j < min(4u, Z - quad * 4u); j++) {

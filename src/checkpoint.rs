@@ -240,8 +240,12 @@ struct Stored {
     range: std::ops::Range<usize>,
 }
 
-/// Names and layouts of `model.safetensors`: (outputs, inputs) weights as PyTorch keeps them. The heads
-/// are one matrix here and two layers there, `encoder.mu` and `encoder.log_variance`.
+/// Names and layouts of `model.safetensors`, all F32: `encoder.0`, `encoder.1` and so on are the hidden
+/// layers from the pixels, `encoder.mu` and `encoder.log_variance` the mean and l = log sigma^2 of q(z|x),
+/// `decoder.0` and so on the hidden layers from z, `decoder.logits` the Bernoulli logits eta. Each has a
+/// `.weight` (outputs, inputs), as PyTorch keeps it, and a `.bias` (outputs); a layer is f(W x + b), f the
+/// activation for hidden layers only. Pixels are in rows from the top, in [0, 1]; l is clamped to
+/// [-30, 20] before use. The heads are one matrix in the program and two layers in the file.
 fn stored(architecture: &Architecture) -> Vec<Stored> {
     let mut program = crate::plan::Program::new();
     let network = Network::declare(&mut program, architecture);

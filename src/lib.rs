@@ -1,12 +1,13 @@
 //! Variational autoencoders trained by hand-written WGSL kernels, on any adapter or on the CPU.
 //!
-//! Data flows one way: [`cli`] → workflow ([`train`], [`generate`]) → [`vae`] → [`plan`] → [`device`] →
+//! Data flows one way: [`cli`] → workflow ([`train`], [`generate`], [`evaluate`]) → [`vae`] → [`plan`] → [`device`] →
 //! [`kernels`]. Nothing below [`vae`] knows what a VAE is; nothing above [`device`] knows what a buffer is.
 
 pub mod checkpoint;
 pub mod cli;
 pub mod data;
 pub mod device;
+pub mod evaluate;
 pub mod generate;
 pub mod kernels;
 pub mod plan;

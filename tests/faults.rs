@@ -15,7 +15,7 @@ use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
 use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Real, Twin};
 use elbo::kernels::{
-    adam, bernoulli, gather, gaussian, importance, linear, posterior, prior, tally,
+    adam, bernoulli, gather, gaussian, importance, keep, linear, posterior, prior, tally,
 };
 use elbo::plan::shader::resolve_imports;
 use elbo::plan::{Access, DType, PlanId, Program, TensorId};
@@ -709,6 +709,8 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("clock[3], clock[4]", "clock[2], clock[4]"),
             ("clock[3], clock[4]", "clock[3], 0u"),
             ("clock[5] + row", "row"),
+            ("row / K", "0u"),
+            ("row % K", "row"),
             ("quad * 4u + j] = e[j]", "quad * 4u + j] = e[0]"),
             // lib/philox
             ("0xD2511F53u", "0xD2511F55u"),
@@ -879,6 +881,23 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("abs(v) < 1.17549435e-38", "v < 1.17549435e-38"),
             ("moment1[e] = m", "moment1[e] = m / rates[1]"),
             ("group.x + group.y * groups.x", "group.x"),
+        ],
+    ),
+    (
+        &keep::KEEP,
+        &[
+            ("clock[2] % S", "clock[2]"),
+            ("clock[2] % S * R", "clock[2] % S * S"),
+            ("id.x >= R", "id.x > R"),
+            ("id.x >= R", "id.x >= R - 1u"),
+        ],
+    ),
+    (
+        &keep::ADVANCE,
+        &[
+            ("time[2] += 1u", "time[2] = 1u"),
+            ("time[5] += K", "time[5] = K"),
+            ("time[5] += K", "time[4] += K"),
         ],
     ),
     (

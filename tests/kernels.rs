@@ -45,6 +45,7 @@ fn gpu_agrees_with_the_oracle() {
 const HIDDEN: &[(&str, &str)] = &[
     ("linear.backward_input", "x"), // only the sign of a ReLU's value matters, the forward pass has it
     ("tally.tally", "history"),     // other rows, which stay as they are
+    ("keep.keep", "kept"),
     ("tally.tally", "rates"),
     ("tally.tally_bound", "history"),
     ("tally.tally_bound", "rates"),

@@ -1,6 +1,8 @@
 //! The command line: one file per command.
 
+mod curve;
 mod devices;
+mod evaluate;
 mod generate;
 mod options;
 mod train;
@@ -22,6 +24,8 @@ enum Command {
     Train(Box<train::Args>),
     Sample(generate::SampleArgs),
     Reconstruct(generate::ReconstructArgs),
+    Eval(evaluate::Args),
+    Curve(curve::Args),
     Devices(devices::Args),
 }
 
@@ -51,6 +55,8 @@ pub fn main() -> u8 {
         Command::Train(args) => train::run(*args),
         Command::Sample(args) => generate::sample(args),
         Command::Reconstruct(args) => generate::reconstruct(args),
+        Command::Eval(args) => evaluate::run(args),
+        Command::Curve(args) => curve::run(args),
         Command::Devices(args) => devices::run(args),
     };
     result.unwrap_or_else(|failure| {

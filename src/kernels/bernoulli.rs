@@ -85,10 +85,15 @@ fn log_likelihood<T: Real>(c: &Call<T>) {
     let (k, d) = (c.dim("K"), c.dim("D"));
     let (x, logits, mut log_px) = (c.read("x"), c.read("logits"), c.write("log_px"));
     let (x, logits) = (&x[..], &logits[..]);
-    parallel::rows(&mut log_px, 1, |row, log_px| {
-        let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
-        log_px[0] = parallel::sum(d, |i| x[i] * eta[i] - eta[i].softplus());
-    });
+    parallel::rows(
+        &mut log_px,
+        1,
+        #[inline(always)]
+        |row, log_px| {
+            let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
+            log_px[0] = T::log_bernoulli(x, eta);
+        },
+    );
 }
 
 fn gradient<T: Real>(c: &Call<T>) {

@@ -8,6 +8,7 @@ pub mod case;
 pub mod gather;
 pub mod gaussian;
 pub mod importance;
+pub mod keep;
 pub mod linear;
 pub mod parallel;
 pub mod philox;
@@ -152,6 +153,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &adam::ADAM,
     &tally::TALLY,
     &tally::TALLY_BOUND,
+    &keep::KEEP,
+    &keep::ADVANCE,
 ];
 
 /// The content of a tensor on the CPU.

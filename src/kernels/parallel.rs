@@ -1,5 +1,8 @@
 //! Loops over rows on all cores. Which core takes which rows depends on the number of threads only, and
 //! no sum crosses rows, so the result is equal bit for bit from run to run.
+//!
+//! The loops are compiled for this processor's vector instructions. What a kernel passes is compiled so too
+//! only where it is inlined: a closure of any length wants `#[inline(always)]`.
 
 use rayon::prelude::*;
 
@@ -17,11 +20,14 @@ fn rows_per_task(n_rows: usize, width: usize) -> usize {
 pub fn rows<T: Real>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let block = rows_per_task(out.len() / width, width);
     out.par_chunks_mut(block * width).enumerate().for_each(|(b, chunk)| {
-        T::vectorized(|| {
-            for (i, row) in chunk.chunks_exact_mut(width).enumerate() {
-                f(b * block + i, row);
-            }
-        })
+        T::vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in chunk.chunks_exact_mut(width).enumerate() {
+                    f(b * block + i, row);
+                }
+            },
+        )
     });
 }
 
@@ -34,12 +40,15 @@ pub fn rows2<T: Real>(
     let block = rows_per_task(a.len() / a_width, a_width.max(b_width));
     a.par_chunks_mut(block * a_width).zip(b.par_chunks_mut(block * b_width)).enumerate().for_each(
         |(i, (a, b))| {
-            T::vectorized(|| {
-                let pairs = a.chunks_exact_mut(a_width).zip(b.chunks_exact_mut(b_width));
-                for (j, (a, b)) in pairs.enumerate() {
-                    f(i * block + j, a, b);
-                }
-            })
+            T::vectorized(
+                #[inline(always)]
+                || {
+                    let pairs = a.chunks_exact_mut(a_width).zip(b.chunks_exact_mut(b_width));
+                    for (j, (a, b)) in pairs.enumerate() {
+                        f(i * block + j, a, b);
+                    }
+                },
+            )
         },
     );
 }
@@ -58,7 +67,10 @@ pub fn slices3<T: Real>(
         .enumerate()
         .for_each(|(i, ((a, b), c))| {
             let start = i * block;
-            T::vectorized(|| f(start..start + a.len(), a, b, c))
+            T::vectorized(
+                #[inline(always)]
+                || f(start..start + a.len(), a, b, c),
+            )
         });
 }
 

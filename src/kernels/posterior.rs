@@ -169,7 +169,7 @@ fn latent_cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
 
 /// l within the bounds that the kernels keep it in.
 #[inline(always)]
-pub(super) fn clamp_log_variance<T: Real>(l: T) -> T {
+pub(crate) fn clamp_log_variance<T: Real>(l: T) -> T {
     let (low, high) = (T::from_f64(LOG_VARIANCE.0), T::from_f64(LOG_VARIANCE.1));
     if l > high {
         high

@@ -9,18 +9,19 @@ pub static SAMPLE: Kernel = Kernel::new(Parts {
     source: include_str!("../../shaders/prior.wgsl"),
     entry: "sample",
     summary: "z ~ N(0, I), from Philox",
-    grid: |c| [c.dim("Z").div_ceil(4).div_ceil(c.dim("WORKGROUP")), c.dim("R"), 1],
+    grid: |c| [c.dim("Z").div_ceil(4).div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
     twin: twin!(sample),
     cases: || {
-        let case = |r, z| {
-            Case::new(&[("R", r), ("Z", z)])
+        let case = |b, k, z| {
+            Case::new(&[("B", b), ("K", k), ("Z", z)])
+                .constant("K", k as f64)
                 .constant("STREAM", 4.0)
                 .fill("clock", clock_words(u64::MAX - 1, 9, 2, 5)) // the halves of the key differ
         };
-        vec![case(1, 1), case(3, 7), case(100, 20), case(2, 259), case(1000, 50)]
+        vec![case(1, 1, 1), case(3, 1, 7), case(1, 100, 20), case(2, 3, 259), case(4, 250, 50)]
     },
     cost: |c| {
-        let n = (c.dim("R") * c.dim("Z")) as u64;
+        let n = (c.dim("B") * c.dim("K") * c.dim("Z")) as u64;
         Cost { flops: 30 * n, bytes: 4 * n }
     },
 });
@@ -30,9 +31,11 @@ fn sample<T: Real>(c: &Call<T>) {
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
     let (epoch, place) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     let (before, stream) = (words[clock::SAMPLE] as usize, c.dim("STREAM") as u32);
+    let k = c.dim("K");
     parallel::rows(&mut z, c.dim("Z"), |row, z| {
         for (quad, z) in z.chunks_mut(4).enumerate() {
-            let e = normal4::<T>(philox(counter(epoch, place, before + row, stream, quad), key));
+            let at = counter(epoch, place + row / k, before + row % k, stream, quad);
+            let e = normal4::<T>(philox(at, key));
             z.copy_from_slice(&e[..z.len()]);
         }
     });

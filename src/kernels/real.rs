@@ -92,6 +92,12 @@ pub trait Real:
         (-self.abs()).exp().ln_1p() + if self < Self::ZERO { Self::ZERO } else { self }
     }
 
+    /// Sum over pixels of x eta - softplus(eta).
+    #[inline(always)]
+    fn log_bernoulli(x: &[Self], logits: &[Self]) -> Self {
+        super::parallel::sum(x.len(), |i| x[i] * logits[i] - logits[i].softplus())
+    }
+
     #[inline(always)]
     fn sigmoid(self) -> Self {
         let e = (-self.abs()).exp();
@@ -213,6 +219,34 @@ impl Real for f32 {
                 * (0.333_333_34 - w * (0.133_333_34 - w * (0.053_968_254 - w * 0.021_869_488)));
         if f32::abs(self) < 0.25 { near } else { far }
     }
+
+    /// The logarithms of a lane are one logarithm of the product of its 1 + e^-|eta|, each in [1, 2].
+    #[inline(always)]
+    fn log_bernoulli(x: &[f32], logits: &[f32]) -> f32 {
+        const LANES: usize = 16;
+        // so many that a product stays below 2^64
+        const PART: usize = 64 * LANES;
+        let mut total = 0.0;
+        for (x, logits) in x.chunks(PART).zip(logits.chunks(PART)) {
+            let (mut sums, mut products) = ([0.0_f32; LANES], [1.0_f32; LANES]);
+            let mut add = |x: &[f32], logits: &[f32]| {
+                for (lane, (&x, &eta)) in x.iter().zip(logits).enumerate() {
+                    sums[lane] += x * eta - if eta < 0.0 { 0.0 } else { eta };
+                    products[lane] *= 1.0 + Real::exp(-f32::abs(eta));
+                }
+            };
+            let (mut xs, mut etas) = (x.chunks_exact(LANES), logits.chunks_exact(LANES));
+            for (x, eta) in xs.by_ref().zip(etas.by_ref()) {
+                add(x, eta);
+            }
+            add(xs.remainder(), etas.remainder());
+            for (sum, product) in sums.into_iter().zip(products) {
+                total += sum - Real::ln_1p(product - 1.0);
+            }
+        }
+        total
+    }
+
     #[inline(always)]
     fn sqrt(self) -> f32 {
         f32::sqrt(self)

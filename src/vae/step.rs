@@ -225,7 +225,7 @@ impl SampleProgram {
         r.dispatch(
             &prior::SAMPLE,
             &[("clock", clock), ("z", z)],
-            &[("STREAM", Stream::Prior.number())],
+            &[("STREAM", Stream::Prior.number()), ("K", count as f64)],
         )?;
         let mean = r.expectation(&network, z)?;
         let Recorder { plan, .. } = r;

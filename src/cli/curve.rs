@@ -1,0 +1,201 @@
+//! `elbo curve`
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use super::evaluate::{Trained, check_samples, print, stop_on_interrupt};
+use super::options::DeviceOption;
+use crate::checkpoint::{check_writable, write_whole};
+use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
+use crate::report::console::note;
+use crate::report::plot::{Chart, Dash, Line, Panel};
+
+/// Draw the three estimates of log p(x) against the number of draws, for one run or for several
+///
+/// The ELBO, importance sampling with draws from q(z|x), and simple Monte Carlo with draws from the
+/// prior, each with its standard error over images, as an SVG picture and as numbers. Runs of different
+/// latent size show how the prior's draws become useless as Z grows while importance sampling does not.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folders of runs on the same data with the same binarization
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
+    /// Draws of z an image at the right end
+    #[arg(long, value_name = "K", default_value_t = 5000)]
+    samples: usize,
+    /// Use the first N test images
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    images: usize,
+    /// The picture
+    #[arg(long, value_name = "FILE.svg", default_value = "curve.svg")]
+    out: PathBuf,
+    /// The numbers [default: --out with .csv]
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Seed of binarization and draws [default: each run's own]
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    device: DeviceOption,
+}
+
+/// A run and what came of it.
+struct Curve {
+    run: String,
+    latent: usize,
+    evaluation: Evaluation,
+}
+
+/// Name in the CSV, label in the legend, the figure at the i-th k.
+type Estimator = (&'static str, &'static str, Dash, fn(&ImageFigures, usize) -> f64);
+
+const ESTIMATORS: [Estimator; 3] = [
+    ("importance", "importance sampling", Dash::Solid, |i, k| i.importance[k]),
+    ("elbo", "ELBO", Dash::Dotted, |i, _| i.elbo()),
+    ("prior", "draws from the prior", Dash::Dashed, |i, k| i.prior[k]),
+];
+
+/// Image by image, so that what images differ in is no part of its error.
+const ABOVE_ELBO: Estimator =
+    ("importance_above_elbo", "", Dash::Solid, |i, k| i.importance[k] - i.elbo());
+
+pub fn run(args: Args) -> Result<u8, Failure> {
+    check_samples(args.samples)?;
+    if args.out.extension().is_none_or(|e| !e.eq_ignore_ascii_case("svg")) {
+        return Err(Failure::input(format!(
+            "--out {}: the picture is an SVG, name it FILE.svg",
+            args.out.display()
+        )));
+    }
+    let csv = args.csv.clone().unwrap_or_else(|| args.out.with_extension("csv"));
+    check_writable(&args.out).map_err(Failure::input)?;
+    check_writable(&csv).map_err(Failure::input)?;
+    let trained: Vec<Trained> =
+        args.runs.iter().map(|run| Trained::open(run)).collect::<Result<_, _>>()?;
+    let first = &trained[0].settings;
+    for (run, t) in args.runs.iter().zip(&trained) {
+        if (&t.settings.data, t.settings.binarization) != (&first.data, first.binarization) {
+            return Err(Failure::input(format!(
+                "{}: trained on {} with {}, {} on {} with {}; their likelihoods do not compare",
+                run.display(),
+                t.settings.data,
+                t.settings.binarization.label(),
+                args.runs[0].display(),
+                first.data,
+                first.binarization.label()
+            )));
+        }
+    }
+    let dataset = trained[0].data()?;
+    let device = args.device.open()?;
+    let stop = stop_on_interrupt()?;
+    let mut curves = Vec::new();
+    for (run, t) in args.runs.iter().zip(&trained) {
+        let images = t.count(&dataset, Some(args.images.min(dataset.test.n_images)))?;
+        let request = Request { images, ks: ks(args.samples), rows: None };
+        let seed = args.seed.unwrap_or(t.settings.seed);
+        let label = run.display().to_string();
+        let Some(evaluation) = t.evaluate(&device, &dataset, &request, seed, label, &stop)? else {
+            note("interrupted; nothing was written");
+            return Ok(130);
+        };
+        let latent = t.settings.architecture.latent;
+        curves.push(Curve { run: run.display().to_string(), latent, evaluation });
+    }
+    write(&csv, &numbers(&curves))?;
+    write(&args.out, &picture(&curves).svg())?;
+    print(&format!("{}\n{}\n", args.out.display(), csv.display()));
+    Ok(0)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    write_whole(path, text.as_bytes()).map_err(Failure::run)
+}
+
+/// 1, 2, 5, 10, 20, 50 and so on below `samples`, then `samples`.
+fn ks(samples: usize) -> Vec<usize> {
+    let decades = (0..).map(|power| 10_usize.pow(power));
+    let steps = decades.flat_map(|decade| [decade, 2 * decade, 5 * decade]);
+    steps.take_while(|&k| k < samples).chain([samples]).collect()
+}
+
+impl Curve {
+    fn estimates(&self, estimator: &Estimator) -> Vec<(usize, Estimate)> {
+        let each = self.evaluation.ks.iter().enumerate();
+        each.map(|(i, &k)| (k, self.evaluation.mean(|image| estimator.3(image, i)))).collect()
+    }
+}
+
+fn numbers(curves: &[Curve]) -> String {
+    let mut t =
+        String::from("run,latent,estimator,k,value,standard_error,samples,images,binarization\n");
+    for curve in curves {
+        let e = &curve.evaluation;
+        let run = match curve.run.contains([',', '"', '\n']) {
+            true => format!("\"{}\"", curve.run.replace('"', "\"\"")),
+            false => curve.run.clone(),
+        };
+        let binarization = format!("{:?}", e.binarization).to_lowercase();
+        for estimator in ESTIMATORS.iter().chain([&ABOVE_ELBO]) {
+            for (k, Estimate { value, standard_error }) in curve.estimates(estimator) {
+                let error = standard_error.map_or(String::new(), |e| e.to_string());
+                // Writing to a string cannot fail.
+                let _ = writeln!(
+                    t,
+                    "{run},{},{},{k},{value},{error},{},{},{binarization}",
+                    curve.latent,
+                    estimator.0,
+                    e.samples(),
+                    e.images.len()
+                );
+            }
+        }
+    }
+    t
+}
+
+fn picture(curves: &[Curve]) -> Chart {
+    let lines = |estimators: &[Estimator]| {
+        let each = curves.iter().enumerate();
+        each.flat_map(|(colour, curve)| estimators.iter().map(move |e| (colour, curve, e)))
+            .map(|(colour, curve, estimator)| {
+                let last = curve.evaluation.ks.len() - 1;
+                // The ELBO is the same at every k: error bars at its ends will do.
+                let points = curve.estimates(estimator).into_iter().enumerate();
+                let points = points
+                    .filter(|(i, _)| estimator.2 != Dash::Dotted || *i == 0 || *i == last)
+                    .map(|(_, at)| at)
+                    .map(|(k, e)| (k as f64, e.value, e.standard_error.unwrap_or(0.0)))
+                    .collect();
+                Line { colour, dash: estimator.2, points }
+            })
+            .collect()
+    };
+    // Two runs of one latent size are told apart by their names.
+    let distinct =
+        curves.iter().all(|c| curves.iter().filter(|o| o.latent == c.latent).count() == 1);
+    let colours = curves.iter().map(|c| match distinct {
+        true => format!("Z = {}", c.latent),
+        false => format!("Z = {}, {}", c.latent, c.run),
+    });
+    let e = &curves[0].evaluation;
+    Chart {
+        title: format!(
+            "log p(x), mean of {} test images ± standard error, {}",
+            e.images.len(),
+            e.binarization.label()
+        ),
+        x_label: "draws of z an image, k".to_string(),
+        y_label: "nats per image".to_string(),
+        panels: vec![
+            Panel { title: "all estimates".to_string(), lines: lines(&ESTIMATORS) },
+            Panel {
+                title: "importance sampling above the ELBO, paired by image".to_string(),
+                lines: lines(&[ABOVE_ELBO]),
+            },
+        ],
+        colours: colours.collect(),
+        dashes: ESTIMATORS.iter().map(|e| (e.2, e.1.to_string())).collect(),
+    }
+}

@@ -1,0 +1,295 @@
+//! What a trained model is worth: its ELBO, log p(x) by importance sampling and by draws from the prior,
+//! the gap between them, and what the latent units do.
+//!
+//! Of an image x with K draws z_k from q(z|x) and log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x):
+//!
+//! - reconstruction = mean_k log p(x|z_k), KL in closed form, ELBO = reconstruction - KL;
+//! - L_k = log of the mean of k weights, averaged over the K/k disjoint groups of k draws; its
+//!   expectation grows with k towards log p(x), so L_K is the estimate of log p(x);
+//! - gap = L_K - ELBO, an estimate (from below) of log p(x) - ELBO = KL(q(z|x) || p(z|x));
+//! - effective sample size = (sum w)^2 / sum w^2 of the K weights;
+//! - simple Monte Carlo: the same log-mean of log p(x|z_k) alone, with K other draws z_k ~ N(0, I).
+
+mod estimators;
+mod posteriors;
+
+use std::ops::ControlFlow;
+
+use rayon::prelude::*;
+
+use crate::data::Images;
+use crate::device::{Device, DeviceError, Executor};
+use crate::kernels::clock;
+use crate::plan::{PlanError, PlanId, TensorId};
+use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::{Architecture, Binarization};
+pub use estimators::{Bounds, Estimate};
+pub use posteriors::{ACTIVE, Information, Posteriors, Unit};
+
+/// Why a model could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("test image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
+    NotFinite { image: usize, value: f32 },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A model and how its pixels and draws come about.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'a> {
+    pub architecture: &'a Architecture,
+    /// In the order of [`crate::vae::Network::parameters`].
+    pub parameters: &'a [Vec<f32>],
+    pub binarization: Binarization,
+    pub seed: u64,
+}
+
+/// What is to be estimated.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Of the first this many test images.
+    pub images: usize,
+    /// Numbers k of draws, ascending; the last is K, the number of draws.
+    pub ks: Vec<usize>,
+    /// Rows of a run of the plan, if not the device's usual number. No draw depends on it.
+    pub rows: Option<usize>,
+}
+
+impl Request {
+    /// K
+    pub fn samples(&self) -> usize {
+        *self.ks.last().expect("at least one k")
+    }
+}
+
+/// One image's figures, nats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageFigures {
+    pub reconstruction: f64,
+    pub kl: f64,
+    /// L_k for each k.
+    pub importance: Vec<f64>,
+    /// Simple Monte Carlo from the prior for each k.
+    pub prior: Vec<f64>,
+    pub effective_size: f64,
+}
+
+impl ImageFigures {
+    pub fn elbo(&self) -> f64 {
+        self.reconstruction - self.kl
+    }
+
+    /// L_K - ELBO
+    pub fn gap(&self) -> f64 {
+        self.importance[self.importance.len() - 1] - self.elbo()
+    }
+}
+
+/// The figures of every image, and of all together.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    pub ks: Vec<usize>,
+    pub binarization: Binarization,
+    pub images: Vec<ImageFigures>,
+    pub posteriors: Posteriors,
+    pub units: Vec<Unit>,
+    pub information: Information,
+}
+
+impl Evaluation {
+    /// The mean over images of one of their figures.
+    pub fn mean(&self, figure: impl Fn(&ImageFigures) -> f64 + Clone) -> Estimate {
+        Estimate::of(self.images.iter().map(figure))
+    }
+
+    pub fn samples(&self) -> usize {
+        *self.ks.last().expect("at least one k")
+    }
+}
+
+/// Estimates on the first images of `test`. `progress` hears the share of the draws that is done, and may
+/// end the work.
+///
+/// # Errors
+/// The device failed, the numbers did, or `progress` said `Break`.
+pub fn evaluate(
+    device: &Device,
+    model: Model,
+    test: &Images,
+    request: &Request,
+    progress: &mut (dyn FnMut(f64) -> ControlFlow<()> + Send),
+) -> Result<Evaluation, EvaluateError> {
+    // As many as keep the logits in a core's cache, or fill a GPU.
+    let rows = request.rows.unwrap_or(match device {
+        Device::Cpu(_) => 1024,
+        Device::Gpu(_) => 16_384,
+    });
+    let images = request.images.min(test.n_images);
+    let samples = request.samples();
+    let chunks = Chunks::new(rows, images, samples);
+    let plan = EstimateProgram::record(model.architecture, model.binarization, images, chunks)?;
+    let mut executor = device.load(plan.program.clone())?;
+    let executor = &mut *executor;
+    for (tensor, values) in plan.network.parameters().into_iter().zip(model.parameters) {
+        executor.write_f32(tensor, values)?;
+    }
+    executor.write_bytes(plan.data, &test.pixels[..images * test.n_pixels()])?;
+
+    let latent = model.architecture.latent;
+    let mut posteriors = Posteriors { latent, ..Posteriors::default() };
+    let mut figures = Vec::with_capacity(images);
+    let mut work = Work { progress, done: 0, total: 2 * images.div_ceil(chunks.batch) as u64 };
+    work.total *= samples.div_ceil(chunks.samples) as u64;
+    for first in (0..images).step_by(chunks.batch) {
+        let batch = chunks.batch.min(images - first);
+        rewind(executor, plan.clock, model.seed, first)?;
+        executor.run_all(plan.encode, 1)?;
+        posteriors.extend(&executor.read_f32(plan.heads)?[..batch * 2 * latent]);
+
+        let mut draws: Vec<Draws> = (0..batch).map(|_| Draws::new(&request.ks)).collect();
+        let kept = [plan.log_px, plan.log_w];
+        work.draw(executor, plan.importance, kept, chunks, samples, |run, [log_px, log_w]| {
+            draws.par_iter_mut().enumerate().try_for_each(|(b, draws)| {
+                let pairs = run.of_image(log_px, b).zip(run.of_image(log_w, b));
+                for (&log_px, &log_w) in pairs {
+                    finite(first + b, log_px)?;
+                    finite(first + b, log_w)?;
+                    draws.log_px += f64::from(log_px);
+                    draws.weights.push(f64::from(log_w));
+                }
+                Ok(())
+            })
+        })?;
+        rewind(executor, plan.clock, model.seed, first)?;
+        let kept = [plan.prior_log_px];
+        work.draw(executor, plan.prior, kept, chunks, samples, |run, [log_px]| {
+            draws.par_iter_mut().enumerate().try_for_each(|(b, draws)| {
+                for &log_px in run.of_image(log_px, b) {
+                    finite(first + b, log_px)?;
+                    draws.prior.push(f64::from(log_px));
+                }
+                Ok(())
+            })
+        })?;
+        figures.extend(draws.iter().enumerate().map(|(b, draws)| ImageFigures {
+            reconstruction: draws.log_px / draws.weights.count() as f64,
+            kl: posteriors.kl(first + b),
+            importance: draws.weights.values(),
+            prior: draws.prior.values(),
+            effective_size: draws.weights.effective_size(),
+        }));
+    }
+    Ok(Evaluation {
+        ks: request.ks.clone(),
+        binarization: model.binarization,
+        images: figures,
+        units: posteriors.units(),
+        information: posteriors.information(model.seed),
+        posteriors,
+    })
+}
+
+/// What is summed up of an image's draws.
+struct Draws {
+    /// Sum of log p(x|z) over the draws from q.
+    log_px: f64,
+    weights: Bounds,
+    prior: Bounds,
+}
+
+impl Draws {
+    fn new(ks: &[usize]) -> Self {
+        Draws { log_px: 0.0, weights: Bounds::new(ks), prior: Bounds::new(ks) }
+    }
+}
+
+/// Runs whose values the host has in hand.
+#[derive(Clone, Copy)]
+struct Kept {
+    chunks: Chunks,
+    /// Draws of an image in them; the last run may have made more than are wanted.
+    wanted: usize,
+}
+
+impl Kept {
+    /// The draws of image `b` of the batch, in order, from (S, B*K) values.
+    fn of_image(self, values: &[f32], b: usize) -> impl Iterator<Item = &f32> {
+        let k = self.chunks.samples;
+        values
+            .chunks_exact(self.chunks.rows())
+            .flat_map(move |run| &run[b * k..][..k])
+            .take(self.wanted)
+    }
+}
+
+/// Runs of plans, and how far they are.
+struct Work<'a> {
+    progress: &'a mut (dyn FnMut(f64) -> ControlFlow<()> + Send),
+    /// Runs of all plans so far, and in all.
+    done: u64,
+    total: u64,
+}
+
+impl Work<'_> {
+    /// Runs `plan` until there are `samples` draws an image, and hands over what it leaves in `kept` from
+    /// time to time.
+    fn draw<const M: usize>(
+        &mut self,
+        executor: &mut dyn Executor,
+        plan: PlanId,
+        kept: [TensorId; M],
+        chunks: Chunks,
+        samples: usize,
+        mut take: impl FnMut(Kept, [&[f32]; M]) -> Result<(), EvaluateError>,
+    ) -> Result<(), EvaluateError> {
+        let mut left = samples;
+        while left > 0 {
+            let runs = left.div_ceil(chunks.samples).min(chunks.runs);
+            let mut stopped = false;
+            let (before, total) = (self.done, self.total);
+            executor.run(plan, runs as u64, &mut |done| {
+                let flow = (self.progress)((before + done) as f64 / total as f64);
+                stopped |= flow.is_break();
+                flow
+            })?;
+            if stopped {
+                return Err(EvaluateError::Interrupted);
+            }
+            self.done += runs as u64;
+            let wanted = left.min(runs * chunks.samples);
+            let mut values = Vec::with_capacity(M);
+            for tensor in kept {
+                values.push(executor.read_f32(tensor)?);
+            }
+            take(Kept { chunks, wanted }, std::array::from_fn(|i| &values[i][..]))?;
+            left -= wanted;
+        }
+        Ok(())
+    }
+}
+
+/// The clock before the first draw of the images from `first` on: that of the test ELBO in training.
+fn rewind(
+    executor: &mut dyn Executor,
+    tensor: TensorId,
+    seed: u64,
+    first: usize,
+) -> Result<(), DeviceError> {
+    let mut words = [0; clock::WORDS];
+    words[clock::SEED_LOW] = seed as u32;
+    words[clock::SEED_HIGH] = (seed >> 32) as u32;
+    words[clock::POSITION] = first as u32;
+    executor.write_u32(tensor, &words)
+}
+
+fn finite(image: usize, value: f32) -> Result<(), EvaluateError> {
+    match value.is_finite() {
+        true => Ok(()),
+        false => Err(EvaluateError::NotFinite { image, value }),
+    }
+}

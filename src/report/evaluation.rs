@@ -1,0 +1,210 @@
+//! An evaluation for people, for programs, and image by image.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::device::Description;
+use crate::evaluate::{ACTIVE, Estimate, Evaluation};
+use crate::vae::Binarization;
+
+/// What was evaluated.
+#[derive(Debug, Clone, Serialize)]
+pub struct Subject {
+    pub run: String,
+    /// As people write it: 784-400-20-400-784 relu.
+    pub model: String,
+    /// Of binarization and draws.
+    pub seed: u64,
+    pub device: Description,
+    pub seconds: f64,
+}
+
+/// A figure and what it was computed from.
+#[derive(Debug, Clone, Serialize)]
+struct Figure {
+    value: f64,
+    /// Over images; null where there is one image only.
+    standard_error: Option<f64>,
+    /// Draws of z an image; null where the figure is exact given the image.
+    samples: Option<usize>,
+    images: usize,
+    binarization: Binarization,
+}
+
+#[derive(Serialize)]
+struct AtK {
+    k: usize,
+    #[serde(flatten)]
+    figure: Figure,
+}
+
+#[derive(Serialize)]
+struct OfUnit {
+    unit: usize,
+    #[serde(flatten)]
+    kl: Figure,
+    variance_of_mean: f64,
+    active: bool,
+}
+
+/// Every figure; what `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    subject: &'a Subject,
+    images: usize,
+    samples: usize,
+    binarization: Binarization,
+    elbo: Figure,
+    reconstruction: Figure,
+    kl: Figure,
+    importance_sampling: Vec<AtK>,
+    prior_monte_carlo: Vec<AtK>,
+    gap: Figure,
+    effective_sample_size: Figure,
+    mutual_information: Figure,
+    marginal_kl: Figure,
+    active_units: usize,
+    latent_units: usize,
+    kl_per_unit: Vec<OfUnit>,
+    elbo_version: &'static str,
+}
+
+fn report<'a>(evaluation: &Evaluation, subject: &'a Subject) -> Report<'a> {
+    let images = evaluation.images.len();
+    let (samples, binarization) = (evaluation.samples(), evaluation.binarization);
+    let figure = |estimate: Estimate, samples: Option<usize>, images: usize| {
+        let Estimate { value, standard_error } = estimate;
+        Figure { value, standard_error, samples, images, binarization }
+    };
+    let drawn = |estimate| figure(estimate, Some(samples), images);
+    let at_k = |values: &dyn Fn(usize) -> Estimate| -> Vec<AtK> {
+        let each = evaluation.ks.iter().enumerate();
+        each.map(|(i, &k)| AtK { k, figure: drawn(values(i)) }).collect()
+    };
+    let information = &evaluation.information;
+    let informed = |estimate| figure(estimate, Some(1), information.images);
+    let units = evaluation.units.iter().enumerate();
+    Report {
+        subject,
+        images,
+        samples,
+        binarization,
+        elbo: drawn(evaluation.mean(|i| i.elbo())),
+        reconstruction: drawn(evaluation.mean(|i| i.reconstruction)),
+        kl: figure(evaluation.mean(|i| i.kl), None, images),
+        importance_sampling: at_k(&|k| evaluation.mean(move |i| i.importance[k])),
+        prior_monte_carlo: at_k(&|k| evaluation.mean(move |i| i.prior[k])),
+        gap: drawn(evaluation.mean(|i| i.gap())),
+        effective_sample_size: drawn(evaluation.mean(|i| i.effective_size)),
+        mutual_information: informed(information.mutual_information),
+        marginal_kl: informed(information.marginal_kl),
+        active_units: evaluation.units.iter().filter(|u| u.active).count(),
+        latent_units: evaluation.units.len(),
+        kl_per_unit: units
+            .map(|(unit, u)| OfUnit {
+                unit,
+                kl: figure(u.kl, None, images),
+                variance_of_mean: u.variance_of_mean,
+                active: u.active,
+            })
+            .collect(),
+        elbo_version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// One object.
+///
+/// # Errors
+/// The encoder's.
+pub fn json(evaluation: &Evaluation, subject: &Subject) -> Result<String, String> {
+    serde_json::to_string_pretty(&report(evaluation, subject)).map_err(|e| e.to_string())
+}
+
+/// A table, each figure with what it was computed from.
+pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
+    let r = report(evaluation, subject);
+    let binarization = r.binarization.label();
+    let mut t = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        t,
+        "{}: {}, seed {}, {:.1} s",
+        subject.run, subject.model, subject.seed, subject.seconds
+    );
+    let _ = writeln!(
+        t,
+        "nats per test image; ± is the standard error over images, draws' noise included\n\
+         {:<47} {:>10} {:>8} {:>8} {:>7}  pixels",
+        "", "value", "±", "samples", "images"
+    );
+    let mut row = |name: &str, f: &Figure| {
+        let samples = f.samples.map_or("exact".to_string(), |n| n.to_string());
+        let _ = writeln!(
+            t,
+            "{name:<47} {:>10.3} {:>8} {samples:>8} {:>7}  {binarization}",
+            f.value,
+            error(f.standard_error),
+            f.images
+        );
+    };
+    row("ELBO", &r.elbo);
+    row("  reconstruction, E_q log p(x|z)", &r.reconstruction);
+    row("  KL(q(z|x) || p(z))", &r.kl);
+    for at in &r.importance_sampling {
+        row(&format!("log p(x) by importance sampling, k = {}", at.k), &at.figure);
+    }
+    for at in &r.prior_monte_carlo {
+        row(&format!("log p(x) by draws from the prior, k = {}", at.k), &at.figure);
+    }
+    row("gap, log p(x) - ELBO = KL(q(z|x) || p(z|x))", &r.gap);
+    row(&format!("effective sample size, of {}", r.samples), &r.effective_sample_size);
+    let most = (r.mutual_information.images as f64).ln();
+    row(&format!("mutual information of x and z, at most {most:.3}"), &r.mutual_information);
+    row("marginal KL(q(z) || p(z))", &r.marginal_kl);
+    let _ = writeln!(
+        t,
+        "{} of {} latent units are active: the variance of their posterior mean over {} images is above {ACTIVE}",
+        r.active_units, r.latent_units, r.images
+    );
+    let _ = writeln!(t, "{:>5} {:>10} {:>8} {:>18}", "unit", "KL", "±", "variance of mean");
+    for u in &r.kl_per_unit {
+        let _ = writeln!(
+            t,
+            "{:>5} {:>10.3} {:>8} {:>18.4}{}",
+            u.unit,
+            u.kl.value,
+            error(u.kl.standard_error),
+            u.variance_of_mean,
+            if u.active { "" } else { "  inactive" }
+        );
+    }
+    if r.binarization == Binarization::None {
+        t.push_str("the pixels are not binarized: these are cross entropies, not likelihoods\n");
+    }
+    t
+}
+
+fn error(standard_error: Option<f64>) -> String {
+    standard_error.map_or("-".to_string(), |e| format!("{e:.3}"))
+}
+
+/// A row an image, with a head.
+pub fn per_image(evaluation: &Evaluation) -> String {
+    let mut t = String::from("image,elbo,reconstruction,kl");
+    for name in ["importance", "prior"] {
+        for k in &evaluation.ks {
+            let _ = write!(t, ",{name}_{k}");
+        }
+    }
+    t.push_str(",gap,effective_sample_size\n");
+    for (index, i) in evaluation.images.iter().enumerate() {
+        let _ = write!(t, "{index},{},{},{}", i.elbo(), i.reconstruction, i.kl);
+        for value in i.importance.iter().chain(&i.prior) {
+            let _ = write!(t, ",{value}");
+        }
+        let _ = writeln!(t, ",{},{}", i.gap(), i.effective_size);
+    }
+    t
+}
