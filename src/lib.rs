@@ -14,3 +14,4 @@ pub mod plan;
 pub mod report;
 pub mod train;
 pub mod vae;
+pub mod verify;
