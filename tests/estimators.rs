@@ -15,6 +15,7 @@ use elbo::kernels::linear::Activation;
 use elbo::plan::Program;
 use elbo::train::{Settings, Trainer};
 use elbo::vae::estimate::{Chunks, EstimateProgram};
+use elbo::vae::step::Content;
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -331,7 +332,12 @@ fn memory_does_not_grow_with_the_samples() {
     let bytes = |rows: usize, samples: usize| {
         let chunks = Chunks::new(rows, 10_000, samples);
         assert!(chunks.rows() <= rows && chunks.runs >= 1);
-        let plan = EstimateProgram::record(&architecture, Binarization::Dynamic, 10_000, chunks);
+        let plan = EstimateProgram::record(
+            &architecture,
+            Content::Bytes(Binarization::Dynamic),
+            10_000,
+            chunks,
+        );
         let program = plan.expect("a plan").program;
         program.tensors().iter().map(|t| t.size_bytes()).sum::<usize>()
     };

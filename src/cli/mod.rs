@@ -6,6 +6,7 @@ mod evaluate;
 mod generate;
 mod options;
 mod train;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +27,7 @@ enum Command {
     Reconstruct(generate::ReconstructArgs),
     Eval(evaluate::Args),
     Curve(curve::Args),
+    Verify(verify::Args),
     Devices(devices::Args),
 }
 
@@ -57,6 +59,7 @@ pub fn main() -> u8 {
         Command::Reconstruct(args) => generate::reconstruct(args),
         Command::Eval(args) => evaluate::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Devices(args) => devices::run(args),
     };
     result.unwrap_or_else(|failure| {

@@ -22,6 +22,7 @@ use crate::device::{Device, DeviceError, Executor};
 use crate::kernels::clock;
 use crate::plan::{PlanError, PlanId, TensorId};
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::step::Content;
 use crate::vae::{Architecture, Binarization};
 pub use estimators::{Bounds, Estimate};
 pub use posteriors::{ACTIVE, Information, Posteriors, Unit};
@@ -132,7 +133,12 @@ pub fn evaluate(
     let images = request.images.min(test.n_images);
     let samples = request.samples();
     let chunks = Chunks::new(rows, images, samples);
-    let plan = EstimateProgram::record(model.architecture, model.binarization, images, chunks)?;
+    let plan = EstimateProgram::record(
+        model.architecture,
+        Content::Bytes(model.binarization),
+        images,
+        chunks,
+    )?;
     let mut executor = device.load(plan.program.clone())?;
     let executor = &mut *executor;
     for (tensor, values) in plan.network.parameters().into_iter().zip(model.parameters) {

@@ -1,11 +1,11 @@
 //! Draws for the estimates of log p(x): from the approximate posterior, and from the prior.
 
-use super::config::{Architecture, Binarization};
+use super::config::Architecture;
 use super::likelihood::Observed;
 use super::network::Network;
-use super::recorder::{Content, Recorder, Source};
-use crate::kernels::philox::{Stream, half_bits};
-use crate::kernels::{clock, gather, importance, keep, posterior, prior};
+use super::recorder::{Content, Recorder, Source, Streams};
+use crate::kernels::philox::Stream;
+use crate::kernels::{clock, importance, keep, posterior, prior};
 use crate::plan::{DType, PlanError, PlanId, Program, TensorId};
 
 /// How the work is cut into runs of a plan. No draw depends on it.
@@ -47,7 +47,7 @@ pub struct EstimateProgram {
     pub program: Program,
     pub network: Network,
     pub chunks: Chunks,
-    /// (N, D) u8
+    /// (N, D) u8, or f32 of real values
     pub data: TensorId,
     /// (8) u32, see [`clock`]
     pub clock: TensorId,
@@ -71,32 +71,21 @@ impl EstimateProgram {
     /// Sizes beyond what a kernel's grid can cover.
     pub fn record(
         architecture: &Architecture,
-        binarization: Binarization,
+        content: Content,
         images: usize,
         chunks: Chunks,
     ) -> Result<Self, PlanError> {
         let Chunks { batch, samples, runs } = chunks;
         let (rows, k) = (chunks.rows(), samples as f64);
-        let (pixels, latent) = (architecture.pixels(), architecture.latent);
-        let content = Content::Bytes(binarization);
+        let latent = architecture.latent;
         let source = Source { images, content, batch, samples };
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let data = program.tensor("data", &[images, pixels], DType::U8);
+        let data = program.tensor("data", &[images, architecture.pixels()], content.dtype());
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
 
         let mut r = Recorder::new(&mut program, "encode", source);
-        let x = r.tensor("x", &[batch, pixels]);
-        r.dispatch(
-            &gather::GATHER,
-            &[("data", data), ("clock", clock), ("x", x)],
-            &[
-                ("BINARIZATION", binarization.number()),
-                ("SHUFFLE", 0.0),
-                ("HALF_BITS", f64::from(half_bits(images))),
-                ("STREAM", Stream::TestPixels.number()),
-            ],
-        )?;
+        let x = r.minibatch(&network, data, clock, &Streams::TEST)?;
         let encoded = r.stack(&network.encoder, x, batch)?;
         let heads = *encoded.last().expect("an encoder has layers");
         let Recorder { plan, .. } = r;

@@ -16,6 +16,15 @@ pub enum Content {
     Reals,
 }
 
+impl Content {
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Content::Bytes(_) => DType::U8,
+            Content::Reals => DType::F32,
+        }
+    }
+}
+
 /// A resident data set and how minibatches are drawn from it.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {
@@ -120,13 +129,9 @@ impl<'a> Recorder<'a> {
         let Source { images, content, batch, .. } = self.source;
         let history_steps = images.div_ceil(batch) + 1;
         let dims = [images, network.architecture.pixels()];
-        let dtype = match content {
-            Content::Bytes(_) => DType::U8,
-            Content::Reals => DType::F32,
-        };
         Pass {
             plan: PlanId(usize::MAX), // set by `finish`
-            data: self.program.tensor(format!("{name}/data"), &dims, dtype),
+            data: self.program.tensor(format!("{name}/data"), &dims, content.dtype()),
             clock: self.program.tensor(format!("{name}/clock"), &[clock::WORDS], DType::U32),
             rates: self.program.tensor(format!("{name}/rates"), &[rates::WORDS], DType::F32),
             history: self.tensor("history", &[history_steps, tally::COLUMNS]),
@@ -148,27 +153,8 @@ impl<'a> Recorder<'a> {
         streams: Streams,
         noise: f64,
     ) -> Result<Encoded, PlanError> {
-        let Source { images, content, batch, samples } = self.source;
-        let x = self.tensor("x", &[batch, network.architecture.pixels()]);
-        let shuffle = ("SHUFFLE", f64::from(u8::from(streams.shuffle)));
-        let half_bits = ("HALF_BITS", f64::from(half_bits(images)));
-        match content {
-            Content::Bytes(binarization) => self.dispatch(
-                &gather::GATHER,
-                &[("data", pass.data), ("clock", pass.clock), ("x", x)],
-                &[
-                    ("BINARIZATION", binarization.number()),
-                    shuffle,
-                    half_bits,
-                    ("STREAM", streams.pixels.number()),
-                ],
-            )?,
-            Content::Reals => self.dispatch(
-                &gather::GATHER_REAL,
-                &[("values", pass.data), ("clock", pass.clock), ("x", x)],
-                &[shuffle, half_bits],
-            )?,
-        }
+        let Source { images, batch, samples, .. } = self.source;
+        let x = self.minibatch(network, pass.data, pass.clock, &streams)?;
         let encoded = self.stack(&network.encoder, x, batch)?;
         let heads = *encoded.last().expect("an encoder has layers");
         let latent = [batch * samples, network.architecture.latent];
@@ -179,6 +165,38 @@ impl<'a> Recorder<'a> {
             &[("STREAM", streams.noise.number()), ("NOISE", noise), ("N", images as f64)],
         )?;
         Ok(Encoded { x, encoded, heads, eps, z })
+    }
+
+    /// The next minibatch as the encoder sees it, (B, D).
+    pub fn minibatch(
+        &mut self,
+        network: &Network,
+        data: TensorId,
+        clock: TensorId,
+        streams: &Streams,
+    ) -> Result<TensorId, PlanError> {
+        let Source { images, content, batch, .. } = self.source;
+        let x = self.tensor("x", &[batch, network.architecture.pixels()]);
+        let shuffle = ("SHUFFLE", f64::from(u8::from(streams.shuffle)));
+        let half_bits = ("HALF_BITS", f64::from(half_bits(images)));
+        match content {
+            Content::Bytes(binarization) => self.dispatch(
+                &gather::GATHER,
+                &[("data", data), ("clock", clock), ("x", x)],
+                &[
+                    ("BINARIZATION", binarization.number()),
+                    shuffle,
+                    half_bits,
+                    ("STREAM", streams.pixels.number()),
+                ],
+            )?,
+            Content::Reals => self.dispatch(
+                &gather::GATHER_REAL,
+                &[("values", data), ("clock", clock), ("x", x)],
+                &[shuffle, half_bits],
+            )?,
+        }
+        Ok(x)
     }
 
     pub fn gaussian_kl(&mut self, heads: TensorId) -> Result<TensorId, PlanError> {

@@ -28,14 +28,12 @@ pub struct Diagonal {
 }
 
 impl LinearGaussian {
-    /// # Panics
-    /// If `variance` is not positive.
-    pub fn new(weight: DMatrix<f64>, mean: DVector<f64>, variance: f64) -> Self {
+    /// None where W W^T + s I is no covariance: s is not positive, or something is NaN.
+    pub fn new(weight: DMatrix<f64>, mean: DVector<f64>, variance: f64) -> Option<Self> {
         let d = weight.nrows();
         let covariance = &weight * weight.transpose() + DMatrix::identity(d, d) * variance;
-        let covariance =
-            Cholesky::new(covariance).expect("W W^T + s I with s > 0 is positive definite");
-        LinearGaussian { weight, mean, variance, covariance }
+        let covariance = Cholesky::new(covariance)?;
+        Some(LinearGaussian { weight, mean, variance, covariance })
     }
 
     /// A model of D observed and Z latent units with orthogonal columns of different lengths, each value
@@ -46,7 +44,7 @@ impl LinearGaussian {
         let round = |v: f64| f64::from(v as f32);
         let weight = (directions * DMatrix::from_diagonal(&lengths)).map(round);
         let mean = DVector::from_fn(d, |_, _| round(0.5 * normal(rng)));
-        LinearGaussian::new(weight, mean, 0.5)
+        LinearGaussian::new(weight, mean, 0.5).expect("W W^T + I / 2 is positive definite")
     }
 
     /// ln p(x)
@@ -147,7 +145,8 @@ mod tests {
             DMatrix::from_row_slice(2, 1, &[1.0, 2.0]),
             DVector::from_row_slice(&[0.5, -1.0]),
             0.25,
-        );
+        )
+        .unwrap();
         // covariance [[1.25, 2], [2, 4.25]], determinant 1.3125, inverse [[4.25, -2], [-2, 1.25]] / det
         let (a, b) = (0.3 - 0.5, 0.7 + 1.0);
         let quadratic = (4.25 * a * a - 4.0 * a * b + 1.25 * b * b) / 1.3125;
@@ -199,7 +198,8 @@ mod tests {
             u * DMatrix::from_diagonal(&lengths),
             mean.transpose(),
             solution.variance,
-        );
+        )
+        .unwrap();
         let at = |m: &LinearGaussian| {
             data.row_iter().map(|row| m.log_density(&row.transpose())).sum::<f64>() / 400.0
         };

@@ -1,0 +1,81 @@
+//! `elbo verify` holds on every device, and each of its rows fails when what it checks is wrong.
+
+mod harness;
+
+use std::collections::BTreeSet;
+
+use elbo::device::Device;
+use elbo::verify::linear_gaussian::LinearGaussian;
+use elbo::verify::{Experiment, SIZES, experiment};
+
+fn failing(e: &Experiment) -> BTreeSet<&'static str> {
+    e.rows().into_iter().filter(|row| !row.passed()).map(|row| row.check).collect()
+}
+
+fn shift(values: &mut [Vec<f64>], by: f64) {
+    values.iter_mut().flatten().for_each(|v| *v += by);
+}
+
+#[test]
+fn every_row_holds_on_every_device() {
+    let gpus = harness::gpus().into_iter().map(|gpu| Device::Gpu(Box::new(gpu)));
+    for device in std::iter::once(Device::Cpu(harness::cpu())).chain(gpus) {
+        for size in SIZES {
+            let e = experiment(&device, size).expect("the device runs");
+            let name = &device.description().name;
+            assert!(failing(&e).is_empty(), "{name} {size:?}: {:?}", e.rows());
+        }
+    }
+}
+
+/// A planted error: its name and how it spoils an experiment.
+type Fault = (&'static str, fn(&mut Experiment));
+
+const FAULTS: &[Fault] = &[
+    ("log weights off by 0.01 nats, q the posterior", |e| shift(&mut e.exact.log_w, 0.01)),
+    ("one log weight off by 0.1", |e| e.exact.log_w[3][7] += 0.1),
+    ("a NaN among the weights", |e| e.exact.log_w[3][7] = f64::NAN),
+    ("log p(x|z) off by 0.1 nats, q the posterior", |e| shift(&mut e.exact.log_px, 0.1)),
+    ("the KL of another variance", |e| {
+        e.exact.q.iter_mut().for_each(|q| q.variance *= 1.2);
+    }),
+    ("log weights off by 0.05 nats, q off", |e| shift(&mut e.off.log_w, 0.05)),
+    ("the wrong q", |e| e.off.q.iter_mut().for_each(|q| q.mean.add_scalar_mut(0.3))),
+    ("log weights without the prior's term", |e| {
+        e.off.log_w.iter_mut().flatten().enumerate().for_each(|(i, w)| *w += (i % 7) as f64 / 6.0)
+    }),
+    ("the prior's log p(x|z) off by 0.2 nats", |e| shift(&mut e.off.prior_log_px, 0.2)),
+    ("a model with another noise", |e| {
+        let (weight, mean) = (e.model.weight.clone(), e.model.mean.clone());
+        e.model = LinearGaussian::new(weight, mean, 1.1 * e.model.variance).unwrap();
+    }),
+    ("a decoder of other lengths", |e| e.trained.decoder *= 1.2),
+    ("a decoder of two pixels swapped", |e| {
+        let last = e.trained.decoder.nrows() - 1;
+        e.trained.decoder.swap_rows(0, last);
+    }),
+    ("another learned noise", |e| e.trained.variance *= 1.05),
+    ("an encoder that is not the posterior", |e| {
+        e.trained.q.iter_mut().for_each(|q| q.mean.add_scalar_mut(0.15));
+    }),
+    ("a NaN among the parameters", |e| e.trained.variance = f64::NAN),
+];
+
+#[test]
+fn every_row_fails_under_a_planted_error() {
+    let device = Device::Cpu(harness::cpu());
+    for size in [(2, 1), (8, 2)] {
+        let all: BTreeSet<_> =
+            experiment(&device, size).expect("runs").rows().iter().map(|row| row.check).collect();
+        let mut seen = BTreeSet::new();
+        for (name, plant) in FAULTS {
+            let mut e = experiment(&device, size).expect("the CPU runs");
+            plant(&mut e);
+            let failed = failing(&e);
+            assert!(!failed.is_empty(), "{size:?}: nobody noticed: {name}");
+            seen.extend(failed);
+        }
+        let missing: Vec<_> = all.difference(&seen).collect();
+        assert!(missing.is_empty(), "{size:?}: never seen to fail: {missing:?}");
+    }
+}
