@@ -72,6 +72,7 @@ fn finish(lane: u32, counted: u32, bound_sum: f32) {
     var divergence = 0.0;
     for (var row = lane; row < counted; row += WORKGROUP) { divergence += kl[row]; }
     let divergence_sum = workgroup_sum(divergence, lane);
+    storageBarrier(); // every lane has read the clock before lane 0 moves it
     if lane != 0u { return; }
     let slot = 4u * (clock[2] % S);
     history[slot] = likelihood_sum / f32(K);

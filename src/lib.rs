@@ -15,3 +15,4 @@ pub mod report;
 pub mod train;
 pub mod vae;
 pub mod verify;
+pub mod versions;

@@ -247,7 +247,8 @@ fn a_run_writes_its_folder() {
     assert_eq!(summary["best_test_elbo"], tests[0].max(tests[1]));
     assert_eq!((&summary["steps"], &summary["seed"]), (&json!(8), &json!(5)));
     assert_eq!(summary["interrupted"], false);
-    assert_eq!(summary["elbo_version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(summary["versions"]["elbo"], env!("CARGO_PKG_VERSION"));
+    assert!(summary["versions"]["wgpu"].as_str().unwrap().starts_with("30."));
     assert_eq!((&summary["device"]["kind"], summary.get("target")), (&json!("cpu"), None));
     let sha256 = summary["parameters_sha256"].as_str().unwrap();
     assert!(sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{sha256}");

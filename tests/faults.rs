@@ -230,7 +230,7 @@ fn check_faulty(
     let device = harness::cpu();
     let planted = Rc::new(Cell::new(false));
     let result = harness::check(kernel, case, 1, &|program| {
-        let (inner, planted) = (device.load::<f32>(program), planted.clone());
+        let (inner, planted) = (device.load::<f32>(program)?, planted.clone());
         Ok(Box::new(Faulty { inner, fault, tensor, runs: 0, planted }))
     });
     (result, planted.get())

@@ -82,7 +82,7 @@ impl Oracle {
     fn new(dataset: &Dataset, settings: &Settings) -> Self {
         settings.check().expect("settings");
         let plan = train::record(dataset, settings).expect("a plan");
-        let mut executor = harness::cpu().load::<f64>(plan.program.clone());
+        let mut executor = harness::cpu().load::<f64>(plan.program.clone()).expect("memory");
         train::begin(&mut executor, &plan, dataset, settings).expect("begin");
         if settings.objective.warm_up > 0 {
             // Somewhere on the way up.
@@ -235,7 +235,7 @@ fn real_data_trains_a_gaussian() {
         .expect("a plan");
     let values: Vec<f32> = (0..n * d).map(|i| (i as f32 * 0.7).sin() * 3.0 - 1.0).collect();
     let settings = Settings { architecture, batch: 4, samples: 2, ..Settings::default() };
-    let mut executor = harness::cpu().load::<f64>(plan.program.clone());
+    let mut executor = harness::cpu().load::<f64>(plan.program.clone()).expect("memory");
     {
         let executor: &mut dyn Executor = &mut executor;
         executor.write_f32(plan.train.data, &values).expect("writes");

@@ -30,7 +30,7 @@ fn check_all(device: &str, load: Load) {
 #[test]
 fn cpu_agrees_with_the_oracle() {
     let device = harness::cpu();
-    check_all("CPU", &|program| Ok(Box::new(device.load::<f32>(program))));
+    check_all("CPU", &|program| Ok(Box::new(device.load::<f32>(program)?)));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_nan_stays_one(load: Load) {
 #[test]
 fn the_cpu_keeps_a_nan() {
     let device = harness::cpu();
-    a_nan_stays_one(&|program| Ok(Box::new(device.load::<f32>(program))));
+    a_nan_stays_one(&|program| Ok(Box::new(device.load::<f32>(program)?)));
 }
 
 #[test]

@@ -112,7 +112,8 @@ fn agree_for_twenty_steps(settings: &Settings) {
         plan.network.parameters().iter().map(|&p| plan.program.get(p).name.clone()).collect();
     let first =
         plan.network.initial_values(settings.init, settings.seed, &dataset.train.means(false));
-    let oracle: Box<dyn Executor> = Box::new(harness::cpu().load::<f64>(plan.program.clone()));
+    let oracle: Box<dyn Executor> =
+        Box::new(harness::cpu().load::<f64>(plan.program.clone()).expect("memory"));
     let mut oracle = Trainer::on(oracle, plan, &dataset, settings).expect("begin");
     advance(&mut oracle, 20);
     let expected = oracle.parameters().expect("parameters");

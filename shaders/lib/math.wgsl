@@ -1,5 +1,7 @@
-// Functions that hold at the extremes: no overflow for any finite input, and a NaN stays a NaN, so
-// that the watchdog can see it (max() and clamp() may return their other argument).
+// Functions that hold at the extremes: no overflow for any finite input, and a NaN stays a NaN wherever
+// the driver computes with NaN at all, so that the watchdog sees it at once (max() and clamp() may
+// return their other argument). WGSL allows a driver to assume there is none: what slips through is
+// found in the parameters at the end of the epoch.
 
 /// softplus(v) = max(v, 0) + ln(1 + e^-|v|)
 fn softplus(v: f32) -> f32 {

@@ -1,5 +1,6 @@
 //! `elbo train`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use crate::checkpoint::{
     CheckpointError, MODEL, RECONSTRUCTIONS, RunFolder, SAMPLES, SUMMARY, write_whole,
 };
 use crate::data::Dataset;
-use crate::device::{Description, Device};
+use crate::device::{Description, Device, DeviceError};
 use crate::generate;
 use crate::kernels::linear::Activation;
 use crate::report::console::{Console, note, say};
@@ -24,6 +25,7 @@ use crate::train::{
 };
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+use crate::versions::versions;
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
 ///
@@ -419,7 +421,7 @@ struct Summary<'a> {
     seed: u64,
     /// SHA-256 of all parameters.
     parameters_sha256: String,
-    elbo_version: &'static str,
+    versions: BTreeMap<&'static str, &'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<Target>,
 }
@@ -511,7 +513,7 @@ fn finish(
         device: device.description(),
         seed: settings.seed,
         parameters_sha256: digest(parameters),
-        elbo_version: env!("CARGO_PKG_VERSION"),
+        versions: versions(),
         target: target.clone(),
     };
     let write = || -> Result<(), CheckpointError> {
@@ -623,6 +625,10 @@ impl Observer for Watcher<'_> {
 fn failure(error: TrainError) -> Failure {
     match error {
         TrainError::Config(_) | TrainError::Plan(_) => Failure::input(error),
+        // Sizes that somebody asked for.
+        TrainError::Device(DeviceError::TooLarge { .. } | DeviceError::OutOfMemory { .. }) => {
+            Failure::input(error)
+        }
         _ => Failure::run(error),
     }
 }

@@ -215,6 +215,8 @@ const PAIRS: [(&str, &str); 3] = [
 pub fn load(path: &Path) -> Result<Dataset, DataError> {
     let (train_path, test_path) = locate(path)?;
     let mut train = read(&train_path)?;
+    let held_out =
+        if test_path.is_none() { " (its last sixth held out as test images)" } else { "" };
     let test = match test_path {
         Some(test_path) => {
             let test = read(&test_path)?;
@@ -227,7 +229,7 @@ pub fn load(path: &Path) -> Result<Dataset, DataError> {
             train.split_off(train.n_images - n_test)
         }
     };
-    let mut dataset = Dataset { name: shown(path), train, test };
+    let mut dataset = Dataset { name: format!("{}{held_out}", shown(path)), train, test };
     dataset.spread_bits();
     Ok(dataset)
 }

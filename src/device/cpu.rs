@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Description, DeviceError, Executor, Progress};
 use crate::kernels::bound::Bounded;
 use crate::kernels::{Buffer, Call, Real, Twin};
-use crate::plan::{DType, Dispatch, PlanId, Program, TensorId};
+use crate::plan::{DType, Dispatch, PlanId, Program, Tensor, TensorId};
 
 /// A number type that every twin comes in.
 pub trait Precision: Real {
@@ -65,21 +65,33 @@ impl CpuDevice {
         &self.description
     }
 
-    pub fn load<T: Precision>(&self, program: Program) -> CpuExecutor<T> {
-        let buffers = program
-            .tensors()
-            .iter()
-            .map(|t| {
-                RefCell::new(match t.dtype {
-                    DType::F32 => Buffer::Float(vec![T::ZERO; t.len()]),
-                    DType::U32 => Buffer::U32(vec![0; t.len()]),
-                    DType::U8 => Buffer::U8(vec![0; t.len()]),
-                })
-            })
-            .collect();
+    /// Allocates the program's tensors.
+    ///
+    /// # Errors
+    /// There is not that much memory: which tensor, how large.
+    pub fn load<T: Precision>(&self, program: Program) -> Result<CpuExecutor<T>, DeviceError> {
+        let mut buffers = Vec::new();
+        for tensor in program.tensors() {
+            buffers.push(RefCell::new(match tensor.dtype {
+                DType::F32 => Buffer::Float(zeros(tensor, T::ZERO)?),
+                DType::U32 => Buffer::U32(zeros(tensor, 0)?),
+                DType::U8 => Buffer::U8(zeros(tensor, 0)?),
+            }));
+        }
         let description = self.description.clone();
-        CpuExecutor { program, buffers, pool: self.pool.clone(), description }
+        Ok(CpuExecutor { program, buffers, pool: self.pool.clone(), description })
     }
+}
+
+/// A tensor's elements, where `vec!` would end the process if they do not fit.
+fn zeros<T: Clone>(tensor: &Tensor, zero: T) -> Result<Vec<T>, DeviceError> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(tensor.len()).map_err(|_| DeviceError::OutOfMemory {
+        tensor: tensor.to_string(),
+        needed: tensor.size_bytes(),
+    })?;
+    values.resize(tensor.len(), zero);
+    Ok(values)
 }
 
 /// The widest vector instructions that the twins and `gemm` will use.

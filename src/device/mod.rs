@@ -18,6 +18,8 @@ pub enum DeviceError {
         "{adapter}: the tensor {tensor} needs {needed} bytes, and the adapter binds at most {limit} bytes"
     )]
     TooLarge { adapter: String, tensor: String, needed: usize, limit: u64 },
+    #[error("the tensor {tensor} needs {needed} bytes, which this machine's memory has not left")]
+    OutOfMemory { tensor: String, needed: usize },
     #[error("{adapter}: the device was lost: {message}")]
     Lost { adapter: String, message: String },
 }
@@ -99,7 +101,7 @@ impl Device {
     /// A tensor beyond the adapter's limits, out of memory, a shader the driver refuses.
     pub fn load(&self, program: Program) -> Result<Box<dyn Executor>, DeviceError> {
         Ok(match self {
-            Device::Cpu(device) => Box::new(device.load::<f32>(program)),
+            Device::Cpu(device) => Box::new(device.load::<f32>(program)?),
             Device::Gpu(device) => Box::new(device.load(program)?),
         })
     }

@@ -59,22 +59,34 @@ fn adam<T: Real>(c: &Call<T>) {
     let smallest = T::from_f64(f64::from(f32::MIN_POSITIVE));
     // Subnormal moments of dead units would slow the loop several times.
     let flush = |v: T| if v.abs() < smallest { T::ZERO } else { v };
+    let step = |g: T, parameter: &mut T, moment1: &mut T, moment2: &mut T| {
+        let m = flush(b1 * *moment1 + (T::ONE - b1) * g);
+        let v = flush(b2 * *moment2 + (T::ONE - b2) * g * g);
+        *moment1 = m;
+        *moment2 = v;
+        *parameter += rate * (m / c1) / ((v / c2).sqrt() + epsilon);
+    };
     parallel::slices3(
         &mut parameter,
         &mut moment1,
         &mut moment2,
+        #[inline(always)]
         |range, parameter, moment1, moment2| {
-            let gradient = &gradient[range];
-            let n = gradient.len();
-            let (parameter, moment1, moment2) =
-                (&mut parameter[..n], &mut moment1[..n], &mut moment2[..n]);
-            for i in 0..n {
-                let g = gradient[i];
-                let m = flush(b1 * moment1[i] + (T::ONE - b1) * g);
-                let v = flush(b2 * moment2[i] + (T::ONE - b2) * g * g);
-                moment1[i] = m;
-                moment2[i] = v;
-                parameter[i] += rate * (m / c1) / ((v / c2).sqrt() + epsilon);
+            // By blocks held in registers: the compiler cannot know that the four slices do not overlap.
+            const BLOCK: usize = 16;
+            let (gradients, rest) = gradient[range].as_chunks::<BLOCK>();
+            let (parameters, parameter) = parameter.as_chunks_mut::<BLOCK>();
+            let (moments1, moment1) = moment1.as_chunks_mut::<BLOCK>();
+            let (moments2, moment2) = moment2.as_chunks_mut::<BLOCK>();
+            for (i, g) in gradients.iter().enumerate() {
+                let (mut p, mut m, mut v) = (parameters[i], moments1[i], moments2[i]);
+                for j in 0..BLOCK {
+                    step(g[j], &mut p[j], &mut m[j], &mut v[j]);
+                }
+                (parameters[i], moments1[i], moments2[i]) = (p, m, v);
+            }
+            for (i, &g) in rest.iter().enumerate() {
+                step(g, &mut parameter[i], &mut moment1[i], &mut moment2[i]);
             }
         },
     );

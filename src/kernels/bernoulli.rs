@@ -101,33 +101,48 @@ fn gradient<T: Real>(c: &Call<T>) {
     let (x, logits, weight) = (c.read("x"), c.read("logits"), c.read("weight"));
     let (mut log_px, mut d_logits) = (c.write("log_px"), c.write("d_logits"));
     let (x, logits, weight) = (&x[..], &logits[..], &weight[..]);
-    parallel::rows2((&mut log_px, 1), (&mut d_logits, d), |row, log_px, d_logits| {
-        let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
-        log_px[0] = parallel::sum(d, |i| x[i] * eta[i] - eta[i].softplus());
-        for i in 0..d {
-            d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
-        }
-    });
+    parallel::rows2(
+        (&mut log_px, 1),
+        (&mut d_logits, d),
+        #[inline(always)]
+        |row, log_px, d_logits| {
+            let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
+            log_px[0] = parallel::sum(d, |i| x[i] * eta[i] - eta[i].softplus());
+            for i in 0..d {
+                d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
+            }
+        },
+    );
 }
 
 fn backward<T: Real>(c: &Call<T>) {
     let (k, d) = (c.dim("K"), c.dim("D"));
     let (x, logits, weight) = (c.read("x"), c.read("logits"), c.read("weight"));
     let (x, logits, weight) = (&x[..], &logits[..], &weight[..]);
-    parallel::rows(&mut c.write("d_logits"), d, |row, d_logits| {
-        let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
-        for i in 0..d {
-            d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
-        }
-    });
+    parallel::rows(
+        &mut c.write("d_logits"),
+        d,
+        #[inline(always)]
+        |row, d_logits| {
+            let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
+            for i in 0..d {
+                d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
+            }
+        },
+    );
 }
 
 fn expectation<T: Real>(c: &Call<T>) {
     let (logits, mut mean) = (c.read("logits"), c.write("mean"));
     let (d, logits) = (c.dim("D"), &logits[..]);
-    parallel::rows(&mut mean, d, |row, mean| {
-        for (mean, &eta) in mean.iter_mut().zip(&logits[row * d..][..d]) {
-            *mean = eta.sigmoid();
-        }
-    });
+    parallel::rows(
+        &mut mean,
+        d,
+        #[inline(always)]
+        |row, mean| {
+            for (mean, &eta) in mean.iter_mut().zip(&logits[row * d..][..d]) {
+                *mean = eta.sigmoid();
+            }
+        },
+    );
 }

@@ -58,28 +58,34 @@ fn gather<T: Real>(c: &Call<T>) {
     let (binarization, stream) = (c.dim("BINARIZATION"), c.dim("STREAM") as u32);
     let shuffle = c.dim("SHUFFLE") == 1;
     let data = &data[..];
-    parallel::rows(&mut x, d, |row, x| {
-        let (epoch, place) = (first_epoch + ((position + row) / n) as u32, (position + row) % n);
-        let image = if shuffle { permute(place, n, key, epoch) } else { place };
-        let pixels = &data[image * d..][..d];
-        for (quad, (x, pixels)) in x.chunks_mut(4).zip(pixels.chunks(4)).enumerate() {
-            let uniforms = match binarization {
-                2 => philox(counter(epoch, place, 0, stream, quad), key),
-                _ => [0; 4],
-            };
-            for ((x, &v), uniform) in x.iter_mut().zip(pixels).zip(uniforms) {
-                let one = match binarization {
-                    1 => v >= 128,
-                    2 => v == 255 || uniform < u32::from(v) * 0x0101_0101,
-                    _ => {
-                        *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
-                        continue;
-                    }
+    parallel::rows(
+        &mut x,
+        d,
+        #[inline(always)]
+        |row, x| {
+            let (epoch, place) =
+                (first_epoch + ((position + row) / n) as u32, (position + row) % n);
+            let image = if shuffle { permute(place, n, key, epoch) } else { place };
+            let pixels = &data[image * d..][..d];
+            for (quad, (x, pixels)) in x.chunks_mut(4).zip(pixels.chunks(4)).enumerate() {
+                let uniforms = match binarization {
+                    2 => philox(counter(epoch, place, 0, stream, quad), key),
+                    _ => [0; 4],
                 };
-                *x = if one { T::ONE } else { T::ZERO };
+                for ((x, &v), uniform) in x.iter_mut().zip(pixels).zip(uniforms) {
+                    let one = match binarization {
+                        1 => v >= 128,
+                        2 => v == 255 || uniform < u32::from(v) * 0x0101_0101,
+                        _ => {
+                            *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
+                            continue;
+                        }
+                    };
+                    *x = if one { T::ONE } else { T::ZERO };
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 fn cases() -> Vec<Case> {
@@ -107,9 +113,15 @@ fn gather_real<T: Real>(c: &Call<T>) {
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
     let (first_epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     let values = &values[..];
-    parallel::rows(&mut c.write("x"), d, |row, x| {
-        let (epoch, place) = (first_epoch + ((position + row) / n) as u32, (position + row) % n);
-        let image = if shuffle { permute(place, n, key, epoch) } else { place };
-        x.copy_from_slice(&values[image * d..][..d]);
-    });
+    parallel::rows(
+        &mut c.write("x"),
+        d,
+        #[inline(always)]
+        |row, x| {
+            let (epoch, place) =
+                (first_epoch + ((position + row) / n) as u32, (position + row) % n);
+            let image = if shuffle { permute(place, n, key, epoch) } else { place };
+            x.copy_from_slice(&values[image * d..][..d]);
+        },
+    );
 }

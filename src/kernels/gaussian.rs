@@ -125,10 +125,15 @@ fn log_likelihood<T: Real>(c: &Call<T>) {
     let (k, d) = (c.dim("K"), c.dim("D"));
     let (x, eta, (v, precision)) = (c.read("x"), c.read("eta"), variance_of(c));
     let (x, eta) = (&x[..], &eta[..]);
-    parallel::rows(&mut c.write("log_px"), 1, |row, log_px| {
-        let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
-        log_px[0] = log_density(squares_of(x, eta) * precision, d, v);
-    });
+    parallel::rows(
+        &mut c.write("log_px"),
+        1,
+        #[inline(always)]
+        |row, log_px| {
+            let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
+            log_px[0] = log_density(squares_of(x, eta) * precision, d, v);
+        },
+    );
 }
 
 fn gradient<T: Real>(c: &Call<T>) {
@@ -146,13 +151,18 @@ fn backward<T: Real>(c: &Call<T>) {
     let (mut d_eta, mut squares) = (c.write("d_eta"), c.write("squares"));
     let (x, eta, weight) = (&x[..], &eta[..], &weight[..]);
     let (_, precision) = variance_of(c);
-    parallel::rows2((&mut d_eta, d), (&mut squares, 1), |row, d_eta, squares| {
-        let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
-        for i in 0..d {
-            d_eta[i] = weight[row] * ((x[i] - eta[i]) * precision);
-        }
-        squares[0] = squares_of(x, eta) * precision;
-    });
+    parallel::rows2(
+        (&mut d_eta, d),
+        (&mut squares, 1),
+        #[inline(always)]
+        |row, d_eta, squares| {
+            let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
+            for i in 0..d {
+                d_eta[i] = weight[row] * ((x[i] - eta[i]) * precision);
+            }
+            squares[0] = squares_of(x, eta) * precision;
+        },
+    );
 }
 
 fn variance<T: Real>(c: &Call<T>) {

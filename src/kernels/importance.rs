@@ -67,12 +67,18 @@ fn log_weight<T: Real>(c: &Call<T>) {
     let (k, n) = (c.dim("K"), c.dim("Z"));
     let (log_px, heads, eps, z) = (c.read("log_px"), c.read("heads"), c.read("eps"), c.read("z"));
     let (log_px, heads, eps, z) = (&log_px[..], &heads[..], &eps[..], &z[..]);
-    parallel::rows(&mut c.write("log_w"), 1, |row, log_w| {
-        let l = &heads[row / k * 2 * n + n..][..n];
-        let (eps, z) = (&eps[row * n..][..n], &z[row * n..][..n]);
-        let total = parallel::sum(n, |u| eps[u] * eps[u] + clamp_log_variance(l[u]) - z[u] * z[u]);
-        log_w[0] = log_px[row] + T::from_f64(0.5) * total;
-    });
+    parallel::rows(
+        &mut c.write("log_w"),
+        1,
+        #[inline(always)]
+        |row, log_w| {
+            let l = &heads[row / k * 2 * n + n..][..n];
+            let (eps, z) = (&eps[row * n..][..n], &z[row * n..][..n]);
+            let total =
+                parallel::sum(n, |u| eps[u] * eps[u] + clamp_log_variance(l[u]) - z[u] * z[u]);
+            log_w[0] = log_px[row] + T::from_f64(0.5) * total;
+        },
+    );
 }
 
 fn normalize<T: Real>(c: &Call<T>) {
@@ -80,13 +86,18 @@ fn normalize<T: Real>(c: &Call<T>) {
     let log_weights = c.read("log_weights");
     let (mut weight, mut bound) = (c.write("weight"), c.write("bound"));
     let (log_weights, b, n) = (&log_weights[..], T::from_f64(b as f64), T::from_f64(k as f64));
-    parallel::rows2((&mut weight, k), (&mut bound, 1), |image, weight, bound| {
-        let log_w = &log_weights[image * k..][..k];
-        let largest = log_w.iter().fold(log_w[0], |max, &v| if v > max { v } else { max });
-        let total = parallel::sum(k, |i| (log_w[i] - largest).exp());
-        for (weight, &v) in weight.iter_mut().zip(log_w) {
-            *weight = (v - largest).exp() / (total * b);
-        }
-        bound[0] = largest + (total.ln() - n.ln());
-    });
+    parallel::rows2(
+        (&mut weight, k),
+        (&mut bound, 1),
+        #[inline(always)]
+        |image, weight, bound| {
+            let log_w = &log_weights[image * k..][..k];
+            let largest = log_w.iter().fold(log_w[0], |max, &v| if v > max { v } else { max });
+            let total = parallel::sum(k, |i| (log_w[i] - largest).exp());
+            for (weight, &v) in weight.iter_mut().zip(log_w) {
+                *weight = (v - largest).exp() / (total * b);
+            }
+            bound[0] = largest + (total.ln() - n.ln());
+        },
+    );
 }

@@ -138,11 +138,16 @@ fn forward<T: Real>(c: &Call<T>) {
 }
 
 fn add_bias<T: Real>(y: &mut [T], bias: &[T], f: impl Fn(T) -> T + Sync) {
-    parallel::rows(y, bias.len(), |_, y| {
-        for (y, &b) in y.iter_mut().zip(bias) {
-            *y = f(*y + b);
-        }
-    });
+    parallel::rows(
+        y,
+        bias.len(),
+        #[inline(always)]
+        |_, y| {
+            for (y, &b) in y.iter_mut().zip(bias) {
+                *y = f(*y + b);
+            }
+        },
+    );
 }
 
 fn backward_input<T: Real>(c: &Call<T>) {
@@ -154,11 +159,16 @@ fn backward_input<T: Real>(c: &Call<T>) {
     if activation == Activation::Identity {
         return;
     }
-    parallel::rows(&mut d_x, i, |row, d_x| {
-        for (d_x, &x) in d_x.iter_mut().zip(&x[row * i..][..i]) {
-            *d_x *= activation.gradient(x);
-        }
-    });
+    parallel::rows(
+        &mut d_x,
+        i,
+        #[inline(always)]
+        |row, d_x| {
+            for (d_x, &x) in d_x.iter_mut().zip(&x[row * i..][..i]) {
+                *d_x *= activation.gradient(x);
+            }
+        },
+    );
 }
 
 fn backward_weight<T: Real>(c: &Call<T>) {

@@ -189,49 +189,64 @@ fn sample<T: Real>(c: &Call<T>) {
     let before = words[clock::SAMPLE] as usize;
     let (stream, scale) = (c.dim("STREAM") as u32, c.value("NOISE"));
     let heads = &heads[..];
-    parallel::rows2((&mut eps, z), (&mut out, z), |row, eps, out| {
-        let (mu, l) = heads[row / k * 2 * z..][..2 * z].split_at(z);
-        let place = position + row / k;
-        let epoch = epoch + (place / n) as u32;
-        for (quad, eps) in eps.chunks_mut(4).enumerate() {
-            let bits = philox(counter(epoch, place % n, before + row % k, stream, quad), key);
-            for (eps, e) in eps.iter_mut().zip(normal4::<T>(bits)) {
-                *eps = scale * e;
+    parallel::rows2(
+        (&mut eps, z),
+        (&mut out, z),
+        #[inline(always)]
+        |row, eps, out| {
+            let (mu, l) = heads[row / k * 2 * z..][..2 * z].split_at(z);
+            let place = position + row / k;
+            let epoch = epoch + (place / n) as u32;
+            for (quad, eps) in eps.chunks_mut(4).enumerate() {
+                let bits = philox(counter(epoch, place % n, before + row % k, stream, quad), key);
+                for (eps, e) in eps.iter_mut().zip(normal4::<T>(bits)) {
+                    *eps = scale * e;
+                }
             }
-        }
-        let half = T::from_f64(0.5);
-        for unit in 0..z {
-            out[unit] = mu[unit] + (half * clamp_log_variance(l[unit])).exp() * eps[unit];
-        }
-    });
+            let half = T::from_f64(0.5);
+            for unit in 0..z {
+                out[unit] = mu[unit] + (half * clamp_log_variance(l[unit])).exp() * eps[unit];
+            }
+        },
+    );
 }
 
 fn gaussian_kl<T: Real>(c: &Call<T>) {
     let z = c.dim("Z");
     let (heads, mut kl) = (c.read("heads"), c.write("kl"));
     let heads = &heads[..];
-    parallel::rows(&mut kl, 1, |row, kl| {
-        let (mu, l) = heads[row * 2 * z..][..2 * z].split_at(z);
-        let total = parallel::sum(z, |unit| {
-            let l = clamp_log_variance(l[unit]);
-            mu[unit] * mu[unit] + (l.exp() - T::ONE - l)
-        });
-        kl[0] = T::from_f64(0.5) * total;
-    });
+    parallel::rows(
+        &mut kl,
+        1,
+        #[inline(always)]
+        |row, kl| {
+            let (mu, l) = heads[row * 2 * z..][..2 * z].split_at(z);
+            let total = parallel::sum(z, |unit| {
+                let l = clamp_log_variance(l[unit]);
+                mu[unit] * mu[unit] + (l.exp() - T::ONE - l)
+            });
+            kl[0] = T::from_f64(0.5) * total;
+        },
+    );
 }
 
 fn kl_of_units<T: Real>(c: &Call<T>) {
     let (b, z) = (c.dim("B"), c.dim("Z"));
     let heads = c.read("heads");
     let heads = &heads[..];
-    parallel::rows(&mut c.write("kl_units"), 1, |unit, kl| {
-        let total = parallel::sum(b, |image| {
-            let mu = heads[image * 2 * z + unit];
-            let l = clamp_log_variance(heads[image * 2 * z + z + unit]);
-            mu * mu + (l.exp() - T::ONE - l)
-        });
-        kl[0] = T::from_f64(0.5) * total / T::from_f64(b as f64);
-    });
+    parallel::rows(
+        &mut c.write("kl_units"),
+        1,
+        #[inline(always)]
+        |unit, kl| {
+            let total = parallel::sum(b, |image| {
+                let mu = heads[image * 2 * z + unit];
+                let l = clamp_log_variance(heads[image * 2 * z + z + unit]);
+                mu * mu + (l.exp() - T::ONE - l)
+            });
+            kl[0] = T::from_f64(0.5) * total / T::from_f64(b as f64);
+        },
+    );
 }
 
 fn backward<T: Real>(c: &Call<T>) {
@@ -253,22 +268,28 @@ fn backward_with<T: Real>(c: &Call<T>, kl_weight: impl Fn(usize) -> T + Sync) {
     let mut d_heads = c.write("d_heads");
     let (heads, noise, d_z) = (&heads[..], &noise[..], &d_z[..]);
     let half = T::from_f64(0.5);
-    parallel::rows(&mut d_heads, 2 * z, |image, d_heads| {
-        let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
-        let (d_mu, d_l) = d_heads.split_at_mut(z);
-        for unit in 0..z {
-            let (mut sum, mut sum_noise) = (T::ZERO, T::ZERO);
-            for sample in 0..k {
-                let e = (image * k + sample) * z + unit;
-                sum += d_z[e];
-                sum_noise += d_z[e] * noise[e];
+    parallel::rows(
+        &mut d_heads,
+        2 * z,
+        #[inline(always)]
+        |image, d_heads| {
+            let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
+            let (d_mu, d_l) = d_heads.split_at_mut(z);
+            for unit in 0..z {
+                let (mut sum, mut sum_noise) = (T::ZERO, T::ZERO);
+                for sample in 0..k {
+                    let e = (image * k + sample) * z + unit;
+                    sum += d_z[e];
+                    sum_noise += d_z[e] * noise[e];
+                }
+                let (l, weight) = (clamp_log_variance(raw[unit]), kl_weight(unit));
+                d_mu[unit] = sum - weight * mu[unit];
+                let inside =
+                    half * (half * l).exp() * sum_noise - half * weight * (l.exp() - T::ONE);
+                d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
             }
-            let (l, weight) = (clamp_log_variance(raw[unit]), kl_weight(unit));
-            d_mu[unit] = sum - weight * mu[unit];
-            let inside = half * (half * l).exp() * sum_noise - half * weight * (l.exp() - T::ONE);
-            d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
-        }
-    });
+        },
+    );
 }
 
 fn backward_sampled<T: Real>(c: &Call<T>) {
@@ -277,31 +298,36 @@ fn backward_sampled<T: Real>(c: &Call<T>) {
     let (weight, beta) = (c.read("weight"), c.read("rates")[rates::BETA]);
     let (heads, noise, d_z, weight) = (&heads[..], &noise[..], &d_z[..], &weight[..]);
     let (b, half) = (T::from_f64(c.dim("B") as f64), T::from_f64(0.5));
-    parallel::rows(&mut c.write("d_heads"), 2 * z, |image, d_heads| {
-        let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
-        let (d_mu, d_l) = d_heads.split_at_mut(z);
-        for unit in 0..z {
-            let l = clamp_log_variance(raw[unit]);
-            let sigma = (half * l).exp();
-            let (mut sum, mut sum_noise, mut direct) = (T::ZERO, T::ZERO, T::ZERO);
-            for row in image * k..(image + 1) * k {
-                let eps = noise[row * z + unit];
-                let u = beta * weight[row];
-                let mut g = d_z[row * z + unit] - u * (mu[unit] + sigma * eps);
-                if estimator == REPARAMETERIZED {
-                    direct += u;
-                } else {
-                    g += u * (eps / sigma);
+    parallel::rows(
+        &mut c.write("d_heads"),
+        2 * z,
+        #[inline(always)]
+        |image, d_heads| {
+            let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
+            let (d_mu, d_l) = d_heads.split_at_mut(z);
+            for unit in 0..z {
+                let l = clamp_log_variance(raw[unit]);
+                let sigma = (half * l).exp();
+                let (mut sum, mut sum_noise, mut direct) = (T::ZERO, T::ZERO, T::ZERO);
+                for row in image * k..(image + 1) * k {
+                    let eps = noise[row * z + unit];
+                    let u = beta * weight[row];
+                    let mut g = d_z[row * z + unit] - u * (mu[unit] + sigma * eps);
+                    if estimator == REPARAMETERIZED {
+                        direct += u;
+                    } else {
+                        g += u * (eps / sigma);
+                    }
+                    if estimator == DOUBLY_REPARAMETERIZED {
+                        g *= b * weight[row];
+                    }
+                    sum += g;
+                    sum_noise += g * eps;
                 }
-                if estimator == DOUBLY_REPARAMETERIZED {
-                    g *= b * weight[row];
-                }
-                sum += g;
-                sum_noise += g * eps;
+                d_mu[unit] = sum;
+                let inside = half * sigma * sum_noise + half * direct;
+                d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
             }
-            d_mu[unit] = sum;
-            let inside = half * sigma * sum_noise + half * direct;
-            d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
-        }
-    });
+        },
+    );
 }

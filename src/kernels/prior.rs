@@ -32,11 +32,16 @@ fn sample<T: Real>(c: &Call<T>) {
     let (epoch, place) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     let (before, stream) = (words[clock::SAMPLE] as usize, c.dim("STREAM") as u32);
     let k = c.dim("K");
-    parallel::rows(&mut z, c.dim("Z"), |row, z| {
-        for (quad, z) in z.chunks_mut(4).enumerate() {
-            let at = counter(epoch, place + row / k, before + row % k, stream, quad);
-            let e = normal4::<T>(philox(at, key));
-            z.copy_from_slice(&e[..z.len()]);
-        }
-    });
+    parallel::rows(
+        &mut z,
+        c.dim("Z"),
+        #[inline(always)]
+        |row, z| {
+            for (quad, z) in z.chunks_mut(4).enumerate() {
+                let at = counter(epoch, place + row / k, before + row % k, stream, quad);
+                let e = normal4::<T>(philox(at, key));
+                z.copy_from_slice(&e[..z.len()]);
+            }
+        },
+    );
 }

@@ -69,16 +69,21 @@ pub trait Real:
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<Self>, b: Matrix<Self>, out: &mut [Self]) {
         a.check(m, k);
         b.check(k, n);
-        super::parallel::rows(&mut out[..m * n], n, |i, out| {
-            for (j, out) in out.iter_mut().enumerate() {
-                let mut sum = Self::ZERO;
-                for p in 0..k {
-                    let left = a.data[i * a.row_stride + p * a.column_stride];
-                    sum += left * b.data[p * b.row_stride + j * b.column_stride];
+        super::parallel::rows(
+            &mut out[..m * n],
+            n,
+            #[inline(always)]
+            |i, out| {
+                for (j, out) in out.iter_mut().enumerate() {
+                    let mut sum = Self::ZERO;
+                    for p in 0..k {
+                        let left = a.data[i * a.row_stride + p * a.column_stride];
+                        sum += left * b.data[p * b.row_stride + j * b.column_stride];
+                    }
+                    *out = sum;
                 }
-                *out = sum;
-            }
-        });
+            },
+        );
     }
 
     /// Runs `f` with the widest vector instructions of this processor, where that helps.

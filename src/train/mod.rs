@@ -252,7 +252,7 @@ pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome
         let Ok(train) = trainer.metrics_since(first)? else { unreachable!("looked at above") };
         let after = trainer.snapshot()?;
         if !after.is_finite() {
-            return Err(trainer.explain(&snapshot, after.step - 1));
+            return Err(trainer.explain_state(&snapshot));
         }
         snapshot = after;
         if interrupted {
@@ -260,6 +260,7 @@ pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome
         }
         observer.evaluating();
         let test = trainer.evaluate()?;
+        interrupted = observer.step(trainer.step()); // asked for meanwhile
         let report = EpochReport {
             epoch,
             step: trainer.step(),

@@ -54,6 +54,25 @@ impl Trainer {
         Ok(None)
     }
 
+    /// Why parameters or moments are not finite although every metric is: a moment that overflows stills
+    /// its parameter and shows nowhere else. The step is found by halving.
+    pub(super) fn explain_state(&mut self, snapshot: &Snapshot) -> TrainError {
+        let (mut finite, mut spoilt) = (snapshot.step, self.step());
+        while spoilt - finite > 1 {
+            let middle = finite + (spoilt - finite) / 2;
+            let state = self
+                .restore(snapshot)
+                .and_then(|()| self.advance(middle, |_| ControlFlow::Continue(())))
+                .and_then(|()| self.snapshot());
+            match state {
+                Ok(state) if state.is_finite() => finite = middle,
+                Ok(_) => spoilt = middle,
+                Err(error) => return error.into(),
+            }
+        }
+        self.explain(snapshot, finite)
+    }
+
     /// The same for step `bad` of the pass over the test set, which follows the current step.
     pub(super) fn explain_evaluation(&mut self, bad: u64) -> TrainError {
         let pass = self.program().test;

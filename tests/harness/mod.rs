@@ -164,7 +164,7 @@ fn content(fill: &Fill, n: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
 
 /// The case's result in f64, with the bound on what single precision may do to it.
 pub fn oracle(prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
-    let mut oracle = cpu().load::<Bounded>(prepared.program.clone());
+    let mut oracle = cpu().load::<Bounded>(prepared.program.clone()).map_err(|e| e.to_string())?;
     for (id, _, bytes) in &prepared.tensors {
         oracle.write_bytes(*id, bytes).map_err(|e| e.to_string())?;
     }

@@ -11,6 +11,9 @@ use crate::plan::Program;
 pub use adapter::Adapters;
 pub use executor::{GUARD_BYTE, GpuExecutor};
 
+/// Marks the loss of the device among the recorded failures.
+const LOST: &str = "lost: ";
+
 /// An opened adapter. A clone is the same device.
 #[derive(Clone)]
 pub struct GpuDevice {
@@ -43,7 +46,7 @@ impl GpuDevice {
         let note = failure.clone();
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                record(&note, &format!("device lost: {message}"));
+                record(&note, &format!("{LOST}{message}"));
             }
         });
         Ok(GpuDevice { device, queue, description, failure })
@@ -89,10 +92,15 @@ impl GpuDevice {
 
     /// The failure that was reported since the device was opened, if any.
     fn healthy(&self) -> Result<(), DeviceError> {
-        match self.failure.lock().unwrap_or_else(|e| e.into_inner()).as_ref() {
-            Some(message) => Err(self.error(message.clone())),
-            None => Ok(()),
-        }
+        let failure = self.failure.lock().unwrap_or_else(|e| e.into_inner());
+        let Some(message) = failure.as_ref() else { return Ok(()) };
+        Err(match message.strip_prefix(LOST) {
+            Some(message) => DeviceError::Lost {
+                adapter: self.description.name.clone(),
+                message: one_line(message),
+            },
+            None => self.error(message.clone()),
+        })
     }
 }
 
