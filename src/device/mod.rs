@@ -18,7 +18,9 @@ pub enum DeviceError {
         "{adapter}: the tensor {tensor} needs {needed} bytes, and the adapter binds at most {limit} bytes"
     )]
     TooLarge { adapter: String, tensor: String, needed: usize, limit: u64 },
-    #[error("the tensor {tensor} needs {needed} bytes, which this machine's memory has not left")]
+    #[error(
+        "this needs {needed} bytes of memory, more than is free; the largest tensor is {tensor}"
+    )]
     OutOfMemory { tensor: String, needed: usize },
     #[error("{adapter}: the device was lost: {message}")]
     Lost { adapter: String, message: String },
