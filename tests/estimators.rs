@@ -26,10 +26,6 @@ fn cpu() -> Device {
     Device::Cpu(harness::cpu())
 }
 
-fn gpu() -> Device {
-    Device::Gpu(Box::new(harness::gpu()))
-}
-
 fn tiny(latent: usize) -> Architecture {
     Architecture {
         image: (2, 4),
@@ -259,7 +255,8 @@ fn chunks_and_devices_do_not_change_the_draws() {
     let test = random_images(23, architecture.image);
     let ks = [1, 2, 5, 10, 61];
     let whole = run(&cpu(), &architecture, &parameters, &test, &ks, None);
-    for (device, label) in [(cpu(), "CPU"), (gpu(), "GPU")] {
+    for device in harness::devices() {
+        let label = device.description().name.clone();
         for rows in [1, 7, 64, 200, 5000] {
             let chunked = run(&device, &architecture, &parameters, &test, &ks, Some(rows));
             close(&whole, &chunked, 2e-5, &format!("{label}, {rows} rows"));
@@ -301,7 +298,7 @@ fn one_sample_gives_the_test_elbo_of_training() {
         }))
         .expect("settings")
     };
-    for device in [cpu(), gpu()] {
+    for device in harness::devices() {
         let mut trainer = Trainer::new(&device, &dataset, &settings).expect("a trainer");
         let expected = trainer.evaluate().expect("evaluates");
         let parameters = trainer.parameters().expect("parameters");
@@ -354,7 +351,7 @@ fn an_end_asked_for_and_a_nan_end_the_work() {
     let mut parameters = parameters(&architecture);
     let test = random_images(10, architecture.image);
     let request = Request { images: 10, ks: vec![100], rows: Some(50) };
-    for device in [cpu(), gpu()] {
+    for device in harness::devices() {
         let mut shares = Vec::new();
         let mut go = |parameters: &[Vec<f32>], until: f64| {
             let model = Model {

@@ -441,5 +441,7 @@ fn the_cpu_computes_that_gradient() {
 
 #[test]
 fn the_gpu_computes_that_gradient() {
-    check_device(&Device::Gpu(Box::new(harness::gpu())));
+    for gpu in harness::gpus() {
+        check_device(&Device::Gpu(Box::new(gpu)));
+    }
 }

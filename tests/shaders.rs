@@ -186,20 +186,26 @@ fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
             let target = hlsl::BindTarget { register, restrict_indexing, ..Default::default() };
             (resource(b), target)
         };
-        let options = hlsl::Options {
-            shader_model: hlsl::ShaderModel::V6_0,
-            binding_map: dispatch.bindings.iter().map(map).collect(),
-            fake_missing_bindings,
-            // The number of workgroups is no built-in of HLSL: wgpu passes it in here.
-            special_constants_binding: Some(hlsl::BindTarget { space: 1, ..Default::default() }),
-            ..Default::default()
-        };
-        let pipeline = hlsl::PipelineOptions { entry_point: Some(entry) };
-        let mut text = String::new();
-        let written = hlsl::Writer::new(&mut text, &options, &pipeline)
-            .write(module, info, None)
-            .unwrap_or_else(|e| panic!("{kernel}: HLSL: {e}"));
-        check_text(kernel, &text, &written.entry_point_names, "void NAME(");
+        // 5.1 is what wgpu falls back to where the newer compiler is not installed.
+        for shader_model in [hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_0] {
+            let options = hlsl::Options {
+                shader_model,
+                binding_map: dispatch.bindings.iter().map(map).collect(),
+                fake_missing_bindings,
+                // The number of workgroups is no built-in of HLSL: wgpu passes it in here.
+                special_constants_binding: Some(hlsl::BindTarget {
+                    space: 1,
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            let pipeline = hlsl::PipelineOptions { entry_point: Some(entry.clone()) };
+            let mut text = String::new();
+            let written = hlsl::Writer::new(&mut text, &options, &pipeline)
+                .write(module, info, None)
+                .unwrap_or_else(|e| panic!("{kernel}: HLSL: {e}"));
+            check_text(kernel, &text, &written.entry_point_names, "void NAME(");
+        }
     });
 }
 

@@ -18,8 +18,7 @@ fn shift(values: &mut [Vec<f64>], by: f64) {
 
 #[test]
 fn every_row_holds_on_every_device() {
-    let gpus = harness::gpus().into_iter().map(|gpu| Device::Gpu(Box::new(gpu)));
-    for device in std::iter::once(Device::Cpu(harness::cpu())).chain(gpus) {
+    for device in harness::devices() {
         for size in SIZES {
             let e = experiment(&device, size).expect("the device runs");
             let name = &device.description().name;
@@ -78,4 +77,16 @@ fn every_row_fails_under_a_planted_error() {
         let missing: Vec<_> = all.difference(&seen).collect();
         assert!(missing.is_empty(), "{size:?}: never seen to fail: {missing:?}");
     }
+}
+
+#[test]
+fn the_command_prints_every_row_and_its_exit_code_says_whether_all_hold() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_elbo"))
+        .args(["verify", "--device", "cpu"])
+        .output()
+        .expect("the program runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let rows = text.lines().filter(|line| line.ends_with("  ok")).count();
+    assert_eq!((output.status.code(), rows), (Some(0), 10 * SIZES.len()), "{text}");
+    assert!(text.ends_with("all 30 rows hold\n"), "{text}");
 }

@@ -4,7 +4,7 @@
 
 use elbo::device::cpu::{CpuDevice, CpuExecutor};
 use elbo::device::gpu::{Adapters, GUARD_BYTE, GpuDevice, adapter};
-use elbo::device::{DeviceError, Executor};
+use elbo::device::{Device, DeviceError, Executor};
 use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
 use elbo::kernels::{Case, Kernel};
@@ -55,6 +55,12 @@ pub fn gpus() -> Vec<GpuDevice> {
     assert!(!adapters.all().is_empty(), "no GPU adapter for the tests: {}", adapter::HINT);
     let open = |a| GpuDevice::open(a).unwrap_or_else(|e| panic!("{e}"));
     adapters.all().iter().map(open).collect()
+}
+
+/// The CPU and every adapter.
+pub fn devices() -> Vec<Device> {
+    let gpus = gpus().into_iter().map(|gpu| Device::Gpu(Box::new(gpu)));
+    std::iter::once(Device::Cpu(cpu())).chain(gpus).collect()
 }
 
 pub fn open_gpu(adapters: &Adapters) -> Result<GpuDevice, String> {
