@@ -5,6 +5,7 @@ mod devices;
 mod evaluate;
 mod generate;
 mod options;
+mod preset;
 mod train;
 mod verify;
 
