@@ -375,6 +375,18 @@ fn a_divergence_is_traced_to_its_kernel() {
             }
             other => panic!("{other:?}"),
         }
+        // A moment that has overflowed stills its parameter, and no metric shows it.
+        let mut trainer = self::trainer(&device, &dataset, &self::settings(40, 32));
+        let moment = trainer.program().trained[0].moment2;
+        let n = trainer.program().program.get(moment).len();
+        trainer.executor().write_f32(moment, &vec![f32::INFINITY; n]).expect("writes");
+        match train::run(&mut trainer, &mut Quiet) {
+            Err(TrainError::Diverged(d)) => {
+                assert_eq!((d.step, d.kernel.as_str()), (1, "adam.adam"), "{d}");
+                assert_eq!(d.tensor, "encoder.0.weight.moment2", "{d}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::Failure;
-use super::evaluate::{Trained, check_samples, print, stop_on_interrupt};
+use super::evaluate::{Trained, check_samples, print};
 use super::options::DeviceOption;
+use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
 use crate::report::console::note;

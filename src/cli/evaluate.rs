@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::Failure;
 use super::options::{DeviceOption, load_data};
+use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{CONFIG, RunFolder, check_writable, write_whole};
 use crate::data::Dataset;
 use crate::device::Device;
@@ -172,19 +171,6 @@ pub fn check_samples(samples: usize) -> Result<(), Failure> {
         1..=1_000_000_000 => Ok(()), // a draw's number is a word of the noise's counter
         _ => Err(Failure::input(format!("--samples must be from 1 to 1000000000, got {samples}"))),
     }
-}
-
-/// A flag that Ctrl-C raises; the second one ends the program at once.
-pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
-    Ok(stop)
 }
 
 /// A closed pipe is no failure.

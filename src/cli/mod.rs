@@ -9,6 +9,9 @@ mod preset;
 mod train;
 mod verify;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use clap::{Parser, Subcommand};
 
 use crate::report::console::note;
@@ -48,6 +51,19 @@ impl Failure {
     fn input(error: impl std::fmt::Display) -> Self {
         Failure { message: error.to_string(), code: 2 }
     }
+}
+
+/// A flag that Ctrl-C raises; the second one ends the program at once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
+    Ok(stop)
 }
 
 /// Parses the arguments and runs the command. Returns the exit code: 0, 1 if the run failed, 2 if the

@@ -9,9 +9,9 @@ use std::time::Instant;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::Failure;
 use super::options::{DeviceOption, MNIST, load_data};
 use super::preset::{Preset, Target};
+use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{
     CheckpointError, MODEL, RECONSTRUCTIONS, RunFolder, SAMPLES, SUMMARY, write_whole,
 };
@@ -328,14 +328,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let device = args.device.open()?;
     let mut trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130); // asked twice
-        }
-    })
-    .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
+    let stop = stop_on_interrupt()?;
 
     let folder = match &args.run {
         Some(path) => RunFolder::create(path, &settings),
