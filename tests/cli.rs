@@ -462,6 +462,17 @@ fn bad_data_is_refused() {
 }
 
 #[test]
+fn a_network_larger_than_the_memory_is_refused() {
+    let home = Home::new();
+    let before = tree(home.0.path());
+    let ended = home.run("train --device cpu --batch 60000 --hidden 1000000 --run huge"); // a terabyte
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let error = ended.stderr.lines().last().unwrap();
+    assert!(error.starts_with("error: ") && error.contains("more than is free"), "{ended:?}");
+    assert!(tree(home.0.path()) == before, "something was left");
+}
+
+#[test]
 fn a_device_that_is_not_there_is_refused() {
     let home = Home::with_run();
     let train = format!("train --data data {SIZES} --run new");
@@ -472,6 +483,20 @@ fn a_device_that_is_not_there_is_refused() {
         }
     }
     home.refuses(&format!("{train} --device="), &["--device"]);
+    // A number beyond the indices that stands in the adapter's name, as in RTX 4090.
+    let listed = home.ok("devices").stdout;
+    let name = listed.lines().next().unwrap_or_default().trim_start_matches(char::is_numeric);
+    let numbers = name.split(|c: char| !c.is_ascii_digit());
+    match numbers.filter_map(|n| n.parse::<usize>().ok()).find(|&n| n > 9) {
+        Some(n) => assert!(
+            home.ok(&format!("train --data data {SIZES} --run by-number --device {n}"))
+                .stderr
+                .contains(name.trim())
+        ),
+        None => {
+            assert!(!name.contains("llvmpipe"), "lavapipe's name has its LLVM's version: {listed}")
+        }
+    }
     assert!(home.ok(&format!("{train} --device CPU")).stderr.contains("device: CPU, "));
 }
 

@@ -6,6 +6,7 @@ mod evaluate;
 mod generate;
 mod options;
 mod preset;
+mod settings;
 mod train;
 mod verify;
 
@@ -26,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(Box<train::Args>),
+    Train(Box<settings::Args>),
     Sample(generate::SampleArgs),
     Reconstruct(generate::ReconstructArgs),
     Eval(evaluate::Args),

@@ -1,0 +1,285 @@
+//! What `elbo train` was asked: its options, and the settings that they come to.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::options::{DeviceOption, MNIST};
+use super::preset::Preset;
+use crate::data::Dataset;
+use crate::kernels::linear::Activation;
+use crate::train::{Schedule, Settings};
+use crate::vae::objective::{Bound, Estimator, Kl};
+use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+
+/// Train a VAE and write a run folder: parameters, metrics, pictures
+///
+/// Without options: the classic VAE (784-400-20, ReLU, Adam 1e-3, batch 128) on MNIST with dynamic
+/// binarization, 10 epochs. All figures are nats per image; ELBO = reconstruction - KL, where
+/// reconstruction is E_q log p(x|z) with z sampled from q, and KL is KL(q(z|x) || N(0, I)). With
+/// --objective iwae the table also has L_K, the importance-weighted bound of K samples.
+///
+/// The run folder gets config.json, metrics.jsonl (one object an epoch), summary.json,
+/// model.safetensors (after every epoch), reconstructions.png and samples.png.
+///
+/// The same seed, settings and device give the same parameters, bit for bit. Ctrl-C finishes the
+/// current step, writes the model and the summary, and exits with 130. Exit code 1 is a run that failed,
+/// 2 is wrong input, of which nothing is left.
+#[derive(clap::Args)]
+#[command(after_long_help = "Examples:
+  elbo train
+  elbo train --preset pytorch-example
+  elbo train --hidden 200,200 --latent 50 --epochs 20 --run runs/deep
+  elbo train --preset iwae --samples 50 --schedule-stages 4
+  elbo train --data path/to/fashion-mnist --steps 500 --device gpu")]
+pub struct Args {
+    /// Settings of a published run, whose figure the run is held to; options given beside it take
+    /// precedence [default: none]
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+
+    /// Training and test images: mnist (built in), IDX files, raw or .gz, or text of zeros and ones
+    /// (.amat): a folder with the names of MNIST's files or of the binarized MNIST's, or one file
+    #[arg(long, value_name = "PATH", default_value = MNIST)]
+    pub data: String,
+    /// Seed of everything random: parameters, order, binarization, noise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The folder to write, which must be new or empty [default: runs/<date-time>]
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    #[command(flatten)]
+    pub device: DeviceOption,
+
+    #[command(flatten)]
+    model: ModelOptions,
+    #[command(flatten)]
+    objective: ObjectiveOptions,
+    #[command(flatten)]
+    optimizer: OptimizerOptions,
+}
+
+#[derive(clap::Args, Clone, Default)]
+#[command(next_help_heading = "Model")]
+struct ModelOptions {
+    /// What a pixel's byte v becomes; fixed where all are 0 or 255, none with a Gaussian likelihood, else
+    /// [default: dynamic]
+    #[arg(long, value_enum)]
+    binarization: Option<Binarization>,
+    /// Widths of the encoder's hidden layers, comma-separated as in 200,200, or none [default: 400]
+    #[arg(long, value_name = "WIDTHS", value_parser = widths)]
+    hidden: Option<Widths>,
+    /// Widths of the decoder's hidden layers, from the latent side [default: --hidden reversed]
+    #[arg(long, value_name = "WIDTHS", value_parser = widths)]
+    decoder_hidden: Option<Widths>,
+    /// Latent units [default: 20]
+    #[arg(long, value_name = "Z")]
+    latent: Option<usize>,
+    /// Non-linearity of the hidden layers [default: relu]
+    #[arg(long, value_enum)]
+    activation: Option<Activation>,
+    /// What the decoder's output means [default: bernoulli]
+    #[arg(long, value_enum)]
+    likelihood: Option<LikelihoodName>,
+    /// Variance of the Gaussian likelihood [default: learned]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    variance: Option<f64>,
+    /// How parameters begin [default: pytorch]
+    #[arg(long, value_enum)]
+    init: Option<Init>,
+}
+
+#[derive(clap::Args, Clone, Default)]
+#[command(next_help_heading = "Objective")]
+struct ObjectiveOptions {
+    /// The bound on log p(x) that is ascended [default: elbo]
+    #[arg(long, value_enum)]
+    objective: Option<Bound>,
+    /// Samples of z an image: elbo is the mean over them, iwae's bound is L_K [default: 1]
+    #[arg(long, value_name = "K")]
+    samples: Option<usize>,
+    /// How the encoder's gradient is estimated [default: reparameterized]
+    #[arg(long, value_enum)]
+    gradient: Option<Estimator>,
+    /// How the KL enters the objective, iwae's is sampled; the KL shown is always the analytic one
+    /// [default: analytic]
+    #[arg(long, value_enum)]
+    kl: Option<Kl>,
+    /// Weight of the KL in the objective; the ELBOs shown have it at 1 [default: 1]
+    #[arg(long, allow_negative_numbers = true)]
+    beta: Option<f64>,
+    /// Let the weight of the KL rise from zero to beta over this many epochs [default: 0]
+    #[arg(long, value_name = "EPOCHS")]
+    warm_up: Option<u32>,
+    /// Nats of each latent unit's KL, averaged over the minibatch, that cost nothing [default: 0]
+    #[arg(long, value_name = "NATS", allow_negative_numbers = true)]
+    free_bits: Option<f64>,
+}
+
+#[derive(clap::Args, Clone, Default)]
+#[command(next_help_heading = "Optimizer")]
+struct OptimizerOptions {
+    /// Passes over the training images [default: 10]
+    #[arg(long)]
+    epochs: Option<u32>,
+    /// End after this many steps, for a quick try [default: no limit]
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Images per minibatch [default: 128]
+    #[arg(long, value_name = "B")]
+    batch: Option<usize>,
+    /// Learning rate of Adam, in the first epoch [default: 0.001]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// constant, cosine (down to 0 over the epochs), step:10=3e-4,20=1e-4 (from epoch 10 on 3e-4, and so
+    /// on), or iwae (stages i = 0, 1, ... of 3^i epochs at 10^(-i/7) times --lr) [default: constant]
+    #[arg(long, value_name = "SCHEDULE")]
+    lr_schedule: Option<Schedule>,
+    /// Stages of the iwae schedule: (3^N - 1) / 2 epochs, 3280 of the paper's 8 [default: 8]
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u32).range(1..=20))]
+    schedule_stages: Option<u32>,
+    /// Decay of Adam's mean gradient [default: 0.9]
+    #[arg(long, value_name = "BETA1", allow_negative_numbers = true)]
+    adam_beta1: Option<f64>,
+    /// Decay of Adam's mean squared gradient [default: 0.999]
+    #[arg(long, value_name = "BETA2", allow_negative_numbers = true)]
+    adam_beta2: Option<f64>,
+    /// What Adam adds to the root of the mean squared gradient [default: 1e-8]
+    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
+    adam_epsilon: Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LikelihoodName {
+    /// Logits of pixels in [0, 1]
+    Bernoulli,
+    /// Means of real values with one variance for all; shows densities, which can be above 1
+    Gaussian,
+}
+
+#[derive(Clone)]
+struct Widths(Vec<usize>);
+
+fn widths(text: &str) -> Result<Widths, String> {
+    if text == "none" {
+        return Ok(Widths(Vec::new()));
+    }
+    text.split(',')
+        .map(|width| match width.trim().parse() {
+            Ok(width) if width > 0 => Ok(width),
+            _ => Err(format!("{width:?} is not a width; write for example 400, 200,200 or none")),
+        })
+        .collect::<Result<_, _>>()
+        .map(Widths)
+}
+
+impl Args {
+    /// The preset's settings, or the defaults, with what is given in their place.
+    pub fn settings(&self, dataset: &Dataset) -> Result<Settings, ConfigError> {
+        let base = self.preset.map_or_else(Settings::default, Preset::settings);
+        let fail = |message: &str| Err(ConfigError(message.to_string()));
+        let (model, objective, optimizer) = (&self.model, &self.objective, &self.optimizer);
+        if self.preset == Some(Preset::Altosaar) && !dataset.train.is_binary() {
+            return fail(
+                "--preset altosaar is for binarized images, not grey ones: name them by --data",
+            );
+        }
+
+        let likelihood = match (model.likelihood, model.variance) {
+            (Some(LikelihoodName::Gaussian), variance) => Likelihood::Gaussian { variance },
+            (_, Some(_)) => return fail("--variance needs --likelihood gaussian"),
+            (Some(LikelihoodName::Bernoulli), None) => Likelihood::Bernoulli,
+            (None, None) => base.architecture.likelihood,
+        };
+        let binarization = match (model.binarization, likelihood) {
+            (Some(given), _) => given,
+            (None, Likelihood::Gaussian { .. }) => Binarization::None,
+            (None, _) if self.preset.is_none() && dataset.train.is_binary() => Binarization::Fixed,
+            (None, _) => base.binarization,
+        };
+        let hidden = model.hidden.clone().map(|w| w.0);
+        let decoder_hidden = match (&model.decoder_hidden, &hidden) {
+            (Some(w), _) => w.0.clone(),
+            (None, Some(hidden)) => hidden.iter().rev().copied().collect(),
+            (None, None) => base.architecture.decoder_hidden,
+        };
+
+        let bound = objective.objective.unwrap_or(base.objective.bound);
+        let kl = match (objective.kl, bound) {
+            (Some(kl), _) => kl,
+            (None, Bound::Iwae) => Kl::Sampled,
+            (None, Bound::Elbo) => Kl::Analytic,
+        };
+        let schedule = optimizer.lr_schedule.clone().unwrap_or(base.schedule);
+        let epochs = match (optimizer.epochs, optimizer.schedule_stages) {
+            (Some(epochs), _) => epochs,
+            (None, Some(_)) if schedule != Schedule::Iwae => {
+                return fail("--schedule-stages needs --lr-schedule iwae");
+            }
+            (None, stages) if schedule == Schedule::Iwae => {
+                Schedule::epochs_of_stages(stages.unwrap_or(8)).expect("clap bounds the stages")
+            }
+            (None, _) => base.epochs,
+        };
+        Ok(Settings {
+            data: absolute(&self.data),
+            architecture: Architecture {
+                image: (dataset.train.height, dataset.train.width),
+                hidden: hidden.unwrap_or(base.architecture.hidden),
+                decoder_hidden,
+                latent: model.latent.unwrap_or(base.architecture.latent),
+                activation: model.activation.unwrap_or(base.architecture.activation),
+                likelihood,
+            },
+            binarization,
+            epochs,
+            steps: optimizer.steps.or(base.steps),
+            batch: optimizer.batch.unwrap_or(base.batch),
+            samples: objective.samples.unwrap_or(base.samples),
+            learning_rate: optimizer.lr.unwrap_or(base.learning_rate),
+            schedule,
+            adam: Adam {
+                beta1: optimizer.adam_beta1.unwrap_or(base.adam.beta1),
+                beta2: optimizer.adam_beta2.unwrap_or(base.adam.beta2),
+                epsilon: optimizer.adam_epsilon.unwrap_or(base.adam.epsilon),
+            },
+            objective: Objective {
+                bound,
+                estimator: objective.gradient.unwrap_or(base.objective.estimator),
+                kl,
+                beta: objective.beta.unwrap_or(base.objective.beta),
+                warm_up: objective.warm_up.unwrap_or(base.objective.warm_up),
+                free_bits: objective.free_bits.unwrap_or(base.objective.free_bits),
+            },
+            init: model.init.unwrap_or(base.init),
+            seed: self.seed,
+        })
+    }
+
+    /// The preset alone, with nothing changed but what does not matter to its figure.
+    pub fn of_preset(&self) -> Args {
+        let data = match self.preset {
+            Some(Preset::Altosaar) => self.data.clone(), // there is no copy of its own
+            _ => MNIST.to_string(),
+        };
+        Args {
+            preset: self.preset,
+            data,
+            seed: self.seed,
+            run: None,
+            device: DeviceOption::default(),
+            model: ModelOptions::default(),
+            objective: ObjectiveOptions::default(),
+            optimizer: OptimizerOptions::default(),
+        }
+    }
+}
+
+/// The data's path as it can be found from any folder.
+fn absolute(data: &str) -> String {
+    match std::path::absolute(data) {
+        Ok(path) if data != MNIST => path.to_str().map(str::to_string),
+        _ => None,
+    }
+    .unwrap_or_else(|| data.to_string())
+}
