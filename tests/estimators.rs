@@ -263,7 +263,7 @@ fn chunks_and_devices_do_not_change_the_draws() {
         }
     }
     // and fewer images or samples are the first of more
-    let first = Images { n_images: 9, pixels: test.pixels[..9 * 8].to_vec(), ..test.clone() };
+    let first = Images { n_images: 9, pixels: test.pixels.part(0..9 * 8), ..test.clone() };
     let mut fewer = run(&cpu(), &architecture, &parameters, &test, &ks, None);
     fewer.images.truncate(9);
     close(&fewer, &run(&cpu(), &architecture, &parameters, &first, &ks, None), 2e-5, "9 images");
@@ -287,6 +287,7 @@ fn one_sample_gives_the_test_elbo_of_training() {
         name: "noise".to_string(),
         train: random_images(40, architecture.image),
         test: random_images(30, architecture.image),
+        valid: None,
     };
     let settings = Settings {
         binarization: Binarization::Dynamic,

@@ -21,7 +21,7 @@ fn mnist(train: usize, test: usize) -> Dataset {
     let whole = data::mnist().expect("the embedded set");
     let first = |images: &Images, n: usize| Images {
         n_images: n,
-        pixels: images.pixels[..n * images.n_pixels()].to_vec(),
+        pixels: images.pixels.part(0..n * images.n_pixels()),
         labels: None,
         ..images.clone()
     };
@@ -29,6 +29,7 @@ fn mnist(train: usize, test: usize) -> Dataset {
         name: "MNIST".to_string(),
         train: first(&whole.train, train),
         test: first(&whole.test, test),
+        valid: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::options::{DeviceOption, load_data};
+use super::options::{DeviceOption, load_data_of};
 use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{CONFIG, RunFolder, check_writable, write_whole};
 use crate::data::Dataset;
@@ -106,10 +106,7 @@ impl Trained {
 
     /// The data of the run.
     pub fn data(&self) -> Result<Dataset, Failure> {
-        load_data(&self.settings.data).map_err(|e| {
-            let config = self.path.join(CONFIG);
-            Failure::input(format!("the data that {} names: {e}", config.display()))
-        })
+        load_data_of(&self.path.join(CONFIG), &self.settings)
     }
 
     /// How many test images to take: `asked`, or all.

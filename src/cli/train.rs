@@ -44,7 +44,7 @@ struct Summary<'a> {
 }
 
 pub fn run(args: Args) -> Result<u8, Failure> {
-    let dataset = load_data(&args.data).map_err(|e| Failure::input(format!("--data {e}")))?;
+    let dataset = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
     let settings = args.settings(&dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     // Known at once if it is taken; made only when all is well.
