@@ -230,7 +230,7 @@ fn real_data_trains_a_gaussian() {
         activation: Activation::Tanh,
         likelihood: GAUSSIAN,
     };
-    let source = Source { images: n, content: Content::Reals, batch: 4, samples: 2 };
+    let source = Source { images: n, window: None, content: Content::Reals, batch: 4, samples: 2 };
     let objective = Objective::default();
     let plan = TrainProgram::record(&architecture, source, source, &objective, &Adam::default())
         .expect("a plan");

@@ -276,6 +276,7 @@ impl Trainer {
 pub fn record(dataset: &Dataset, settings: &Settings) -> Result<TrainProgram, PlanError> {
     let source = |images: &Images, samples| Source {
         images: images.n_images,
+        window: None,
         content: Content::Bytes(settings.binarization),
         batch: settings.batch.min(images.n_images),
         samples,

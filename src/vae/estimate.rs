@@ -78,7 +78,7 @@ impl EstimateProgram {
         let Chunks { batch, samples, runs } = chunks;
         let (rows, k) = (chunks.rows(), samples as f64);
         let latent = architecture.latent;
-        let source = Source { images, content, batch, samples };
+        let source = Source { images, window: None, content, batch, samples };
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
         let data = program.tensor("data", &[images, architecture.pixels()], content.dtype());

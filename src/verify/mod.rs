@@ -306,7 +306,7 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
         batch: n / 10,
         ..Settings::default()
     };
-    let source = Source { images: n, content: Content::Reals, batch: settings.batch, samples: 4 };
+    let source = Source { images: n, window: None, content: Content::Reals, batch: settings.batch, samples: 4 };
     let Settings { architecture, objective, adam, .. } = &settings;
     let plan = TrainProgram::record(architecture, source, source, objective, adam)?;
     let mut executor = device.load(plan.program.clone())?;
