@@ -123,6 +123,15 @@ impl Executor for Faulty {
         self.inner.write_bytes(place, bytes)
     }
 
+    fn write_part(
+        &mut self,
+        tensor: TensorId,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        self.inner.write_part(tensor, offset, bytes)
+    }
+
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
         let place = match self.fault {
             // Inputs must look untouched: the fault is in what the kernel sees.

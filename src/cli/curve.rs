@@ -95,7 +95,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let mut curves = Vec::new();
     for (run, t) in args.runs.iter().zip(&trained) {
         let images = t.count(&dataset, Some(args.images.min(dataset.test.n_images)))?;
-        let request = Request { images, ks: ks(args.samples), rows: None };
+        let request = Request { images, ks: ks(args.samples), rows: None, resident: None };
         let seed = args.seed.unwrap_or(t.settings.seed);
         let label = run.display().to_string();
         let Some(evaluation) = t.evaluate(&device, &dataset, &request, seed, label, &stop)? else {

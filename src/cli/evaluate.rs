@@ -62,7 +62,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let images = trained.count(&dataset, args.images)?;
     let device = args.device.open()?;
     let ks = [1, 5, 50, 500].into_iter().filter(|&k| k < args.samples);
-    let request = Request { images, ks: ks.chain([args.samples]).collect(), rows: None };
+    let request =
+        Request { images, ks: ks.chain([args.samples]).collect(), rows: None, resident: None };
     let stop = stop_on_interrupt()?;
     let begin = Instant::now();
     let label = format!("{images} images, {} samples each", args.samples);

@@ -67,6 +67,10 @@ pub struct Args {
     #[command(flatten)]
     pub device: DeviceOption,
 
+    /// Bytes of either data set that may be on the device as a whole; of a larger one it holds a window
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub resident_limit: Option<usize>,
+
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
@@ -293,6 +297,7 @@ impl Args {
             seed: self.seed,
             run: None,
             device: DeviceOption::default(),
+            resident_limit: None,
             model: ModelOptions::default(),
             objective: ObjectiveOptions::default(),
             optimizer: OptimizerOptions::default(),

@@ -50,7 +50,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     // Known at once if it is taken; made only when all is well.
     args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let device = args.device.open()?;
-    let mut trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
+    let mut trainer =
+        Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
 
     let stop = stop_on_interrupt()?;
 

@@ -97,6 +97,17 @@ impl Images {
         &self.pixels[i * d..(i + 1) * d]
     }
 
+    /// The first `n` of them, without a copy of their pixels.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    pub fn first(&self, n: usize) -> Images {
+        let mut first = self.clone();
+        first.split_off(n);
+        first
+    }
+
     /// Mean over the images of each pixel, (D), in [0, 1]; of bits where v >= 128 if `fixed`.
     pub fn means(&self, fixed: bool) -> Vec<f64> {
         let mut sums = vec![0_u64; self.n_pixels()];
