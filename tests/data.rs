@@ -1,4 +1,4 @@
-//! The built-in MNIST, and the loader of IDX files with each of its errors.
+//! The built-in MNIST, and the loaders of IDX and `.amat` files with each of their errors.
 
 use std::env;
 use std::fs;

@@ -15,12 +15,12 @@ pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// What other files start with, to tell the user what was passed by mistake.
 const SIGNATURES: [(&[u8], &str); 14] = [
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89PNG", "a PNG image; name the folder it is in"),
+    (b"\xff\xd8\xff", "a JPEG image; name the folder it is in"),
     (b"GIF8", "a GIF image"),
     (b"BM", "a BMP image"),
-    (b"\x93NUM", "a NumPy .npy file"),
-    (b"PK", "a zip archive (or a NumPy .npz file)"),
+    (b"\x93NUM", "a NumPy .npy file without that ending"),
+    (b"PK", "a zip archive (or a NumPy .npz file without that ending)"),
     (b"\x89HDF", "an HDF5 file"),
     (b"PAR1", "a Parquet file"),
     (b"\xfd7zX", "an xz file"),

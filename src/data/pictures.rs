@@ -15,8 +15,6 @@ use crate::kernels::philox::permute;
 const MAX_SIDE: u32 = 1 << 15;
 /// Most memory that unpacking one picture may take, in bytes.
 const MAX_ALLOCATION: u64 = 1 << 30;
-/// Levels of folders below a class's.
-const MAX_DEPTH: usize = 8;
 
 /// Pictures that are found and not yet read.
 #[derive(Debug, Default)]
@@ -53,7 +51,7 @@ pub(super) fn find(folder: &Path) -> Result<Found, DataError> {
     for path in entries(folder)? {
         if path.is_dir() {
             let before = found.files.len();
-            descend(&path, found.classes.len(), MAX_DEPTH, &mut found.files)?;
+            descend(&path, found.classes.len(), &mut found.files)?;
             if found.files.len() > before {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 found.classes.push(name.escape_debug().to_string());
@@ -76,18 +74,17 @@ pub(super) fn find(folder: &Path) -> Result<Found, DataError> {
     }
 }
 
+/// Finds the pictures of a class. Links to folders are not followed here: they may lead in circles.
 fn descend(
     folder: &Path,
     class: usize,
-    depth: usize,
     files: &mut Vec<(PathBuf, usize)>,
 ) -> Result<(), DataError> {
-    if depth == 0 {
-        return Err(unfit(folder, "the folders are nested too deep"));
-    }
     for path in entries(folder)? {
         if path.is_dir() {
-            descend(&path, class, depth - 1, files)?;
+            if !path.is_symlink() {
+                descend(&path, class, files)?;
+            }
         } else if is_picture(&path) {
             files.push((path, class));
         }

@@ -174,8 +174,11 @@ pub struct EpochReport {
     pub step: u64,
     /// Averages over the epoch's minibatches, while the parameters moved.
     pub train: Figures,
-    /// Of the whole test set, after the epoch.
+    /// Of the whole test set, after the epoch, or of the validation images.
     pub test: Figures,
+    /// Whether `test` is of images that were held out from the training images.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub validation: bool,
     pub binarization: Binarization,
     /// Training only.
     pub images_per_second: f64,
@@ -279,6 +282,7 @@ pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome
             step: trainer.step(),
             train: train.into(),
             test: test.into(),
+            validation: trainer.validates(),
             binarization: trainer.settings().binarization,
             images_per_second: train.images as f64 / trained,
             seconds: begin.elapsed().as_secs_f64(),

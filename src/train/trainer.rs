@@ -63,6 +63,8 @@ pub struct Trainer {
     plan: TrainProgram,
     settings: Settings,
     train_images: u64,
+    /// Whether the watched images are validation images.
+    validates: bool,
     /// Of the training and the watched images, where they are not on the device as a whole.
     feeds: [Option<Feed>; 2],
     step: u64,
@@ -117,7 +119,8 @@ impl Trainer {
         };
         let train = feed(plan.train, &dataset.train, Some(settings.seed));
         let test = feed(plan.test, dataset.watched().1, None);
-        Ok(Trainer { feeds: [train, test], ..Trainer::begun(executor, plan, settings) })
+        let (feeds, validates) = ([train, test], dataset.valid.is_some());
+        Ok(Trainer { feeds, validates, ..Trainer::begun(executor, plan, settings) })
     }
 
     /// The same where data and parameters are on the executor already.
@@ -125,12 +128,18 @@ impl Trainer {
         let train_images = plan.train.source.images as u64;
         let rate = Some(settings.learning_rate_in(1) as f32);
         let (settings, feeds) = (settings.clone(), [None, None]);
-        Trainer { executor, plan, settings, train_images, feeds, step: 0, rate }
+        let validates = false;
+        Trainer { executor, plan, settings, train_images, validates, feeds, step: 0, rate }
     }
 
     /// Steps finished.
     pub fn step(&self) -> u64 {
         self.step
+    }
+
+    /// Whether evaluation is of validation images rather than the test set.
+    pub fn validates(&self) -> bool {
+        self.validates
     }
 
     pub fn settings(&self) -> &Settings {
