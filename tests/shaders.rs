@@ -93,7 +93,8 @@ fn every_library_file_holds_functions_only() {
         let file = path.strip_prefix("lib/").expect("in lib");
         let last = source.lines().rfind(|line| !line.is_empty()).expect("not empty");
         // A part of the product's library is complete only with the others.
-        let part = file == "fragment" || file.starts_with("tile_") || file.starts_with("row_parts_");
+        let part =
+            file == "fragment" || file.starts_with("tile_") || file.starts_with("row_parts_");
         let import = if part { "product_sums" } else { file };
         // What a kernel that sums over its workgroup declares; the library may declare no override.
         let user = format!("override WORKGROUP: u32 = 64u;\n{HOOKS}\n#import {import}\n");

@@ -6,6 +6,7 @@ pub mod bernoulli;
 pub mod bound;
 pub mod case;
 pub mod decode;
+mod dots;
 pub mod gather;
 pub mod gaussian;
 pub mod importance;
@@ -17,6 +18,7 @@ pub mod posterior;
 pub mod prior;
 pub mod real;
 pub mod tally;
+pub mod team;
 pub mod variant;
 
 use std::cell::{Ref, RefCell, RefMut};
