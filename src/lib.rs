@@ -10,6 +10,7 @@ pub mod device;
 pub mod evaluate;
 pub mod generate;
 pub mod kernels;
+pub mod pictures;
 pub mod plan;
 pub mod report;
 pub mod train;

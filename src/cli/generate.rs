@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use super::options::{DeviceOption, load_data};
-use crate::checkpoint::{CONFIG, RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
+use super::options::{DeviceOption, load_run_data};
+use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
 use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
@@ -64,16 +64,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
     check_writable(&out).map_err(Failure::input)?;
-    let config = folder.file(CONFIG);
-    let dataset = load_data(&settings.data)
-        .map_err(|e| Failure::input(format!("the data that {} names: {e}", config.display())))?;
-    let (height, width) = (dataset.test.height, dataset.test.width);
-    if (height, width) != architecture.image {
-        return Err(Failure::input(format!(
-            "{}: its images are {height}x{width} now, those of the run were {}x{}",
-            settings.data, architecture.image.0, architecture.image.1
-        )));
-    }
+    let dataset = load_run_data(&folder, &settings)?;
     let device = args.common.device.open()?;
     let images = generate::reconstruct(
         &device,

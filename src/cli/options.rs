@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use super::Failure;
+use crate::checkpoint::{CONFIG, RunFolder};
 use crate::data::{self, DataError, Dataset};
 use crate::device::cpu::CpuDevice;
 use crate::device::gpu::{Adapters, GpuDevice, adapter};
 use crate::device::{Description, Device};
 use crate::report::console::note;
+use crate::train::Settings;
 
 #[derive(clap::Args)]
 pub struct DeviceOption {
@@ -90,4 +92,20 @@ pub fn load_data(name: &str) -> Result<Dataset, DataError> {
         MNIST => data::mnist(),
         path => data::load(Path::new(path)),
     }
+}
+
+/// The data of a run.
+pub fn load_run_data(folder: &RunFolder, settings: &Settings) -> Result<Dataset, Failure> {
+    let config = folder.file(CONFIG);
+    let dataset = load_data(&settings.data)
+        .map_err(|e| Failure::input(format!("the data that {} names: {e}", config.display())))?;
+    let (height, width) = (dataset.test.height, dataset.test.width);
+    let architecture = &settings.architecture;
+    if (height, width) != architecture.image {
+        return Err(Failure::input(format!(
+            "{}: its images are {height}x{width} now, those of the run were {}x{}",
+            settings.data, architecture.image.0, architecture.image.1
+        )));
+    }
+    Ok(dataset)
 }
