@@ -1,6 +1,6 @@
 //! `elbo sample` and `elbo reconstruct`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::options::{DeviceOption, load_run_data};
@@ -49,7 +49,7 @@ pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
     let architecture = &settings.architecture;
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(SAMPLES));
-    check_writable(&out).map_err(Failure::input)?;
+    check_out(&out)?;
     let device = args.common.device.open()?;
     let seed = args.common.seed.unwrap_or(settings.seed);
     let images =
@@ -63,7 +63,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     let architecture = &settings.architecture;
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
-    check_writable(&out).map_err(Failure::input)?;
+    check_out(&out)?;
     let dataset = load_run_data(&folder, &settings)?;
     let device = args.common.device.open()?;
     let images = generate::reconstruct(
@@ -79,6 +79,17 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     write_grid(&images, architecture.image, Layout::Pairs, &out)
 }
 
+fn check_out(out: &Path) -> Result<(), Failure> {
+    // A pipe or a device has no extension.
+    if out.extension().is_some_and(|e| !e.eq_ignore_ascii_case("png")) {
+        return Err(Failure::input(format!(
+            "--out {}: the picture is a PNG, name it FILE.png",
+            out.display()
+        )));
+    }
+    check_writable(out).map_err(Failure::input)
+}
+
 fn check_count(count: usize) -> Result<(), Failure> {
     match count {
         1..=10_000 => Ok(()),
@@ -90,7 +101,7 @@ fn write_grid(
     images: &[Vec<f32>],
     size: (usize, usize),
     layout: Layout,
-    out: &std::path::Path,
+    out: &Path,
 ) -> Result<u8, Failure> {
     let png = grid(images, size, layout).map_err(Failure::run)?;
     write_whole(out, &png).map_err(Failure::input)?;

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use image::imageops::{self, FilterType};
 use image::{GrayImage, ImageFormat, Luma};
 
 /// Grey of the lines between tiles.
@@ -38,13 +39,13 @@ pub fn grid(images: &[Vec<f32>], size: (usize, usize), layout: Layout) -> Result
 }
 
 /// Pairs in a row of a picture of `images` images that come in pairs.
-pub fn columns_of_pairs(images: usize) -> usize {
+fn columns_of_pairs(images: usize) -> usize {
     let pairs = images.div_ceil(2);
     pairs.min(((2 * pairs) as f64).sqrt().ceil() as usize).max(1)
 }
 
 /// The rows of a picture of pairs: the first of `columns` pairs, below them the second of each.
-pub fn rows_of_pairs(images: &[Vec<f32>], columns: usize) -> impl Iterator<Item = Vec<&[f32]>> {
+fn rows_of_pairs(images: &[Vec<f32>], columns: usize) -> impl Iterator<Item = Vec<&[f32]>> {
     images.chunks(2 * columns).flat_map(|pairs| {
         [0, 1].map(|of| pairs.iter().skip(of).step_by(2).map(|image| &image[..]).collect())
     })
@@ -67,7 +68,7 @@ pub struct Gap {
 ///
 /// # Errors
 /// A picture of 2^32 pixels in a row or more.
-pub fn mosaic(
+fn mosaic(
     tiles: &[Option<&[f32]>],
     (height, width): (usize, usize),
     columns: usize,
@@ -97,9 +98,33 @@ pub fn mosaic(
     Ok(picture)
 }
 
+/// A PNG of tiles as [`mosaic`] lays them out, to be shown `width` pixels wide in a picture of its own: of
+/// large images no more than a printer shows.
+///
+/// # Errors
+/// As [`mosaic`], and the encoder's.
+pub fn embedded(
+    tiles: &[Option<&[f32]>],
+    size: (usize, usize),
+    columns: usize,
+    gap: Gap,
+    width: f64,
+) -> Result<Vec<u8>, String> {
+    /// 600 in an inch of a column's picture.
+    const FINE: f64 = 5.0;
+    let picture = mosaic(tiles, size, columns, gap)?;
+    let share = FINE * width / f64::from(picture.width());
+    if share >= 1.0 {
+        return encode(&picture);
+    }
+    let less = |pixels: u32| ((f64::from(pixels) * share).round() as u32).max(1);
+    let (width, height) = (less(picture.width()), less(picture.height()));
+    encode(&imageops::resize(&picture, width, height, FilterType::Triangle))
+}
+
 /// # Errors
 /// The encoder's, which a picture in memory should not meet.
-pub fn encode(picture: &GrayImage) -> Result<Vec<u8>, String> {
+fn encode(picture: &GrayImage) -> Result<Vec<u8>, String> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| e.to_string())?;
     Ok(bytes.into_inner())

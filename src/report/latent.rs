@@ -4,7 +4,7 @@ use std::f64::consts::SQRT_2;
 
 use statrs::function::erf::{erf, erf_inv};
 
-use super::figures::{Gap, encode, mosaic};
+use super::figures::{Gap, embedded};
 use super::svg::{Anchor, Axes, COLUMN, FRAME, Scale, Svg, TICK, TITLE, number, range};
 use crate::evaluate::{ACTIVE, Posteriors, Unit};
 
@@ -154,9 +154,7 @@ pub const MANIFOLD: usize = 20;
 
 /// The quantile (i + 1/2) / n of N(0, 1) for each i: n values that the prior finds equally likely.
 pub fn quantiles(n: usize) -> Vec<f64> {
-    (0..n)
-        .map(|i| SQRT_2 * erf_inv((2 * i + 1) as f64 / n as f64 - 1.0))
-        .collect()
+    (0..n).map(|i| SQRT_2 * erf_inv((2 * i + 1) as f64 / n as f64 - 1.0)).collect()
 }
 
 /// The codes of a [`manifold`]'s tiles, row by row from the top: unit 0 grows to the right, unit 1 upwards.
@@ -169,7 +167,7 @@ pub fn manifold_codes() -> Vec<f32> {
 /// Images of `size`, decoded from [`manifold_codes`], as a map of the latent plane.
 ///
 /// # Errors
-/// As [`mosaic`] and [`encode`].
+/// As [`embedded`].
 pub fn manifold(images: &[Vec<f32>], size: (usize, usize), note: &str) -> Result<String, String> {
     let side = COLUMN - LEFT - RIGHT;
     let height = side * size.0 as f64 / size.1 as f64;
@@ -177,8 +175,9 @@ pub fn manifold(images: &[Vec<f32>], size: (usize, usize), note: &str) -> Result
     let mut svg = Svg::new(COLUMN, "Latent manifold");
     svg.text((LEFT, 20.0), Anchor::Start, TITLE, "Latent manifold");
     let tiles: Vec<Option<&[f32]>> = images.iter().map(|image| Some(&image[..])).collect();
-    let picture = mosaic(&tiles, size, MANIFOLD, Gap { width: 0, grey: 0, around: false })?;
-    svg.png((LEFT, top), (side, height), &encode(&picture)?);
+    let gap = Gap { width: 0, grey: 0, around: false };
+    let png = embedded(&tiles, size, MANIFOLD, gap, side)?;
+    svg.png((LEFT, top), (side, height), &png);
     svg.rect((LEFT, top), (side, height), FRAME);
     for half in -3..=3 {
         let z = f64::from(half) / 2.0;

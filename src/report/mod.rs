@@ -7,5 +7,6 @@ pub mod latent;
 pub mod plot;
 pub mod progress;
 pub mod svg;
+pub mod tensorboard;
 pub mod tiles;
 pub mod training;

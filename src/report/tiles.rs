@@ -1,6 +1,6 @@
 //! Rows of images with words beside and above them.
 
-use super::figures::{Gap, encode, mosaic};
+use super::figures::{Gap, embedded};
 use super::svg::{Anchor, COLUMN, MARGIN, Svg, TITLE};
 
 const TOP: f64 = 44.0;
@@ -29,7 +29,7 @@ pub struct Tiles<'a> {
 
 impl Tiles<'_> {
     /// # Errors
-    /// As [`mosaic`] and [`encode`].
+    /// As [`embedded`].
     pub fn svg(&self, (height, width): (usize, usize)) -> Result<String, String> {
         let left = if self.row_labels.is_empty() { MARGIN } else { 68.0 };
         let columns: usize = self.groups.iter().map(|g| g.labels.len()).sum();
@@ -55,9 +55,10 @@ impl Tiles<'_> {
             let tiles: Vec<Option<&[f32]>> =
                 group.rows.iter().flatten().map(|image| Some(&image[..])).collect();
             let gap = Gap { width: 2, grey: 255, around: false };
-            let png = encode(&mosaic(&tiles, (height, width), n, gap)?)?;
-            svg.png((at, TOP), (tile * n as f64, row * group.rows.len() as f64), &png);
-            at += tile * n as f64 + GAP;
+            let across = tile * n as f64;
+            let png = embedded(&tiles, (height, width), n, gap, across)?;
+            svg.png((at, TOP), (across, row * group.rows.len() as f64), &png);
+            at += across + GAP;
         }
         let end = svg.note(TOP + row * rows as f64 + 6.0, self.note);
         Ok(svg.finish(end))

@@ -80,7 +80,9 @@ pub fn training(epochs: &[EpochReport], samples: Option<usize>, note: &str) -> O
     svg.text(((LEFT + COLUMN - RIGHT) / 2.0, bottom + 34.0), Anchor::Middle, "", "epoch");
     let outside = match outside.is_empty() {
         true => String::new(),
-        false => format!("Outside of the frames: training in the first epoch, {}. ", outside.join(", ")),
+        false => {
+            format!("Outside of the frames: training in the first epoch, {}. ", outside.join(", "))
+        }
     };
     let end = svg.note(bottom + 44.0, &format!("{outside}{note}"));
     Some(svg.finish(end))

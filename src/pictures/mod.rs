@@ -1,5 +1,7 @@
 //! The pictures of a run: what each shows, computed on the run's device, and where it is kept.
 
+mod live;
+
 use std::fs;
 use std::path::Path;
 
@@ -15,6 +17,7 @@ use crate::report::latent::{self, by_kl};
 use crate::report::tiles::{Group, Tiles};
 use crate::report::training::training;
 use crate::train::{EpochReport, Settings};
+pub use live::Live;
 
 pub const TRAINING: &str = "training.svg";
 pub const UNITS: &str = "units.svg";
