@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use elbo::data::{Images, load, mnist};
+use elbo::data::{Images, Labels, load, mnist};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -117,8 +117,11 @@ fn embedded_mnist_is_the_original() {
     for (set, n, first_labels, counts, images_sha256, labels_sha256) in cases {
         assert_eq!((set.n_images, set.height, set.width), (n, 28, 28));
         assert_eq!(set.n_pixels(), 784);
-        let labels = set.labels.as_ref().unwrap();
+        let Labels { classes, names } = set.labels.as_ref().unwrap();
+        assert_eq!(**names, std::array::from_fn::<String, 10, _>(|digit| digit.to_string()));
+        let labels: Vec<u8> = classes.iter().map(|&class| class as u8).collect();
         assert_eq!(labels[..5], first_labels);
+        assert_eq!(set.labels.as_ref().unwrap().name(1), first_labels[1].to_string());
         let count = |digit| labels.iter().filter(|&&label| label == digit).count();
         assert_eq!(std::array::from_fn(|digit| count(digit as u8)), counts);
 
@@ -126,7 +129,7 @@ fn embedded_mnist_is_the_original() {
         let header = idx(0x803, &[n as u32, 28, 28], &[]);
         assert_eq!(sha256(&[&header, &set.pixels]), images_sha256);
         let header = idx(0x801, &[n as u32], &[]);
-        assert_eq!(sha256(&[&header, labels]), labels_sha256);
+        assert_eq!(sha256(&[&header, &labels]), labels_sha256);
         for digest in [images_sha256, labels_sha256] {
             assert!(sources.contains(digest), "{digest} is not listed");
         }
@@ -168,12 +171,16 @@ fn folder_in_every_spelling() {
                     height: 3,
                     width: 7,
                     pixels: ramp(105),
-                    labels: Some(vec![4, 3, 2, 1, 0]),
+                    labels: Some(Labels {
+                        classes: vec![4, 3, 2, 1, 0],
+                        // The test images' classes are the last.
+                        names: (0..10).map(|class| class.to_string()).collect(),
+                    }),
                 };
                 assert_eq!(data.train, train);
                 assert_eq!(data.train.image(4), &ramp(105)[84..]);
                 assert_eq!((data.test.n_images, data.test.pixels), (2, ramp(42)));
-                assert_eq!(data.test.labels, Some(vec![8, 9]));
+                assert_eq!(data.test.labels.unwrap().classes, [8, 9]);
             }
         }
     }
@@ -227,8 +234,9 @@ fn single_file_holds_out_its_last_sixth() {
         let start = data.train.n_images;
         assert_eq!(data.train.pixels, ramp(n * 6)[..start * 6]);
         assert_eq!(data.test.pixels, ramp(n * 6)[start * 6..]);
-        assert_eq!(data.train.labels.unwrap(), classes[..start]);
-        assert_eq!(data.test.labels.unwrap(), classes[start..]);
+        let classes: Vec<u16> = classes.into_iter().map(u16::from).collect();
+        assert_eq!(data.train.labels.unwrap().classes, classes[..start]);
+        assert_eq!(data.test.labels.unwrap().classes, classes[start..]);
     }
 }
 

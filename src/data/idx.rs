@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{DataError, Images};
+use super::{DataError, Images, Labels};
 
 /// Most elements that a file may have: the device indexes them with `u32`, and half its range
 /// leaves room for index arithmetic.
@@ -78,7 +78,7 @@ pub(super) fn read(images: Input, labels: Option<Input>) -> Result<Images, DataE
                     n_images,
                 });
             }
-            Some(labels)
+            Some(Labels::numbered(labels.into_iter().map(u16::from).collect()))
         }
     };
     Ok(Images { n_images, height, width, pixels, labels })

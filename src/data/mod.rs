@@ -7,6 +7,7 @@ mod mnist;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use idx::Input;
 pub use mnist::mnist;
@@ -23,8 +24,40 @@ pub struct Images {
     /// Shape (N, D) in row-major order with D = height * width; grey levels 0..=255 as stored
     /// in the file, at most 2^31 of them.
     pub pixels: Vec<u8>,
-    /// Shape (N,): the class of each image, or `None` if the data came without labels.
-    pub labels: Option<Vec<u8>>,
+    /// The classes of the images, or `None` if the data came without labels.
+    pub labels: Option<Labels>,
+}
+
+/// The classes of images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// Shape (N,): the class of each image, an index into `names`.
+    pub classes: Vec<u16>,
+    /// Name of each class, in the order of their numbers; training and test images share them. Some
+    /// classes may have no image.
+    pub names: Arc<[String]>,
+}
+
+impl Labels {
+    /// Classes that are known by their numbers alone, which become their names.
+    pub fn numbered(classes: Vec<u16>) -> Labels {
+        let count = classes.iter().max().map_or(0, |&last| usize::from(last) + 1);
+        Labels { classes, names: (0..count).map(|class| class.to_string()).collect() }
+    }
+
+    /// The name of image `i`'s class.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such image.
+    pub fn name(&self, i: usize) -> &str {
+        &self.names[usize::from(self.classes[i])]
+    }
+
+    /// Cuts off the labels from image `start` on.
+    fn split_off(&mut self, start: usize) -> Labels {
+        Labels { classes: self.classes.split_off(start), names: self.names.clone() }
+    }
 }
 
 impl Images {
@@ -231,10 +264,21 @@ pub fn load(path: &Path) -> Result<Dataset, DataError> {
     };
     let mut dataset = Dataset { name: format!("{}{held_out}", shown(path)), train, test };
     dataset.spread_bits();
+    dataset.share_names();
     Ok(dataset)
 }
 
 impl Dataset {
+    /// Gives both sets the longer of their lists of class names: the other may lack the last classes.
+    fn share_names(&mut self) {
+        if let (Some(train), Some(test)) = (&mut self.train.labels, &mut self.test.labels) {
+            match train.names.len() < test.names.len() {
+                true => train.names = test.names.clone(),
+                false => test.names = train.names.clone(),
+            }
+        }
+    }
+
     /// If no value is above 1, they are bits rather than grey levels: 1 becomes 255.
     fn spread_bits(&mut self) {
         let mut values = self.train.pixels.iter().chain(&self.test.pixels);
