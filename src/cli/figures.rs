@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::Failure;
 use super::options::{DeviceOption, load_run_data};
-use crate::checkpoint::{RunFolder, SUMMARY};
+use crate::checkpoint::{CheckpointError, RunFolder, SUMMARY};
 use crate::device::Description;
-use crate::pictures::Pictures;
+use crate::pictures::{PictureError, Pictures};
 use crate::report::console::say;
 
 /// Draw all pictures of a run again, into its folder
@@ -51,7 +51,11 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         data: &dataset.name,
         trained_on: &trained_on.name,
     };
-    for name in pictures.write(&parameters, summary.steps).map_err(Failure::run)? {
+    let written = pictures.write(&parameters, summary.steps).map_err(|error| match error {
+        PictureError::Write(CheckpointError::Invalid { .. }) => Failure::input(error),
+        _ => Failure::run(error),
+    })?;
+    for name in written {
         say(folder.file(name).display());
     }
     Ok(0)

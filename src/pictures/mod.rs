@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::checkpoint::{
     CheckpointError, METRICS, RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole,
 };
-use crate::data::Images;
+use crate::data::{Images, Labels};
 use crate::device::Device;
 use crate::evaluate::{Model, Posteriors, Unit};
 use crate::generate::{self, GenerateError};
@@ -50,6 +50,8 @@ pub enum PictureError {
     Generate(#[from] GenerateError),
     #[error(transparent)]
     Write(#[from] CheckpointError),
+    #[error("test image {image}: its posterior is not finite: the encoder's numbers overflow")]
+    NotFinite { image: usize },
     #[error("{0}")]
     Encode(String),
 }
@@ -147,7 +149,7 @@ impl Pictures<'_> {
             write(TRAINING, svg.as_bytes())?;
         }
 
-        let chosen = different(self.test.labels.as_deref(), self.test.n_images.min(CHOICE));
+        let chosen = different(self.test.labels.as_ref(), self.test.n_images.min(CHOICE));
         let most = chosen.iter().max().map_or(0, |&i| i + 1);
         let pairs = self.reconstruct(parameters, PAIRS.max(most))?;
         let glimpse = self.glimpse_with(parameters, &pairs)?;
@@ -156,6 +158,10 @@ impl Pictures<'_> {
 
         let model = self.model(parameters);
         let posteriors = generate::posteriors(self.device, model, self.test, POSTERIORS)?;
+        let mut values = posteriors.mean.iter().zip(&posteriors.log_variance);
+        if let Some(bad) = values.position(|(m, l)| !(m.is_finite() && l.is_finite())) {
+            return Err(PictureError::NotFinite { image: bad / posteriors.latent });
+        }
         let units = posteriors.units();
         let n = posteriors.images();
         let of = match n == self.test.n_images {
@@ -164,7 +170,7 @@ impl Pictures<'_> {
         };
         write(UNITS, latent::units(&units, &of).as_bytes())?;
         if self.settings.architecture.latent == 2 {
-            let labels = self.test.labels.as_deref().map(|labels| &labels[..n]);
+            let labels = self.test.labels.as_ref();
             write(SCATTER, latent::scatter(&posteriors, labels, &of).as_bytes())?;
             write(MANIFOLD, self.manifold(parameters, &note)?.as_bytes())?;
         } else {
@@ -182,7 +188,7 @@ impl Pictures<'_> {
         let Settings { architecture, binarization, objective, samples, .. } = self.settings;
         format!(
             "{}; {architecture}, trained on the {}; {}; {when}; {}.",
-            self.data,
+            without_folders(self.data),
             objective.describe(*samples),
             binarization.label(),
             self.trained_on
@@ -314,13 +320,19 @@ impl Pictures<'_> {
     }
 }
 
+/// The name of a data set without the folders that it lies in.
+fn without_folders(name: &str) -> &str {
+    let separators = ['/', '\\'];
+    name.trim_end_matches(separators).rsplit(separators).next().unwrap_or(name)
+}
+
 /// An even number of images, at most 2 [`WAYS`] of the first `n`: each of another class as long as there
 /// are classes, else in their order.
-fn different(labels: Option<&[u8]>, n: usize) -> Vec<usize> {
+fn different(labels: Option<&Labels>, n: usize) -> Vec<usize> {
     let mut chosen: Vec<usize> = Vec::new();
     if let Some(labels) = labels {
         for image in 0..n {
-            if chosen.iter().all(|&other| labels[other] != labels[image]) {
+            if chosen.iter().all(|&other| labels.classes[other] != labels.classes[image]) {
                 chosen.push(image);
             }
         }

@@ -1,9 +1,7 @@
 //! PNG grids of images.
 
-use std::io::Cursor;
-
-use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageFormat, Luma};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{GrayImage, Luma, imageops};
 
 /// Grey of the lines between tiles.
 const LINE: u8 = 96;
@@ -34,8 +32,9 @@ pub fn grid(images: &[Vec<f32>], size: (usize, usize), layout: Layout) -> Result
             rows_of_pairs(images, columns).flat_map(|row| padded(row, columns)).collect()
         }
     };
-    let picture = mosaic(&tiles, size, columns, Gap { width: 1, grey: LINE, around: true })?;
-    encode(&picture)
+    let zoom = (56 / size.0.max(size.1)).max(1);
+    let gap = Gap { width: 1, grey: LINE, around: true };
+    encode(&mosaic(&tiles, size, columns, gap, zoom)?, CompressionType::default())
 }
 
 /// Pairs in a row of a picture of `images` images that come in pairs.
@@ -64,7 +63,7 @@ pub struct Gap {
     pub around: bool,
 }
 
-/// Images of `size` = (height, width) side by side, `columns` in a row, small ones enlarged.
+/// Images of `size` = (height, width) side by side, `columns` in a row, enlarged `zoom` times.
 ///
 /// # Errors
 /// A picture of 2^32 pixels in a row or more.
@@ -73,8 +72,8 @@ fn mosaic(
     (height, width): (usize, usize),
     columns: usize,
     gap: Gap,
+    zoom: usize,
 ) -> Result<GrayImage, String> {
-    let zoom = (56 / height.max(width)).max(1);
     let rows = tiles.len().div_ceil(columns).max(1);
     let border = if gap.around { gap.width } else { 0 };
     let extent = |tiles: usize, tile: usize| {
@@ -98,8 +97,9 @@ fn mosaic(
     Ok(picture)
 }
 
-/// A PNG of tiles as [`mosaic`] lays them out, to be shown `width` pixels wide in a picture of its own: of
-/// large images no more than a printer shows.
+/// A PNG of tiles as [`mosaic`] lays them out, to be shown `width` pixels wide in a picture of its own:
+/// enlarged by a whole factor where they are coarse, so that pixels stay pixels, reduced where they are
+/// finer than a printer shows.
 ///
 /// # Errors
 /// As [`mosaic`], and the encoder's.
@@ -110,22 +110,25 @@ pub fn embedded(
     gap: Gap,
     width: f64,
 ) -> Result<Vec<u8>, String> {
-    /// 600 in an inch of a column's picture.
+    /// Pixels in one of those that it is shown with: 180 and 600 in an inch of a column's picture.
+    const COARSE: f64 = 1.5;
     const FINE: f64 = 5.0;
-    let picture = mosaic(tiles, size, columns, gap)?;
+    let zoom = (COARSE * width / (columns * size.1) as f64).ceil().max(1.0) as usize;
+    let mut picture = mosaic(tiles, size, columns, gap, zoom)?;
     let share = FINE * width / f64::from(picture.width());
-    if share >= 1.0 {
-        return encode(&picture);
+    if share < 1.0 {
+        let less = |pixels: u32| ((f64::from(pixels) * share).round() as u32).max(1);
+        let (width, height) = (less(picture.width()), less(picture.height()));
+        picture = imageops::resize(&picture, width, height, imageops::FilterType::Triangle);
     }
-    let less = |pixels: u32| ((f64::from(pixels) * share).round() as u32).max(1);
-    let (width, height) = (less(picture.width()), less(picture.height()));
-    encode(&imageops::resize(&picture, width, height, FilterType::Triangle))
+    encode(&picture, CompressionType::Best)
 }
 
 /// # Errors
 /// The encoder's, which a picture in memory should not meet.
-fn encode(picture: &GrayImage) -> Result<Vec<u8>, String> {
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| e.to_string())?;
-    Ok(bytes.into_inner())
+fn encode(picture: &GrayImage, compression: CompressionType) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let encoder = PngEncoder::new_with_quality(&mut bytes, compression, FilterType::Adaptive);
+    picture.write_with_encoder(encoder).map_err(|e| e.to_string())?;
+    Ok(bytes)
 }

@@ -5,7 +5,8 @@ use std::f64::consts::SQRT_2;
 use statrs::function::erf::{erf, erf_inv};
 
 use super::figures::{Gap, embedded};
-use super::svg::{Anchor, Axes, COLUMN, FRAME, Scale, Svg, TICK, TITLE, number, range};
+use super::svg::{Anchor, Axes, COLUMN, FRAME, MARGIN, Scale, Svg, TICK, TITLE, number, range};
+use crate::data::Labels;
 use crate::evaluate::{ACTIVE, Posteriors, Unit};
 
 const LEFT: f64 = 56.0;
@@ -80,16 +81,17 @@ pub fn units(units: &[Unit], note: &str) -> String {
     svg.finish(end)
 }
 
-/// The posterior means of two latent units as dots, coloured and named by class where there are labels.
-/// `note` says what of.
+/// The posterior means of two latent units as dots, coloured and named by class where there are labels,
+/// which begin with those of these images. `note` says what of.
 ///
 /// # Panics
-/// Other than 2 units, or labels of other than all images.
-pub fn scatter(posteriors: &Posteriors, labels: Option<&[u8]>, note: &str) -> String {
+/// Other than 2 units, or fewer labels than images.
+pub fn scatter(posteriors: &Posteriors, labels: Option<&Labels>, note: &str) -> String {
     assert_eq!(posteriors.latent, 2, "a plane has two units");
     let n = posteriors.images();
-    assert!(labels.is_none_or(|l| l.len() == n), "a label for each image");
-    let side = COLUMN - LEFT - 50.0;
+    let classes = classes(labels, n);
+    let beside = classes.iter().all(|class| class.name.chars().count() <= 3);
+    let side = COLUMN - LEFT - if beside { 50.0 } else { RIGHT };
     let top = 34.0;
     let mut svg = Svg::new(COLUMN, "Posterior means of the test images");
     svg.text((LEFT, 20.0), Anchor::Start, TITLE, "Posterior means of the test images");
@@ -101,52 +103,124 @@ pub fn scatter(posteriors: &Posteriors, labels: Option<&[u8]>, note: &str) -> St
     let axes = Axes { x, y };
     axes.y_ticks(&mut svg, 7.0);
     axes.x_ticks(&mut svg, 7.0, 0.0, true);
-    let at =
-        |image: usize| (x.at(posteriors.mean[2 * image]), y.at(posteriors.mean[2 * image + 1]));
-    let class = |image: usize| labels.map_or(0, |labels| labels[image]);
-    let mut classes: Vec<u8> = (0..n).map(class).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    let fill = |class: u8| {
-        let place = classes.binary_search(&class).unwrap_or(0);
-        CLASSES[place % CLASSES.len()]
-    };
+    let mean = |image: usize, unit: usize| posteriors.mean[2 * image + unit];
     // A share of every class in turn, so that none lies on top of all others.
     let shares = n.div_ceil(500);
     for share in 0..shares {
-        for &c in &classes {
-            let of_class = (share..n).step_by(shares).filter(|&image| class(image) == c);
-            let points: Vec<_> = of_class.map(at).collect();
+        for class in &classes {
+            let images = class.images.iter().skip(share).step_by(shares);
+            let points: Vec<_> =
+                images.map(|&image| (x.at(mean(image, 0)), y.at(mean(image, 1)))).collect();
             if !points.is_empty() {
-                svg.dots(&points, 2.0, fill(c));
+                svg.dots(&points, 2.0, class.colour);
             }
         }
     }
     axes.frame(&mut svg);
     if labels.is_some() {
-        for (place, &c) in classes.iter().enumerate() {
-            let of_class: Vec<usize> = (0..n).filter(|&image| class(image) == c).collect();
-            let middle = |axis: usize| {
-                let mut values: Vec<f64> =
-                    of_class.iter().map(|i| posteriors.mean[2 * i + axis]).collect();
-                values.sort_by(f64::total_cmp);
-                values[values.len() / 2]
-            };
-            let style = "font-size=\"14\" font-weight=\"bold\" stroke=\"white\" stroke-width=\"3\" \
-                         stroke-linejoin=\"round\" paint-order=\"stroke\"";
-            let centre = (x.at(middle(0)), y.at(middle(1)) + 5.0);
-            svg.text(centre, Anchor::Middle, style, &c.to_string());
-            let (left, row) = (LEFT + side + 14.0, top + 12.0 + 18.0 * place as f64);
-            if row < top + side {
-                svg.dots(&[(left, row)], 8.0, fill(c));
-                svg.text((left + 9.0, row + 4.0), Anchor::Start, "", &c.to_string());
-            }
+        let size = if beside { 14 } else { 10 };
+        let middle = |class: &Class, unit: usize| {
+            let mut values: Vec<f64> = class.images.iter().map(|&i| mean(i, unit)).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        let named = &classes[..classes.len().min(MOST_NAMED)];
+        let mut places: Vec<_> =
+            named.iter().map(|class| (x.at(middle(class, 0)), y.at(middle(class, 1)))).collect();
+        spread(&mut places, f64::from(size) + 3.0);
+        let style = format!(
+            "font-size=\"{size}\" font-weight=\"bold\" stroke=\"white\" stroke-width=\"3\" \
+             stroke-linejoin=\"round\" paint-order=\"stroke\""
+        );
+        for (class, (x, y)) in named.iter().zip(places) {
+            let baseline = (x, y + 0.35 * f64::from(size));
+            svg.text(baseline, Anchor::Middle, &style, &class.name);
         }
     }
     svg.text((LEFT + side / 2.0, top + side + 34.0), Anchor::Middle, "", "mean of unit 0");
     svg.upright((16.0, top + side / 2.0), "mean of unit 1");
-    let end = svg.note(top + side + 44.0, note);
+    let mut bottom = top + side + 44.0;
+    let mut entry = |(left, middle): (f64, f64), class: &Class| {
+        svg.dots(&[(left + 4.0, middle)], 8.0, class.colour);
+        svg.text((left + 13.0, middle + 4.0), Anchor::Start, "font-size=\"11\"", &class.name);
+    };
+    let labelled = classes.iter().take(if labels.is_some() { MOST_CLASSES } else { 0 });
+    if beside {
+        for (i, class) in labelled.enumerate() {
+            entry((LEFT + side + 10.0, top + 12.0 + 17.0 * i as f64), class);
+        }
+    } else {
+        let longest = classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
+        // The widest usual font has letters of 6.5 pixels at this size.
+        let width = 22.0 + 6.5 * longest as f64;
+        let columns = ((COLUMN - 2.0 * MARGIN) / width).floor().max(1.0) as usize;
+        for (i, class) in labelled.enumerate() {
+            let row = bottom + 8.0 + 16.0 * (i / columns) as f64;
+            entry((MARGIN + width * (i % columns) as f64, row), class);
+        }
+        bottom += 16.0 * classes.len().min(MOST_CLASSES).div_ceil(columns) as f64 + 4.0;
+    }
+    let end = svg.note(bottom, note);
     svg.finish(end)
+}
+
+/// Moves places that are nearer than `distance` to each other apart, a little at a time.
+fn spread(places: &mut [(f64, f64)], distance: f64) {
+    for _ in 0..50 {
+        for i in 0..places.len() {
+            for j in 0..i {
+                let (dx, dy) = (places[i].0 - places[j].0, places[i].1 - places[j].1);
+                let apart = dx.hypot(dy);
+                // Those in one place go up and down.
+                let (x, y) = if apart > 0.0 { (dx / apart, dy / apart) } else { (0.0, 1.0) };
+                let step = 0.25 * (distance - apart).max(0.0);
+                places[i] = (places[i].0 + step * x, places[i].1 + step * y);
+                places[j] = (places[j].0 - step * x, places[j].1 - step * y);
+            }
+        }
+    }
+}
+
+/// Classes that the legend names at most.
+const MOST_CLASSES: usize = 18;
+
+/// Classes that bear their names where they lie, at most.
+const MOST_NAMED: usize = 40;
+
+/// Images that bear one name.
+struct Class {
+    name: String,
+    colour: &'static str,
+    images: Vec<usize>,
+}
+
+/// The classes of the first `n` images that have any of them; one without labels.
+fn classes(labels: Option<&Labels>, n: usize) -> Vec<Class> {
+    let Some(labels) = labels else {
+        let images = (0..n).collect();
+        return vec![Class { name: String::new(), colour: ACTIVE_COLOUR, images }];
+    };
+    let named = labels.names.iter().enumerate();
+    let mut classes: Vec<Class> = named
+        .map(|(number, name)| Class {
+            name: shortened(name),
+            colour: CLASSES[number % CLASSES.len()],
+            images: Vec::new(),
+        })
+        .collect();
+    for image in 0..n {
+        classes[usize::from(labels.classes[image])].images.push(image);
+    }
+    classes.retain(|class| !class.images.is_empty());
+    classes
+}
+
+fn shortened(name: &str) -> String {
+    const MOST: usize = 20;
+    match name.chars().count() {
+        0..=MOST => name.to_string(),
+        _ => name.chars().take(MOST - 1).chain(['…']).collect(),
+    }
 }
 
 /// Tiles along each side of a [`manifold`].

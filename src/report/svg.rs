@@ -126,8 +126,8 @@ impl Svg {
     pub fn note(&mut self, top: f64, content: &str) -> f64 {
         const LINE: f64 = 13.0;
         let mut baseline = top + 10.0;
-        // The widest usual font has letters of 5.8 pixels at this size.
-        for line in wrapped(content, ((self.width - 2.0 * MARGIN) / 5.8) as usize) {
+        // The widest usual font has letters of 5.5 pixels at this size.
+        for line in wrapped(content, ((self.width - 2.0 * MARGIN) / 5.5) as usize) {
             self.text((MARGIN, baseline), Anchor::Start, NOTE, &line);
             baseline += LINE;
         }
