@@ -4,6 +4,7 @@
 use crate::data::Images;
 use crate::device::{Device, DeviceError, Executor};
 use crate::evaluate::{Model, Posteriors};
+use crate::feed::{self, Feed};
 use crate::kernels::clock;
 use crate::plan::{PlanError, TensorId};
 use crate::vae::decode::DecodeProgram;
@@ -97,14 +98,27 @@ pub fn posteriors(
     let Model { architecture, parameters, binarization, seed } = model;
     let count = count.min(test.n_images);
     let chunks = Chunks { batch: count.min(BATCH), samples: 1, runs: 1 };
-    let content = Content::Bytes(binarization);
-    let plan = EstimateProgram::record(architecture, content, count, chunks)?;
-    let mut executor = device.load(plan.program)?;
+    let record = |resident| {
+        let window = feed::window(count, architecture.pixels(), chunks.batch, resident);
+        let content = Content::Bytes(binarization);
+        EstimateProgram::record(architecture, content, count, window, chunks)
+            .map(|plan| (plan, window))
+            .map_err(GenerateError::from)
+    };
+    let (mut executor, (plan, window)) =
+        feed::load(device, None, |(plan, _)| &plan.program, record)?;
     write_parameters(&mut *executor, &plan.network, parameters)?;
-    executor.write_bytes(plan.data, &test.pixels[..count * architecture.pixels()])?;
+    let shown = test.first(count);
+    let mut feed = window.map(|rows| Feed::new(&shown, plan.data, rows, None));
+    if feed.is_none() {
+        executor.write_bytes(plan.data, &shown.pixels)?;
+    }
     let width = 2 * architecture.latent;
     let mut posteriors = Posteriors { latent: architecture.latent, ..Posteriors::default() };
     for first in (0..count).step_by(chunks.batch) {
+        if let Some(feed) = &mut feed {
+            feed.prepare(&mut *executor, first as u64)?;
+        }
         rewind(&mut *executor, plan.clock, seed, first)?;
         executor.run_all(plan.encode, 1)?;
         let heads = executor.read_f32(plan.heads)?;

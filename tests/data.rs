@@ -1,4 +1,4 @@
-//! The built-in MNIST, and the loader of IDX files with each of its errors.
+//! The built-in MNIST, and the loaders of IDX and `.amat` files with each of their errors.
 
 use std::env;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use elbo::data::{Images, Labels, load, mnist};
+use elbo::data::{self, DataError, Dataset, Images, Labels, Options, mnist};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -27,6 +27,10 @@ fn idx(magic: u32, sizes: &[u32], elements: &[u8]) -> Vec<u8> {
 /// `n` images in which each pixel of the file has another value (modulo 251).
 fn images(n: u32, height: u32, width: u32) -> Vec<u8> {
     idx(0x803, &[n, height, width], &ramp(n * height * width))
+}
+
+fn load(path: &Path) -> Result<Dataset, DataError> {
+    data::load(path, Options::default())
 }
 
 fn labels(labels: &[u8]) -> Vec<u8> {
@@ -170,7 +174,7 @@ fn folder_in_every_spelling() {
                     n_images: 5,
                     height: 3,
                     width: 7,
-                    pixels: ramp(105),
+                    pixels: ramp(105).into(),
                     labels: Some(Labels {
                         classes: vec![4, 3, 2, 1, 0],
                         // The test images' classes are the last.
@@ -179,7 +183,7 @@ fn folder_in_every_spelling() {
                 };
                 assert_eq!(data.train, train);
                 assert_eq!(data.train.image(4), &ramp(105)[84..]);
-                assert_eq!((data.test.n_images, data.test.pixels), (2, ramp(42)));
+                assert_eq!((data.test.n_images, &data.test.pixels[..]), (2, &ramp(42)[..]));
                 assert_eq!(data.test.labels.unwrap().classes, [8, 9]);
             }
         }
@@ -205,7 +209,7 @@ fn gzip_of_several_members_is_one_file() {
     let (head, tail) = bytes.split_at(9);
     let folder = folder(&[("parts", &[gzip(head), gzip(tail)].concat())]);
     let data = load(&folder.path().join("parts")).unwrap();
-    assert_eq!([data.train.pixels, data.test.pixels].concat(), ramp(96));
+    assert_eq!([&*data.train.pixels, &data.test.pixels].concat(), ramp(96));
 }
 
 #[test]
@@ -344,11 +348,10 @@ fn zero_sizes() {
 
 #[test]
 fn too_large_for_the_device() {
-    for sizes in [[u32::MAX; 3], [1 << 31, 1 << 31, 4], [65_536, 32_768, 2], [1, 1, (1 << 31) + 1]]
-    {
+    for sizes in [[u32::MAX; 3], [1 << 31, 1 << 31, 4], [1, 4097, 4096], [(1 << 31) + 1, 1, 1]] {
         assert_file_fails(
             &idx(0x803, &sizes, &[0; 8]),
-            &["too large", "at most 2147483648", "32-bit"],
+            &["too large", "at most 2147483648 images", "of 16777216 pixels"],
         );
     }
 }
@@ -471,7 +474,7 @@ fn for_each_damaged(
     for bytes in damaged {
         fs::write(&path, &bytes).unwrap();
         let outcome = load(&path)
-            .map(|data| [data.train.pixels, data.test.pixels].concat())
+            .map(|data| [&*data.train.pixels, &data.test.pixels].concat())
             .map_err(|error| error.to_string());
         if let Err(message) = &outcome {
             assert_eq!(message.lines().count(), 1, "{message}");
@@ -567,7 +570,7 @@ fn text_of_zeros_and_ones() {
     let odd = b"\n0.0\t1.000000000000000000e+00  1 0\r\n\n1 1 1 1\n0 0 0 0";
     let folder = folder(&[("some.amat", odd)]);
     let data = load(&folder.path().join("some.amat")).unwrap();
-    assert_eq!([data.train.pixels, data.test.pixels].concat(), whites(&train));
+    assert_eq!([&*data.train.pixels, &data.test.pixels].concat(), whites(&train));
 }
 
 #[test]

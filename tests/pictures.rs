@@ -72,6 +72,14 @@ impl Home {
         serde_json::from_str(text.lines().last().unwrap()).unwrap()
     }
 
+    fn event_file(&self) -> PathBuf {
+        let named = |path: &PathBuf| path.to_str().unwrap().contains("/events.out.tfevents.");
+        let entries = fs::read_dir(self.at("run")).unwrap();
+        let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(named).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files.remove(0)
+    }
+
     /// Names of the files of the run that are pictures.
     fn pictures(&self) -> Vec<String> {
         let entries = fs::read_dir(self.at("run")).unwrap();
@@ -185,6 +193,19 @@ fn the_training_curve_has_every_epoch_and_the_last_figures() {
         assert!(words.iter().any(|w| w == word), "no {word} in {words:?}");
     }
     assert!(words[0].contains("nats per image"));
+}
+
+/// Figures of validation images are not called those of the test set.
+#[test]
+fn validation_images_are_named() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --valid 0.25 --tensorboard"));
+    let text = home.svg("training.svg");
+    let words = words(&Document::parse(&text).unwrap());
+    assert!(words.iter().any(|w| w == "validation set") && words.iter().all(|w| w != "test set"));
+    let tags: Vec<String> =
+        events(&home.event_file())[1].scalars.iter().map(|(tag, _)| tag.clone()).collect();
+    assert!(tags.contains(&"ELBO/valid".to_string()) && !tags.contains(&"ELBO/test".to_string()));
 }
 
 /// The bars of the units against the figures of `elbo eval`, which come about in another way.
@@ -386,7 +407,7 @@ fn posterior_means_decode_to_the_reconstructions() {
         .collect();
     let n = 620;
     let pixels: Vec<u8> = (0..12 * n).map(|i| (i * 31 % 256) as u8).collect();
-    let test = Images { n_images: n, height: 4, width: 3, pixels, labels: None };
+    let test = Images { n_images: n, height: 4, width: 3, pixels: pixels.into(), labels: None };
     let (binarization, seed) = (Binarization::Dynamic, 9);
     for device in harness::devices() {
         let model =
@@ -579,11 +600,7 @@ fn tensorboard_events_are_the_metrics() {
     );
     let home = Home::new();
     home.ok(&format!("{TRAIN} --tensorboard --objective iwae --samples 3"));
-    let named = |path: &PathBuf| path.to_str().unwrap().contains("/events.out.tfevents.");
-    let entries = fs::read_dir(home.at("run")).unwrap();
-    let files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(named).collect();
-    let [file] = &files[..] else { panic!("one event file: {files:?}") };
-    let events = events(file);
+    let events = events(&home.event_file());
     assert_eq!(events[0].version.as_deref(), Some("brain.Event:2"));
     let text = fs::read_to_string(home.at("run/metrics.jsonl")).unwrap();
     let metrics: Vec<Value> =
@@ -626,9 +643,7 @@ fn the_event_file_of_a_long_run_stays_small() {
     let home = Home::new();
     let pictures = |options: &str| {
         home.ok(&format!("{TRAIN}0 --tensorboard {options}"));
-        let entries = fs::read_dir(home.at("run")).unwrap().map(|e| e.unwrap().path());
-        let file = entries.into_iter().find(|p| p.to_str().unwrap().contains("tfevents")).unwrap();
-        let all = events(&file);
+        let all = events(&home.event_file());
         fs::remove_dir_all(home.at("run")).unwrap();
         all.iter().filter(|e| !e.images.is_empty()).count()
     };

@@ -64,7 +64,8 @@ impl<'a> Live<'a> {
         }
         let Some(events) = &mut self.events else { return Ok(()) };
         let mut values = Vec::new();
-        for (set, figures) in [("train", &report.train), ("test", &report.test)] {
+        let watched = if report.validation { "valid" } else { "test" };
+        for (set, figures) in [("train", &report.train), (watched, &report.test)] {
             let Figures { elbo, reconstruction, kl, bound } = *figures;
             values.push(Value::scalar(format!("ELBO/{set}"), elbo));
             values.push(Value::scalar(format!("reconstruction/{set}"), reconstruction));

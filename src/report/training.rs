@@ -32,10 +32,12 @@ pub fn training(epochs: &[EpochReport], samples: Option<usize>, note: &str) -> O
     let mut svg = Svg::new(COLUMN, "Training curve, nats per image");
     svg.text((LEFT, 20.0), Anchor::Start, TITLE, "Training curve, nats per image");
     let mut left = LEFT;
-    for (label, of) in [("test set", TEST), ("training set, average over the epoch", TRAIN)] {
+    let watched = if last.validation { "validation set" } else { "test set" };
+    for (label, of) in [(watched, TEST), ("training set, epoch average", TRAIN)] {
         svg.line((left, 36.0), (left + 18.0, 36.0), &stroke(of));
         svg.text((left + 23.0, 40.0), Anchor::Start, "font-size=\"11\"", label);
-        left += 78.0;
+        // The widest usual font has letters of 6.2 pixels at this size.
+        left += 37.0 + 6.2 * label.len() as f64;
     }
 
     let (first, last) = (f64::from(first.epoch), f64::from(last.epoch));
