@@ -693,7 +693,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ),
             ("g, BETA1, BETA2", "g, BETA2, BETA1"),
             ("bias_moments[O + row], g,", "bias_moments[O + row], -g,"),
-            // lib/adam
+            // lib/adam_step
             ("(1.0 - beta1) * g", "g"),
             ("beta1 * m", "beta2 * m"),
             ("beta2 * v", "beta1 * v"),
@@ -1033,7 +1033,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("moments[N + e] = next.y", "moments[e] = next.y"),
             ("moments[e] = next.x", "moments[e] = next.x / rates[1]"),
             ("group.x + group.y * groups.x", "group.x"),
-            // lib/adam
+            // lib/adam_step
             ("(1.0 - beta1) * g", "g"),
             ("* g * g", "* g"),
             ("moments.x / c1", "moments.x"),
