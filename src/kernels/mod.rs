@@ -12,6 +12,7 @@ pub mod gaussian;
 pub mod importance;
 pub mod keep;
 pub mod linear;
+mod outer;
 pub mod parallel;
 pub mod philox;
 pub mod posterior;
