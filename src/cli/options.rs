@@ -5,8 +5,8 @@ use std::path::Path;
 use super::Failure;
 use crate::data::{self, DataError, Dataset};
 use crate::device::cpu::CpuDevice;
-use crate::device::gpu::{Adapters, GpuDevice, adapter};
-use crate::device::{Description, Device};
+use crate::device::gpu::{Adapters, GpuDevice, Tuning, adapter};
+use crate::device::{Description, Device, DeviceError};
 use crate::report::console::note;
 use crate::train::Settings;
 
@@ -16,11 +16,15 @@ pub struct DeviceOption {
     /// software one if need be), cpu, or an adapter's index or part of its name as `elbo devices` lists
     #[arg(long, value_name = "WHICH", default_value = "auto")]
     device: String,
+
+    /// Do not measure which variant of a kernel is the fastest on this GPU; take the usual one
+    #[arg(long)]
+    no_autotune: bool,
 }
 
 impl Default for DeviceOption {
     fn default() -> Self {
-        DeviceOption { device: "auto".to_string() }
+        DeviceOption { device: "auto".to_string(), no_autotune: false }
     }
 }
 
@@ -39,7 +43,7 @@ impl DeviceOption {
             "gpu" => Some(adapters.best().map_err(Failure::input)?),
             _ => Some(adapters.find(&self.device).map_err(Failure::input)?),
         };
-        let opened = chosen.map(|adapter| GpuDevice::open(adapter).map(Box::new)).transpose();
+        let opened = chosen.map(|adapter| self.open_gpu(adapter).map(Box::new)).transpose();
         let (chosen, opened) = match opened {
             // Somebody who named no device is served by another.
             Err(error) if self.device == "auto" => {
@@ -72,6 +76,17 @@ impl DeviceOption {
         };
         note(format_args!("device: {}{why}{others}", describe(device.description())));
         Ok(device)
+    }
+
+    /// On a software adapter compiling the variants would take longer than the worse one costs, and the rule
+    /// is right by far.
+    fn open_gpu(&self, adapter: &wgpu::Adapter) -> Result<GpuDevice, DeviceError> {
+        let device = GpuDevice::open(adapter)?;
+        let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
+        Ok(match self.no_autotune || software {
+            true => device,
+            false => device.tuned(Tuning::of_user(|line| note(line))),
+        })
     }
 }
 

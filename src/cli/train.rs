@@ -18,6 +18,7 @@ use crate::checkpoint::{
 use crate::data::Dataset;
 use crate::device::{Description, Device, DeviceError};
 use crate::generate;
+use crate::kernels::variant::Choices;
 use crate::report::console::{Console, note, say};
 use crate::report::figures::{Layout, grid};
 use crate::train::{self, EpochReport, Observer, Outcome, Settings, TrainError, Trainer, digest};
@@ -39,6 +40,9 @@ struct Summary<'a> {
     /// SHA-256 of all parameters.
     parameters_sha256: String,
     versions: BTreeMap<&'static str, &'static str>,
+    /// Of the kernels that have several: they are part of what determines the run.
+    #[serde(skip_serializing_if = "Choices::is_empty")]
+    variants: Choices,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<Target>,
 }
@@ -125,6 +129,7 @@ fn finish(
         seed: settings.seed,
         parameters_sha256: digest(parameters),
         versions: versions(),
+        variants: outcome.variants.clone(),
         target: target.clone(),
     };
     let write = || -> Result<(), CheckpointError> {

@@ -5,6 +5,7 @@ pub mod gpu;
 
 use std::ops::ControlFlow;
 
+use crate::kernels::variant::Choices;
 use crate::plan::{PlanId, Program, TensorId};
 
 /// A device that cannot be had, or that failed. One line each.
@@ -45,6 +46,12 @@ pub trait Executor {
     fn description(&self) -> &Description;
 
     fn program(&self) -> &Program;
+
+    /// The variants of the kernels that have several: what a run needs to be repeated bit for bit, see
+    /// [`Device::load_with`]. None on the CPU.
+    fn variants(&self) -> Choices {
+        Choices::default()
+    }
 
     /// Runs a plan `n` times and returns how often it ran. `progress` hears the number of finished runs
     /// from time to time; on `Break` the runs already begun are finished and no more.
@@ -113,6 +120,21 @@ impl Device {
         Ok(match self {
             Device::Cpu(device) => Box::new(device.load::<f32>(program)?),
             Device::Gpu(device) => Box::new(device.load(program)?),
+        })
+    }
+
+    /// The same with the variants of kernels that another run has had, as far as the device can run them.
+    ///
+    /// # Errors
+    /// As [`Device::load`].
+    pub fn load_with(
+        &self,
+        program: Program,
+        variants: &Choices,
+    ) -> Result<Box<dyn Executor>, DeviceError> {
+        Ok(match self {
+            Device::Cpu(device) => Box::new(device.load::<f32>(program)?),
+            Device::Gpu(device) => Box::new(device.load_with(program, variants)?),
         })
     }
 }

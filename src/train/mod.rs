@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{self, Dataset};
 use crate::device::DeviceError;
 use crate::kernels::linear::Activation;
+use crate::kernels::variant::Choices;
 use crate::plan::PlanError;
 use crate::vae::objective::Bound;
 use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
@@ -231,6 +232,8 @@ pub struct Outcome {
     pub parameters: Vec<Vec<f32>>,
     pub steps: u64,
     pub interrupted: bool,
+    /// Of the kernels that have several on this device: they are part of what determines the run.
+    pub variants: Choices,
 }
 
 /// Between looks at the metrics: bounds the time that a run goes on after a NaN.
@@ -291,5 +294,7 @@ pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome
         epochs.push(report);
         epoch += 1;
     }
-    Ok(Outcome { epochs, parameters: snapshot.values(), steps: snapshot.step, interrupted })
+    let (parameters, steps) = (snapshot.values(), snapshot.step);
+    let variants = trainer.executor().variants();
+    Ok(Outcome { epochs, parameters, steps, interrupted, variants })
 }

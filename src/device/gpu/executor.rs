@@ -8,6 +8,7 @@ use super::GpuDevice;
 use super::pipelines::{Pipelines, Prepared};
 use crate::device::{Description, DeviceError, Executor, Progress};
 use crate::kernels::Variant;
+use crate::kernels::variant::Choices;
 use crate::plan::{Dispatch, PlanId, Program, Tensor, TensorId};
 
 /// What a submission should take. A watchdog kills one after seconds (Windows: 2 s), so this leaves room
@@ -28,6 +29,7 @@ pub struct GpuExecutor {
     program: Program,
     buffers: Vec<wgpu::Buffer>,
     plans: Vec<PreparedPlan>,
+    variants: Choices,
     /// Bytes before and after each tensor that belong to no tensor: 0 outside tests.
     guard: u64,
 }
@@ -98,13 +100,20 @@ impl GpuExecutor {
                 gpu.queue.write_buffer(buffer, guard + padded_size(tensor), &pattern);
             }
         }
+        let mut variants = Choices::default();
         let mut pipelines = Pipelines::new(gpu);
         let mut plans = Vec::new();
         for plan in program.plans() {
             let dispatches = plan
                 .dispatches
                 .iter()
-                .map(|d| pipelines.prepare(plan, d, variant_of(d), &bindings))
+                .map(|d| {
+                    let variant = variant_of(d);
+                    if d.kernel.variants.len() > 1 {
+                        variants.set(d, variant);
+                    }
+                    pipelines.prepare(plan, d, variant, &bindings)
+                })
                 .collect::<Result<_, _>>()?;
             let seconds = plan
                 .dispatches
@@ -116,7 +125,7 @@ impl GpuExecutor {
                 .collect();
             plans.push(PreparedPlan { name: plan.name.clone(), dispatches, seconds });
         }
-        Ok(GpuExecutor { gpu: gpu.clone(), program, buffers, plans, guard })
+        Ok(GpuExecutor { gpu: gpu.clone(), program, buffers, plans, variants, guard })
     }
 
     /// Dispatches `start..start + count` of the endless repetition of a plan, in one compute pass.
@@ -155,6 +164,10 @@ impl Executor for GpuExecutor {
 
     fn program(&self) -> &Program {
         &self.program
+    }
+
+    fn variants(&self) -> Choices {
+        self.variants.clone()
     }
 
     fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {

@@ -3,14 +3,17 @@
 pub mod adapter;
 mod executor;
 mod pipelines;
+mod tuning;
 
 use std::sync::{Arc, Mutex};
 
 use super::{Description, DeviceError};
+use crate::kernels::variant::Choices;
 use crate::kernels::{Kernel, Variant};
 use crate::plan::Program;
 pub use adapter::Adapters;
 pub use executor::{GUARD_BYTE, GpuExecutor};
+pub use tuning::Tuning;
 
 /// The environment variable that turns on the checks of shaders.
 const CHECKED: &str = "ELBO_CHECKED";
@@ -26,8 +29,10 @@ pub struct GpuDevice {
     description: Description,
     /// Invocations of a subgroup, where shaders may use them and all have one size.
     subgroup: Option<u32>,
-    /// Whether shaders get the driver-independent checks of every index and loop.
+    /// Whether shaders get wgpu's checks of every index and loop.
     checked: bool,
+    /// How variants are chosen that no rule or run has chosen; None takes the defaults.
+    tuning: Option<Tuning>,
     /// The first error that no scope caught, or the loss of the device.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -66,13 +71,18 @@ impl GpuDevice {
         });
         let subgroup = subgroups.then_some(info.subgroup_min_size);
         let checked = std::env::var_os(CHECKED).is_some_and(|value| value == "1");
-        Ok(GpuDevice { device, queue, description, subgroup, checked, failure })
+        Ok(GpuDevice { device, queue, description, subgroup, checked, tuning: None, failure })
     }
 
     /// The same device, on which a shader's index beyond its tensor, or a loop without end, does no harm:
     /// at a cost, and with results that are as wrong.
     pub fn checked(&self) -> Self {
         GpuDevice { checked: true, ..self.clone() }
+    }
+
+    /// The same device, which measures what variant of a kernel is the fastest, once for each size.
+    pub fn tuned(&self, tuning: Tuning) -> Self {
+        GpuDevice { tuning: Some(tuning), ..self.clone() }
     }
 
     pub fn description(&self) -> &Description {
@@ -84,7 +94,22 @@ impl GpuDevice {
     /// # Errors
     /// A tensor beyond the adapter's limits, out of memory, a shader the driver refuses.
     pub fn load(&self, program: Program) -> Result<GpuExecutor, DeviceError> {
-        GpuExecutor::new(self, program, 0, &|dispatch| self.default_variant(dispatch.kernel))
+        self.load_with(program, &Choices::default())
+    }
+
+    /// The same with variants that another run has chosen, as far as the adapter can run them.
+    ///
+    /// # Errors
+    /// As [`GpuDevice::load`].
+    pub fn load_with(&self, program: Program, given: &Choices) -> Result<GpuExecutor, DeviceError> {
+        let mut choices = given.clone();
+        if let Some(tuning) = &self.tuning {
+            tuning::choose(self, tuning, &program, &mut choices);
+        }
+        GpuExecutor::new(self, program, 0, &|dispatch| {
+            let chosen = choices.get(dispatch).filter(|variant| self.can_run(variant));
+            chosen.unwrap_or_else(|| self.default_variant(dispatch.kernel))
+        })
     }
 
     /// As [`GpuDevice::load`], with `guard` bytes (a multiple of 256) around every tensor that no kernel
