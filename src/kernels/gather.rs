@@ -88,12 +88,6 @@ fn gather<T: Real>(c: &Call<T>) {
     );
 }
 
-/// The row of a window of `rows` images, a power of two, with the image at a place of an epoch: draws are
-/// counted on through the epochs, modulo 2^32.
-pub fn window_row(epoch: u32, place: usize, n: usize, rows: usize) -> usize {
-    epoch.wrapping_mul(n as u32).wrapping_add(place as u32) as usize & (rows - 1)
-}
-
 /// Pixels binarized at once.
 const BLOCK: usize = 4 * QUADS;
 
@@ -130,6 +124,12 @@ fn binarize_block<T: Real>(pixels: &[u8; BLOCK], at: [u32; 4], key: [u32; 2]) ->
         *x = if one == 1 { T::ONE } else { T::ZERO };
     }
     x
+}
+
+/// The row of a window of `rows` images, a power of two, with the image at a place of an epoch: draws are
+/// counted on through the epochs, modulo 2^32.
+pub fn window_row(epoch: u32, place: usize, n: usize, rows: usize) -> usize {
+    epoch.wrapping_mul(n as u32).wrapping_add(place as u32) as usize & (rows - 1)
 }
 
 fn cases() -> Vec<Case> {
