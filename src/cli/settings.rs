@@ -51,11 +51,11 @@ pub struct Args {
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     pub data: String,
     /// Stretch the images to this height and width, or say what they are where rows of pixels are no
-    /// squares
+    /// squares [default: as they are]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
     /// Hold out this share of the training images, the last, to show figures of while training, so that the
-    /// test set is left for the end; where there is no test set, it becomes that
+    /// test set is left for the end; where there is no test set, it becomes that [default: none]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     valid: Option<f64>,
     /// Seed of everything random: parameters, order, binarization, noise
