@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod feed;
 pub mod generate;
 pub mod kernels;
+pub mod pictures;
 pub mod plan;
 pub mod report;
 pub mod train;

@@ -16,13 +16,17 @@ use tempfile::TempDir;
 /// A small and quick run on the folder `data`, and the same as words.
 const SIZES: &str = "--hidden 16 --latent 3 --batch 50 --epochs 2";
 const TRAIN: &str = "train --data data --device cpu --hidden 16 --latent 3 --batch 50 --epochs 2";
-const FILES: [&str; 6] = [
+const FILES: [&str; 10] = [
     "config.json",
+    "interpolation.svg",
     "metrics.jsonl",
     "model.safetensors",
     "reconstructions.png",
     "samples.png",
     "summary.json",
+    "training.svg",
+    "traversals.svg",
+    "units.svg",
 ];
 const NO_ADAPTER: [(&str, &str); 2] =
     [("VK_DRIVER_FILES", "/nonexistent"), ("VK_ICD_FILENAMES", "/nonexistent")];
@@ -391,6 +395,7 @@ fn wrong_options_are_refused() {
         ("--epochs 4294967296", &["--epochs"]),
         ("--steps 0", &["--steps", "at least 1"]),
         ("--seed -1", &["-1"]),
+        ("--figures-every 0", &["--figures-every"]),
         ("--binarization grey", &["--binarization", "grey"]),
         ("--activation gelu", &["--activation"]),
         ("--preset mine", &["--preset"]),
@@ -665,6 +670,8 @@ fn pictures_that_cannot_be_made_are_refused() {
             ("--count 10001", &["--count", "got 10001"]),
             ("--count -1", &["-1"]),
             ("--seed -1", &["-1"]),
+            ("--out a.jpg", &["--out a.jpg", "a PNG", "FILE.png"]),
+            ("--out a.png.svg", &["--out a.png.svg", "FILE.png"]),
             ("--out nowhere/a.png", &["nowhere/a.png:", "no folder nowhere"]),
             ("--out run", &["run:", "it is a folder"]),
             ("--out run/config.json/a.png", &["no folder run/config.json"]),
@@ -796,6 +803,11 @@ fn ctrl_c_ends_a_run_well() {
         assert_eq!(summary["last"], metrics.last().cloned().unwrap_or_default());
         assert!(summary["steps"].as_u64().unwrap() > 0);
         home.assert_model(run);
+        // All the pictures, but no curve of no epoch.
+        for name in FILES {
+            let expected = run == "epochs" || !["metrics.jsonl", "training.svg"].contains(&name);
+            assert_eq!(home.at(run).join(name).exists(), expected, "{run}/{name}");
+        }
         home.ok(&format!("sample {run} --device cpu"));
         home.ok(&format!("reconstruct {run} --device cpu"));
     }
@@ -847,6 +859,7 @@ fn help_names_every_option_and_its_default() {
         ("--seed <SEED>", "0"),
         ("--run <DIR>", "runs/<date-time>"),
         ("--device <WHICH>", "auto"),
+        ("--figures-every <N>", "none"),
         ("--binarization <BINARIZATION>", "dynamic"),
         ("--hidden <WIDTHS>", "400"),
         ("--decoder-hidden <WIDTHS>", "--hidden reversed"),

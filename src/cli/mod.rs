@@ -3,6 +3,7 @@
 mod curve;
 mod devices;
 mod evaluate;
+mod figures;
 mod generate;
 mod options;
 mod preset;
@@ -30,6 +31,7 @@ enum Command {
     Train(Box<settings::Args>),
     Sample(generate::SampleArgs),
     Reconstruct(generate::ReconstructArgs),
+    Figures(figures::Args),
     Eval(evaluate::Args),
     Curve(curve::Args),
     Verify(verify::Args),
@@ -75,6 +77,7 @@ pub fn main() -> u8 {
         Command::Train(args) => train::run(*args),
         Command::Sample(args) => generate::sample(args),
         Command::Reconstruct(args) => generate::reconstruct(args),
+        Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Verify(args) => verify::run(args),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Failure;
+use crate::checkpoint::{CONFIG, RunFolder};
 use crate::data::{self, DataError, Dataset};
 use crate::device::cpu::CpuDevice;
 use crate::device::gpu::{Adapters, GpuDevice, Tuning, adapter};
@@ -118,4 +119,18 @@ pub fn load_data(name: &str, options: data::Options) -> Result<Dataset, String> 
 pub fn load_data_of(config: &Path, settings: &Settings) -> Result<Dataset, Failure> {
     data::open(&settings.data, settings.data_options())
         .map_err(|e| Failure::input(format!("the data that {} names: {e}", config.display())))
+}
+
+/// The data of a run, whose images must have kept their size.
+pub fn load_run_data(folder: &RunFolder, settings: &Settings) -> Result<Dataset, Failure> {
+    let dataset = load_data_of(&folder.file(CONFIG), settings)?;
+    let (height, width) = (dataset.test.height, dataset.test.width);
+    let architecture = &settings.architecture;
+    if (height, width) != architecture.image {
+        return Err(Failure::input(format!(
+            "{}: its images are {height}x{width} now, those of the run were {}x{}",
+            settings.data, architecture.image.0, architecture.image.1
+        )));
+    }
+    Ok(dataset)
 }
