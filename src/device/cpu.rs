@@ -3,9 +3,11 @@
 //! In `f32` it is what runs where there is no hardware GPU; in `f64` it is the oracle of the tests.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Description, DeviceError, Executor, Progress};
+use super::{Clock, Description, DeviceError, Executor, Progress};
 use crate::kernels::bound::Bounded;
 use crate::kernels::{Buffer, Call, Real, Twin};
 use crate::plan::{DType, Dispatch, PlanId, Program, Tensor, TensorId};
@@ -192,6 +194,24 @@ impl<T: Precision> Executor for CpuExecutor<T> {
     fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
         self.on_pool(plan, |dispatches, buffers| call(&dispatches[index], buffers));
         Ok(())
+    }
+
+    fn time(
+        &mut self,
+        plan: PlanId,
+        dispatches: Range<usize>,
+        n: usize,
+    ) -> Result<(f64, Clock), DeviceError> {
+        let seconds = self.on_pool(plan, |all, buffers| {
+            let begin = Instant::now();
+            for _ in 0..n {
+                for dispatch in &all[dispatches.clone()] {
+                    call(dispatch, buffers);
+                }
+            }
+            begin.elapsed().as_secs_f64()
+        });
+        Ok((seconds, Clock::Wall))
     }
 
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {

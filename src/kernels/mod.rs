@@ -5,6 +5,7 @@ pub mod adam;
 pub mod bernoulli;
 pub mod bound;
 pub mod case;
+pub mod ceiling;
 pub mod gather;
 pub mod gaussian;
 pub mod importance;
@@ -155,6 +156,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &tally::TALLY_BOUND,
     &keep::KEEP,
     &keep::ADVANCE,
+    &ceiling::TOUCH,
+    &ceiling::COPY,
 ];
 
 /// The content of a tensor on the CPU.

@@ -144,6 +144,9 @@ impl Real for f64 {
         let (sin, cos) = (std::f64::consts::TAU * turn).sin_cos();
         (cos, sin)
     }
+    fn multiply(m: usize, n: usize, k: usize, a: Matrix<f64>, b: Matrix<f64>, out: &mut [f64]) {
+        multiply_in_tiles(m, n, k, a, b, out);
+    }
 }
 
 impl Real for f32 {
@@ -261,40 +264,51 @@ impl Real for f32 {
         (cos as f32, sin as f32)
     }
 
-    /// By the `gemm` crate on all threads of the current pool.
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<f32>, b: Matrix<f32>, out: &mut [f32]) {
-        a.check(m, k);
-        b.check(k, n);
-        assert!(out.len() >= m * n);
-        // SAFETY: the three checks above put every element that the strides reach inside its slice, and
-        // `out` is borrowed mutably, so it overlaps neither input.
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                k,
-                out.as_mut_ptr(),
-                1,
-                n as isize,
-                false,
-                a.data.as_ptr(),
-                a.column_stride as isize,
-                a.row_stride as isize,
-                b.data.as_ptr(),
-                b.column_stride as isize,
-                b.row_stride as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::Rayon(0),
-            );
-        }
+        multiply_in_tiles(m, n, k, a, b, out);
     }
 
     #[inline(always)]
     fn vectorized<R>(f: impl FnOnce() -> R) -> R {
         pulp::Arch::new().dispatch(f)
+    }
+}
+
+/// [`Real::multiply`] by the `gemm` crate on all threads of the current pool.
+fn multiply_in_tiles<T: Real>(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Matrix<T>,
+    b: Matrix<T>,
+    out: &mut [T],
+) {
+    a.check(m, k);
+    b.check(k, n);
+    assert!(out.len() >= m * n);
+    // SAFETY: the three checks above put every element that the strides reach inside its slice, and
+    // `out` is borrowed mutably, so it overlaps neither input.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            false,
+            a.data.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            T::ZERO,
+            T::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::Rayon(0),
+        );
     }
 }
