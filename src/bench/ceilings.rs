@@ -16,8 +16,6 @@ use crate::plan::{DType, Plan, Program, TensorId};
 
 /// Dispatches in a row: enough for the submission around them not to count.
 const CHAIN: usize = 256;
-/// Words copied: 128 MiB, what WebGPU binds by default, and more than any cache holds twice.
-const COPIED: usize = 1 << 25;
 /// Seconds that a product may be measured for however little is asked.
 const LONGEST: f64 = 4.0;
 const SIZES: [usize; 5] = [256, 512, 1024, 2048, 4096];
@@ -70,7 +68,7 @@ impl Ceilings {
 
 pub fn measure(target: &Target, request: &Request) -> Result<Ceilings, BenchError> {
     let seconds = request.seconds;
-    let (copy, copied_bytes) = measure_copy(target, seconds)?;
+    let (copy, copied_bytes) = measure_copy(target, request)?;
     let (matmul, stopped) = matmuls(target, request)?;
     Ok(Ceilings {
         round_trip: round_trip(target, seconds / 5.0)?,
@@ -154,19 +152,20 @@ fn round_trip(target: &Target, seconds: f64) -> Result<Checked<Timing>, BenchErr
     Ok(Checked::of(timing, check))
 }
 
-fn measure_copy(target: &Target, seconds: f64) -> Result<(Checked<Timing>, u64), BenchError> {
+fn measure_copy(target: &Target, request: &Request) -> Result<(Checked<Timing>, u64), BenchError> {
+    let words = request.copied.next_multiple_of(16) / 4;
     let mut program = Program::new();
-    let source = program.tensor("source", &[COPIED], DType::U32);
-    let copied = program.tensor("copied", &[COPIED], DType::U32);
+    let source = program.tensor("source", &[words], DType::U32);
+    let copied = program.tensor("copied", &[words], DType::U32);
     let mut plan = Plan::new("copy");
     plan.dispatch(&program, &ceiling::COPY, &[("source", source), ("copied", copied)], &[])?;
     let cost = (plan.dispatches[0].kernel.cost)(&plan.dispatches[0].constants);
     let plan = program.add(plan);
     let mut executor = (target.load)(program)?;
     // Every word another, and none of them zero.
-    let words: Vec<u32> = (0..COPIED as u32).map(|i| i.wrapping_mul(2_654_435_761) | 1).collect();
+    let words: Vec<u32> = (0..words as u32).map(|i| i.wrapping_mul(2_654_435_761) | 1).collect();
     executor.write_u32(source, &words)?;
-    let timing = sample(seconds, |n| executor.time(plan, 0..1, n))?;
+    let timing = sample(request.seconds, |n| executor.time(plan, 0..1, n))?;
     let got = executor.read_u32(copied)?;
     let check = match got.iter().zip(&words).position(|(g, w)| g != w) {
         None => Ok(()),

@@ -8,6 +8,7 @@ mod report;
 mod steps;
 mod timing;
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use crate::data::{self, DataError, Dataset, Images};
@@ -101,6 +102,8 @@ pub struct Request {
     pub seconds: f64,
     /// Steps from the beginning of a run that are not timed, and whose loss is reported.
     pub warm_up: usize,
+    /// Bytes that are copied.
+    pub copied: usize,
     /// The largest square matmul; 0 is none.
     pub largest_matmul: usize,
 }
@@ -136,12 +139,16 @@ fn name_of(architecture: &Architecture) -> String {
 /// A network, a batch size, and what a run of them trains on.
 struct Job {
     settings: Settings,
-    dataset: Dataset,
+    dataset: Rc<Dataset>,
 }
 
 impl Job {
-    fn new(network: &Architecture, batch: usize, request: &Request) -> Result<Self, BenchError> {
-        let dataset = images(network)?;
+    fn new(
+        network: &Architecture,
+        batch: usize,
+        request: &Request,
+        dataset: Rc<Dataset>,
+    ) -> Result<Self, BenchError> {
         let settings = Settings {
             architecture: network.clone(),
             batch,
@@ -185,11 +192,17 @@ pub fn run(
     request: &Request,
     progress: &mut dyn FnMut(f64),
 ) -> Result<Report, BenchError> {
-    let mut jobs = Vec::new();
+    let begin = Instant::now();
+    let mut jobs: Vec<Job> = Vec::new();
     if request.kernels || request.steps {
         for network in &request.networks {
+            let same = |job: &&Job| job.settings.architecture.image == network.image;
+            let dataset = match jobs.iter().find(same) {
+                Some(job) => job.dataset.clone(),
+                None => Rc::new(images(network)?),
+            };
             for &batch in &request.batches {
-                jobs.push(Job::new(network, batch, request)?);
+                jobs.push(Job::new(network, batch, request, dataset.clone())?);
             }
         }
     }
@@ -200,8 +213,8 @@ pub fn run(
         done += 1;
         progress(done as f64 / total as f64);
     };
-    let begin = Instant::now();
     let mut report = Report::new(target.description.clone(), request);
+    report.data = begin.elapsed().as_secs_f64();
     if request.ceilings {
         report.ceilings = Some(ceilings::measure(target, request)?);
         advance();

@@ -23,6 +23,8 @@ pub struct Report {
     pub seconds: f64,
     /// Seconds that opening the device took.
     pub open: f64,
+    /// Seconds that loading the images took.
+    pub data: f64,
     /// Seconds that all of it took.
     pub measured_for: f64,
     pub ceilings: Option<Ceilings>,
@@ -40,6 +42,7 @@ impl Report {
             host_threads: std::thread::available_parallelism().map_or(1, usize::from),
             seconds: request.seconds,
             open: 0.0,
+            data: 0.0,
             measured_for: 0.0,
             ceilings: None,
             kernels: Vec::new(),
@@ -148,10 +151,7 @@ fn ceilings_table(t: &mut String, c: &Ceilings) {
 fn steps_table(t: &mut String, report: &Report) {
     let ceilings = report.ceilings.as_ref();
     line(t, format_args!(""));
-    line(
-        t,
-        format_args!("training steps; GFLOP/s with its share of the best matmul; launch-bound:"),
-    );
+    line(t, format_args!("training steps; GFLOP/s with its share of the best matmul; launch:"));
     line(
         t,
         format_args!("dispatches x gap / time of a step; first: from an opened device to one step"),
@@ -231,6 +231,14 @@ fn memory_table(t: &mut String, report: &Report) {
 
 fn kernels_table(t: &mut String, report: &Report) {
     let ceilings = report.ceilings.as_ref();
+    line(t, format_args!(""));
+    line(
+        t,
+        format_args!(
+            "kernels: x, how often a step has it; GFLOP/s with its share of the best matmul, GB/s with"
+        ),
+    );
+    line(t, format_args!("that of the copy, of which a cache gives more"));
     let mut last = None;
     for k in &report.kernels {
         if last != Some((&k.network, k.batch)) {

@@ -59,6 +59,9 @@ pub struct Args {
     device: DeviceOption,
 }
 
+/// 128 MiB, what WebGPU binds by default, and more than most caches hold twice.
+const COPIED: usize = 128 << 20;
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     Ceilings,
@@ -101,6 +104,7 @@ impl Args {
             samples: self.samples,
             seconds,
             warm_up: self.warm_up,
+            copied: COPIED,
             largest_matmul: if self.quick { 1024 } else { 4096 },
         })
     }
