@@ -209,6 +209,15 @@ impl Executor for Faulty {
         self.inner.write_bytes(tensor, bytes)
     }
 
+    fn write_part(
+        &mut self,
+        tensor: TensorId,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        self.inner.write_part(tensor, offset, bytes)
+    }
+
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
         self.inner.read_bytes(tensor)
     }
@@ -265,10 +274,15 @@ fn a_wrong_kernel_has_no_figure() {
         n_images,
         height: 1,
         width: 12,
-        pixels: vec![128; n_images * 12],
+        pixels: vec![128; n_images * 12].into(),
         labels: None,
     };
-    let dataset = elbo::data::Dataset { name: String::new(), train: images(60), test: images(1) };
+    let dataset = elbo::data::Dataset {
+        name: String::new(),
+        train: images(60),
+        test: images(1),
+        valid: None,
+    };
     let plan = train::record(&dataset, &settings).expect("a plan");
     let written: Vec<String> = plan
         .program

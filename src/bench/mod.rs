@@ -171,16 +171,16 @@ fn images(network: &Architecture) -> Result<Dataset, DataError> {
     if pixels == 784 {
         let mut mnist = data::mnist()?;
         mnist.test.n_images = 1;
-        mnist.test.pixels.truncate(pixels);
+        mnist.test.pixels = mnist.test.pixels.part(0..pixels);
         return Ok(mnist);
     }
     let random = |n_images: usize| {
         let mut bytes = vec![0; n_images * pixels];
         ChaCha8Rng::seed_from_u64(0).fill_bytes(&mut bytes);
-        Images { n_images, height, width, pixels: bytes, labels: None }
+        Images { n_images, height, width, pixels: bytes.into(), labels: None }
     };
     let n = ((64 << 20) / pixels).clamp(1, 60_000);
-    Ok(Dataset { name: "random bytes".to_string(), train: random(n), test: random(1) })
+    Ok(Dataset { name: "random bytes".to_string(), train: random(n), test: random(1), valid: None })
 }
 
 /// Measures all that is asked for. `progress` hears the share of it that is done.

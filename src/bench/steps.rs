@@ -101,8 +101,7 @@ fn used_by(plan: &TrainProgram) -> [u64; 3] {
     let bound: BTreeSet<TensorId> =
         dispatches.iter().flat_map(|d| &d.bindings).map(|b| b.tensor).collect();
     let is_data = |id| id == plan.train.data || id == plan.train.history;
-    let is_parameter =
-        |id| plan.trained.iter().any(|t| [t.parameter, t.moment1, t.moment2].contains(&id));
+    let is_parameter = |id| plan.trained.iter().any(|t| [t.parameter, t.moments].contains(&id));
     let mut sums = [0; 3];
     for id in bound {
         let kind = if is_data(id) {

@@ -1,9 +1,7 @@
 //! What a device can do at best, for the benchmark to measure its ceilings with.
 
-use rayon::prelude::*;
-
 use super::case::Fill;
-use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, twin};
+use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, team, twin};
 
 const SOURCE: &str = include_str!("../../shaders/ceiling.wgsl");
 
@@ -40,8 +38,14 @@ fn touch<T: Real>(c: &Call<T>) {
 
 fn copy<T: Real>(c: &Call<T>) {
     let (source, mut copied) = (c.read_u32("source"), c.write_u32("copied"));
-    let piece = source.len().div_ceil(rayon::current_num_threads());
-    copied.par_chunks_mut(piece).zip(source.par_chunks(piece)).for_each(|(to, from)| {
-        to.copy_from_slice(from);
+    let piece = source.len().div_ceil(team::threads());
+    assert_eq!(source.len(), copied.len());
+    let copied = parallel::Shared(copied.as_mut_ptr());
+    team::run(source.len().div_ceil(piece), |i| {
+        let part = &source[i * piece..source.len().min((i + 1) * piece)];
+        // SAFETY: both have as many elements, `copied` is borrowed mutably, and no two parts overlap.
+        unsafe {
+            copied.get().add(i * piece).copy_from_nonoverlapping(part.as_ptr(), part.len());
+        }
     });
 }

@@ -1,7 +1,7 @@
 //! The next minibatch from the resident data set, shuffled and binarized.
 
 use super::case::{Fill, clock_words};
-use super::philox::{counter, half_bits, permute, philox};
+use super::philox::{QUADS, counter, half_bits, permute, quads};
 use super::{Call, Case, Cost, Kernel, Parts, Real, clock, parallel, twin};
 use crate::plan::Constants;
 
@@ -56,7 +56,7 @@ fn gather<T: Real>(c: &Call<T>) {
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
     let (first_epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     let (binarization, stream) = (c.dim("BINARIZATION"), c.dim("STREAM") as u32);
-    let shuffle = c.dim("SHUFFLE") == 1;
+    let (shuffle, held) = (c.dim("SHUFFLE") == 1, c.dim("ROWS"));
     let data = &data[..];
     parallel::rows(
         &mut x,
@@ -65,35 +65,83 @@ fn gather<T: Real>(c: &Call<T>) {
         |row, x| {
             let (epoch, place) =
                 (first_epoch + ((position + row) / n) as u32, (position + row) % n);
-            let image = if shuffle { permute(place, n, key, epoch) } else { place };
+            let image = match shuffle {
+                _ if held < n => window_row(epoch, place, n, held),
+                true => permute(place, n, key, epoch),
+                false => place,
+            };
             let pixels = &data[image * d..][..d];
-            for (quad, (x, pixels)) in x.chunks_mut(4).zip(pixels.chunks(4)).enumerate() {
-                let uniforms = match binarization {
-                    2 => philox(counter(epoch, place, 0, stream, quad), key),
-                    _ => [0; 4],
-                };
-                for ((x, &v), uniform) in x.iter_mut().zip(pixels).zip(uniforms) {
-                    let one = match binarization {
-                        1 => v >= 128,
-                        2 => v == 255 || uniform < u32::from(v) * 0x0101_0101,
-                        _ => {
-                            *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
-                            continue;
-                        }
-                    };
-                    *x = if one { T::ONE } else { T::ZERO };
+            match binarization {
+                2 => binarize(x, pixels, counter(epoch, place, 0, stream, 0), key),
+                1 => {
+                    for (x, &v) in x.iter_mut().zip(pixels) {
+                        *x = if v >= 128 { T::ONE } else { T::ZERO };
+                    }
+                }
+                _ => {
+                    for (x, &v) in x.iter_mut().zip(pixels) {
+                        *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
+                    }
                 }
             }
         },
     );
 }
 
+/// Pixels binarized at once.
+const BLOCK: usize = 4 * QUADS;
+
+/// x = 1 with probability v / 255.
+#[inline(always)]
+fn binarize<T: Real>(x: &mut [T], pixels: &[u8], mut at: [u32; 4], key: [u32; 2]) {
+    let ((xs, x), (blocks, rest)) = (x.as_chunks_mut(), pixels.as_chunks());
+    for (x, pixels) in xs.iter_mut().zip(blocks) {
+        *x = binarize_block(pixels, at, key);
+        at[3] += QUADS as u32;
+    }
+    let mut last = [0; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    x.copy_from_slice(&binarize_block(&last, at, key)[..x.len()]);
+}
+
+#[inline(always)]
+fn binarize_block<T: Real>(pixels: &[u8; BLOCK], at: [u32; 4], key: [u32; 2]) -> [T; BLOCK] {
+    // As in the shader, pixels stay four to a word: numbers change their order as bytes, which is cheaper.
+    let (words, uniforms) = (pixels.as_chunks().0, quads(at, key));
+    let mut ones = [[0_u8; 4]; QUADS];
+    for i in 0..QUADS {
+        let four = u32::from_le_bytes(words[i]);
+        let mut packed = 0;
+        for j in 0..4 {
+            let v = (four >> (8 * j)) & 255;
+            let one = v == 255 || uniforms[j][i] < v * 0x0101_0101;
+            packed |= u32::from(one) << (8 * j);
+        }
+        ones[i] = packed.to_le_bytes();
+    }
+    let mut x = [T::ZERO; BLOCK];
+    for (x, &one) in x.iter_mut().zip(ones.as_flattened()) {
+        *x = if one == 1 { T::ONE } else { T::ZERO };
+    }
+    x
+}
+
+/// The row of a window of `rows` images, a power of two, with the image at a place of an epoch: draws are
+/// counted on through the epochs, modulo 2^32.
+pub fn window_row(epoch: u32, place: usize, n: usize, rows: usize) -> usize {
+    epoch.wrapping_mul(n as u32).wrapping_add(place as u32) as usize & (rows - 1)
+}
+
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (n, d, b) in [(1, 1, 1), (3, 5, 7), (10, 784, 4), (129, 63, 128), (7, 6, 20)] {
+    let resident = [(1, 1, 1), (3, 5, 7), (10, 784, 4), (129, 63, 128), (7, 6, 20)];
+    let window = [(11, 8, 5, 3), (1_000_003, 16, 63, 16)];
+    let sizes = resident.map(|(n, d, b)| (n, n, d, b)).into_iter().chain(window);
+    for (n, rows, d, b) in sizes {
         for mode in [GREY, FIXED, DYNAMIC] {
             for shuffle in [0.0, 1.0] {
-                let case = Case::new(&[("N", n), ("D", d), ("B", b)])
+                let case = Case::new(&[("ROWS", rows), ("D", d), ("B", b)])
+                    .constant("N", n as f64)
                     .constant("BINARIZATION", mode)
                     .constant("SHUFFLE", shuffle)
                     .constant("HALF_BITS", f64::from(half_bits(n)))

@@ -18,7 +18,7 @@ impl Stopwatch {
         if !gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
         }
-        gpu.checked("timestamps", || {
+        gpu.scoped("timestamps", || {
             let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("timestamps"),
                 ty: wgpu::QueryType::Timestamp,
