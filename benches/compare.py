@@ -87,6 +87,9 @@ def options():
     for program in (arguments.elbo, arguments.burn):
         if program and not program.is_file():
             parser.error(f"there is no {program}")
+    # a bare name would be looked for in PATH
+    arguments.elbo = arguments.elbo and arguments.elbo.resolve()
+    arguments.burn = arguments.burn and arguments.burn.resolve()
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         parser.error(f"--out: there is no folder {arguments.out.resolve().parent}")
     return arguments
