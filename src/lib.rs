@@ -1,8 +1,9 @@
 //! Variational autoencoders trained by hand-written WGSL kernels, on any adapter or on the CPU.
 //!
-//! Data flows one way: [`cli`] → workflow ([`train`], [`generate`], [`evaluate`]) → [`vae`] → [`plan`] → [`device`] →
+//! Data flows one way: [`cli`] → workflow ([`train`], [`generate`], [`evaluate`], [`bench`]) → [`vae`] → [`plan`] → [`device`] →
 //! [`kernels`]. Nothing below [`vae`] knows what a VAE is; nothing above [`device`] knows what a buffer is.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod cli;
 pub mod data;

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod bench;
 mod curve;
 mod devices;
 mod evaluate;
@@ -35,6 +36,7 @@ enum Command {
     Eval(evaluate::Args),
     Curve(curve::Args),
     Verify(verify::Args),
+    Bench(bench::Args),
     Devices(devices::Args),
 }
 
@@ -81,6 +83,7 @@ pub fn main() -> u8 {
         Command::Eval(args) => evaluate::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Devices(args) => devices::run(args),
     };
     result.unwrap_or_else(|failure| {

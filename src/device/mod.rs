@@ -3,7 +3,7 @@
 pub mod cpu;
 pub mod gpu;
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use crate::kernels::variant::Choices;
 use crate::plan::{PlanId, Program, TensorId};
@@ -38,6 +38,17 @@ pub struct Description {
     pub driver: String,
 }
 
+/// How a duration on a device was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum Clock {
+    /// The adapter's own, written at the beginning and the end of a compute pass.
+    #[serde(rename = "GPU timestamps")]
+    Timestamps,
+    /// The host's, around the submission and the wait for it.
+    #[serde(rename = "wall clock")]
+    Wall,
+}
+
 /// Hears how many runs of a plan are finished, and may end them.
 pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + Send + 'a;
 
@@ -59,6 +70,15 @@ pub trait Executor {
 
     /// Runs one dispatch of a plan: to look at every tensor between kernels.
     fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError>;
+
+    /// Runs some dispatches of a plan `n` times over as one piece of work, and returns the seconds that it
+    /// took on the device, with how they were measured.
+    fn time(
+        &mut self,
+        plan: PlanId,
+        dispatches: Range<usize>,
+        n: usize,
+    ) -> Result<(f64, Clock), DeviceError>;
 
     /// Writes a whole tensor, given in its element type's bytes (f32, u32 or u8).
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError>;

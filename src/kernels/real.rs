@@ -184,6 +184,21 @@ impl Real for f64 {
         let (sin, cos) = (std::f64::consts::TAU * f64::from(n) / f64::from(1 << 24)).sin_cos();
         (cos, sin)
     }
+    fn multiply(m: usize, n: usize, k: usize, a: Matrix<f64>, b: Matrix<f64>, out: &mut [f64]) {
+        a.check(m, k);
+        b.check(k, n);
+        assert!(out.len() >= m * n);
+        let out = super::parallel::Shared(out.as_mut_ptr());
+        super::parallel::tiles(
+            [m, n],
+            2 * m * n * k,
+            #[inline(always)]
+            |rows, columns| {
+                // SAFETY: as that of f32.
+                unsafe { multiply_tile(rows, columns, [n, k], a, b, out.get()) };
+            },
+        );
+    }
 }
 
 /// Numbers that are worked on together: a register of the widest kind.
@@ -438,29 +453,7 @@ impl Real for f32 {
                 }
                 // SAFETY: the checks above put every element that the strides reach inside its slice, `out`
                 // is borrowed mutably, so it overlaps neither input, and no two tiles share an element.
-                unsafe {
-                    gemm::gemm(
-                        rows.len(),
-                        columns.len(),
-                        k,
-                        out.get().add(rows.start * n + columns.start),
-                        1,
-                        n as isize,
-                        false,
-                        a.data.as_ptr().add(rows.start * a.row_stride),
-                        a.column_stride as isize,
-                        a.row_stride as isize,
-                        b.data.as_ptr().add(columns.start * b.column_stride),
-                        b.column_stride as isize,
-                        b.row_stride as isize,
-                        0.0,
-                        1.0,
-                        false,
-                        false,
-                        false,
-                        gemm::Parallelism::None,
-                    );
-                }
+                unsafe { multiply_tile(rows, columns, [n, k], a, b, out.get()) };
             },
         );
     }
@@ -492,5 +485,43 @@ impl Real for f32 {
     #[inline(always)]
     fn vectorized<R>(f: impl FnOnce() -> R) -> R {
         pulp::Arch::new().dispatch(f)
+    }
+}
+
+/// Some rows and columns of `out`, of `n` columns, as the product of `k` terms by the `gemm` crate.
+///
+/// # Safety
+/// They lie inside `out`, the rows of `a` and the columns of `b` inside theirs, and nobody else is at them.
+unsafe fn multiply_tile<T: Real>(
+    rows: std::ops::Range<usize>,
+    columns: std::ops::Range<usize>,
+    [n, k]: [usize; 2],
+    a: Matrix<T>,
+    b: Matrix<T>,
+    out: *mut T,
+) {
+    // SAFETY: what this function asks for.
+    unsafe {
+        gemm::gemm(
+            rows.len(),
+            columns.len(),
+            k,
+            out.add(rows.start * n + columns.start),
+            1,
+            n as isize,
+            false,
+            a.data.as_ptr().add(rows.start * a.row_stride),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr().add(columns.start * b.column_stride),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            T::ZERO,
+            T::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
     }
 }
