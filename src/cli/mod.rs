@@ -3,6 +3,7 @@
 mod curve;
 mod devices;
 mod evaluate;
+mod explore;
 mod generate;
 mod options;
 mod preset;
@@ -32,6 +33,7 @@ enum Command {
     Reconstruct(generate::ReconstructArgs),
     Eval(evaluate::Args),
     Curve(curve::Args),
+    Explore(explore::Args),
     Verify(verify::Args),
     Devices(devices::Args),
 }
@@ -77,6 +79,7 @@ pub fn main() -> u8 {
         Command::Reconstruct(args) => generate::reconstruct(args),
         Command::Eval(args) => evaluate::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Explore(args) => explore::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Devices(args) => devices::run(args),
     };

@@ -4,6 +4,7 @@
 //! image, R = B * K rows. `d_x` is the gradient of the objective with respect to `x`.
 
 pub mod config;
+pub mod decode;
 pub mod estimate;
 pub mod likelihood;
 pub mod network;
