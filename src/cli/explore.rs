@@ -14,6 +14,7 @@ use crate::explore::model::{ExploreError, Explorer, Subject};
 use crate::explore::server;
 use crate::explore::worker::Worker;
 use crate::report::console::{note, say};
+use crate::report::progress::Progress;
 
 /// Walk a trained model's latent space in the browser, and draw digits for it to judge
 ///
@@ -76,9 +77,13 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             seed: seed.unwrap_or(settings.seed),
         };
         let subject = Subject { run: &run, model, test, samples: args.samples };
-        Explorer::load(&device, subject, &mut |_| match stop.borrow().is_some() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        let mut progress = Progress::new("loading".to_string());
+        Explorer::load(&device, subject, &mut |share| {
+            progress.set(share);
+            match stop.borrow().is_some() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         })
     };
     let (worker, about, thread) = match Worker::start(load, end) {

@@ -128,7 +128,7 @@ impl Endpoint {
                 if z.len() != about.latent {
                     return bad(format!("z must have {} numbers, got {}", about.latent, z.len()));
                 }
-                if let Some(unit) = z.iter().position(|v| !(v.abs() <= FURTHEST)) {
+                if let Some(unit) = z.iter().position(|v| !(-FURTHEST..=FURTHEST).contains(v)) {
                     return bad(format!(
                         "z[{unit}] must be from -{FURTHEST} to {FURTHEST}, got {}",
                         z[unit]

@@ -29,6 +29,8 @@ pub struct Tab {
     messages: Receiver<Value>,
     session: Option<String>,
     last: u64,
+    /// Of the window.
+    pub width: u32,
     /// What the browser reported by itself.
     pub events: Vec<Value>,
     _profile: TempDir,
@@ -67,8 +69,9 @@ impl Tab {
                 message.clear();
             }
         });
-        let (session, last, events) = (None, 0, Vec::new());
-        let mut tab = Tab { child, input, messages, session, last, events, _profile: profile };
+        let (session, last, width, events) = (None, 0, 0, Vec::new());
+        let mut tab =
+            Tab { child, input, messages, session, last, width, events, _profile: profile };
         let target = tab.call("Target.createTarget", json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = tab.call("Target.attachToTarget", attach);
@@ -103,6 +106,7 @@ impl Tab {
 
     /// A width and height of the window, as of a phone if `touch`.
     pub fn resize(&mut self, width: u32, height: u32, touch: bool) {
+        self.width = width;
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": touch });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
