@@ -1,7 +1,7 @@
 //! The next minibatch from the resident data set, shuffled and binarized.
 
 use super::case::{Fill, clock_words};
-use super::philox::{counter, half_bits, permute, philox};
+use super::philox::{QUADS, counter, half_bits, permute, uniforms};
 use super::{Call, Case, Cost, Kernel, Parts, Real, clock, parallel, twin};
 use crate::plan::Constants;
 
@@ -50,6 +50,9 @@ pub static GATHER_REAL: Kernel = Kernel::new(Parts {
     },
 });
 
+/// Pixels binarized at once.
+const BLOCK: usize = 4 * QUADS;
+
 fn gather<T: Real>(c: &Call<T>) {
     let (n, d) = (c.dim("N"), c.dim("D"));
     let (data, words, mut x) = (c.read_u8("data"), c.read_u32("clock"), c.write("x"));
@@ -67,21 +70,25 @@ fn gather<T: Real>(c: &Call<T>) {
                 (first_epoch + ((position + row) / n) as u32, (position + row) % n);
             let image = if shuffle { permute(place, n, key, epoch) } else { place };
             let pixels = &data[image * d..][..d];
-            for (quad, (x, pixels)) in x.chunks_mut(4).zip(pixels.chunks(4)).enumerate() {
-                let uniforms = match binarization {
-                    2 => philox(counter(epoch, place, 0, stream, quad), key),
-                    _ => [0; 4],
-                };
-                for ((x, &v), uniform) in x.iter_mut().zip(pixels).zip(uniforms) {
-                    let one = match binarization {
-                        1 => v >= 128,
-                        2 => v == 255 || uniform < u32::from(v) * 0x0101_0101,
-                        _ => {
-                            *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
-                            continue;
+            for (i, (x, pixels)) in x.chunks_mut(BLOCK).zip(pixels.chunks(BLOCK)).enumerate() {
+                match binarization {
+                    2 => {
+                        let at = counter(epoch, place, 0, stream, i * QUADS);
+                        for ((x, &v), uniform) in x.iter_mut().zip(pixels).zip(uniforms(at, key)) {
+                            let one = v == 255 || uniform < u32::from(v) * 0x0101_0101;
+                            *x = if one { T::ONE } else { T::ZERO };
                         }
-                    };
-                    *x = if one { T::ONE } else { T::ZERO };
+                    }
+                    1 => {
+                        for (x, &v) in x.iter_mut().zip(pixels) {
+                            *x = if v >= 128 { T::ONE } else { T::ZERO };
+                        }
+                    }
+                    _ => {
+                        for (x, &v) in x.iter_mut().zip(pixels) {
+                            *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
+                        }
+                    }
                 }
             }
         },

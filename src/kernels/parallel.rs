@@ -7,6 +7,8 @@
 //! The loops are compiled for this processor's vector instructions. What a kernel passes is compiled so too
 //! only where it is inlined: a closure of any length wants `#[inline(always)]`.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Real;
@@ -61,7 +63,7 @@ pub fn slices3<T: Real>(
     a: &mut [T],
     b: &mut [T],
     c: &mut [T],
-    f: impl Fn(std::ops::Range<usize>, &mut [T], &mut [T], &mut [T]) + Sync,
+    f: impl Fn(Range<usize>, &mut [T], &mut [T], &mut [T]) + Sync,
 ) {
     let block = rows_per_task(a.len(), 1);
     a.par_chunks_mut(block)
@@ -75,6 +77,38 @@ pub fn slices3<T: Real>(
                 || f(start..start + a.len(), a, b, c),
             )
         });
+}
+
+/// Operations of a product below which a second thread costs more than it brings.
+const MIN_OPERATIONS: usize = 4_000_000;
+
+/// Calls `f(rows, columns)` for tiles that cover a matrix of `dims` [rows, columns] without overlap, one a
+/// thread: stripes across the longer side, so that of the two factors the larger one is the one divided.
+pub fn tiles([m, n]: [usize; 2], operations: usize, f: impl Fn(Range<usize>, Range<usize>) + Sync) {
+    /// Elements of a vector register: a stripe of whole ones has no ragged inner edge.
+    const UNIT: usize = 16;
+    let tasks = (operations / MIN_OPERATIONS).clamp(1, rayon::current_num_threads());
+    let longer = m.max(n);
+    let width = longer.div_ceil(tasks).next_multiple_of(UNIT);
+    (0..longer.div_ceil(width)).into_par_iter().for_each(|i| {
+        let stripe = i * width..longer.min((i + 1) * width);
+        if n >= m { f(0..m, stripe) } else { f(stripe, 0..n) }
+    });
+}
+
+/// A pointer that tasks share to write disjoint parts of one matrix.
+#[derive(Clone, Copy)]
+pub struct Shared<T>(pub *mut T);
+
+// SAFETY: using the pointer is unsafe, and whoever does answers for the parts being disjoint.
+unsafe impl<T> Send for Shared<T> {}
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// The pointer; a method, so that closures capture the wrapper.
+    pub fn get(&self) -> *mut T {
+        self.0
+    }
 }
 
 /// The sum of `term(i)` for i in 0..n, in sixteen interleaved partial sums, so that it vectorizes.

@@ -62,8 +62,8 @@ pub trait Real:
     fn ln_1p(self) -> Self;
     fn tanh(self) -> Self;
     fn sqrt(self) -> Self;
-    /// (cos, sin) of 2 pi `turn` for `turn` in [0, 1).
-    fn cos_sin_turn(turn: f64) -> (Self, Self);
+    /// (cos, sin) of 2 pi n / 2^24 for n < 2^24.
+    fn cos_sin_turn(n: u32) -> (Self, Self);
 
     /// `out` (m, n) row-major = a (m, k) times b (k, n).
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<Self>, b: Matrix<Self>, out: &mut [Self]) {
@@ -140,10 +140,23 @@ impl Real for f64 {
     fn sqrt(self) -> f64 {
         f64::sqrt(self)
     }
-    fn cos_sin_turn(turn: f64) -> (f64, f64) {
-        let (sin, cos) = (std::f64::consts::TAU * turn).sin_cos();
+    fn cos_sin_turn(n: u32) -> (f64, f64) {
+        let (sin, cos) = (std::f64::consts::TAU * f64::from(n) / f64::from(1 << 24)).sin_cos();
         (cos, sin)
     }
+}
+
+/// (ln(1 + f) - f + f^2 / 2) / f^3 on [1/sqrt 2 - 1, sqrt 2 - 1) (Cephes).
+#[inline(always)]
+fn ln_polynomial(f: f32) -> f32 {
+    let mut p = 7.037_684e-2 * f - 1.151_461e-1;
+    p = p * f + 1.167_699_9e-1;
+    p = p * f - 1.242_014_1e-1;
+    p = p * f + 1.424_932_3e-1;
+    p = p * f - 1.666_805_8e-1;
+    p = p * f + 2.000_071_5e-1;
+    p = p * f - 2.499_999_4e-1;
+    p * f + 3.333_333e-1
 }
 
 impl Real for f32 {
@@ -200,15 +213,7 @@ impl Real for f32 {
         let mantissa = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3));
         let f = mantissa - 1.0;
         let ff = f * f;
-        let mut p = 7.037_684e-2 * f - 1.151_461e-1;
-        p = p * f + 1.167_699_9e-1;
-        p = p * f - 1.242_014_1e-1;
-        p = p * f + 1.424_932_3e-1;
-        p = p * f - 1.666_805_8e-1;
-        p = p * f + 2.000_071_5e-1;
-        p = p * f - 2.499_999_4e-1;
-        p = p * f + 3.333_333e-1;
-        let y = f * ff * p - 2.121_944_4e-4 * exponent - 0.5 * ff;
+        let y = f * ff * ln_polynomial(f) - 2.121_944_4e-4 * exponent - 0.5 * ff;
         y + f + 0.693_359_4 * exponent + lost / sum
     }
 
@@ -256,41 +261,72 @@ impl Real for f32 {
     fn sqrt(self) -> f32 {
         f32::sqrt(self)
     }
-    fn cos_sin_turn(turn: f64) -> (f32, f32) {
-        let (cos, sin) = f64::cos_sin_turn(turn);
-        (cos as f32, sin as f32)
+
+    /// ln of a positive normal number within 2 units in the last place, without a branch (Cephes'
+    /// polynomial, as in shaders/lib/normal.wgsl).
+    #[inline(always)]
+    fn ln_precise(self) -> f32 {
+        let bits = self.to_bits().wrapping_sub(0x3f35_04f3);
+        let exponent = ((bits as i32) >> 23) as f32;
+        let f = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3)) - 1.0;
+        f * f * f * ln_polynomial(f) - 2.121_944_4e-4 * exponent - 0.5 * f * f
+            + f
+            + 0.693_359_4 * exponent
     }
 
-    /// By the `gemm` crate on all threads of the current pool.
+    /// By the octant and a polynomial on |a| <= pi / 4, without a branch, as in shaders/lib/normal.wgsl.
+    #[inline(always)]
+    fn cos_sin_turn(n: u32) -> (f32, f32) {
+        let shifted = n + (1 << 21); // rounds to the nearest quarter turn
+        let quarter = (shifted >> 22) & 3;
+        let a = ((shifted & 0x003f_ffff) as i32 - (1 << 21)) as f32 * 3.745_070_3e-7;
+        let aa = a * a;
+        let s = a + a * aa * ((-1.951_529_6e-4 * aa + 8.332_161e-3) * aa - 1.666_665_5e-1);
+        let c = 1.0 - 0.5 * aa
+            + aa * aa * ((2.443_315_7e-5 * aa - 1.388_731_6e-3) * aa + 4.166_664_6e-2);
+        let (cos, sin) = if quarter & 1 == 0 { (c, s) } else { (s, c) };
+        let cos = if quarter == 1 || quarter == 2 { -cos } else { cos };
+        (cos, if quarter >= 2 { -sin } else { sin })
+    }
+
+    /// By the `gemm` crate, a part of the output on each thread.
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<f32>, b: Matrix<f32>, out: &mut [f32]) {
         a.check(m, k);
         b.check(k, n);
         assert!(out.len() >= m * n);
-        // SAFETY: the three checks above put every element that the strides reach inside its slice, and
-        // `out` is borrowed mutably, so it overlaps neither input.
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                k,
-                out.as_mut_ptr(),
-                1,
-                n as isize,
-                false,
-                a.data.as_ptr(),
-                a.column_stride as isize,
-                a.row_stride as isize,
-                b.data.as_ptr(),
-                b.column_stride as isize,
-                b.row_stride as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::Rayon(0),
-            );
-        }
+        let out = super::parallel::Shared(out.as_mut_ptr());
+        super::parallel::tiles(
+            [m, n],
+            2 * m * n * k,
+            #[inline(always)]
+            |rows, columns| {
+                // SAFETY: the checks above put every element that the strides reach inside its slice, `out`
+                // is borrowed mutably, so it overlaps neither input, and no two tiles share an element.
+                unsafe {
+                    gemm::gemm(
+                        rows.len(),
+                        columns.len(),
+                        k,
+                        out.get().add(rows.start * n + columns.start),
+                        1,
+                        n as isize,
+                        false,
+                        a.data.as_ptr().add(rows.start * a.row_stride),
+                        a.column_stride as isize,
+                        a.row_stride as isize,
+                        b.data.as_ptr().add(columns.start * b.column_stride),
+                        b.column_stride as isize,
+                        b.row_stride as isize,
+                        0.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        gemm::Parallelism::None,
+                    );
+                }
+            },
+        );
     }
 
     #[inline(always)]
