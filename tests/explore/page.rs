@@ -264,7 +264,7 @@ fn twenty_latent_units() {
     tab.resize(390, 844, true);
     tab.click("#clear");
     tab.swipe("#sheet", &SEVEN);
-    assert!(shown(&mut tab, "sheet").iter().any(|&v| v == 255.0), "a finger draws");
+    assert!(shown(&mut tab, "sheet").contains(&255.0), "a finger draws");
     wait_for_figures(&mut tab, &server);
     assert_fits(&mut tab);
     tab.screenshot("explore-20-phone");
