@@ -33,6 +33,8 @@ pub enum ExploreError {
     Device(#[from] DeviceError),
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    #[error("no thread can be had: {0}")]
+    Thread(std::io::Error),
     #[error("the decoder's numbers overflow there")]
     Overflow,
 }

@@ -158,7 +158,11 @@ async fn reply(
 fn check_host(headers: &HeaderMap, port: u16) -> Result<(), Reply> {
     let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let names = ["127.0.0.1", "localhost", "[::1]"];
-    let ours = |host: &str| names.iter().any(|name| host == format!("{name}:{port}"));
+    // Where the port is HTTP's own, callers leave it out.
+    let ours = |host: &str| {
+        let with_port = |name: &&str| host == format!("{name}:{port}");
+        names.iter().any(with_port) || port == 80 && names.contains(&host)
+    };
     let Some(host) = text(header::HOST) else {
         return Err(Reply::error(400, "the request has no Host"));
     };

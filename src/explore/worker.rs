@@ -27,11 +27,14 @@ impl Worker {
     /// it. If the device fails later, `end` is told.
     ///
     /// # Errors
-    /// What `load` fails with.
-    pub fn start<E: Send + 'static>(
-        load: impl FnOnce() -> Result<Explorer, E> + Send + 'static,
+    /// What `load` fails with; no thread.
+    ///
+    /// # Panics
+    /// If `load` does.
+    pub fn start(
+        load: impl FnOnce() -> Result<Explorer, ExploreError> + Send + 'static,
         end: watch::Sender<Option<End>>,
-    ) -> Result<(Self, About, JoinHandle<()>), E> {
+    ) -> Result<(Self, About, JoinHandle<()>), ExploreError> {
         let (jobs, queue) = sync_channel(WAITING);
         let (loaded, about) = sync_channel(1);
         let thread = Builder::new().name("explorer".to_string()).spawn(move || match load() {
@@ -43,7 +46,7 @@ impl Worker {
                 let _ = loaded.send(Err(e));
             }
         });
-        let thread = thread.expect("a thread can be had");
+        let thread = thread.map_err(ExploreError::Thread)?;
         let about = about.recv().expect("the thread sends before it ends")?;
         Ok((Worker(jobs), about, thread))
     }
