@@ -9,6 +9,7 @@ pub mod data;
 pub mod device;
 pub mod evaluate;
 pub mod explore;
+pub mod feed;
 pub mod generate;
 pub mod kernels;
 pub mod plan;

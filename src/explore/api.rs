@@ -180,7 +180,7 @@ struct Drawn {
 struct Judged<'a> {
     /// (D)
     image: &'a [u8],
-    label: Option<u8>,
+    label: Option<&'a str>,
     #[serde(flatten)]
     inferred: Inferred,
 }

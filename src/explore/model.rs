@@ -19,8 +19,6 @@ use crate::vae::{Architecture, Binarization, Likelihood, Network};
 
 /// Test images that the KL of the units and the map are made from.
 const MEASURED: usize = 2000;
-/// Bytes of test images that are kept on the device; those beyond cannot be asked for.
-const RESIDENT: usize = 64 << 20;
 /// Values of z are taken up to here: far outside any posterior, and far from overflow.
 pub const FURTHEST: f32 = 100.0;
 
@@ -67,7 +65,7 @@ pub struct About {
     pub seed: u64,
     /// K
     pub samples: usize,
-    /// Test images that can be asked for.
+    /// Test images, which can be asked for by their numbers.
     pub test_images: usize,
     /// Test images that the KL of the units is a mean over.
     pub measured: usize,
@@ -92,7 +90,9 @@ pub struct UnitKl {
 #[derive(Debug, Clone, Serialize)]
 pub struct Scatter {
     pub z: Vec<[f32; 2]>,
-    pub labels: Option<Vec<u8>>,
+    /// The class of each, an index into `names`.
+    pub classes: Option<Vec<u16>>,
+    pub names: Vec<String>,
 }
 
 /// The decoder over a square grid of z, for Z = 2: rows from the largest z_1 down, z_0 growing to the right.
@@ -139,9 +139,7 @@ pub struct Inferred {
 /// The programs on their device.
 pub struct Explorer {
     decoder: Decoder,
-    /// The test images, and one that somebody drew.
-    test: Inference,
-    drawn: Inference,
+    inference: Inference,
     images: Images,
     about: About,
     map: Option<Map>,
@@ -161,7 +159,7 @@ impl Explorer {
         let Subject { run, model, test: images, samples } = subject;
         let Architecture { image: (height, width), latent, .. } = *model.architecture;
         let measured = images.n_images.min(MEASURED);
-        let request = Request { images: measured, ks: vec![1], rows: None };
+        let request = Request { images: measured, ks: vec![1], rows: None, resident: None };
         let evaluation = evaluate(device, model, &images, &request, progress)?;
         let extent = extent(&evaluation.posteriors);
         let mut units: Vec<UnitKl> = evaluation
@@ -176,14 +174,9 @@ impl Explorer {
             Some(tiles) => Some(map(device, model, &evaluation, &images, tiles, extent)?),
             None => None,
         };
-        let test_images = (RESIDENT / images.n_pixels()).clamp(1, images.n_images);
-        let mut test = Inference::load(device, model, test_images, samples)?;
-        test.write(&images.pixels[..test_images * images.n_pixels()])?;
         Ok(Explorer {
             decoder: Decoder::load(device, model, 1)?,
-            test,
-            drawn: Inference::load(device, model, 1, samples)?,
-            images,
+            inference: Inference::load(device, model, images.n_images, samples)?,
             about: About {
                 run: run.to_string(),
                 model: model.architecture.to_string(),
@@ -196,12 +189,13 @@ impl Explorer {
                 device: device.description().clone(),
                 seed: model.seed,
                 samples,
-                test_images,
+                test_images: images.n_images,
                 measured,
                 extent,
                 units,
                 tiles,
             },
+            images,
             map,
         })
     }
@@ -233,12 +227,12 @@ impl Explorer {
         (0..self.about.latent.div_ceil(4)).flat_map(group).take(self.about.latent).collect()
     }
 
-    /// Grey levels of a test image, (D), and its label if there is one.
+    /// Grey levels of a test image, (D), and the name of its class if it has one.
     ///
     /// # Panics
     /// If it is beyond [`About::test_images`].
-    pub fn test_image(&self, n: usize) -> (&[u8], Option<u8>) {
-        (self.images.image(n), self.images.labels.as_ref().map(|labels| labels[n]))
+    pub fn test_image(&self, n: usize) -> (&[u8], Option<&str>) {
+        (self.images.image(n), self.images.labels.as_ref().map(|labels| labels.name(n)))
     }
 
     /// What the model makes of a test image, with the binarization and the draws that `elbo eval` has for it.
@@ -246,10 +240,10 @@ impl Explorer {
     /// # Errors
     /// The device failed, or the numbers did.
     pub fn infer_test(&mut self, n: usize) -> Result<Inferred, ExploreError> {
-        self.test.infer(n, &mut self.decoder)
+        self.inference.infer(self.images.image(n), n, &mut self.decoder)
     }
 
-    /// What the model makes of grey levels, (D).
+    /// What the model makes of grey levels, (D), with the noise that the first test image has.
     ///
     /// # Errors
     /// The device failed, or the numbers did.
@@ -257,8 +251,7 @@ impl Explorer {
     /// # Panics
     /// If `pixels` is not (D).
     pub fn infer(&mut self, pixels: &[u8]) -> Result<Inferred, ExploreError> {
-        self.drawn.write(pixels)?;
-        self.drawn.infer(0, &mut self.decoder)
+        self.inference.infer(pixels, 0, &mut self.decoder)
     }
 }
 
@@ -292,8 +285,10 @@ fn map(
     }
     let measured = evaluation.posteriors.images();
     let z = evaluation.posteriors.mean.chunks_exact(2).map(|mu| [mu[0] as f32, mu[1] as f32]);
-    let labels = images.labels.as_ref().map(|labels| labels[..measured].to_vec());
-    let scatter = Scatter { z: z.collect(), labels };
+    let labels = images.first(measured).labels;
+    let names = labels.iter().flat_map(|labels| labels.names.iter().cloned()).collect();
+    let classes = labels.map(|labels| labels.classes);
+    let scatter = Scatter { z: z.collect(), classes, names };
     Ok(Map { pixels, width: side, height: tiles * height, scatter })
 }
 
@@ -328,7 +323,7 @@ impl Decoder {
     }
 }
 
-/// Images, encoder and estimators.
+/// An image, encoder and estimators.
 struct Inference {
     plan: EstimateProgram,
     executor: Box<dyn Executor>,
@@ -350,18 +345,22 @@ impl Inference {
         };
         let chunks = Chunks::new(rows, 1, samples);
         let content = Content::Bytes(model.binarization);
-        let plan = EstimateProgram::record(model.architecture, content, images, chunks)?;
+        // The device holds the one image that is asked about, but draws as if it held all.
+        let window = Some(1);
+        let plan = EstimateProgram::record(model.architecture, content, images, window, chunks)?;
         let mut executor = device.load(plan.program.clone())?;
         write_parameters(&mut *executor, &plan.network, model)?;
         let latent = model.architecture.latent;
         Ok(Inference { plan, executor, latent, seed: model.seed, samples })
     }
 
-    fn write(&mut self, pixels: &[u8]) -> Result<(), DeviceError> {
-        self.executor.write_bytes(self.plan.data, pixels)
-    }
-
-    fn infer(&mut self, image: usize, decoder: &mut Decoder) -> Result<Inferred, ExploreError> {
+    /// `place` is that of the image among the test images, on which its noise depends.
+    fn infer(
+        &mut self,
+        pixels: &[u8],
+        place: usize,
+        decoder: &mut Decoder,
+    ) -> Result<Inferred, ExploreError> {
         let (plan, executor) = (&self.plan, &mut *self.executor);
         let runs = self.samples.div_ceil(plan.chunks.samples) as u64;
         let drawn = |values: Vec<f32>| -> Result<Vec<f64>, ExploreError> {
@@ -369,14 +368,15 @@ impl Inference {
             let drawn: Option<Vec<f64>> = values[..self.samples].iter().map(finite).collect();
             drawn.ok_or(ExploreError::Overflow)
         };
-        rewind(executor, plan.clock, self.seed, image)?;
+        executor.write_bytes(plan.data, pixels)?;
+        rewind(executor, plan.clock, self.seed, place)?;
         executor.run_all(plan.encode, 1)?;
         let heads = executor.read_f32(plan.heads)?;
         let x = grey_levels(&executor.read_f32(plan.x)?)?;
         executor.run_all(plan.importance, runs)?;
         let log_px = drawn(executor.read_f32(plan.log_px)?)?;
         let log_w = drawn(executor.read_f32(plan.log_w)?)?;
-        rewind(executor, plan.clock, self.seed, image)?;
+        rewind(executor, plan.clock, self.seed, place)?;
         executor.run_all(plan.prior, runs)?;
         let prior = drawn(executor.read_f32(plan.prior_log_px)?)?;
 

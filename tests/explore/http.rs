@@ -61,7 +61,7 @@ fn answers_are_those_of_the_other_commands() {
     for n in 0..4 {
         let answer = server.json("/infer", &json!({ "test": n }));
         assert_eq!(answer["image"], json!(test.image(n)));
-        assert_eq!(answer["label"], json!(n % 3));
+        assert_eq!(answer["label"], json!((n % 3).to_string()));
         same_picture(&answer["x"], &pairs[2 * n]);
         same_picture(&answer["reconstruction"], &pairs[2 * n + 1]);
         let decoded = server.json("/decode", &json!({ "z": answer["mu"] }));
@@ -140,7 +140,8 @@ fn two_latent_units_have_a_map() {
     for (mu, expected) in numbers(&answer["mu"]).iter().zip(numbers(&scatter["z"][5])) {
         assert!((mu - expected).abs() < 1e-5, "{mu} for {expected}");
     }
-    assert_eq!(scatter["labels"][5], answer["label"]);
+    let class = scatter["classes"][5].as_u64().expect("a number") as usize;
+    assert_eq!(scatter["names"][class], answer["label"]);
     assert_eq!(scatter["z"].as_array().expect("points").len(), 50);
 }
 

@@ -185,25 +185,28 @@ const scatter = latest(async () => {
   const box = $("map").getBoundingClientRect();
   [canvas.width, canvas.height] = [box.width, box.height].map((side) => side * devicePixelRatio);
   const context = canvas.getContext("2d");
-  const { labels } = points;
+  const { classes, names } = points;
+  // More classes than colours are not told apart.
+  const kinds = classes ? [...new Set(classes)].sort((a, b) => a - b) : [];
+  const told = kinds.length > 0 && kinds.length <= COLOURS.length;
+  const colour = (kind) => COLOURS[kinds.indexOf(kind)];
   points.z.forEach(([x, y], i) => {
     const [across, up] = [x, y].map((value) => 0.5 + (0.5 * value) / model.extent);
-    context.fillStyle = labels ? COLOURS[labels[i] % COLOURS.length] : "#ffffff";
+    context.fillStyle = told ? colour(classes[i]) : "#ffffff";
     context.beginPath();
     context.arc(across * canvas.width, (1 - up) * canvas.height, 2 * devicePixelRatio, 0, 2 * Math.PI);
     context.fill();
   });
-  const kinds = labels ? [...new Set(labels)].sort((a, b) => a - b) : [];
   $("legend").replaceChildren(
-    ...kinds.map((kind) => {
+    ...(told ? kinds : []).map((kind) => {
       const item = element("li");
       const dot = element("i");
-      dot.style.background = COLOURS[kind % COLOURS.length];
-      item.append(dot, String(kind));
+      dot.style.background = colour(kind);
+      item.append(dot, names[kind]);
       return item;
     }),
   );
-  $("legend").hidden = $("dots").hidden || kinds.length === 0;
+  $("legend").hidden = $("dots").hidden || !told;
 });
 
 // An image
