@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need on Debian or Ubuntu, then runs all of them.
-# They need a C linker and a Vulkan adapter: Mesa's software one (lavapipe) does.
+# They need a C linker, a Vulkan adapter (Mesa's software one, lavapipe, does) and Chromium.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +11,7 @@ if [[ $(uname) == Linux ]]; then
     libraries=$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p)
     [[ $libraries == *libvulkan.so.1* ]] || missing+=(libvulkan1)
 fi
+command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || missing+=(chromium)
 if ((${#missing[@]})); then
     if ! command -v apt-get >/dev/null; then
         echo "the tests need: ${missing[*]} (names of Debian packages); install them and run again" >&2

@@ -1,6 +1,7 @@
 //! Variational autoencoders trained by hand-written WGSL kernels, on any adapter or on the CPU.
 //!
 //! Data flows one way: [`cli`] → workflow ([`train`], [`generate`], [`evaluate`], [`bench`]) → [`vae`] → [`plan`] → [`device`] →
+//! Data flows one way: [`cli`] → workflow ([`train`], [`generate`], [`evaluate`], [`explore`]) → [`vae`] → [`plan`] → [`device`] →
 //! [`kernels`]. Nothing below [`vae`] knows what a VAE is; nothing above [`device`] knows what a buffer is.
 
 pub mod bench;
@@ -9,6 +10,7 @@ pub mod cli;
 pub mod data;
 pub mod device;
 pub mod evaluate;
+pub mod explore;
 pub mod feed;
 pub mod generate;
 pub mod kernels;

@@ -4,6 +4,7 @@ mod bench;
 mod curve;
 mod devices;
 mod evaluate;
+mod explore;
 mod figures;
 mod generate;
 mod options;
@@ -35,6 +36,7 @@ enum Command {
     Figures(figures::Args),
     Eval(evaluate::Args),
     Curve(curve::Args),
+    Explore(explore::Args),
     Verify(verify::Args),
     Bench(bench::Args),
     Devices(devices::Args),
@@ -82,6 +84,7 @@ pub fn main() -> u8 {
         Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Explore(args) => explore::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Devices(args) => devices::run(args),

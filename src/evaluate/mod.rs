@@ -293,7 +293,7 @@ impl Work<'_> {
 }
 
 /// The clock before the first draw of the images from `first` on: that of the test ELBO in training.
-fn rewind(
+pub(crate) fn rewind(
     executor: &mut dyn Executor,
     tensor: TensorId,
     seed: u64,
