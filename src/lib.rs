@@ -9,6 +9,7 @@ pub mod data;
 pub mod device;
 pub mod evaluate;
 pub mod generate;
+pub mod interchange;
 pub mod kernels;
 pub mod plan;
 pub mod report;
