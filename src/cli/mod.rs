@@ -1,9 +1,12 @@
 //! The command line: one file per command.
 
+mod completions;
 mod curve;
 mod devices;
 mod evaluate;
+mod export;
 mod generate;
+mod import;
 mod options;
 mod preset;
 mod settings;
@@ -34,6 +37,10 @@ enum Command {
     Curve(curve::Args),
     Verify(verify::Args),
     Devices(devices::Args),
+    Import(import::Args),
+    Export(export::Args),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// A command that did not succeed: one line, and the exit code.
@@ -79,6 +86,10 @@ pub fn main() -> u8 {
         Command::Curve(args) => curve::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Devices(args) => devices::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(args),
     };
     result.unwrap_or_else(|failure| {
         note(format_args!("error: {}", failure.message));

@@ -150,7 +150,7 @@ struct OptimizerOptions {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LikelihoodName {
+pub enum LikelihoodName {
     /// Logits of pixels in [0, 1]
     Bernoulli,
     /// Means of real values with one variance for all; shows densities, which can be above 1
@@ -276,7 +276,7 @@ impl Args {
 }
 
 /// The data's path as it can be found from any folder.
-fn absolute(data: &str) -> String {
+pub fn absolute(data: &str) -> String {
     match std::path::absolute(data) {
         Ok(path) if data != MNIST => path.to_str().map(str::to_string),
         _ => None,

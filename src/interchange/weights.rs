@@ -28,6 +28,13 @@ pub struct Stored {
     scale: f32,
 }
 
+impl Stored {
+    /// Its elements in the network's parameters, before they are scaled for the file.
+    pub fn of<'a>(&self, parameters: &'a [Vec<f32>]) -> &'a [f32] {
+        &parameters[self.parameter][self.range.clone()]
+    }
+}
+
 /// The tensors of a network under the names of a module that fit it.
 pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
     let a = architecture;
@@ -89,10 +96,7 @@ pub fn encode(
     let stored = stored(architecture, names);
     let bytes: Vec<Vec<u8>> = stored
         .iter()
-        .map(|s| {
-            let values = &parameters[s.parameter][s.range.clone()];
-            values.iter().flat_map(|v| (v * s.scale).to_le_bytes()).collect()
-        })
+        .map(|s| s.of(parameters).iter().flat_map(|v| (v * s.scale).to_le_bytes()).collect())
         .collect();
     let mut views = Vec::new();
     for (s, bytes) in stored.iter().zip(&bytes) {
