@@ -16,6 +16,7 @@ pub mod posterior;
 pub mod prior;
 pub mod real;
 pub mod tally;
+pub mod team;
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
