@@ -2,6 +2,7 @@
 
 mod amat;
 mod idx;
+mod memory;
 mod mnist;
 
 use std::ffi::OsStr;

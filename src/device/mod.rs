@@ -1,11 +1,15 @@
 //! What runs a plan: any adapter through wgpu, or the CPU through the kernels' twins.
 
+#[doc(hidden)]
 pub mod cpu;
+#[doc(hidden)]
 pub mod gpu;
+mod select;
 
 use std::ops::ControlFlow;
 
 use crate::plan::{PlanId, Program, TensorId};
+pub use select::Choice;
 
 /// A device that cannot be had, or that failed. One line each.
 #[derive(Debug, Clone, thiserror::Error)]

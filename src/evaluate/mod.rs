@@ -108,8 +108,19 @@ impl Evaluation {
         Estimate::of(self.images.iter().map(figure))
     }
 
+    /// Draws of an image, K.
     pub fn samples(&self) -> usize {
         *self.ks.last().expect("at least one k")
+    }
+
+    /// The ELBO, nats per image.
+    pub fn elbo(&self) -> Estimate {
+        self.mean(ImageFigures::elbo)
+    }
+
+    /// log p(x) by importance sampling with all draws, nats per image: in expectation a lower bound.
+    pub fn log_likelihood(&self) -> Estimate {
+        self.mean(|image| image.importance[image.importance.len() - 1])
     }
 }
 

@@ -75,6 +75,18 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The defaults for a data set: images of its size, and fixed binarization where all its pixels are
+    /// black or white.
+    pub fn of(dataset: &Dataset) -> Settings {
+        let mut settings = Settings::default();
+        settings.architecture.image = (dataset.train.height, dataset.train.width);
+        settings.batch = settings.batch.min(dataset.train.n_images);
+        if dataset.train.is_binary() {
+            settings.binarization = Binarization::Fixed;
+        }
+        settings
+    }
+
     /// # Errors
     /// A value out of its range, named with what would be right.
     pub fn check(&self) -> Result<(), ConfigError> {
@@ -124,9 +136,11 @@ impl Settings {
     /// [`Settings::check`], and whether they fit the data.
     ///
     /// # Errors
-    /// As [`Settings::check`], or a minibatch of more images than there are.
+    /// As [`Settings::check`], images of another size, or a minibatch of more images than there are.
     pub fn check_with(&self, dataset: &Dataset) -> Result<(), ConfigError> {
         self.check()?;
+        dataset.check()?;
+        dataset.train.check_size(self.architecture.image)?;
         let (batch, n) = (self.batch, dataset.train.n_images);
         match batch > n {
             true => {
