@@ -5,6 +5,7 @@ pub mod adam;
 pub mod bernoulli;
 pub mod bound;
 pub mod case;
+mod dots;
 pub mod gather;
 pub mod gaussian;
 pub mod importance;

@@ -61,19 +61,6 @@ fn box_muller<T: Real>(a: u32, b: u32) -> [T; 2] {
 /// Groups of four units that are drawn at once, so that the generator fills vector registers.
 pub const QUADS: usize = 16;
 
-/// The integers of [`QUADS`] groups of four units from `counter` on, as [`philox`] gives them one by one.
-#[inline(always)]
-pub fn uniforms(counter: [u32; 4], key: [u32; 2]) -> [u32; 4 * QUADS] {
-    let words = quads(counter, key);
-    let mut out = [0; 4 * QUADS];
-    for quad in 0..QUADS {
-        for j in 0..4 {
-            out[4 * quad + j] = words[j][quad];
-        }
-    }
-    out
-}
-
 /// Standard normal numbers for [`QUADS`] groups of four units from `counter` on.
 #[inline(always)]
 pub fn normals<T: Real>(counter: [u32; 4], key: [u32; 2]) -> [T; 4 * QUADS] {
@@ -94,9 +81,9 @@ pub fn normals<T: Real>(counter: [u32; 4], key: [u32; 2]) -> [T; 4 * QUADS] {
     out
 }
 
-/// [`philox`] of [`QUADS`] counters that follow each other, word by word.
+/// [`philox`] of [`QUADS`] counters that follow each other: word j of counter i is element [j][i].
 #[inline(always)]
-fn quads(counter: [u32; 4], key: [u32; 2]) -> [[u32; QUADS]; 4] {
+pub fn quads(counter: [u32; 4], key: [u32; 2]) -> [[u32; QUADS]; 4] {
     let mut words = [[0; QUADS]; 4];
     for (word, &first) in words.iter_mut().zip(&counter) {
         *word = [first; QUADS];

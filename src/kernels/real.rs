@@ -1,5 +1,6 @@
 //! The float types of the twins.
 
+use super::dots;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * column_stride]`.
@@ -358,17 +359,32 @@ impl Real for f32 {
         (cos, if quarter >= 2 { -sin } else { sin })
     }
 
-    /// By the `gemm` crate, a part of the output on each thread.
+    /// By the `gemm` crate, or by dot products of few rows, a part of the output on each thread.
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<f32>, b: Matrix<f32>, out: &mut [f32]) {
         a.check(m, k);
         b.check(k, n);
         assert!(out.len() >= m * n);
         let out = super::parallel::Shared(out.as_mut_ptr());
+        let rows_of_both =
+            [a.row_stride, a.column_stride, b.row_stride, b.column_stride] == [k, 1, 1, k];
         super::parallel::tiles(
             [m, n],
             2 * m * n * k,
             #[inline(always)]
             |rows, columns| {
+                if rows_of_both && dots::suits([m, n, k]) {
+                    f32::vectorized(
+                        #[inline(always)]
+                        // SAFETY: as below, and the strides have just been looked at.
+                        || unsafe {
+                            let a = Matrix { data: &a.data[rows.start * k..], ..a };
+                            let b = Matrix { data: &b.data[columns.start * k..], ..b };
+                            let out = out.get().add(rows.start * n + columns.start);
+                            dots::multiply([rows.len(), columns.len(), k], a, b, out, n);
+                        },
+                    );
+                    return;
+                }
                 // SAFETY: the checks above put every element that the strides reach inside its slice, `out`
                 // is borrowed mutably, so it overlaps neither input, and no two tiles share an element.
                 unsafe {
