@@ -6,6 +6,7 @@ use super::{Device, DeviceError};
 
 /// A device that was chosen by name, and how.
 pub struct Choice {
+    /// The device, open.
     pub device: Device,
     /// Empty where the CPU was asked for.
     pub adapters: Option<Adapters>,

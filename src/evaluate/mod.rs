@@ -30,12 +30,21 @@ pub use posteriors::{ACTIVE, Information, Posteriors, Unit};
 /// Why a model could not be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
+    /// Sizes beyond what a kernel can cover.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The numbers of an image (0 is the first) overflow.
     #[error("test image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
-    NotFinite { image: usize, value: f32 },
+    NotFinite {
+        /// The first is 0.
+        image: usize,
+        /// log p(x|z) of the draw.
+        value: f32,
+    },
+    /// It was told to end.
     #[error("interrupted")]
     Interrupted,
 }
@@ -43,10 +52,13 @@ pub enum EvaluateError {
 /// A model and how its pixels and draws come about.
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'a> {
+    /// The layers.
     pub architecture: &'a Architecture,
     /// In the order of [`crate::vae::Network::parameters`].
     pub parameters: &'a [Vec<f32>],
+    /// What a pixel's byte becomes.
     pub binarization: Binarization,
+    /// Of binarization and draws.
     pub seed: u64,
 }
 
@@ -71,16 +83,20 @@ impl Request {
 /// One image's figures, nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageFigures {
+    /// The mean of log p(x|z) over the draws.
     pub reconstruction: f64,
+    /// KL(q(z|x) || p(z))
     pub kl: f64,
     /// L_k for each k.
     pub importance: Vec<f64>,
     /// Simple Monte Carlo from the prior for each k.
     pub prior: Vec<f64>,
+    /// (sum w)^2 / sum w^2 of the weights of all draws.
     pub effective_size: f64,
 }
 
 impl ImageFigures {
+    /// reconstruction - KL
     pub fn elbo(&self) -> f64 {
         self.reconstruction - self.kl
     }
@@ -94,11 +110,17 @@ impl ImageFigures {
 /// The figures of every image, and of all together.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
+    /// Numbers k of draws, ascending; the last is K, all of them.
     pub ks: Vec<usize>,
+    /// What the pixels' bytes became.
     pub binarization: Binarization,
+    /// Of each image, in their order.
     pub images: Vec<ImageFigures>,
+    /// q(z|x) of each image.
     pub posteriors: Posteriors,
+    /// Of each latent unit.
     pub units: Vec<Unit>,
+    /// What a code tells about its image.
     pub information: Information,
 }
 

@@ -24,8 +24,11 @@ pub use watchdog::Divergence;
 pub struct Settings {
     /// "mnist" for the embedded set, else a path.
     pub data: String,
+    /// The layers and what they model.
     pub architecture: Architecture,
+    /// What a pixel's byte becomes.
     pub binarization: Binarization,
+    /// Passes over the training images.
     pub epochs: u32,
     /// Cap on the number of steps.
     pub steps: Option<u64>,
@@ -35,14 +38,19 @@ pub struct Settings {
     pub samples: usize,
     /// In the first epoch.
     pub learning_rate: f64,
+    /// How the learning rate changes from epoch to epoch.
     #[serde(default)]
     pub schedule: Schedule,
+    /// The other constants of Adam.
     #[serde(default)]
     pub adam: Adam,
+    /// What is ascended.
     #[serde(flatten)]
     pub objective: Objective,
+    /// How the parameters begin.
     #[serde(default)]
     pub init: Init,
+    /// Of everything random: parameters, order, binarization, noise.
     pub seed: u64,
 }
 
@@ -154,14 +162,19 @@ impl Settings {
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// Settings that cannot be, or do not fit the data.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Sizes beyond what a kernel can cover.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A NaN or an infinity, where it first appeared.
     #[error(transparent)]
     Diverged(Box<Divergence>),
+    /// What the observer could not write.
     #[error("{0}")]
     Checkpoint(String),
 }
@@ -177,6 +190,7 @@ pub struct EpochReport {
     pub train: Figures,
     /// Of the whole test set, after the epoch.
     pub test: Figures,
+    /// What the pixels' bytes became.
     pub binarization: Binarization,
     /// Training only.
     pub images_per_second: f64,
@@ -187,7 +201,9 @@ pub struct EpochReport {
 /// ELBO = reconstruction - KL, the KL with weight 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
+    /// reconstruction - KL
     pub elbo: f64,
+    /// E_q log p(x|z)
     pub reconstruction: f64,
     /// In closed form, also where training samples it.
     pub kl: f64,
@@ -209,6 +225,7 @@ impl From<Metrics> for Figures {
 
 /// What a run tells while it goes on, and what may end it.
 pub trait Observer: Send {
+    /// Epoch 1 is the first.
     fn epoch_begins(&mut self, epoch: u32);
     /// `step` steps are finished. `true` asks for an end after the current step.
     fn step(&mut self, step: u64) -> bool;
@@ -224,10 +241,13 @@ pub trait Observer: Send {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
+    /// Of every finished epoch, in their order.
     pub epochs: Vec<EpochReport>,
     /// The parameters at the end, all finite.
     pub parameters: Vec<Vec<f32>>,
+    /// Steps finished.
     pub steps: u64,
+    /// Whether the observer asked for the end.
     pub interrupted: bool,
 }
 

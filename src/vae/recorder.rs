@@ -30,6 +30,7 @@ impl Content {
 pub struct Source {
     /// N
     pub images: usize,
+    /// What an element of it is.
     pub content: Content,
     /// B
     pub batch: usize,
@@ -40,6 +41,7 @@ pub struct Source {
 /// The tensors by which the host feeds a pass over a data set and reads its result.
 #[derive(Debug, Clone, Copy)]
 pub struct Pass {
+    /// One step.
     pub plan: PlanId,
     /// (N, D) u8, or f32 of real values
     pub data: TensorId,
