@@ -98,7 +98,7 @@ pub fn posteriors(
     let count = count.min(test.n_images);
     let chunks = Chunks { batch: count.min(BATCH), samples: 1, runs: 1 };
     let content = Content::Bytes(binarization);
-    let plan = EstimateProgram::record(architecture, content, count, chunks)?;
+    let plan = EstimateProgram::record(architecture, content, count, None, chunks)?;
     let mut executor = device.load(plan.program)?;
     write_parameters(&mut *executor, &plan.network, parameters)?;
     executor.write_bytes(plan.data, &test.pixels[..count * architecture.pixels()])?;

@@ -37,11 +37,12 @@
 pub mod checkpoint;
 #[doc(hidden)]
 pub mod cli;
-#[doc(hidden)]
 pub mod data;
 pub mod device;
 mod error;
 pub mod evaluate;
+#[doc(hidden)]
+pub mod feed;
 #[doc(hidden)]
 pub mod generate;
 #[doc(hidden)]
@@ -63,7 +64,7 @@ pub mod versions;
 #[doc(inline)]
 pub use checkpoint::CheckpointError;
 #[doc(inline)]
-pub use data::{DataError, Dataset, Images, load, mnist};
+pub use data::{DataError, Dataset, Images, mnist};
 #[doc(inline)]
 pub use device::{Description, Device, DeviceError};
 pub use error::Error;

@@ -128,7 +128,7 @@ impl Vae {
             return Err(ConfigError(message).into());
         }
         let ks = if samples == 1 { vec![1] } else { vec![1, samples] };
-        let request = Request { images: images.n_images, ks, rows: None };
+        let request = Request { images: images.n_images, ks, rows: None, resident: None };
         let go_on = &mut |_| ControlFlow::Continue(());
         Ok(evaluate::evaluate(device, self.model(), images, &request, go_on)?)
     }

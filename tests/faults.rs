@@ -123,6 +123,15 @@ impl Executor for Faulty {
         self.inner.write_bytes(place, bytes)
     }
 
+    fn write_part(
+        &mut self,
+        tensor: TensorId,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        self.inner.write_part(tensor, offset, bytes)
+    }
+
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
         let place = match self.fault {
             // Inputs must look untouched: the fault is in what the kernel sees.
@@ -520,6 +529,9 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("8u * (byte % 4u)", "24u - 8u * (byte % 4u)"),
             ("j < 4u", "j < 3u"),
             ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
+            ("if ROWS < N", "if ROWS > N"),
+            ("epoch * N + place", "place"),
+            ("& (ROWS - 1u)", "% (ROWS - 1u)"),
             ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
             // lib/shuffle
             ("round < 6u", "round < 5u"),

@@ -21,7 +21,8 @@ fn images(n: usize, height: usize, width: usize) -> Images {
 }
 
 fn dataset() -> Dataset {
-    Dataset { name: "bytes".to_string(), train: images(10, 3, 4), test: images(5, 3, 4) }
+    let (train, test) = (images(10, 3, 4), images(5, 3, 4));
+    Dataset { name: "bytes".to_string(), train, test, valid: None }
 }
 
 fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) -> Settings {
@@ -229,7 +230,7 @@ fn real_data_trains_a_gaussian() {
         activation: Activation::Tanh,
         likelihood: GAUSSIAN,
     };
-    let source = Source { images: n, content: Content::Reals, batch: 4, samples: 2 };
+    let source = Source { images: n, window: None, content: Content::Reals, batch: 4, samples: 2 };
     let objective = Objective::default();
     let plan = TrainProgram::record(&architecture, source, source, &objective, &Adam::default())
         .expect("a plan");
@@ -372,8 +373,8 @@ fn dropping_the_score_leaves_the_expectation() {
 /// added along the chain, and rounding errors, being of both signs, stay far below that. `loss` is what
 /// importance weights add: a rounded log w of some hundred nats is an exponent; rows err independently.
 fn check_settings(device: &Device, settings: &Settings, label: &str) {
-    let dataset =
-        Dataset { name: "bytes".to_string(), train: images(64, 12, 11), test: images(5, 12, 11) };
+    let (train, test) = (images(64, 12, 11), images(5, 12, 11));
+    let dataset = Dataset { name: "bytes".to_string(), train, test, valid: None };
     let mut oracle = Oracle::new(&dataset, settings);
     let plan = &oracle.plan;
     let mut executor = device.load(plan.program.clone()).expect("loads");

@@ -129,7 +129,7 @@ fn a_constant_must_be_known_needed_and_of_its_type() {
     // no shape implies which binarization, or how many images the data set has
     let given: [Given; 3] =
         [("data", &[9, 4], DType::U8), ("clock", &[8], DType::U32), ("x", &[5, 4], F32)];
-    let constants = [("HALF_BITS", 2.0), ("STREAM", 0.0)];
+    let constants = [("N", 9.0), ("HALF_BITS", 2.0), ("STREAM", 0.0)];
     let words = ["gather.gather", "the constant BINARIZATION is needed and not given"];
     assert_words(record(&gather::GATHER, &given, &constants), &words);
     let given: [Given; 5] = [

@@ -7,11 +7,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Failure;
-use super::options::{MNIST, load_data};
+use super::options::{load_data, size};
 use super::settings::{LikelihoodName, absolute};
 use super::train::create_default;
 use crate::checkpoint::RunFolder;
-use crate::data::Dataset;
+use crate::data::{self, Dataset, MNIST};
 use crate::interchange::Names;
 use crate::interchange::import::Imported;
 use crate::interchange::weights::{Tensor, fit};
@@ -49,6 +49,9 @@ pub struct Args {
     /// The images that it was trained on, as for train [default: mnist if it has 784 pixels]
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
+    /// Height and width to stretch the images to, as for train
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: Option<(usize, usize)>,
     /// What a pixel's byte v becomes [default: none, which is how both named VAEs are trained; else as for
     /// train]
     #[arg(long, value_enum)]
@@ -141,7 +144,8 @@ fn data(args: &Args, imported: &Imported) -> Result<(String, Dataset), Failure> 
             )));
         }
     };
-    let dataset = load_data(name).map_err(|e| Failure::input(format!("--data {e}")))?;
+    let options = data::Options { size: args.size, valid: None };
+    let dataset = load_data(name, options).map_err(Failure::input)?;
     let (height, width) = (dataset.train.height, dataset.train.width);
     match dataset.train.n_pixels() == pixels {
         true => Ok((absolute(name), dataset)),
@@ -212,6 +216,7 @@ fn settings(
     let widths = &imported.widths;
     Ok(Settings {
         data,
+        size: args.size,
         architecture: Architecture {
             image: (dataset.train.height, dataset.train.width),
             hidden: widths.hidden.clone(),

@@ -44,13 +44,14 @@ struct Summary<'a> {
 }
 
 pub fn run(args: Args) -> Result<u8, Failure> {
-    let dataset = load_data(&args.data).map_err(|e| Failure::input(format!("--data {e}")))?;
+    let dataset = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
     let settings = args.settings(&dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     // Known at once if it is taken; made only when all is well.
     args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let device = args.device.open()?;
-    let mut trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
+    let mut trainer =
+        Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
 
     let stop = stop_on_interrupt()?;
 
@@ -157,19 +158,26 @@ fn finish(
         let png = grid(&images, architecture.image, layout).map_err(Failure::run)?;
         write_whole(&folder.file(name), &png).map_err(Failure::run)?;
     }
+    let (part, watched) = dataset.watched();
     if let Some(last) = last {
         say(format_args!(
-            "test ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
+            "{part} ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
             last.test.elbo,
             settings.binarization.label(),
-            dataset.test.n_images,
+            watched.n_images,
             seconds
         ));
     }
     if let (Some(bound), Some(k)) =
         (last.and_then(|last| last.test.bound), settings.bound_samples())
     {
-        say(format_args!("test L_{k} {bound:.2}: the importance-weighted bound of {k} samples"));
+        say(format_args!("{part} L_{k} {bound:.2}: the importance-weighted bound of {k} samples"));
+    }
+    if dataset.valid.is_some() {
+        let path = folder.path().display();
+        say(format_args!(
+            "elbo eval {path} shows the test set's figures, which training left alone"
+        ));
     }
     if settings.objective.beta != 1.0 {
         let beta = settings.objective.beta;

@@ -19,23 +19,11 @@ impl Images {
         let n = pixels.len();
         match height.checked_mul(width) {
             Some(d) if d > 0 && n > 0 && n.is_multiple_of(d) => {
-                Ok(Images { n_images: n / d, height, width, pixels, labels: None })
+                Ok(Images { n_images: n / d, height, width, pixels: pixels.into(), labels: None })
             }
             _ => Err(ConfigError(format!(
                 "{n} bytes are no images of {height}x{width}: expected a positive multiple of their product"
             ))),
-        }
-    }
-
-    /// The first `n` of them, or all if there are fewer.
-    pub fn first(&self, n: usize) -> Images {
-        let n = n.min(self.n_images);
-        Images {
-            n_images: n,
-            height: self.height,
-            width: self.width,
-            pixels: self.pixels[..n * self.n_pixels()].to_vec(),
-            labels: self.labels.as_ref().map(|labels| labels[..n].to_vec()),
         }
     }
 
@@ -75,18 +63,21 @@ impl Dataset {
     /// # Errors
     /// The images of the two differ in size.
     pub fn new(name: &str, train: Images, test: Images) -> Result<Dataset, ConfigError> {
-        let dataset = Dataset { name: name.to_string(), train, test };
+        let dataset = Dataset { name: name.to_string(), train, test, valid: None };
         dataset.check()?;
         Ok(dataset)
     }
 
-    /// Whether the sizes are those of the bytes, and the same in both sets.
+    /// Whether the sizes are those of the bytes, and the same in all sets.
     ///
     /// # Errors
     /// They are not.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        self.train.check(&self.name)?;
-        self.test.check(&self.name)?;
-        self.test.check_size((self.train.height, self.train.width))
+        let size = (self.train.height, self.train.width);
+        for images in [&self.train, &self.test].into_iter().chain(&self.valid) {
+            images.check(&self.name)?;
+            images.check_size(size)?;
+        }
+        Ok(())
     }
 }

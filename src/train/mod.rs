@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
+use crate::data::{self, Dataset};
 use crate::device::DeviceError;
 use crate::kernels::linear::Activation;
 use crate::plan::PlanError;
@@ -22,8 +22,14 @@ pub use watchdog::Divergence;
 /// Everything that a run is a function of, besides the device: what `config.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// "mnist" for the embedded set, else a path.
+    /// "mnist" for the embedded set, "fashion-mnist", else a path.
     pub data: String,
+    /// Height and width that the images are stretched to, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<(usize, usize)>,
+    /// Share of the training images that is held out, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<f64>,
     /// The layers and what they model.
     pub architecture: Architecture,
     /// What a pixel's byte becomes.
@@ -59,6 +65,8 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             data: "mnist".to_string(),
+            size: None,
+            valid: None,
             architecture: Architecture {
                 image: (28, 28),
                 hidden: vec![400],
@@ -131,6 +139,11 @@ impl Settings {
         self.objective.check()
     }
 
+    /// How the data are read.
+    pub fn data_options(&self) -> data::Options {
+        data::Options { size: self.size, valid: self.valid }
+    }
+
     /// The learning rate of an epoch; 1 is the first.
     pub fn learning_rate_in(&self, epoch: u32) -> f64 {
         self.schedule.rate(self.learning_rate, epoch, self.epochs)
@@ -188,8 +201,11 @@ pub struct EpochReport {
     pub step: u64,
     /// Averages over the epoch's minibatches, while the parameters moved.
     pub train: Figures,
-    /// Of the whole test set, after the epoch.
+    /// Of the whole test set, after the epoch, or of the validation images.
     pub test: Figures,
+    /// Whether `test` is of images that were held out from the training images.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub validation: bool,
     /// What the pixels' bytes became.
     pub binarization: Binarization,
     /// Training only.
@@ -300,6 +316,7 @@ pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome
             step: trainer.step(),
             train: train.into(),
             test: test.into(),
+            validation: trainer.validates(),
             binarization: trainer.settings().binarization,
             images_per_second: train.images as f64 / trained,
             seconds: begin.elapsed().as_secs_f64(),

@@ -25,11 +25,14 @@ impl Content {
     }
 }
 
-/// A resident data set and how minibatches are drawn from it.
+/// A data set and how minibatches are drawn from it.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {
     /// N
     pub images: usize,
+    /// Rows of a window of bytes that the host keeps filled with the next draws, a power of two below N;
+    /// `None` for a data set that is on the device as a whole.
+    pub window: Option<usize>,
     /// What an element of it is.
     pub content: Content,
     /// B
@@ -43,8 +46,10 @@ pub struct Source {
 pub struct Pass {
     /// One step.
     pub plan: PlanId,
-    /// (N, D) u8, or f32 of real values
+    /// (N, D) u8, or f32 of real values; of a window (ROWS, D)
     pub data: TensorId,
+    /// How its minibatches are drawn.
+    pub source: Source,
     /// (8) u32, see [`clock`]
     pub clock: TensorId,
     /// (4), see [`rates`]
@@ -60,7 +65,7 @@ pub struct Pass {
 impl Source {
     pub(super) fn rows(count: usize) -> Self {
         let content = Content::Bytes(Binarization::None);
-        Source { images: count, content, batch: count, samples: 1 }
+        Source { images: count, window: None, content, batch: count, samples: 1 }
     }
 }
 
@@ -128,11 +133,12 @@ impl<'a> Recorder<'a> {
 
     pub fn declare_pass(&mut self, network: &Network) -> Pass {
         let name = self.plan.name.clone();
-        let Source { images, content, batch, .. } = self.source;
+        let Source { images, window, content, batch, .. } = self.source;
         let history_steps = images.div_ceil(batch) + 1;
-        let dims = [images, network.architecture.pixels()];
+        let dims = [window.unwrap_or(images), network.architecture.pixels()];
         Pass {
             plan: PlanId(usize::MAX), // set by `finish`
+            source: self.source,
             data: self.program.tensor(format!("{name}/data"), &dims, content.dtype()),
             clock: self.program.tensor(format!("{name}/clock"), &[clock::WORDS], DType::U32),
             rates: self.program.tensor(format!("{name}/rates"), &[rates::WORDS], DType::F32),
@@ -186,6 +192,7 @@ impl<'a> Recorder<'a> {
                 &gather::GATHER,
                 &[("data", data), ("clock", clock), ("x", x)],
                 &[
+                    ("N", images as f64),
                     ("BINARIZATION", binarization.number()),
                     shuffle,
                     half_bits,

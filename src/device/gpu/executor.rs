@@ -204,6 +204,20 @@ impl Executor for GpuExecutor {
         })
     }
 
+    fn write_part(
+        &mut self,
+        tensor: TensorId,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        let declared = self.program.get(tensor);
+        assert!(offset + bytes.len() <= declared.size_bytes(), "{declared}");
+        self.gpu.checked(&format!("writing {declared}"), || {
+            let at = self.guard + offset as u64;
+            self.gpu.queue.write_buffer(&self.buffers[tensor.0], at, bytes);
+        })
+    }
+
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
         let mut bytes = self.read_buffer(tensor)?;
         bytes.drain(..self.guard as usize);
