@@ -287,11 +287,9 @@ impl Trainer {
             .trained
             .iter()
             .map(|t| {
-                Ok([
-                    executor.read_f32(t.parameter)?,
-                    executor.read_f32(t.moment1)?,
-                    executor.read_f32(t.moment2)?,
-                ])
+                let mut moment1 = executor.read_f32(t.moments)?;
+                let moment2 = moment1.split_off(moment1.len() / 2);
+                Ok([executor.read_f32(t.parameter)?, moment1, moment2])
             })
             .collect::<Result<_, DeviceError>>()?;
         Ok(Snapshot {
@@ -308,10 +306,9 @@ impl Trainer {
     /// The device failed.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), DeviceError> {
         let executor = &mut *self.executor;
-        for (t, values) in self.plan.trained.iter().zip(&snapshot.parameters) {
-            for (tensor, values) in [t.parameter, t.moment1, t.moment2].into_iter().zip(values) {
-                executor.write_f32(tensor, values)?;
-            }
+        for (t, [values, moment1, moment2]) in self.plan.trained.iter().zip(&snapshot.parameters) {
+            executor.write_f32(t.parameter, values)?;
+            executor.write_f32(t.moments, &[&moment1[..], moment2].concat())?;
         }
         executor.write_u32(self.plan.train.clock, &snapshot.clock)?;
         executor.write_f32(self.plan.train.rates, &snapshot.rates)?;

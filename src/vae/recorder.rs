@@ -1,6 +1,6 @@
 //! The parts that steps are made of: each records a few kernels and returns the tensors they write.
 
-use super::config::Binarization;
+use super::config::{Adam, Binarization};
 use super::network::{Layer, Network, Trained};
 use crate::kernels::linear::Activation;
 use crate::kernels::philox::{Stream, half_bits};
@@ -94,6 +94,24 @@ pub(super) struct Encoded {
     pub eps: TensorId,
     /// (B*K, Z)
     pub z: TensorId,
+}
+
+/// What moves the parameters in a training step.
+#[derive(Clone, Copy)]
+pub(super) struct Training<'a> {
+    /// In the order of [`Network::parameters`].
+    pub trained: &'a [Trained],
+    /// (4), see [`rates`]
+    pub rates: TensorId,
+    pub adam: &'a Adam,
+}
+
+impl Training<'_> {
+    /// Adam's overrides.
+    pub fn constants(&self) -> [(&'static str, f64); 3] {
+        let Adam { beta1, beta2, epsilon, .. } = *self.adam;
+        [("BETA1", beta1), ("BETA2", beta2), ("EPSILON", epsilon)]
+    }
 }
 
 /// Records one plan; scratch tensors are named after it.
@@ -237,12 +255,13 @@ impl<'a> Recorder<'a> {
     }
 
     /// From the gradient of the last layer's output back through `layers`, whose first input is `x` and
-    /// whose outputs are `outputs`: writes every parameter's gradient, and on demand returns that of `x`.
+    /// whose outputs before the last are `outputs`: moves every parameter, those of `training`, and on
+    /// demand returns the gradient for `x`.
     #[allow(clippy::too_many_arguments)] // each is one part of the formula
     pub fn backward(
         &mut self,
         layers: &[Layer],
-        trained: &[Trained],
+        training: Training,
         x: TensorId,
         outputs: &[TensorId],
         d_output: TensorId,
@@ -252,28 +271,36 @@ impl<'a> Recorder<'a> {
         let mut d_y = d_output;
         for (i, layer) in layers.iter().enumerate().rev() {
             let input = if i == 0 { x } else { outputs[i - 1] };
-            let (weight, bias) = (trained[2 * i], trained[2 * i + 1]);
+            // Before the update: it is the gradient at the weights that the step began with.
+            let mut d_input = None;
+            if i > 0 || to_input {
+                let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
+                let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
+                self.dispatch(
+                    &linear::BACKWARD_INPUT,
+                    &[("x", input), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
+                    &[("ACTIVATION", made_by.number())],
+                )?;
+                d_input = Some(d_x);
+            }
+            let (weight, bias) = (training.trained[2 * i], training.trained[2 * i + 1]);
             self.dispatch(
-                &linear::BACKWARD_WEIGHT,
+                &linear::UPDATE,
                 &[
                     ("x", input),
                     ("d_y", d_y),
-                    ("d_weight", weight.gradient),
-                    ("d_bias", bias.gradient),
+                    ("rates", training.rates),
+                    ("weight", weight.parameter),
+                    ("bias", bias.parameter),
+                    ("weight_moments", weight.moments),
+                    ("bias_moments", bias.moments),
                 ],
-                &[],
+                &training.constants(),
             )?;
-            if i == 0 && !to_input {
-                return Ok(None);
+            match d_input {
+                Some(d_x) => d_y = d_x,
+                None => return Ok(None),
             }
-            let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
-            let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
-            self.dispatch(
-                &linear::BACKWARD_INPUT,
-                &[("x", input), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
-                &[("ACTIVATION", made_by.number())],
-            )?;
-            d_y = d_x;
         }
         Ok(Some(d_y))
     }
@@ -329,7 +356,12 @@ impl<'a> Recorder<'a> {
         ];
         tensors.extend(pass.bound.map(|bound| ("bound", bound)));
         let kernel = if pass.bound.is_some() { &tally::TALLY_BOUND } else { &tally::TALLY };
-        let mut all = vec![("N", self.source.images as f64), ("WRAP", f64::from(u8::from(wrap)))];
+        let parts = self.program.get(log_px).len() / self.rows();
+        let mut all = vec![
+            ("T", parts as f64),
+            ("N", self.source.images as f64),
+            ("WRAP", f64::from(u8::from(wrap))),
+        ];
         all.extend(constants);
         self.dispatch(kernel, &tensors, &all)
     }
