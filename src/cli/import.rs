@@ -36,7 +36,8 @@ pub struct Args {
     /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR", alias = "out")]
     run: Option<PathBuf>,
-    /// Non-linearity of the hidden layers [default: softplus with Pyro's names, else relu]
+    /// Non-linearity of the hidden layers [default: the file's own if elbo wrote it, softplus with Pyro's
+    /// names, else relu]
     #[arg(long, value_enum)]
     activation: Option<Activation>,
     /// What the decoder's output means [default: gaussian if there is an observation_log_variance, else
@@ -52,8 +53,8 @@ pub struct Args {
     /// Height and width to stretch the images to, as for train
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
-    /// What a pixel's byte v becomes [default: none, which is how both named VAEs are trained; else as for
-    /// train]
+    /// What a pixel's byte v becomes [default: none with the names of pytorch/examples or Pyro, whose VAEs
+    /// are trained so; else as for train]
     #[arg(long, value_enum)]
     binarization: Option<Binarization>,
     /// Seed of noise and dynamic binarization
