@@ -29,7 +29,7 @@
 //! # Ok::<(), elbo::Error>(())
 //! ```
 //!
-//! The other modules are the program's own: they are public for its tests, without any promise.
+//! What is hidden here is public for the program's tests only, without any promise.
 
 #![warn(missing_docs)]
 
