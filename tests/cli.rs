@@ -263,16 +263,16 @@ fn a_run_writes_its_folder() {
     let expected: [(&str, &[usize]); 12] = [
         ("encoder.0.weight", &[16, 30]),
         ("encoder.0.bias", &[16]),
-        ("encoder.mu.weight", &[3, 16]),
-        ("encoder.mu.bias", &[3]),
-        ("encoder.log_variance.weight", &[3, 16]),
-        ("encoder.log_variance.bias", &[3]),
+        ("mu.weight", &[3, 16]),
+        ("mu.bias", &[3]),
+        ("log_variance.weight", &[3, 16]),
+        ("log_variance.bias", &[3]),
         ("decoder.0.weight", &[8, 3]),
         ("decoder.0.bias", &[8]),
-        ("decoder.1.weight", &[9, 8]),
-        ("decoder.1.bias", &[9]),
-        ("decoder.logits.weight", &[30, 9]),
-        ("decoder.logits.bias", &[30]),
+        ("decoder.2.weight", &[9, 8]),
+        ("decoder.2.bias", &[9]),
+        ("decoder.4.weight", &[30, 9]),
+        ("decoder.4.bias", &[30]),
     ];
     assert_eq!(model.len(), expected.len());
     for (name, shape) in expected {
@@ -642,8 +642,8 @@ fn pictures_of_no_run_are_refused() {
     home.ok(&format!("{} --run wide", TRAIN.replace("--hidden 16", "--hidden 17")));
     home.ok(&format!("{} --run deep", TRAIN.replace("--hidden 16", "--hidden 16,16")));
     let of = |run: &str| fs::read(home.at(run).join("model.safetensors")).unwrap();
-    with_model(&of("wide"), &["encoder.0.weight", "[16, 30]", "[17, 30]", "30-16-3-16-30 relu"]);
-    with_model(&of("deep"), &["decoder.1.bias", "too many", "30-16-3-16-30 relu"]);
+    with_model(&of("wide"), &["fc1.weight", "[16, 30]", "[17, 30]", "30-16-3-16-30 relu"]);
+    with_model(&of("deep"), &["decoder.2.weight", "[30, 16]", "[16, 16]", "30-16-3-16-30 relu"]);
 
     let corrupt = ["broken/config.json:", "not a configuration"];
     sample(&[("config.json", &config.as_bytes()[..40])], &corrupt);
@@ -653,7 +653,7 @@ fn pictures_of_no_run_are_refused() {
     with_config("\"latent\": 3", "\"latent\": 0", &["broken/config.json:", "at least one unit"]);
     with_config("\"batch\": 50", "\"batch\": 0", &["broken/config.json:", "--batch"]);
     // Sizes that would take gigabytes are compared before any memory is taken.
-    with_config("\"latent\": 3", "\"latent\": 60000000", &["[60000000, 16]", "it is F32 [3, 16]"]);
+    with_config("\"latent\": 3", "\"latent\": 60000000", &["[60000000, 16]", "it is [3, 16]"]);
     let huge = u64::MAX.to_string();
     with_config("\"latent\": 3", &format!("\"latent\": {huge}"), &["2^31 weights"]);
     // 2^63 + 3 times 10 is 30 in 64 bits.

@@ -180,7 +180,7 @@ struct OptimizerOptions {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LikelihoodName {
+pub enum LikelihoodName {
     /// Logits of pixels in [0, 1]
     Bernoulli,
     /// Means of real values with one variance for all; shows densities, which can be above 1
@@ -318,7 +318,7 @@ impl Args {
 }
 
 /// The data's path as it can be found from any folder.
-fn absolute(data: &str) -> String {
+pub fn absolute(data: &str) -> String {
     match std::path::absolute(data) {
         Ok(path) if ![MNIST, FASHION_MNIST].contains(&data) => path.to_str().map(str::to_string),
         _ => None,

@@ -275,7 +275,7 @@ fn failure(error: TrainError) -> Failure {
 }
 
 /// Makes runs/2026-11-23-142501, with a number behind it if that is taken.
-fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
+pub fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
     let stamp = jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S").to_string();
     let mut path = Path::new("runs").join(&stamp);
     let mut n = 2;
