@@ -1,10 +1,10 @@
 // Adam for one tensor whose gradient is at hand; that of weights and biases is part of linear.update.
-//   m, v and the parameter as in lib/adam
+//   m, v and the parameter as in lib/adam_step
 // Each element has its own moments, in two planes: all m, then all v.
-// Sums: none. Numerics: subnormal moments become zero, see lib/adam.
+// Sums: none. Numerics: subnormal moments become zero, see lib/adam_step.
 // Who owns what: an invocation owns one element of the parameter and of both planes.
 // Grid: x and y over elements, WORKGROUP a workgroup.
-#import adam
+#import adam_step
 
 /// elements of the tensor
 override N: u32;

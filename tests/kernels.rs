@@ -13,10 +13,11 @@ type LoadVariant<'a> = &'a dyn Fn(Program, &Variant) -> Result<Box<dyn Tested>, 
 /// Which variants of a kernel to look at.
 type Variants<'a> = &'a dyn Fn(&Kernel) -> Vec<&'static Variant>;
 
-fn check_all(device: &str, variants: Variants, load: LoadVariant) {
+fn check_all(device: &str, largest: usize, variants: Variants, load: LoadVariant) {
     let mut failures = Vec::new();
     for kernel in REGISTRY {
-        let cases = (kernel.cases)();
+        let mut cases = (kernel.cases)();
+        cases.retain(|case| case.dims.iter().all(|(_, size)| *size <= largest));
         assert!(!cases.is_empty(), "{kernel} has no cases");
         let variants = variants(kernel);
         assert!(!variants.is_empty(), "{device}: no variant of {kernel}");
@@ -47,16 +48,19 @@ fn first(kernel: &Kernel) -> Vec<&'static Variant> {
 #[test]
 fn cpu_agrees_with_the_oracle() {
     let device = harness::cpu();
-    check_all("CPU", &first, &|program, _| Ok(Box::new(device.load::<f32>(program)?)));
+    check_all("CPU", usize::MAX, &first, &|program, _| Ok(Box::new(device.load::<f32>(program)?)));
 }
 
 #[test]
 fn gpu_agrees_with_the_oracle() {
     for device in harness::gpus() {
         let name = device.description().name.clone();
-        check_all(&name, &|kernel| harness::variants(&device, kernel), &|program, variant| {
-            Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?))
-        });
+        check_all(
+            &name,
+            usize::MAX,
+            &|kernel| harness::variants(&device, kernel),
+            &|program, variant| Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?)),
+        );
     }
 }
 
@@ -65,7 +69,7 @@ fn gpu_agrees_with_the_oracle() {
 fn gpu_agrees_with_the_oracle_in_checked_mode() {
     let device = harness::gpu().checked();
     let last = |kernel: &Kernel| vec![*harness::variants(&device, kernel).last().expect("one")];
-    check_all("checked", &last, &|program, variant| {
+    check_all("checked", 200, &last, &|program, variant| {
         Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?))
     });
 }
@@ -107,43 +111,34 @@ fn a_nan_stays_one(variants: Variants, load: LoadVariant) {
 }
 
 fn a_nan_stays_one_in(kernel: &'static Kernel, load: Load) {
-    {
-        // Not past the end of a pass, where no image is left to count.
-        let past_the_end = [("N", 10.0), ("WRAP", 0.0)];
-        let small =
-            |c: &&Case| c.dims.iter().all(|(_, n)| *n < 1000) && c.constants != past_the_end;
-        for case in (kernel.cases)().iter().filter(small) {
-            let prepared = harness::prepare(kernel, case, 0).expect("a case");
-            let name_of = |id| prepared.program.get(id).name.clone();
-            for (planted, access, bytes) in &prepared.tensors {
-                let name = name_of(*planted);
-                let is_input = *access != elbo::plan::Access::Write;
-                let hidden = HIDDEN.contains(&(kernel.to_string().as_str(), name.as_str()));
-                if !is_input || hidden || prepared.program.get(*planted).dtype != DType::F32 {
-                    continue;
-                }
-                let mut device: Box<dyn Tested> = load(prepared.program.clone()).expect("loads");
-                for (id, _, bytes) in &prepared.tensors {
-                    device.write_bytes(*id, bytes).expect("writes");
-                }
-                let nans = f32::NAN.to_le_bytes().repeat(bytes.len() / 4);
-                device.write_bytes(*planted, &nans).expect("writes");
-                device.run_dispatch(prepared.plan, 0).expect("runs");
-                let shows = prepared.tensors.iter().any(|(id, access, _)| {
-                    let f32s = prepared.program.get(*id).dtype == DType::F32;
-                    let mut read = || device.read_bytes(*id).expect("reads");
-                    access.writes()
-                        && f32s
-                        && bytemuck::pod_collect_to_vec::<u8, f32>(&read())
-                            .iter()
-                            .any(|v| v.is_nan())
-                });
-                assert!(
-                    shows,
-                    "{kernel} {:?} {:?}: NaN in {name} is lost",
-                    case.dims, case.constants
-                );
+    // Not past the end of a pass, where no image is left to count.
+    let past_the_end = |c: &Case| c.dims[0] == ("B", 65) && c.constants.contains(&("WRAP", 0.0));
+    let small = |c: &&Case| c.dims.iter().all(|(_, n)| *n < 1000) && !past_the_end(c);
+    for case in (kernel.cases)().iter().filter(small) {
+        let prepared = harness::prepare(kernel, case, 0).expect("a case");
+        let name_of = |id| prepared.program.get(id).name.clone();
+        for (planted, access, bytes) in &prepared.tensors {
+            let name = name_of(*planted);
+            let is_input = *access != elbo::plan::Access::Write;
+            let hidden = HIDDEN.contains(&(kernel.to_string().as_str(), name.as_str()));
+            if !is_input || hidden || prepared.program.get(*planted).dtype != DType::F32 {
+                continue;
             }
+            let mut device: Box<dyn Tested> = load(prepared.program.clone()).expect("loads");
+            for (id, _, bytes) in &prepared.tensors {
+                device.write_bytes(*id, bytes).expect("writes");
+            }
+            let nans = f32::NAN.to_le_bytes().repeat(bytes.len() / 4);
+            device.write_bytes(*planted, &nans).expect("writes");
+            device.run_dispatch(prepared.plan, 0).expect("runs");
+            let shows = prepared.tensors.iter().any(|(id, access, _)| {
+                let f32s = prepared.program.get(*id).dtype == DType::F32;
+                let mut read = || device.read_bytes(*id).expect("reads");
+                access.writes()
+                    && f32s
+                    && bytemuck::pod_collect_to_vec::<u8, f32>(&read()).iter().any(|v| v.is_nan())
+            });
+            assert!(shows, "{kernel} {:?} {:?}: NaN in {name} is lost", case.dims, case.constants);
         }
     }
 }

@@ -1,11 +1,11 @@
 // The gradients of a fully connected layer's parameters, and a step of Adam with them.
-//   d_W = d_y^T x,  d_b = sum over rows of d_y;  then m, v and the parameter as in lib/adam
+//   d_W = d_y^T x,  d_b = sum over rows of d_y;  then m, v and the parameter as in lib/adam_step
 // The bias is one more column of the weight whose input is always 1: column I of the product is d_b. An
 // element of the gradient is used where it is finished, and stored nowhere: see lib/product.
 // Who owns what: a workgroup owns a tile of the parameters, and their moments.
 // Sums run over the rows in ascending order. Moments are in two planes: all m, then all v.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.
-#import adam
+#import adam_step
 #import product
 
 /// rows: images times samples

@@ -1,10 +1,15 @@
 //! The command line: one file per command.
 
+mod bench;
+mod completions;
 mod curve;
 mod devices;
 mod evaluate;
+mod explore;
+mod export;
 mod figures;
 mod generate;
+mod import;
 mod options;
 mod preset;
 mod settings;
@@ -34,8 +39,14 @@ enum Command {
     Figures(figures::Args),
     Eval(evaluate::Args),
     Curve(curve::Args),
+    Explore(explore::Args),
     Verify(verify::Args),
+    Bench(bench::Args),
     Devices(devices::Args),
+    Import(import::Args),
+    Export(export::Args),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// A command that did not succeed: one line, and the exit code.
@@ -80,8 +91,14 @@ pub fn main() -> u8 {
         Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Explore(args) => explore::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Devices(args) => devices::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(args),
     };
     result.unwrap_or_else(|failure| {
         note(format_args!("error: {}", failure.message));

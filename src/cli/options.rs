@@ -5,9 +5,8 @@ use std::path::Path;
 use super::Failure;
 use crate::checkpoint::{CONFIG, RunFolder};
 use crate::data::{self, DataError, Dataset};
-use crate::device::cpu::CpuDevice;
-use crate::device::gpu::{Adapters, GpuDevice, adapter};
-use crate::device::{Description, Device};
+use crate::device::gpu::{Tuning, adapter};
+use crate::device::{Choice, Description, Device, DeviceError};
 use crate::report::console::note;
 use crate::train::Settings;
 
@@ -17,62 +16,65 @@ pub struct DeviceOption {
     /// software one if need be), cpu, or an adapter's index or part of its name as `elbo devices` lists
     #[arg(long, value_name = "WHICH", default_value = "auto")]
     device: String,
+
+    /// Do not measure which variant of a kernel is the fastest on this GPU; take the usual one
+    #[arg(long)]
+    no_autotune: bool,
 }
 
 impl Default for DeviceOption {
     fn default() -> Self {
-        DeviceOption { device: "auto".to_string() }
+        DeviceOption { device: "auto".to_string(), no_autotune: false }
     }
 }
 
 impl DeviceOption {
     /// Opens the device and says in one line what was taken and what else there is.
     pub fn open(&self) -> Result<Device, Failure> {
-        let wanted = self.device.to_lowercase();
-        if wanted == "cpu" {
-            let device = CpuDevice::new(None).map_err(Failure::run)?;
-            note(format_args!("device: {}", describe(device.description())));
-            return Ok(Device::Cpu(device));
+        let choice = Choice::of(&self.device).map_err(|error| match error {
+            DeviceError::Selection(_) => Failure::input(error),
+            _ => Failure::run(error),
+        })?;
+        if let Some(error) = choice.fallen_back {
+            note(error);
         }
-        let adapters = Adapters::enumerate();
-        let chosen = match wanted.as_str() {
-            "auto" => adapters.hardware(),
-            "gpu" => Some(adapters.best().map_err(Failure::input)?),
-            _ => Some(adapters.find(&self.device).map_err(Failure::input)?),
-        };
-        let opened = chosen.map(|adapter| GpuDevice::open(adapter).map(Box::new)).transpose();
-        let (chosen, opened) = match opened {
-            // Somebody who named no device is served by another.
-            Err(error) if self.device == "auto" => {
-                note(error);
-                (None, None)
-            }
-            opened => (chosen, opened.map_err(Failure::run)?),
-        };
-        let device = match opened {
-            Some(device) => Device::Gpu(device),
-            None => Device::Cpu(CpuDevice::new(None).map_err(Failure::run)?),
+        let description = describe(choice.device.description());
+        let Some(adapters) = choice.adapters else {
+            note(format_args!("device: {description}"));
+            return Ok(choice.device);
         };
         let mut others: Vec<String> = adapters
             .all()
             .iter()
             .enumerate()
-            .filter(|(_, a)| chosen.is_none_or(|c| *c != **a))
+            .filter(|(_, a)| choice.adapter.as_ref() != Some(*a))
             .map(|(i, a)| format!("{} (--device {i})", adapter::describe(&a.get_info()).name))
             .collect();
-        let why = match (chosen, adapters.hardware()) {
+        let why = match (&choice.adapter, adapters.hardware()) {
             (None, None) => "; no hardware GPU found",
             _ => "",
         };
-        if chosen.is_some() {
+        if choice.adapter.is_some() {
             others.push("the CPU (--device cpu)".to_string());
         }
         let others = match others.is_empty() {
             true => String::new(),
             false => format!("; also there: {}", others.join(", ")),
         };
-        note(format_args!("device: {}{why}{others}", describe(device.description())));
-        Ok(device)
+        note(format_args!("device: {description}{why}{others}"));
+        Ok(match choice.device {
+            Device::Gpu(device) if self.tunes(&choice.adapter) => {
+                Device::Gpu(Box::new(device.tuned(Tuning::of_user(|line| note(line)))))
+            }
+            device => device,
+        })
+    }
+
+    /// On a software adapter compiling the variants would take longer than the worse one costs, and the rule
+    /// is right by far.
+    fn tunes(&self, adapter: &Option<wgpu::Adapter>) -> bool {
+        let software = |a: &wgpu::Adapter| a.get_info().device_type == wgpu::DeviceType::Cpu;
+        !self.no_autotune && !adapter.as_ref().is_some_and(software)
     }
 }
 

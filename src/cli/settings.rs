@@ -53,11 +53,11 @@ pub struct Args {
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     pub data: String,
     /// Stretch the images to this height and width, or say what they are where rows of pixels are no
-    /// squares
+    /// squares [default: as they are]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
     /// Hold out this share of the training images, the last, to show figures of while training, so that the
-    /// test set is left for the end; where there is no test set, it becomes that
+    /// test set is left for the end; where there is no test set, it becomes that [default: none]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     valid: Option<f64>,
     /// Seed of everything random: parameters, order, binarization, noise
@@ -180,7 +180,7 @@ struct OptimizerOptions {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LikelihoodName {
+pub enum LikelihoodName {
     /// Logits of pixels in [0, 1]
     Bernoulli,
     /// Means of real values with one variance for all; shows densities, which can be above 1
@@ -318,7 +318,7 @@ impl Args {
 }
 
 /// The data's path as it can be found from any folder.
-fn absolute(data: &str) -> String {
+pub fn absolute(data: &str) -> String {
     match std::path::absolute(data) {
         Ok(path) if ![MNIST, FASHION_MNIST].contains(&data) => path.to_str().map(str::to_string),
         _ => None,

@@ -15,6 +15,7 @@ use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{CheckpointError, MODEL, RunFolder, SUMMARY};
 use crate::data::Dataset;
 use crate::device::{Description, DeviceError};
+use crate::kernels::variant::Choices;
 use crate::pictures::{Live, Pictures};
 use crate::report::console::{Console, note, say};
 use crate::train::{self, EpochReport, Observer, Outcome, Settings, TrainError, Trainer, digest};
@@ -36,6 +37,9 @@ struct Summary<'a> {
     /// SHA-256 of all parameters.
     parameters_sha256: String,
     versions: BTreeMap<&'static str, &'static str>,
+    /// Of the kernels that have several: they are part of what determines the run.
+    #[serde(skip_serializing_if = "Choices::is_empty")]
+    variants: Choices,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<Target>,
 }
@@ -130,6 +134,7 @@ fn finish(
         seed: settings.seed,
         parameters_sha256: digest(parameters),
         versions: versions(),
+        variants: outcome.variants.clone(),
         target: target.clone(),
     };
     let write = || -> Result<(), CheckpointError> {
@@ -270,7 +275,7 @@ fn failure(error: TrainError) -> Failure {
 }
 
 /// Makes runs/2026-11-23-142501, with a number behind it if that is taken.
-fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
+pub fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
     let stamp = jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S").to_string();
     let mut path = Path::new("runs").join(&stamp);
     let mut n = 2;

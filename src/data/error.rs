@@ -7,6 +7,7 @@ use super::{MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED, TEST_IMAGES, TRAIN_IMAGES};
 
 /// Why a data set could not be loaded. Each message is one line that starts with the path.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // of the fields, which are what the messages call them
 pub enum DataError {
     /// There is nothing at the path.
     #[error(

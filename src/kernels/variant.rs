@@ -1,5 +1,10 @@
 //! Variants of a kernel: other ways to the same result, each the fastest on some adapter.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Dispatch;
 use crate::plan::shader::Imports;
 
 /// One of a kernel's shaders.
@@ -42,3 +47,34 @@ pub static PRODUCT: &[Variant] = &[
 
 /// The most variants a kernel has.
 pub const MOST: usize = 3;
+
+/// Which variant of a kernel runs at which sizes, by name. Two variants of a kernel may round differently: a
+/// run repeats bit for bit with the same choices only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Choices(BTreeMap<String, String>);
+
+impl Choices {
+    /// The choice for a dispatch, if it was made and its kernel has that variant.
+    pub fn get(&self, dispatch: &Dispatch) -> Option<&'static Variant> {
+        let name = self.0.get(&place(dispatch))?;
+        dispatch.kernel.variants.iter().find(|variant| variant.name == name)
+    }
+
+    pub fn set(&mut self, dispatch: &Dispatch, variant: &Variant) {
+        self.0.insert(place(dispatch), variant.name.to_string());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A kernel and its constants, as in "linear.forward ACTIVATION=1 I=784 O=400 R=128".
+pub fn place(dispatch: &Dispatch) -> String {
+    let mut place = dispatch.kernel.to_string();
+    for (name, value) in dispatch.constants.pairs() {
+        place += &format!(" {name}={value}");
+    }
+    place
+}

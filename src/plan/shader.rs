@@ -12,7 +12,7 @@ use super::DType;
 /// The library files that `#import` can name.
 const LIBRARY: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/lib/activation.wgsl")),
-    ("adam", include_str!("../../shaders/lib/adam.wgsl")),
+    ("adam_step", include_str!("../../shaders/lib/adam_step.wgsl")),
     ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),

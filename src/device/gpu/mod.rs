@@ -1,16 +1,20 @@
 //! Any Vulkan, Metal or DX12 adapter, through wgpu.
 
 pub mod adapter;
+mod clock;
 mod executor;
 mod pipelines;
+mod tuning;
 
 use std::sync::{Arc, Mutex};
 
 use super::{Description, DeviceError};
+use crate::kernels::variant::Choices;
 use crate::kernels::{Kernel, Variant};
 use crate::plan::Program;
 pub use adapter::Adapters;
 pub use executor::{GUARD_BYTE, GpuExecutor};
+pub use tuning::Tuning;
 
 /// The environment variable that turns on the checks of shaders.
 const CHECKED: &str = "ELBO_CHECKED";
@@ -26,8 +30,10 @@ pub struct GpuDevice {
     description: Description,
     /// Invocations of a subgroup, where shaders may use them and all have one size.
     subgroup: Option<u32>,
-    /// Whether shaders get the driver-independent checks of every index and loop.
+    /// Whether shaders get wgpu's checks of every index and loop.
     checked: bool,
+    /// How variants are chosen that no rule or run has chosen; None takes the defaults.
+    tuning: Option<Tuning>,
     /// The first error that no scope caught, or the loss of the device.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -44,10 +50,11 @@ impl GpuDevice {
         let description = adapter::describe(&info);
         let same_size = info.subgroup_min_size == info.subgroup_max_size;
         let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size;
-        let wanted = wgpu::Features::SUBGROUP;
+        let mut wanted = adapter.features() & wgpu::Features::TIMESTAMP_QUERY; // for the benchmark
+        wanted.set(wgpu::Features::SUBGROUP, subgroups);
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("elbo"),
-            required_features: if subgroups { wanted } else { wgpu::Features::empty() },
+            required_features: wanted,
             required_limits: adapter.limits(),
             ..Default::default()
         });
@@ -66,13 +73,18 @@ impl GpuDevice {
         });
         let subgroup = subgroups.then_some(info.subgroup_min_size);
         let checked = std::env::var_os(CHECKED).is_some_and(|value| value == "1");
-        Ok(GpuDevice { device, queue, description, subgroup, checked, failure })
+        Ok(GpuDevice { device, queue, description, subgroup, checked, tuning: None, failure })
     }
 
     /// The same device, on which a shader's index beyond its tensor, or a loop without end, does no harm:
     /// at a cost, and with results that are as wrong.
     pub fn checked(&self) -> Self {
         GpuDevice { checked: true, ..self.clone() }
+    }
+
+    /// The same device, which measures what variant of a kernel is the fastest, once for each size.
+    pub fn tuned(&self, tuning: Tuning) -> Self {
+        GpuDevice { tuning: Some(tuning), ..self.clone() }
     }
 
     pub fn description(&self) -> &Description {
@@ -84,7 +96,22 @@ impl GpuDevice {
     /// # Errors
     /// A tensor beyond the adapter's limits, out of memory, a shader the driver refuses.
     pub fn load(&self, program: Program) -> Result<GpuExecutor, DeviceError> {
-        GpuExecutor::new(self, program, 0, &|dispatch| self.default_variant(dispatch.kernel))
+        self.load_with(program, &Choices::default())
+    }
+
+    /// The same with variants that another run has chosen, as far as the adapter can run them.
+    ///
+    /// # Errors
+    /// As [`GpuDevice::load`].
+    pub fn load_with(&self, program: Program, given: &Choices) -> Result<GpuExecutor, DeviceError> {
+        let mut choices = given.clone();
+        if let Some(tuning) = &self.tuning {
+            tuning::choose(self, tuning, &program, &mut choices);
+        }
+        GpuExecutor::new(self, program, 0, &|dispatch| {
+            let chosen = choices.get(dispatch).filter(|variant| self.can_run(variant));
+            chosen.unwrap_or_else(|| self.default_variant(dispatch.kernel))
+        })
     }
 
     /// As [`GpuDevice::load`], with `guard` bytes (a multiple of 256) around every tensor that no kernel
@@ -127,6 +154,31 @@ impl GpuDevice {
             Some(error) => Err(self.error(format!("{what}: {error}"))),
             None => self.healthy().map(|()| result),
         }
+    }
+
+    /// The content of a buffer, after everything before it has run.
+    fn read(&self, source: &wgpu::Buffer, what: &str) -> Result<Vec<u8>, DeviceError> {
+        let staging = self.scoped(&format!("reading {what}"), || {
+            let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size: source.size(),
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            });
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+                label: Some("read-back"),
+            });
+            encoder.copy_buffer_to_buffer(source, 0, &staging, 0, source.size());
+            self.queue.submit([encoder.finish()]);
+            staging.map_async(wgpu::MapMode::Read, .., |_| {}); // a failure shows in get_mapped_range
+            staging
+        })?;
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|e| self.error(e.to_string()))?;
+        self.healthy()?;
+        let view = staging.get_mapped_range(..).map_err(|e| self.error(e.to_string()))?;
+        Ok(view.to_vec())
     }
 
     fn error(&self, message: String) -> DeviceError {
