@@ -31,7 +31,7 @@ fn answers_are_those_of_the_other_commands() {
     let (folder, settings) = RunFolder::open(&home.at("run")).expect("the run");
     let architecture = &settings.architecture;
     let parameters = folder.read_model(architecture).expect("its model");
-    let test = data::load(&home.at("data")).expect("its data").test;
+    let test = data::load(&home.at("data"), data::Options::default()).expect("its data").test;
     let cpu = Device::Cpu(CpuDevice::new(None).expect("threads"));
 
     for seed in [0, 7, u64::from(u32::MAX)] {

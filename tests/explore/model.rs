@@ -15,7 +15,7 @@ use crate::harness;
 fn explorer(home: &Home, device: &Device, seed: u64, samples: usize) -> Explorer {
     let (folder, settings) = RunFolder::open(&home.at("run")).expect("the run");
     let parameters = folder.read_model(&settings.architecture).expect("its model");
-    let test = data::load(&home.at("data")).expect("its data").test;
+    let test = data::load(&home.at("data"), data::Options::default()).expect("its data").test;
     let model = Model {
         architecture: &settings.architecture,
         parameters: &parameters,
