@@ -40,7 +40,7 @@ fn copy<T: Real>(c: &Call<T>) {
     let (source, mut copied) = (c.read_u32("source"), c.write_u32("copied"));
     let piece = source.len().div_ceil(team::threads());
     assert_eq!(source.len(), copied.len());
-    let copied = parallel::Shared(copied.as_mut_ptr());
+    let (source, copied) = (&source[..], parallel::Shared(copied.as_mut_ptr()));
     team::run(source.len().div_ceil(piece), |i| {
         let part = &source[i * piece..source.len().min((i + 1) * piece)];
         // SAFETY: both have as many elements, `copied` is borrowed mutably, and no two parts overlap.
