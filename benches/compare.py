@@ -344,9 +344,9 @@ def section_page(arguments, section):
 
 
 def ordered(rows):
-    """By network and batch size, elbo first."""
-    keys = list(rows)
-    return sorted(rows.items(), key=lambda item: (item[0][0] != keys[0][0], item[0][1], item[0][2] != "elbo"))
+    """By network as given, then by batch size, elbo first."""
+    networks = list(dict.fromkeys(network for network, _, _ in rows))
+    return sorted(rows.items(), key=lambda item: (networks.index(item[0][0]), item[0][1], item[0][2] != "elbo"))
 
 
 def machine():

@@ -47,8 +47,8 @@ pub fn product_is_right(
         let got: f64 = y.iter().zip(&signs).map(|(&y, sign)| f64::from(y) * sign).sum();
         let a_norm = norm(a.iter().map(|&v| f64::from(v)));
         let allowed = 8.0 * (n as f64).sqrt() * U * a_norm * b_norm;
-        // a NaN is not within any bound
-        if !((got - expected).abs() <= allowed) {
+        let within = (got - expected).abs() <= allowed; // which a NaN is not
+        if !within {
             return Err(format!(
                 "the signed sum of row {i} is {got:e}, expected {expected:e} ± {allowed:e}"
             ));
@@ -87,7 +87,7 @@ pub fn dispatch_is_right(
     } else {
         let mut oracle = device.load::<f64>(alone)?;
         run(&mut oracle, plan, before)?;
-        compare(&mut oracle, before, after, |expected, before, got| whole(expected, before, got))
+        compare(&mut oracle, before, after, whole)
     }
 }
 

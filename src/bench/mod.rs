@@ -74,10 +74,13 @@ impl<T> Checked<T> {
     }
 }
 
+/// Puts a program on a device.
+pub type Load = dyn Fn(Program) -> Result<Box<dyn Executor>, DeviceError>;
+
 /// What is measured: a device, as far as the benchmark has to know it.
 pub struct Target {
     pub description: Description,
-    pub load: Box<dyn Fn(Program) -> Result<Box<dyn Executor>, DeviceError>>,
+    pub load: Box<Load>,
 }
 
 impl From<Device> for Target {
