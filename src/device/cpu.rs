@@ -50,7 +50,7 @@ impl CpuDevice {
         let team = Team::new(threads).map_err(|e| {
             DeviceError::Selection(format!("cannot start the CPU device's threads: {e}"))
         })?;
-        let n = team.len();
+        let n = team.threads();
         let description = Description {
             name: format!("CPU, {n} thread{}", if n == 1 { "" } else { "s" }),
             kind: "cpu".to_string(),

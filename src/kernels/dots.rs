@@ -96,9 +96,9 @@ unsafe fn tile<const M: usize, const N: usize>(
         }
         // A copy that is indexed at run time, so that the sums themselves can stay in registers.
         let sums = std::hint::black_box(sums);
-        for i in 0..M {
-            for j in 0..N {
-                let mut sum = halve(sums[i][j], |a, b| a + b);
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, lanes) in sums.iter().enumerate() {
+                let mut sum = halve(*lanes, |a, b| a + b);
                 for p in whole..k {
                     sum += *a.add(i * a_stride + p) * *b.add(j * b_stride + p);
                 }

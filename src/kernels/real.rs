@@ -248,8 +248,8 @@ impl LogBernoulli {
     #[inline(always)]
     fn flush(&mut self) {
         let mut lanes = [0.0; LANES];
-        for i in 0..LANES {
-            lanes[i] = self.sums[i] - Real::ln_1p(self.products[i] - 1.0);
+        for (lane, (sum, product)) in lanes.iter_mut().zip(self.sums.iter().zip(self.products)) {
+            *lane = sum - Real::ln_1p(product - 1.0);
         }
         self.total += halve(lanes, |a, b| a + b);
         (self.sums, self.products, self.factors) = ([0.0; LANES], [1.0; LANES], 0);

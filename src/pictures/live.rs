@@ -35,7 +35,7 @@ impl<'a> Live<'a> {
         parameters: &[Vec<f32>],
     ) -> Result<(), PictureError> {
         let epochs = self.pictures.settings.epochs;
-        let due = |every: u32| report.epoch % every == 0 || report.epoch == epochs;
+        let due = |every: u32| report.epoch.is_multiple_of(every) || report.epoch == epochs;
         let shown = self.every.is_some_and(due);
         let logged = self.tensorboard && due(self.every.unwrap_or(epochs.div_ceil(LOGGED)));
         let glimpse = match shown || logged {

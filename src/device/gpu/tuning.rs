@@ -59,7 +59,7 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
         return;
     }
     let device = identity(gpu);
-    let remembered = tuning.cache.as_ref().map(|path| read(path)).unwrap_or_default();
+    let remembered = tuning.cache.as_ref().map(read).unwrap_or_default();
     if let Some(known) = remembered.0.get(&device) {
         open.retain(|place, dispatch| {
             let usable = usable(gpu, dispatch);
