@@ -1,5 +1,8 @@
 //! The command line: one file per command.
 
+// The help's placeholders in angle brackets are clap's, not HTML.
+#![allow(rustdoc::invalid_html_tags)]
+
 mod bench;
 mod completions;
 mod curve;

@@ -97,12 +97,12 @@ fn mosaic(
     Ok(picture)
 }
 
-/// A PNG of tiles as [`mosaic`] lays them out, to be shown `width` pixels wide in a picture of its own:
+/// A PNG of tiles as `mosaic` lays them out, to be shown `width` pixels wide in a picture of its own:
 /// enlarged by a whole factor where they are coarse, so that pixels stay pixels, reduced where they are
 /// finer than a printer shows.
 ///
 /// # Errors
-/// As [`mosaic`], and the encoder's.
+/// As `mosaic`, and the encoder's.
 pub fn embedded(
     tiles: &[Option<&[f32]>],
     size: (usize, usize),
