@@ -41,7 +41,7 @@ fn the_examples_run() {
 }
 
 fn data(n: usize, height: usize, width: usize) -> Dataset {
-    let pixel = |i: usize| if (i % (height * width) + i / 50) % 3 == 0 { 255 } else { 0 };
+    let pixel = |i: usize| if (i % (height * width) + i / 50).is_multiple_of(3) { 255 } else { 0 };
     let images = |n: usize| {
         Images::new(height, width, (0..n * height * width).map(pixel).collect()).unwrap()
     };
