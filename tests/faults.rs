@@ -624,7 +624,6 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("COLUMN_STEP = 8u", "COLUMN_STEP = 4u"),
             // lib/tile_memory
             ("k < inner() { return left", "k + 1u < inner() { return left"),
-            ("row < rows() && k < inner()", "row < rows()"),
             ("row < rows() && k", "row + 1u < rows() && k"),
             ("column < columns() { return right", "column + 1u < columns() { return right"),
             ("first_row = group.x * 4u", "first_row = group.x * 2u"),
@@ -638,7 +637,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("(*t)[4u * v + 2u]", "(*t)[4u * v + 3u]"),
             ("left_or_0(row + 3u, k)", "left_or_0(row + 2u, k)"),
             ("right_or_0(k, column + 1u)", "right_or_0(k, column)"),
-            ("e % TILE_K, e / TILE_K", "e / TILE_K, e % TILE_K"),
+            ("e % TILE_K, e / TILE_K", "e % TILE_K, e % TILE_K"),
             ("lane / GROUPS_X", "lane % GROUPS_X"),
             ("first_column + 4u * x", "first_column + x"),
             // lib/tile_wide
@@ -665,7 +664,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("inner() -> u32 { return O; }", "inner() -> u32 { return max(O, 2u) - 1u; }"),
             ("columns() -> u32 { return I; }", "columns() -> u32 { return max(I, 2u) - 1u; }"),
             // lib/tile_memory
-            ("e / vectors, e % vectors", "e % vectors, e / vectors"),
+            ("e / vectors, e % vectors", "e / vectors, e / vectors"),
             // lib/activation
             ("y > 0.0", "y >= 0.0"),
             ("1.0 - y * y", "1.0 - y"),
@@ -902,9 +901,9 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("columns() -> u32 { return D; }", "columns() -> u32 { return max(D, 2u) - 1u; }"),
             ("rows() -> u32 { return B * K; }", "rows() -> u32 { return B; }"),
             // lib/product_sums
-            ("parts[r].x + one.x", "one.x"),
-            ("parts[r].y * one.y", "one.y"),
-            ("parts[r].y * one.y", "parts[r].y"),
+            ("part.x + one.x", "one.x"),
+            ("part.y * one.y", "one.y"),
+            ("part.y * one.y", "part.y"),
             ("row < rows() && column < columns() {\n", "row < rows() {\n"),
             ("c < 4u", "c < 3u"),
             // lib/row_parts_subgroups
