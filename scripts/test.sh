@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # Installs what the tests need on Debian or Ubuntu, then runs all of them.
-# They need a C linker and a Vulkan adapter: Mesa's software one (lavapipe) does.
+# They need a C linker, a Vulkan adapter (Mesa's software one, lavapipe, does), Chromium, and Python with
+# numpy, safetensors, onnxruntime and onnx, which go into target/python.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 if [[ $(uname) == Linux ]]; then
     ls /usr/share/vulkan/icd.d/lvp_icd.*.json >/dev/null 2>&1 || missing+=(mesa-vulkan-drivers)
     libraries=$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p)
     [[ $libraries == *libvulkan.so.1* ]] || missing+=(libvulkan1)
 fi
+command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || missing+=(chromium)
 if ((${#missing[@]})); then
     if ! command -v apt-get >/dev/null; then
         echo "the tests need: ${missing[*]} (names of Debian packages); install them and run again" >&2
@@ -20,6 +23,10 @@ if ((${#missing[@]})); then
     ((EUID == 0)) || as_root=(sudo)
     "${as_root[@]}" apt-get update -qq
     DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+if ! target/python/bin/python -c 'import numpy, onnx, onnxruntime, safetensors' 2>/dev/null; then
+    python3 -m venv --clear target/python
+    target/python/bin/pip install --quiet --disable-pip-version-check numpy safetensors onnxruntime onnx
 fi
 
 # Mesa's device selection complains on stderr where there is no desktop session.

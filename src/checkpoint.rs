@@ -1,16 +1,14 @@
 //! A run's folder: configuration, metrics, summary, parameters. Files are written whole or not at all.
 
-use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
 use serde::Serialize;
 
+use crate::interchange::{Names, weights};
 use crate::train::{EpochReport, Settings};
-use crate::vae::{Architecture, Network};
+use crate::vae::Architecture;
 
 pub const CONFIG: &str = "config.json";
 pub const METRICS: &str = "metrics.jsonl";
@@ -157,7 +155,7 @@ impl RunFolder {
         parameters: &[Vec<f32>],
     ) -> Result<(), CheckpointError> {
         let path = self.file(MODEL);
-        let bytes = encode_model(architecture, parameters)
+        let bytes = weights::encode(architecture, Names::of(architecture), parameters)
             .map_err(|message| CheckpointError::Invalid { path: path.clone(), message })?;
         write_whole(&path, &bytes)
     }
@@ -175,7 +173,7 @@ impl RunFolder {
             io::ErrorKind::NotFound => CheckpointError::NoModel(self.path.clone()),
             _ => CheckpointError::Io { path: path.clone(), action: "cannot read", source },
         })?;
-        decode_model(architecture, &bytes)
+        weights::decode(architecture, &bytes)
             .map_err(|message| CheckpointError::Invalid { path, message })
     }
 }
@@ -229,109 +227,4 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
         action: "cannot write",
         source,
     })
-}
-
-/// A tensor of the file: its name, its shape, and its rows in a parameter of the network.
-struct Stored {
-    name: String,
-    shape: Vec<usize>,
-    parameter: usize,
-    /// Elements of the parameter that it is.
-    range: std::ops::Range<usize>,
-}
-
-/// Names and layouts of `model.safetensors`, all F32: `encoder.0`, `encoder.1` and so on are the hidden
-/// layers from the pixels, `encoder.mu` and `encoder.log_variance` the mean and l = log sigma^2 of q(z|x),
-/// `decoder.0` and so on the hidden layers from z, `decoder.logits` the Bernoulli logits eta. Each has a
-/// `.weight` (outputs, inputs), as PyTorch keeps it, and a `.bias` (outputs); a layer is f(W x + b), f the
-/// activation for hidden layers only. Pixels are in rows from the top, in [0, 1]; l is clamped to
-/// [-30, 20] before use. The heads are one matrix in the program and two layers in the file.
-fn stored(architecture: &Architecture) -> Vec<Stored> {
-    let mut program = crate::plan::Program::new();
-    let network = Network::declare(&mut program, architecture);
-    let mut all = Vec::new();
-    for (i, layer) in network.layers().enumerate() {
-        let parts = match layer.name.strip_suffix(".heads") {
-            Some(prefix) => vec![format!("{prefix}.mu"), format!("{prefix}.log_variance")],
-            None => vec![layer.name.clone()],
-        };
-        let outputs = layer.outputs / parts.len();
-        for (part, name) in parts.into_iter().enumerate() {
-            for (kind, shape) in [("weight", vec![outputs, layer.inputs]), ("bias", vec![outputs])]
-            {
-                let n: usize = shape.iter().product();
-                all.push(Stored {
-                    name: format!("{name}.{kind}"),
-                    parameter: 2 * i + usize::from(kind == "bias"),
-                    range: part * n..(part + 1) * n,
-                    shape,
-                });
-            }
-        }
-    }
-    if let Some(v) = network.log_variance {
-        let parameter = network.parameters().len() - 1;
-        let name = program.get(v).name.clone();
-        all.push(Stored { name, shape: vec![1], parameter, range: 0..1 });
-    }
-    all
-}
-
-fn encode_model(architecture: &Architecture, parameters: &[Vec<f32>]) -> Result<Vec<u8>, String> {
-    let stored = stored(architecture);
-    let bytes: Vec<Vec<u8>> = stored
-        .iter()
-        .map(|s| {
-            parameters[s.parameter][s.range.clone()].iter().flat_map(|v| v.to_le_bytes()).collect()
-        })
-        .collect();
-    let mut views = Vec::new();
-    for (s, bytes) in stored.iter().zip(&bytes) {
-        let view =
-            TensorView::new(Dtype::F32, s.shape.clone(), bytes).map_err(|e| e.to_string())?;
-        views.push((s.name.as_str(), view));
-    }
-    // One key only: the crate writes them in no fixed order, and equal models are equal files.
-    let about = serde_json::to_string(architecture).map_err(|e| e.to_string())?;
-    let metadata = HashMap::from([("architecture".to_string(), about)]);
-    serialize(views, Some(metadata)).map_err(|e| e.to_string())
-}
-
-fn decode_model(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32>>, String> {
-    let file =
-        SafeTensors::deserialize(bytes).map_err(|e| format!("not a safetensors file: {e}"))?;
-    let stored = stored(architecture);
-    let mut parameters: Vec<Vec<f32>> = Vec::new();
-    for s in &stored {
-        let view = file.tensor(&s.name).map_err(|_| {
-            let mut names = file.names();
-            names.sort_unstable();
-            let names = names.join(", ");
-            format!("it has no tensor {}, which {architecture} needs; it has {names}", s.name)
-        })?;
-        if view.dtype() != Dtype::F32 || view.shape() != s.shape {
-            return Err(format!(
-                "{} should be F32 {:?} for {architecture}, it is {:?} {:?}",
-                s.name,
-                s.shape,
-                view.dtype(),
-                view.shape()
-            ));
-        }
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
-        if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
-            return Err(format!("{} holds {bad}", s.name));
-        }
-        if parameters.len() <= s.parameter {
-            parameters.resize(s.parameter + 1, Vec::new());
-        }
-        let parameter = &mut parameters[s.parameter];
-        parameter.resize(parameter.len().max(s.range.end), 0.0);
-        parameter[s.range.clone()].copy_from_slice(&values);
-    }
-    let unknown = |name: &&str| stored.iter().all(|s| s.name != *name);
-    match file.names().into_iter().filter(unknown).min() {
-        Some(name) => Err(format!("it has a tensor {name} too many for {architecture}")),
-        None => Ok(parameters),
-    }
 }

@@ -1,10 +1,15 @@
-//! Pictures from a trained model: draws from the prior, and test images beside their reconstructions.
+//! What a trained model shows: draws from the prior, test images beside their reconstructions, the
+//! posteriors of test images, and what becomes of any latent code.
 
 use crate::data::Images;
 use crate::device::{Device, DeviceError, Executor};
+use crate::evaluate::{Model, Posteriors};
+use crate::feed::{self, Feed};
 use crate::kernels::clock;
-use crate::plan::PlanError;
-use crate::vae::step::{ReconstructProgram, SampleProgram};
+use crate::plan::{PlanError, TensorId};
+use crate::vae::decode::DecodeProgram;
+use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::step::{Content, ReconstructProgram, SampleProgram};
 use crate::vae::{Architecture, Binarization, Network};
 
 /// Why a picture could not be made.
@@ -60,20 +65,102 @@ pub fn reconstruct(
     Ok(inputs.into_iter().zip(outputs).flat_map(|(x, mean)| [x, mean]).collect())
 }
 
+/// Expected pixels in [0, 1] at each of the codes `z`, (R, Z) row by row: one (D) image after the other.
+///
+/// # Errors
+/// The device, or more codes than a kernel's grid can cover.
+pub fn decode(
+    device: &Device,
+    architecture: &Architecture,
+    parameters: &[Vec<f32>],
+    z: &[f32],
+) -> Result<Vec<Vec<f32>>, GenerateError> {
+    let plan = DecodeProgram::record(architecture, z.len() / architecture.latent)?;
+    let mut executor = device.load(plan.program)?;
+    write_parameters(&mut *executor, &plan.network, parameters)?;
+    executor.write_f32(plan.z, z)?;
+    executor.run_all(plan.plan, 1)?;
+    Ok(images(executor.read_f32(plan.mean)?, architecture.pixels()))
+}
+
+/// q(z|x) of the first `count` test images, binarized as they are for the test ELBO.
+///
+/// # Errors
+/// The device, or sizes beyond what a kernel's grid can cover.
+pub fn posteriors(
+    device: &Device,
+    model: Model,
+    test: &Images,
+    count: usize,
+) -> Result<Posteriors, GenerateError> {
+    /// Images of a run.
+    const BATCH: usize = 500;
+    let Model { architecture, parameters, binarization, seed } = model;
+    let count = count.min(test.n_images);
+    let chunks = Chunks { batch: count.min(BATCH), samples: 1, runs: 1 };
+    let record = |resident| {
+        let window = feed::window(count, architecture.pixels(), chunks.batch, resident);
+        let content = Content::Bytes(binarization);
+        EstimateProgram::record(architecture, content, count, window, chunks)
+            .map(|plan| (plan, window))
+            .map_err(GenerateError::from)
+    };
+    let (mut executor, (plan, window)) =
+        feed::load(device, None, |(plan, _)| &plan.program, record)?;
+    write_parameters(&mut *executor, &plan.network, parameters)?;
+    let shown = test.first(count);
+    let mut feed = window.map(|rows| Feed::new(&shown, plan.data, rows, None));
+    if feed.is_none() {
+        executor.write_bytes(plan.data, &shown.pixels)?;
+    }
+    let width = 2 * architecture.latent;
+    let mut posteriors = Posteriors { latent: architecture.latent, ..Posteriors::default() };
+    for first in (0..count).step_by(chunks.batch) {
+        if let Some(feed) = &mut feed {
+            feed.prepare(&mut *executor, first as u64)?;
+        }
+        rewind(&mut *executor, plan.clock, seed, first)?;
+        executor.run_all(plan.encode, 1)?;
+        let heads = executor.read_f32(plan.heads)?;
+        posteriors.extend(&heads[..chunks.batch.min(count - first) * width]);
+    }
+    Ok(posteriors)
+}
+
 fn begin(
     executor: &mut dyn Executor,
     network: &Network,
     parameters: &[Vec<f32>],
-    clock: crate::plan::TensorId,
+    clock: TensorId,
     seed: u64,
+) -> Result<(), DeviceError> {
+    write_parameters(executor, network, parameters)?;
+    rewind(executor, clock, seed, 0)
+}
+
+fn write_parameters(
+    executor: &mut dyn Executor,
+    network: &Network,
+    parameters: &[Vec<f32>],
 ) -> Result<(), DeviceError> {
     for (tensor, values) in network.parameters().into_iter().zip(parameters) {
         executor.write_f32(tensor, values)?;
     }
+    Ok(())
+}
+
+/// The clock before the image `position`.
+fn rewind(
+    executor: &mut dyn Executor,
+    tensor: TensorId,
+    seed: u64,
+    position: usize,
+) -> Result<(), DeviceError> {
     let mut words = [0; clock::WORDS];
     words[clock::SEED_LOW] = seed as u32;
     words[clock::SEED_HIGH] = (seed >> 32) as u32;
-    executor.write_u32(clock, &words)
+    words[clock::POSITION] = position as u32;
+    executor.write_u32(tensor, &words)
 }
 
 fn images(values: Vec<f32>, d: usize) -> Vec<Vec<f32>> {

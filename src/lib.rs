@@ -1,19 +1,94 @@
 //! Variational autoencoders trained by hand-written WGSL kernels, on any adapter or on the CPU.
 //!
-//! Data flows one way: [`cli`] → workflow ([`train`], [`generate`], [`evaluate`]) → [`vae`] → [`plan`] → [`device`] →
-//! [`kernels`]. Nothing below [`vae`] knows what a VAE is; nothing above [`device`] knows what a buffer is.
+//! [`Trainer`] trains a network by [`Settings`] on a [`Dataset`] and gives a [`Vae`], on a [`Device`]. A [`Vae`]
+//! samples, encodes, decodes and is evaluated, which gives an [`Evaluation`]; it is saved as a run folder,
+//! which the program's commands know, as safetensors or as ONNX. All figures are nats per image.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//!
+//! use elbo::{Dataset, Device, Images, Settings, Trainer};
+//!
+//! // 60 images of 4x4 pixels, each a bright half and a dark one.
+//! let pixels = (0..60 * 16).map(|p| if (p / 16 + p % 4 / 2) % 2 == 0 { 255 } else { 0 }).collect();
+//! let images = Images::new(4, 4, pixels)?;
+//! let data = Dataset::new("halves", images.clone(), images)?;
+//!
+//! let mut settings = Settings { epochs: 2, batch: 20, ..Settings::of(&data) };
+//! settings.architecture.latent = 2;
+//! let device = Device::cpu()?;
+//! let vae = Trainer::new(&device, &data, &settings)?.train(|report| {
+//!     println!("epoch {}: test ELBO {:.2}", report.epoch, report.test.elbo);
+//!     ControlFlow::Continue(())
+//! })?;
+//!
+//! let drawn = vae.sample(&device, 3, 0)?;
+//! assert!(drawn.len() == 3 && drawn[0].len() == 16);
+//! let evaluation = vae.evaluate(&device, &data.test, 10)?;
+//! assert!(evaluation.log_likelihood().value >= evaluation.elbo().value - 1.0);
+//! # Ok::<(), elbo::Error>(())
+//! ```
+//!
+//! What is hidden here is public for the program's tests only, without any promise.
 
+#![warn(missing_docs)]
+
+#[doc(hidden)]
+pub mod bench;
+#[doc(hidden)]
 pub mod checkpoint;
+#[doc(hidden)]
 pub mod cli;
 pub mod data;
 pub mod device;
+mod error;
 pub mod evaluate;
+#[doc(hidden)]
+pub mod explore;
+#[doc(hidden)]
 pub mod feed;
+#[doc(hidden)]
 pub mod generate;
+#[doc(hidden)]
+pub mod interchange;
+#[doc(hidden)]
 pub mod kernels;
+mod model;
+#[doc(hidden)]
+pub mod pictures;
+#[doc(hidden)]
 pub mod plan;
+#[doc(hidden)]
 pub mod report;
 pub mod train;
 pub mod vae;
+#[doc(hidden)]
 pub mod verify;
+#[doc(hidden)]
 pub mod versions;
+
+#[doc(inline)]
+pub use checkpoint::CheckpointError;
+#[doc(inline)]
+pub use data::{DataError, Dataset, Images, mnist};
+#[doc(inline)]
+pub use device::{Description, Device, DeviceError};
+pub use error::Error;
+#[doc(inline)]
+pub use evaluate::{
+    Estimate, EvaluateError, Evaluation, ImageFigures, Information, Posteriors, Unit,
+};
+#[doc(inline)]
+pub use generate::GenerateError;
+#[doc(inline)]
+pub use interchange::onnx::Part;
+#[doc(inline)]
+pub use kernels::linear::Activation;
+pub use model::Vae;
+#[doc(inline)]
+pub use train::{EpochReport, Figures, Schedule, Settings, TrainError, Trainer};
+#[doc(inline)]
+pub use vae::{
+    Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective,
+    objective::{Bound, Estimator, Kl},
+};

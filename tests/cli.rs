@@ -16,13 +16,17 @@ use tempfile::TempDir;
 /// A small and quick run on the folder `data`, and the same as words.
 const SIZES: &str = "--hidden 16 --latent 3 --batch 50 --epochs 2";
 const TRAIN: &str = "train --data data --device cpu --hidden 16 --latent 3 --batch 50 --epochs 2";
-const FILES: [&str; 6] = [
+const FILES: [&str; 10] = [
     "config.json",
+    "interpolation.svg",
     "metrics.jsonl",
     "model.safetensors",
     "reconstructions.png",
     "samples.png",
     "summary.json",
+    "training.svg",
+    "traversals.svg",
+    "units.svg",
 ];
 const NO_ADAPTER: [(&str, &str); 2] =
     [("VK_DRIVER_FILES", "/nonexistent"), ("VK_ICD_FILENAMES", "/nonexistent")];
@@ -259,16 +263,16 @@ fn a_run_writes_its_folder() {
     let expected: [(&str, &[usize]); 12] = [
         ("encoder.0.weight", &[16, 30]),
         ("encoder.0.bias", &[16]),
-        ("encoder.mu.weight", &[3, 16]),
-        ("encoder.mu.bias", &[3]),
-        ("encoder.log_variance.weight", &[3, 16]),
-        ("encoder.log_variance.bias", &[3]),
+        ("mu.weight", &[3, 16]),
+        ("mu.bias", &[3]),
+        ("log_variance.weight", &[3, 16]),
+        ("log_variance.bias", &[3]),
         ("decoder.0.weight", &[8, 3]),
         ("decoder.0.bias", &[8]),
-        ("decoder.1.weight", &[9, 8]),
-        ("decoder.1.bias", &[9]),
-        ("decoder.logits.weight", &[30, 9]),
-        ("decoder.logits.bias", &[30]),
+        ("decoder.2.weight", &[9, 8]),
+        ("decoder.2.bias", &[9]),
+        ("decoder.4.weight", &[30, 9]),
+        ("decoder.4.bias", &[30]),
     ];
     assert_eq!(model.len(), expected.len());
     for (name, shape) in expected {
@@ -391,6 +395,7 @@ fn wrong_options_are_refused() {
         ("--epochs 4294967296", &["--epochs"]),
         ("--steps 0", &["--steps", "at least 1"]),
         ("--seed -1", &["-1"]),
+        ("--figures-every 0", &["--figures-every"]),
         ("--binarization grey", &["--binarization", "grey"]),
         ("--activation gelu", &["--activation"]),
         ("--preset mine", &["--preset"]),
@@ -454,11 +459,104 @@ fn bad_data_is_refused() {
         ("truncated", &["truncated:", "too short"]),
         ("magic", &["magic:", "wrong magic number"]),
         ("empty", &["empty:", "file is empty"]),
-        ("folder", &["folder:", "no train-images-idx3-ubyte"]),
+        ("folder", &["folder:", "no images in this folder"]),
     ] {
         let words = [&["--data"], words].concat();
         home.refuses(&format!("train --device cpu {SIZES} --data {data}"), &words);
     }
+}
+
+/// A folder of pictures: what config.json keeps of it is enough for every command.
+#[test]
+fn pictures_are_data_in_every_command() {
+    let home = Home::new();
+    for i in 0..60_u32 {
+        let path = home.at(&format!("photos/{}/{i}.png", i % 3));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let (width, height) = (7 + i % 5, 9);
+        let pixel = |x: u32, y: u32| image::Luma([(40 * (x + y) * (1 + i % 3)) as u8]);
+        image::GrayImage::from_fn(width, height, pixel).save(path).unwrap();
+    }
+    let options = "--device cpu --hidden 8 --latent 2 --batch 10 --epochs 2 --data photos";
+    home.refuses(&format!("train {options} --run run"), &["photos/", "--size"]);
+    let ended = home.ok(&format!("train {options} --run run --size 6x5 --valid 0.25"));
+    assert!(ended.stderr.contains("45 training and 15 test images of 6x5"), "{ended:?}");
+    assert!(ended.stderr.contains("its last 25%, in random order, held out"), "{ended:?}");
+    let config = home.json("run/config.json");
+    assert_eq!((&config["size"], &config["valid"]), (&json!([6, 5]), &json!(0.25)));
+    let eval = home.ok("eval run --samples 2 --device cpu --json");
+    let eval: Value = serde_json::from_str(&eval.stdout).unwrap();
+    assert_eq!(eval["images"], 15);
+    home.ok("reconstruct run --count 3 --device cpu");
+    home.ok("curve run --samples 4 --images 5 --device cpu --out curve.svg");
+    for (option, words) in [
+        ("--size 6", ["--size", "as in 28x28"]),
+        ("--size 0x5", ["--size", "from 1 to"]),
+        ("--valid 1", ["--valid", "between 0 and 1"]),
+    ] {
+        home.refuses(&format!("train {options} --run other {option}"), &words);
+    }
+    fs::remove_dir_all(home.at("photos")).unwrap();
+    home.refuses("reconstruct run", &["run/config.json names", "photos: no such file"]);
+}
+
+/// Beside a test set the share is a set of its own, by which training is watched.
+#[test]
+fn validation_images_are_shown_as_such() {
+    let home = Home::new();
+    let ended = home.ok(&format!("{TRAIN} --run run --valid 0.1"));
+    assert!(ended.stderr.contains("180 training and 50 test images"), "{ended:?}");
+    ended.line("valid ELBO  reconstruction");
+    ended.line("valid ELBO -");
+    ended.line("elbo eval run shows the test set's figures");
+    assert!(!ended.stdout.contains("test ELBO"), "{ended:?}");
+    assert!(home.metrics("run").iter().all(|row| row["validation"] == true));
+    // The figures are those of the last tenth of the training images.
+    let images = |path: &str| fs::read(home.at(path)).unwrap();
+    let train = images("data/train-images-idx3-ubyte");
+    let (rest, held) = train[16..].split_at(180 * 30);
+    let idx = |n: u32, pixels: &[u8]| {
+        let header = [0x803, n, 6, 5].map(u32::to_be_bytes);
+        [header.as_flattened(), pixels].concat()
+    };
+    fs::create_dir(home.at("parts")).unwrap();
+    fs::write(home.at("parts/train-images-idx3-ubyte"), idx(180, rest)).unwrap();
+    fs::write(home.at("parts/t10k-images-idx3-ubyte"), idx(20, held)).unwrap();
+    home.ok(&format!("{} --run parts-run", TRAIN.replace("--data data", "--data parts")));
+    for (a, b) in home.metrics("run").iter().zip(home.metrics("parts-run")) {
+        assert_eq!((&a["train"], &a["test"]), (&b["train"], &b["test"]));
+    }
+}
+
+#[test]
+fn fashion_mnist_is_found_or_said_how_to_get() {
+    let home = Home::new();
+    let with_cache = |cache: &str| {
+        let args = format!("train {SIZES} --device cpu --run run --steps 2 --data fashion-mnist");
+        Ended::from(home.command(&args).env("XDG_CACHE_HOME", home.at(cache)).output().unwrap())
+    };
+    if !Path::new("/usr/share/datasets/fashion-mnist").exists() {
+        let words =
+            ["cache/elbo/fashion-mnist", "apt-get install dataset-fashion-mnist", "github.com"];
+        with_cache("cache").assert_error(2, &words);
+    }
+    fs::create_dir_all(home.at("cache/elbo")).unwrap();
+    home.data("cache/elbo/fashion-mnist", 120, 40);
+    let ended = with_cache("cache");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("Fashion-MNIST: 120 training and 40 test"), "{ended:?}");
+    assert_eq!(home.json("run/config.json")["data"], "fashion-mnist");
+}
+
+/// Where the data are makes no difference but to the speed.
+#[test]
+fn data_beyond_the_device_give_the_same_run() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --run whole"));
+    home.ok(&format!("{TRAIN} --run fed --resident-limit 4000"));
+    assert_eq!(home.json("whole/config.json"), home.json("fed/config.json"));
+    let sha = |run: &str| home.json(&format!("{run}/summary.json"))["parameters_sha256"].clone();
+    assert_eq!(sha("whole"), sha("fed"));
 }
 
 #[test]
@@ -544,8 +642,8 @@ fn pictures_of_no_run_are_refused() {
     home.ok(&format!("{} --run wide", TRAIN.replace("--hidden 16", "--hidden 17")));
     home.ok(&format!("{} --run deep", TRAIN.replace("--hidden 16", "--hidden 16,16")));
     let of = |run: &str| fs::read(home.at(run).join("model.safetensors")).unwrap();
-    with_model(&of("wide"), &["encoder.0.weight", "[16, 30]", "[17, 30]", "30-16-3-16-30 relu"]);
-    with_model(&of("deep"), &["decoder.1.bias", "too many", "30-16-3-16-30 relu"]);
+    with_model(&of("wide"), &["fc1.weight", "[16, 30]", "[17, 30]", "30-16-3-16-30 relu"]);
+    with_model(&of("deep"), &["decoder.2.weight", "[30, 16]", "[16, 16]", "30-16-3-16-30 relu"]);
 
     let corrupt = ["broken/config.json:", "not a configuration"];
     sample(&[("config.json", &config.as_bytes()[..40])], &corrupt);
@@ -555,7 +653,7 @@ fn pictures_of_no_run_are_refused() {
     with_config("\"latent\": 3", "\"latent\": 0", &["broken/config.json:", "at least one unit"]);
     with_config("\"batch\": 50", "\"batch\": 0", &["broken/config.json:", "--batch"]);
     // Sizes that would take gigabytes are compared before any memory is taken.
-    with_config("\"latent\": 3", "\"latent\": 60000000", &["[60000000, 16]", "it is F32 [3, 16]"]);
+    with_config("\"latent\": 3", "\"latent\": 60000000", &["[60000000, 16]", "it is [3, 16]"]);
     let huge = u64::MAX.to_string();
     with_config("\"latent\": 3", &format!("\"latent\": {huge}"), &["2^31 weights"]);
     // 2^63 + 3 times 10 is 30 in 64 bits.
@@ -572,6 +670,8 @@ fn pictures_that_cannot_be_made_are_refused() {
             ("--count 10001", &["--count", "got 10001"]),
             ("--count -1", &["-1"]),
             ("--seed -1", &["-1"]),
+            ("--out a.jpg", &["--out a.jpg", "a PNG", "FILE.png"]),
+            ("--out a.png.svg", &["--out a.png.svg", "FILE.png"]),
             ("--out nowhere/a.png", &["nowhere/a.png:", "no folder nowhere"]),
             ("--out run", &["run:", "it is a folder"]),
             ("--out run/config.json/a.png", &["no folder run/config.json"]),
@@ -703,6 +803,11 @@ fn ctrl_c_ends_a_run_well() {
         assert_eq!(summary["last"], metrics.last().cloned().unwrap_or_default());
         assert!(summary["steps"].as_u64().unwrap() > 0);
         home.assert_model(run);
+        // All the pictures, but no curve of no epoch.
+        for name in FILES {
+            let expected = run == "epochs" || !["metrics.jsonl", "training.svg"].contains(&name);
+            assert_eq!(home.at(run).join(name).exists(), expected, "{run}/{name}");
+        }
         home.ok(&format!("sample {run} --device cpu"));
         home.ok(&format!("reconstruct {run} --device cpu"));
     }
@@ -749,9 +854,12 @@ fn help_names_every_option_and_its_default() {
     for (option, default) in [
         ("--preset <PRESET>", "none"),
         ("--data <PATH>", "mnist"),
+        ("--size <HxW>", "as they are"),
+        ("--valid <SHARE>", "none"),
         ("--seed <SEED>", "0"),
         ("--run <DIR>", "runs/<date-time>"),
         ("--device <WHICH>", "auto"),
+        ("--figures-every <N>", "none"),
         ("--binarization <BINARIZATION>", "dynamic"),
         ("--hidden <WIDTHS>", "400"),
         ("--decoder-hidden <WIDTHS>", "--hidden reversed"),

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use elbo::device::cpu::CpuExecutor;
 use elbo::device::gpu::GUARD_BYTE;
 use elbo::device::gpu::{GpuDevice, adapter};
-use elbo::device::{Description, DeviceError, Executor, Progress};
+use elbo::device::{Clock, Description, DeviceError, Executor, Progress};
 use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
 use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Real, Twin, Variant};
@@ -111,6 +111,15 @@ impl Executor for Faulty {
         let mut bytes = self.inner.read_bytes(self.tensor)?;
         self.distort(&before, &mut bytes);
         self.inner.write_bytes(self.tensor, &bytes)
+    }
+
+    fn time(
+        &mut self,
+        plan: PlanId,
+        dispatches: std::ops::Range<usize>,
+        n: usize,
+    ) -> Result<(f64, Clock), DeviceError> {
+        self.inner.time(plan, dispatches, n)
     }
 
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
@@ -561,7 +570,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
             ("if ROWS < N", "if ROWS > N"),
             ("epoch * N + place", "place"),
-            ("& (ROWS - 1u)", "% (ROWS - 1u)"),
+            ("& (ROWS - 1u)", "% max(ROWS - 1u, 1u)"),
             ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
             // lib/shuffle
             ("round < 6u", "round < 5u"),

@@ -145,16 +145,21 @@ fn a_model_comes_back_as_it_was() {
         let mut shapes = Vec::new();
         let widths = [&[6], hidden].concat();
         for (i, w) in widths.windows(2).enumerate() {
-            shapes.push((format!("encoder.{i}"), w[1], w[0]));
+            shapes.push((format!("encoder.{}", 2 * i), w[1], w[0]));
         }
         for head in ["mu", "log_variance"] {
-            shapes.push((format!("encoder.{head}"), 2, *widths.last().unwrap()));
+            shapes.push((head.to_string(), 2, *widths.last().unwrap()));
         }
-        let widths = [&[2], decoder_hidden].concat();
+        let widths = [&[2], decoder_hidden, &[6]].concat();
         for (i, w) in widths.windows(2).enumerate() {
-            shapes.push((format!("decoder.{i}"), w[1], w[0]));
+            shapes.push((format!("decoder.{}", 2 * i), w[1], w[0]));
         }
-        shapes.push(("decoder.logits".to_string(), 6, *widths.last().unwrap()));
+        // With one hidden layer each side it is the VAE of pytorch/examples.
+        if let (&[h], &[g]) = (hidden, decoder_hidden) {
+            shapes = vec![("fc1".to_string(), h, 6)];
+            let more = [("fc21", 2, h), ("fc22", 2, h), ("fc3", g, 2), ("fc4", 6, g)];
+            shapes.extend(more.map(|(name, o, i)| (name.to_string(), o, i)));
+        }
         let bytes = fs::read(folder.file(MODEL)).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(file.len(), 2 * shapes.len(), "{:?}", file.names());
@@ -181,8 +186,9 @@ fn the_heads_are_split_mu_first() {
         let all = parameters(&settings.architecture);
         for (kind, joint) in ["weight", "bias"].into_iter().zip(&all[2 * hidden.len()..]) {
             let (mu, log_variance) = joint.split_at(joint.len() / 2);
-            assert_eq!(stored(&format!("encoder.mu.{kind}")), mu);
-            assert_eq!(stored(&format!("encoder.log_variance.{kind}")), log_variance);
+            let heads = if hidden.len() == 1 { ["fc21", "fc22"] } else { ["mu", "log_variance"] };
+            assert_eq!(stored(&format!("{}.{kind}", heads[0])), mu);
+            assert_eq!(stored(&format!("{}.{kind}", heads[1])), log_variance);
         }
     }
 }

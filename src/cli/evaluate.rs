@@ -95,7 +95,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
 pub struct Trained {
     path: PathBuf,
     pub settings: Settings,
-    parameters: Vec<Vec<f32>>,
+    pub parameters: Vec<Vec<f32>>,
 }
 
 impl Trained {

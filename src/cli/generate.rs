@@ -1,10 +1,10 @@
 //! `elbo sample` and `elbo reconstruct`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::options::{DeviceOption, load_data_of};
-use crate::checkpoint::{CONFIG, RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
+use super::options::{DeviceOption, load_run_data};
+use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
 use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
@@ -49,7 +49,7 @@ pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
     let architecture = &settings.architecture;
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(SAMPLES));
-    check_writable(&out).map_err(Failure::input)?;
+    check_out(&out)?;
     let device = args.common.device.open()?;
     let seed = args.common.seed.unwrap_or(settings.seed);
     let images =
@@ -63,15 +63,8 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     let architecture = &settings.architecture;
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
-    check_writable(&out).map_err(Failure::input)?;
-    let dataset = load_data_of(&folder.file(CONFIG), &settings)?;
-    let (height, width) = (dataset.test.height, dataset.test.width);
-    if (height, width) != architecture.image {
-        return Err(Failure::input(format!(
-            "{}: its images are {height}x{width} now, those of the run were {}x{}",
-            settings.data, architecture.image.0, architecture.image.1
-        )));
-    }
+    check_out(&out)?;
+    let dataset = load_run_data(&folder, &settings)?;
     let device = args.common.device.open()?;
     let images = generate::reconstruct(
         &device,
@@ -86,6 +79,17 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     write_grid(&images, architecture.image, Layout::Pairs, &out)
 }
 
+fn check_out(out: &Path) -> Result<(), Failure> {
+    // A pipe or a device has no extension.
+    if out.extension().is_some_and(|e| !e.eq_ignore_ascii_case("png")) {
+        return Err(Failure::input(format!(
+            "--out {}: the picture is a PNG, name it FILE.png",
+            out.display()
+        )));
+    }
+    check_writable(out).map_err(Failure::input)
+}
+
 fn check_count(count: usize) -> Result<(), Failure> {
     match count {
         1..=10_000 => Ok(()),
@@ -97,7 +101,7 @@ fn write_grid(
     images: &[Vec<f32>],
     size: (usize, usize),
     layout: Layout,
-    out: &std::path::Path,
+    out: &Path,
 ) -> Result<u8, Failure> {
     let png = grid(images, size, layout).map_err(Failure::run)?;
     write_whole(out, &png).map_err(Failure::input)?;

@@ -1,9 +1,18 @@
 //! The command line: one file per command.
 
+// The help's placeholders in angle brackets are clap's, not HTML.
+#![allow(rustdoc::invalid_html_tags)]
+
+mod bench;
+mod completions;
 mod curve;
 mod devices;
 mod evaluate;
+mod explore;
+mod export;
+mod figures;
 mod generate;
+mod import;
 mod options;
 mod preset;
 mod settings;
@@ -30,10 +39,17 @@ enum Command {
     Train(Box<settings::Args>),
     Sample(generate::SampleArgs),
     Reconstruct(generate::ReconstructArgs),
+    Figures(figures::Args),
     Eval(evaluate::Args),
     Curve(curve::Args),
+    Explore(explore::Args),
     Verify(verify::Args),
+    Bench(bench::Args),
     Devices(devices::Args),
+    Import(import::Args),
+    Export(export::Args),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 /// A command that did not succeed: one line, and the exit code.
@@ -75,10 +91,17 @@ pub fn main() -> u8 {
         Command::Train(args) => train::run(*args),
         Command::Sample(args) => generate::sample(args),
         Command::Reconstruct(args) => generate::reconstruct(args),
+        Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Explore(args) => explore::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Devices(args) => devices::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(args),
     };
     result.unwrap_or_else(|failure| {
         note(format_args!("error: {}", failure.message));

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::Failure;
+use crate::checkpoint::{CONFIG, RunFolder};
 use crate::data::{self, DataError, Dataset};
-use crate::device::cpu::CpuDevice;
-use crate::device::gpu::{Adapters, GpuDevice, Tuning, adapter};
-use crate::device::{Description, Device, DeviceError};
+use crate::device::gpu::{Tuning, adapter};
+use crate::device::{Choice, Description, Device, DeviceError};
 use crate::report::console::note;
 use crate::train::Settings;
 
@@ -31,62 +31,50 @@ impl Default for DeviceOption {
 impl DeviceOption {
     /// Opens the device and says in one line what was taken and what else there is.
     pub fn open(&self) -> Result<Device, Failure> {
-        let wanted = self.device.to_lowercase();
-        if wanted == "cpu" {
-            let device = CpuDevice::new(None).map_err(Failure::run)?;
-            note(format_args!("device: {}", describe(device.description())));
-            return Ok(Device::Cpu(device));
+        let choice = Choice::of(&self.device).map_err(|error| match error {
+            DeviceError::Selection(_) => Failure::input(error),
+            _ => Failure::run(error),
+        })?;
+        if let Some(error) = choice.fallen_back {
+            note(error);
         }
-        let adapters = Adapters::enumerate();
-        let chosen = match wanted.as_str() {
-            "auto" => adapters.hardware(),
-            "gpu" => Some(adapters.best().map_err(Failure::input)?),
-            _ => Some(adapters.find(&self.device).map_err(Failure::input)?),
-        };
-        let opened = chosen.map(|adapter| self.open_gpu(adapter).map(Box::new)).transpose();
-        let (chosen, opened) = match opened {
-            // Somebody who named no device is served by another.
-            Err(error) if self.device == "auto" => {
-                note(error);
-                (None, None)
-            }
-            opened => (chosen, opened.map_err(Failure::run)?),
-        };
-        let device = match opened {
-            Some(device) => Device::Gpu(device),
-            None => Device::Cpu(CpuDevice::new(None).map_err(Failure::run)?),
+        let description = describe(choice.device.description());
+        let Some(adapters) = choice.adapters else {
+            note(format_args!("device: {description}"));
+            return Ok(choice.device);
         };
         let mut others: Vec<String> = adapters
             .all()
             .iter()
             .enumerate()
-            .filter(|(_, a)| chosen.is_none_or(|c| *c != **a))
+            .filter(|(_, a)| choice.adapter.as_ref() != Some(*a))
             .map(|(i, a)| format!("{} (--device {i})", adapter::describe(&a.get_info()).name))
             .collect();
-        let why = match (chosen, adapters.hardware()) {
+        let why = match (&choice.adapter, adapters.hardware()) {
             (None, None) => "; no hardware GPU found",
             _ => "",
         };
-        if chosen.is_some() {
+        if choice.adapter.is_some() {
             others.push("the CPU (--device cpu)".to_string());
         }
         let others = match others.is_empty() {
             true => String::new(),
             false => format!("; also there: {}", others.join(", ")),
         };
-        note(format_args!("device: {}{why}{others}", describe(device.description())));
-        Ok(device)
+        note(format_args!("device: {description}{why}{others}"));
+        Ok(match choice.device {
+            Device::Gpu(device) if self.tunes(&choice.adapter) => {
+                Device::Gpu(Box::new(device.tuned(Tuning::of_user(|line| note(line)))))
+            }
+            device => device,
+        })
     }
 
     /// On a software adapter compiling the variants would take longer than the worse one costs, and the rule
     /// is right by far.
-    fn open_gpu(&self, adapter: &wgpu::Adapter) -> Result<GpuDevice, DeviceError> {
-        let device = GpuDevice::open(adapter)?;
-        let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
-        Ok(match self.no_autotune || software {
-            true => device,
-            false => device.tuned(Tuning::of_user(|line| note(line))),
-        })
+    fn tunes(&self, adapter: &Option<wgpu::Adapter>) -> bool {
+        let software = |a: &wgpu::Adapter| a.get_info().device_type == wgpu::DeviceType::Cpu;
+        !self.no_autotune && !adapter.as_ref().is_some_and(software)
     }
 }
 
@@ -118,4 +106,18 @@ pub fn load_data(name: &str, options: data::Options) -> Result<Dataset, String> 
 pub fn load_data_of(config: &Path, settings: &Settings) -> Result<Dataset, Failure> {
     data::open(&settings.data, settings.data_options())
         .map_err(|e| Failure::input(format!("the data that {} names: {e}", config.display())))
+}
+
+/// The data of a run, whose images must have kept their size.
+pub fn load_run_data(folder: &RunFolder, settings: &Settings) -> Result<Dataset, Failure> {
+    let dataset = load_data_of(&folder.file(CONFIG), settings)?;
+    let (height, width) = (dataset.test.height, dataset.test.width);
+    let architecture = &settings.architecture;
+    if (height, width) != architecture.image {
+        return Err(Failure::input(format!(
+            "{}: its images are {height}x{width} now, those of the run were {}x{}",
+            settings.data, architecture.image.0, architecture.image.1
+        )));
+    }
+    Ok(dataset)
 }

@@ -20,10 +20,12 @@ use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood
 /// --objective iwae the table also has L_K, the importance-weighted bound of K samples.
 ///
 /// The run folder gets config.json, metrics.jsonl (one object an epoch), summary.json,
-/// model.safetensors (after every epoch), reconstructions.png and samples.png.
+/// model.safetensors (after every epoch), and pictures: reconstructions.png, samples.png, the training
+/// curve (training.svg), the KL of each latent unit (units.svg), with two latent units manifold.svg and
+/// scatter.svg, else interpolation.svg and traversals.svg.
 ///
 /// The same seed, settings and device give the same parameters, bit for bit. Ctrl-C finishes the
-/// current step, writes the model and the summary, and exits with 130. Exit code 1 is a run that failed,
+/// current step, writes the model, the summary and the pictures, and exits with 130. Exit code 1 is a run that failed,
 /// 2 is wrong input, of which nothing is left.
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
@@ -51,11 +53,11 @@ pub struct Args {
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     pub data: String,
     /// Stretch the images to this height and width, or say what they are where rows of pixels are no
-    /// squares
+    /// squares [default: as they are]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
     /// Hold out this share of the training images, the last, to show figures of while training, so that the
-    /// test set is left for the end; where there is no test set, it becomes that
+    /// test set is left for the end; where there is no test set, it becomes that [default: none]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     valid: Option<f64>,
     /// Seed of everything random: parameters, order, binarization, noise
@@ -66,6 +68,14 @@ pub struct Args {
     pub run: Option<PathBuf>,
     #[command(flatten)]
     pub device: DeviceOption,
+    /// Show progress: samples and reconstructions, always the same ones, after every Nth epoch as
+    /// pictures in progress/ of the run folder [default: none]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub figures_every: Option<u32>,
+    /// Write TensorBoard's event file into the run folder: the figures of each epoch, and samples and
+    /// reconstructions of about 20 epochs, or of every Nth
+    #[arg(long)]
+    pub tensorboard: bool,
 
     /// Bytes of either data set that may be on the device as a whole; of a larger one it holds a window
     #[arg(long, value_name = "BYTES", hide = true)]
@@ -170,7 +180,7 @@ struct OptimizerOptions {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LikelihoodName {
+pub enum LikelihoodName {
     /// Logits of pixels in [0, 1]
     Bernoulli,
     /// Means of real values with one variance for all; shows densities, which can be above 1
@@ -297,6 +307,8 @@ impl Args {
             seed: self.seed,
             run: None,
             device: DeviceOption::default(),
+            figures_every: None,
+            tensorboard: false,
             resident_limit: None,
             model: ModelOptions::default(),
             objective: ObjectiveOptions::default(),
@@ -306,7 +318,7 @@ impl Args {
 }
 
 /// The data's path as it can be found from any folder.
-fn absolute(data: &str) -> String {
+pub fn absolute(data: &str) -> String {
     match std::path::absolute(data) {
         Ok(path) if ![MNIST, FASHION_MNIST].contains(&data) => path.to_str().map(str::to_string),
         _ => None,

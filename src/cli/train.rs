@@ -12,15 +12,12 @@ use super::options::load_data;
 use super::preset::Target;
 use super::settings::Args;
 use super::{Failure, stop_on_interrupt};
-use crate::checkpoint::{
-    CheckpointError, MODEL, RECONSTRUCTIONS, RunFolder, SAMPLES, SUMMARY, write_whole,
-};
+use crate::checkpoint::{CheckpointError, MODEL, RunFolder, SUMMARY};
 use crate::data::Dataset;
-use crate::device::{Description, Device, DeviceError};
-use crate::generate;
+use crate::device::{Description, DeviceError};
 use crate::kernels::variant::Choices;
+use crate::pictures::{Live, Pictures};
 use crate::report::console::{Console, note, say};
-use crate::report::figures::{Layout, grid};
 use crate::train::{self, EpochReport, Observer, Outcome, Settings, TrainError, Trainer, digest};
 use crate::vae::Architecture;
 use crate::versions::versions;
@@ -76,11 +73,20 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         folder.path().display()
     ));
 
+    let pictures = Pictures {
+        device: &device,
+        folder: &folder,
+        settings: &settings,
+        test: &dataset.test,
+        data: &dataset.name,
+        trained_on: &device.description().name,
+    };
     let begin = Instant::now();
     let mut watcher = Watcher {
         console: Console::new(&settings, trainer.steps_total()),
         folder: &folder,
         architecture: &settings.architecture,
+        live: Some(Live::new(pictures, args.figures_every, args.tensorboard)),
         stop,
     };
     let result = train::run(&mut trainer, &mut watcher);
@@ -96,19 +102,18 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         };
         Failure::run(format!("{error}; {kept}"))
     })?;
-    finish(&args, &settings, &dataset, &device, &folder, &outcome, begin.elapsed().as_secs_f64())
+    finish(&args, &dataset, pictures, &outcome, begin.elapsed().as_secs_f64())
 }
 
 /// Summary, pictures, last words.
 fn finish(
     args: &Args,
-    settings: &Settings,
     dataset: &Dataset,
-    device: &Device,
-    folder: &RunFolder,
+    pictures: Pictures,
     outcome: &Outcome,
     seconds: f64,
 ) -> Result<u8, Failure> {
+    let Pictures { device, folder, settings, .. } = pictures;
     let architecture = &settings.architecture;
     let parameters = &outcome.parameters;
     let last = outcome.epochs.last();
@@ -139,30 +144,28 @@ fn finish(
         folder.write_json(SUMMARY, &summary)
     };
     write().map_err(Failure::run)?;
+    // What matters is safe by now.
+    let path = folder.path().display();
+    let drawn = pictures.write(parameters, Some(outcome.steps)).map_err(|e| {
+        format!(
+            "{e}; the model is kept, and elbo figures {path} draws the pictures that are missing"
+        )
+    });
     if outcome.interrupted {
-        let (step, path) = (outcome.steps, folder.path().display());
-        say(format_args!("interrupted after step {step}; elbo sample {path} shows what it learnt"));
+        let step = outcome.steps;
+        match drawn {
+            Ok(names) => say(format_args!(
+                "interrupted after step {step}; {path}: {} show what it learnt",
+                list(&names)
+            )),
+            Err(error) => {
+                say(format_args!("interrupted after step {step}"));
+                note(format_args!("error: {error}"));
+            }
+        }
         return Ok(130);
     }
 
-    let pairs = generate::reconstruct(
-        device,
-        architecture,
-        parameters,
-        settings.binarization,
-        &dataset.test,
-        50,
-        settings.seed,
-    )
-    .map_err(Failure::run)?;
-    let drawn = generate::sample(device, architecture, parameters, 100, settings.seed)
-        .map_err(Failure::run)?;
-    for (name, images, layout) in
-        [(RECONSTRUCTIONS, pairs, Layout::Pairs), (SAMPLES, drawn, Layout::Square)]
-    {
-        let png = grid(&images, architecture.image, layout).map_err(Failure::run)?;
-        write_whole(&folder.file(name), &png).map_err(Failure::run)?;
-    }
     let (part, watched) = dataset.watched();
     if let Some(last) = last {
         say(format_args!(
@@ -208,9 +211,16 @@ fn finish(
         }
         (None, None) => {}
     }
-    let path = folder.path().display();
-    say(format_args!("{path}: {SAMPLES} and {RECONSTRUCTIONS} show what it learnt"));
+    say(format_args!("{path}: {} show what it learnt", list(&drawn.map_err(Failure::run)?)));
     Ok(0)
+}
+
+/// a, b and c
+fn list(names: &[&str]) -> String {
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 /// Shows the run and writes its folder.
@@ -218,6 +228,8 @@ struct Watcher<'a> {
     console: Console,
     folder: &'a RunFolder,
     architecture: &'a Architecture,
+    /// None once it has failed.
+    live: Option<Live<'a>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -241,7 +253,13 @@ impl Observer for Watcher<'_> {
             self.folder.write_model(self.architecture, parameters)?;
             self.folder.append_metrics(report)
         };
-        write().map_err(|e: CheckpointError| e.to_string())
+        write().map_err(|e: CheckpointError| e.to_string())?;
+        if let Some(Err(error)) = self.live.as_mut().map(|live| live.epoch_ends(report, parameters))
+        {
+            self.live = None;
+            note(format_args!("{error}; the run goes on without"));
+        }
+        Ok(())
     }
 }
 
@@ -257,7 +275,7 @@ fn failure(error: TrainError) -> Failure {
 }
 
 /// Makes runs/2026-11-23-142501, with a number behind it if that is taken.
-fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
+pub fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
     let stamp = jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S").to_string();
     let mut path = Path::new("runs").join(&stamp);
     let mut n = 2;

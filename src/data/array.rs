@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use zip::ZipArchive;
 
+use super::error::unfit;
 use super::npy::{self, HeaderError};
 use super::pixels::Pixels;
 use super::{DataError, Images, MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED};
@@ -235,11 +236,6 @@ fn header_error(path: &Path, error: HeaderError) -> DataError {
         HeaderError::Read(cause) => unfit(path, format!("cannot be read: {cause}")),
         HeaderError::Wrong(message) => unfit(path, message),
     }
-}
-
-fn unfit(path: &Path, message: impl Into<String>) -> DataError {
-    let message: String = message.into();
-    DataError::Unfit { path: path.into(), message: message.replace(['\n', '\r'], " ") }
 }
 
 impl Array {

@@ -7,6 +7,7 @@ use super::{MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED, TEST_IMAGES, TRAIN_IMAGES};
 
 /// Why a data set could not be loaded. Each message is one line that starts with the path.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // of the fields, which are what the messages call them
 pub enum DataError {
     /// There is nothing at the path.
     #[error(
@@ -128,13 +129,22 @@ pub(super) fn shown(path: &Path) -> String {
     if path.as_os_str().is_empty() {
         return "\"\"".into();
     }
-    let mut text = String::new();
-    for c in path.to_string_lossy().chars() {
-        if c.is_control() {
-            text.extend(c.escape_default());
-        } else {
-            text.push(c);
+    plain(&path.to_string_lossy())
+}
+
+/// The text with what is no character to print, such as a line break, escaped.
+fn plain(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
         }
     }
-    text
+    line
+}
+
+/// An [`DataError::Unfit`]; the message may quote what the file says.
+pub(super) fn unfit(path: &Path, message: impl AsRef<str>) -> DataError {
+    DataError::Unfit { path: path.into(), message: plain(message.as_ref()) }
 }

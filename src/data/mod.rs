@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod idx;
 mod known;
+mod memory;
 mod named;
 mod npy;
 mod pictures;
@@ -97,14 +98,10 @@ impl Images {
         &self.pixels[i * d..(i + 1) * d]
     }
 
-    /// The first `n` of them, without a copy of their pixels.
-    ///
-    /// # Panics
-    ///
-    /// If there are fewer.
+    /// The first `n` of them, or all if there are fewer, without a copy of their pixels.
     pub fn first(&self, n: usize) -> Images {
         let mut first = self.clone();
-        first.split_off(n);
+        first.split_off(n.min(self.n_images));
         first
     }
 

@@ -8,6 +8,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, imageops};
 use rayon::prelude::*;
 
+use super::error::unfit;
 use super::{DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS};
 use crate::kernels::philox::permute;
 
@@ -230,9 +231,4 @@ fn decode(path: &Path) -> Result<GrayImage, DataError> {
         let [grey, alpha] = with_alpha.get_pixel(x, y).0.map(u32::from);
         image::Luma([((grey * alpha + 255 * (255 - alpha) + 127) / 255) as u8])
     }))
-}
-
-fn unfit(path: &Path, message: impl Into<String>) -> DataError {
-    let message: String = message.into();
-    DataError::Unfit { path: path.into(), message: message.replace(['\n', '\r'], " ") }
 }

@@ -3,9 +3,11 @@
 //! In `f32` it is what runs where there is no hardware GPU; in `f64` it is the oracle of the tests.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Description, DeviceError, Executor, Progress};
+use super::{Clock, Description, DeviceError, Executor, Progress};
 use crate::kernels::bound::Bounded;
 use crate::kernels::team::Team;
 use crate::kernels::{Buffer, Call, Real, Twin};
@@ -48,7 +50,7 @@ impl CpuDevice {
         let team = Team::new(threads).map_err(|e| {
             DeviceError::Selection(format!("cannot start the CPU device's threads: {e}"))
         })?;
-        let n = team.len();
+        let n = team.threads();
         let description = Description {
             name: format!("CPU, {n} thread{}", if n == 1 { "" } else { "s" }),
             kind: "cpu".to_string(),
@@ -175,6 +177,25 @@ impl<T: Precision> Executor for CpuExecutor<T> {
         let dispatch = &self.program.plan(plan).dispatches[index];
         self.team.enter(|| call(dispatch, &self.buffers));
         Ok(())
+    }
+
+    fn time(
+        &mut self,
+        plan: PlanId,
+        dispatches: Range<usize>,
+        n: usize,
+    ) -> Result<(f64, Clock), DeviceError> {
+        let dispatches = &self.program.plan(plan).dispatches[dispatches];
+        let seconds = self.team.enter(|| {
+            let begin = Instant::now();
+            for _ in 0..n {
+                for dispatch in dispatches {
+                    call(dispatch, &self.buffers);
+                }
+            }
+            begin.elapsed().as_secs_f64()
+        });
+        Ok((seconds, Clock::Wall))
     }
 
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {

@@ -1,41 +1,87 @@
 //! What runs a plan: any adapter through wgpu, or the CPU through the kernels' twins.
 
+#[doc(hidden)]
 pub mod cpu;
+#[doc(hidden)]
 pub mod gpu;
+mod select;
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use crate::kernels::variant::Choices;
 use crate::plan::{PlanId, Program, TensorId};
+pub use select::Choice;
 
 /// A device that cannot be had, or that failed. One line each.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DeviceError {
+    /// No device is meant by what was asked for.
     #[error("{0}")]
     Selection(String),
+    /// An adapter that does not open or refuses a shader.
     #[error("{adapter}: {message}")]
-    Adapter { adapter: String, message: String },
+    Adapter {
+        /// Its name.
+        adapter: String,
+        /// What was said.
+        message: String,
+    },
+    /// A tensor that is larger than what the adapter can bind, in bytes.
     #[error(
         "{adapter}: the tensor {tensor} needs {needed} bytes, and the adapter binds at most {limit} bytes"
     )]
-    TooLarge { adapter: String, tensor: String, needed: usize, limit: u64 },
+    TooLarge {
+        /// Its name.
+        adapter: String,
+        /// Name and dimensions of the tensor.
+        tensor: String,
+        /// Bytes of the tensor.
+        needed: usize,
+        /// Bytes that can be bound.
+        limit: u64,
+    },
+    /// Less memory is free than all tensors need, in bytes.
     #[error(
         "this needs {needed} bytes of memory, more than is free; the largest tensor is {tensor}"
     )]
-    OutOfMemory { tensor: String, needed: usize },
+    OutOfMemory {
+        /// Name and dimensions of the largest tensor.
+        tensor: String,
+        /// Bytes of all tensors.
+        needed: usize,
+    },
+    /// The driver gave the device up, as after a reset.
     #[error("{adapter}: the device was lost: {message}")]
-    Lost { adapter: String, message: String },
+    Lost {
+        /// Its name.
+        adapter: String,
+        /// What the driver said.
+        message: String,
+    },
 }
 
 /// What a device is, for the console and the run's summary.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Description {
+    /// As its driver or maker calls it.
     pub name: String,
     /// "cpu" for the CPU device, else wgpu's device type.
     pub kind: String,
     /// "none" for the CPU device, else "Vulkan", "Metal" or "Dx12".
     pub backend: String,
+    /// Name and version of the driver; for the CPU, what its kernels are compiled for.
     pub driver: String,
+}
+
+/// How a duration on a device was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum Clock {
+    /// The adapter's own, written at the beginning and the end of a compute pass.
+    #[serde(rename = "GPU timestamps")]
+    Timestamps,
+    /// The host's, around the submission and the wait for it.
+    #[serde(rename = "wall clock")]
+    Wall,
 }
 
 /// Hears how many runs of a plan are finished, and may end them.
@@ -43,8 +89,10 @@ pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + Send + 'a;
 
 /// A program loaded on a device. Tensors start as zeros.
 pub trait Executor {
+    /// The device it runs on.
     fn description(&self) -> &Description;
 
+    /// What was loaded.
     fn program(&self) -> &Program;
 
     /// The variants of the kernels that have several: what a run needs to be repeated bit for bit, see
@@ -59,6 +107,15 @@ pub trait Executor {
 
     /// Runs one dispatch of a plan: to look at every tensor between kernels.
     fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError>;
+
+    /// Runs some dispatches of a plan `n` times over as one piece of work, and returns the seconds that it
+    /// took on the device, with how they were measured.
+    fn time(
+        &mut self,
+        plan: PlanId,
+        dispatches: Range<usize>,
+        n: usize,
+    ) -> Result<(f64, Clock), DeviceError>;
 
     /// Writes a whole tensor, given in its element type's bytes (f32, u32 or u8).
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError>;
@@ -76,18 +133,22 @@ pub trait Executor {
 }
 
 impl dyn Executor + '_ {
+    /// Writes a whole F32 tensor.
     pub fn write_f32(&mut self, tensor: TensorId, values: &[f32]) -> Result<(), DeviceError> {
         self.write_bytes(tensor, bytemuck::cast_slice(values))
     }
 
+    /// Writes a whole U32 tensor.
     pub fn write_u32(&mut self, tensor: TensorId, values: &[u32]) -> Result<(), DeviceError> {
         self.write_bytes(tensor, bytemuck::cast_slice(values))
     }
 
+    /// Reads a whole F32 tensor.
     pub fn read_f32(&mut self, tensor: TensorId) -> Result<Vec<f32>, DeviceError> {
         Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor)?))
     }
 
+    /// Reads a whole U32 tensor.
     pub fn read_u32(&mut self, tensor: TensorId) -> Result<Vec<u32>, DeviceError> {
         Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor)?))
     }
@@ -100,11 +161,14 @@ impl dyn Executor + '_ {
 
 /// A device that programs can be loaded on.
 pub enum Device {
+    /// All cores, by the kernels' twins.
     Cpu(cpu::CpuDevice),
+    /// An adapter, by the shaders.
     Gpu(Box<gpu::GpuDevice>),
 }
 
 impl Device {
+    /// What it is.
     pub fn description(&self) -> &Description {
         match self {
             Device::Cpu(device) => device.description(),

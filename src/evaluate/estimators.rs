@@ -7,6 +7,7 @@ use serde::Serialize;
 /// part of s.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
+    /// The mean.
     pub value: f64,
     /// None of a single image.
     pub standard_error: Option<f64>,
@@ -101,6 +102,7 @@ impl Bounds {
         Bounds { levels, all: LogMeanExp::EMPTY }
     }
 
+    /// The log weight of the next draw.
     pub fn push(&mut self, draw: f64) {
         self.all.push(draw);
         self.feed(None, draw);

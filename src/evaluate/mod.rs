@@ -31,12 +31,21 @@ pub use posteriors::{ACTIVE, Information, Posteriors, Unit};
 /// Why a model could not be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
+    /// Sizes beyond what a kernel can cover.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The numbers of an image (0 is the first) overflow.
     #[error("test image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
-    NotFinite { image: usize, value: f32 },
+    NotFinite {
+        /// The first is 0.
+        image: usize,
+        /// log p(x|z) of the draw.
+        value: f32,
+    },
+    /// It was told to end.
     #[error("interrupted")]
     Interrupted,
 }
@@ -44,10 +53,13 @@ pub enum EvaluateError {
 /// A model and how its pixels and draws come about.
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'a> {
+    /// The layers.
     pub architecture: &'a Architecture,
     /// In the order of [`crate::vae::Network::parameters`].
     pub parameters: &'a [Vec<f32>],
+    /// What a pixel's byte becomes.
     pub binarization: Binarization,
+    /// Of binarization and draws.
     pub seed: u64,
 }
 
@@ -75,16 +87,20 @@ impl Request {
 /// One image's figures, nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageFigures {
+    /// The mean of log p(x|z) over the draws.
     pub reconstruction: f64,
+    /// KL(q(z|x) || p(z))
     pub kl: f64,
     /// L_k for each k.
     pub importance: Vec<f64>,
     /// Simple Monte Carlo from the prior for each k.
     pub prior: Vec<f64>,
+    /// (sum w)^2 / sum w^2 of the weights of all draws.
     pub effective_size: f64,
 }
 
 impl ImageFigures {
+    /// reconstruction - KL
     pub fn elbo(&self) -> f64 {
         self.reconstruction - self.kl
     }
@@ -98,11 +114,17 @@ impl ImageFigures {
 /// The figures of every image, and of all together.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
+    /// Numbers k of draws, ascending; the last is K, all of them.
     pub ks: Vec<usize>,
+    /// What the pixels' bytes became.
     pub binarization: Binarization,
+    /// Of each image, in their order.
     pub images: Vec<ImageFigures>,
+    /// q(z|x) of each image.
     pub posteriors: Posteriors,
+    /// Of each latent unit.
     pub units: Vec<Unit>,
+    /// What a code tells about its image.
     pub information: Information,
 }
 
@@ -112,8 +134,19 @@ impl Evaluation {
         Estimate::of(self.images.iter().map(figure))
     }
 
+    /// Draws of an image, K.
     pub fn samples(&self) -> usize {
         *self.ks.last().expect("at least one k")
+    }
+
+    /// The ELBO, nats per image.
+    pub fn elbo(&self) -> Estimate {
+        self.mean(ImageFigures::elbo)
+    }
+
+    /// log p(x) by importance sampling with all draws, nats per image: in expectation a lower bound.
+    pub fn log_likelihood(&self) -> Estimate {
+        self.mean(|image| image.importance[image.importance.len() - 1])
     }
 }
 
@@ -293,7 +326,7 @@ impl Work<'_> {
 }
 
 /// The clock before the first draw of the images from `first` on: that of the test ELBO in training.
-fn rewind(
+pub(crate) fn rewind(
     executor: &mut dyn Executor,
     tensor: TensorId,
     seed: u64,

@@ -33,6 +33,7 @@ pub struct Unit {
     pub kl: Estimate,
     /// Variance over images of the posterior mean.
     pub variance_of_mean: f64,
+    /// Whether that variance is above [`ACTIVE`].
     pub active: bool,
 }
 
@@ -74,6 +75,7 @@ impl Posteriors {
         (0..self.latent).map(|u| self.unit_kl(image * self.latent + u)).sum()
     }
 
+    /// What each latent unit does.
     pub fn units(&self) -> Vec<Unit> {
         let n = self.images();
         let of = |u: usize| (0..n).map(move |i| i * self.latent + u);

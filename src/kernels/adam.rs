@@ -54,7 +54,7 @@ pub(super) struct Adam<T> {
     betas: [T; 2],
     epsilon: T,
     rate: T,
-    /// 1 - beta^t
+    /// 1 / (1 - beta^t)
     corrections: [T; 2],
 }
 
@@ -66,12 +66,28 @@ impl<T: Real> Adam<T> {
             betas: [c.value("BETA1"), c.value("BETA2")],
             epsilon: c.value("EPSILON"),
             rate: words[rates::LEARNING_RATE],
-            corrections: [words[rates::CORRECTION1], words[rates::CORRECTION2]],
+            corrections: [T::ONE / words[rates::CORRECTION1], T::ONE / words[rates::CORRECTION2]],
         }
     }
 
     /// `moments`: as many first moments as there are parameters, then as many second ones.
     pub fn step(&self, gradient: &[T], parameter: &mut [T], moments: &mut [T]) {
+        let (moments1, moments2) = moments.split_at_mut(parameter.len());
+        parallel::slices3(
+            parameter,
+            moments1,
+            moments2,
+            #[inline(always)]
+            |range, parameter, moment1, moment2| {
+                self.step_part(&gradient[range], [parameter, moment1, moment2]);
+            },
+        );
+    }
+
+    /// The step of some parameters, with their first and second moments. To be inlined where the widest
+    /// vector instructions may be used.
+    #[inline(always)]
+    pub fn step_part(&self, gradient: &[T], [parameter, moment1, moment2]: [&mut [T]; 3]) {
         let ([b1, b2], [c1, c2]) = (self.betas, self.corrections);
         let (rate, epsilon) = (self.rate, self.epsilon);
         let smallest = T::from_f64(f64::from(f32::MIN_POSITIVE));
@@ -82,32 +98,23 @@ impl<T: Real> Adam<T> {
             let v = flush(b2 * *moment2 + (T::ONE - b2) * g * g);
             *moment1 = m;
             *moment2 = v;
-            *parameter += rate * (m / c1) / ((v / c2).sqrt() + epsilon);
+            *parameter += rate * (m * c1) / ((v * c2).sqrt() + epsilon);
         };
-        let (moments1, moments2) = moments.split_at_mut(parameter.len());
-        parallel::slices3(
-            parameter,
-            moments1,
-            moments2,
-            #[inline(always)]
-            |range, parameter, moment1, moment2| {
-                // By blocks held in registers: the compiler cannot know that the four do not overlap.
-                const BLOCK: usize = 16;
-                let (gradients, rest) = gradient[range].as_chunks::<BLOCK>();
-                let (parameters, parameter) = parameter.as_chunks_mut::<BLOCK>();
-                let (moments1, moment1) = moment1.as_chunks_mut::<BLOCK>();
-                let (moments2, moment2) = moment2.as_chunks_mut::<BLOCK>();
-                for (i, g) in gradients.iter().enumerate() {
-                    let (mut p, mut m, mut v) = (parameters[i], moments1[i], moments2[i]);
-                    for j in 0..BLOCK {
-                        step(g[j], &mut p[j], &mut m[j], &mut v[j]);
-                    }
-                    (parameters[i], moments1[i], moments2[i]) = (p, m, v);
-                }
-                for (i, &g) in rest.iter().enumerate() {
-                    step(g, &mut parameter[i], &mut moment1[i], &mut moment2[i]);
-                }
-            },
-        );
+        // By blocks held in registers: the compiler cannot know that the four do not overlap.
+        const BLOCK: usize = 16;
+        let (gradients, rest) = gradient.as_chunks::<BLOCK>();
+        let (parameters, parameter) = parameter.as_chunks_mut::<BLOCK>();
+        let (moments1, moment1) = moment1.as_chunks_mut::<BLOCK>();
+        let (moments2, moment2) = moment2.as_chunks_mut::<BLOCK>();
+        for (i, g) in gradients.iter().enumerate() {
+            let (mut p, mut m, mut v) = (parameters[i], moments1[i], moments2[i]);
+            for j in 0..BLOCK {
+                step(g[j], &mut p[j], &mut m[j], &mut v[j]);
+            }
+            (parameters[i], moments1[i], moments2[i]) = (p, m, v);
+        }
+        for (i, &g) in rest.iter().enumerate() {
+            step(g, &mut parameter[i], &mut moment1[i], &mut moment2[i]);
+        }
     }
 }

@@ -99,9 +99,9 @@ fn decode<T: Real>(c: &Call<T>) {
         |row, log_px, d_eta| {
             let x = &x[row / k * d..][..d];
             add_bias(d_eta, bias);
-            sum_parts(x, d_eta, log_px);
-            for (d_eta, &x) in d_eta.iter_mut().zip(x) {
-                *d_eta = row_weight[row] * (x - d_eta.sigmoid());
+            let parts = x.chunks(PART).zip(d_eta.chunks_mut(PART));
+            for ((x, d_eta), log_px) in parts.zip(log_px) {
+                *log_px = T::bernoulli_gradient(x, d_eta, row_weight[row]);
             }
         },
     );

@@ -112,9 +112,9 @@ fn binarize_block<T: Real>(pixels: &[u8; BLOCK], at: [u32; 4], key: [u32; 2]) ->
     for i in 0..QUADS {
         let four = u32::from_le_bytes(words[i]);
         let mut packed = 0;
-        for j in 0..4 {
+        for (j, uniforms) in uniforms.iter().enumerate() {
             let v = (four >> (8 * j)) & 255;
-            let one = v == 255 || uniforms[j][i] < v * 0x0101_0101;
+            let one = v == 255 || uniforms[i] < v * 0x0101_0101;
             packed |= u32::from(one) << (8 * j);
         }
         ones[i] = packed.to_le_bytes();

@@ -209,18 +209,55 @@ fn backward_input<T: Real>(c: &Call<T>) {
 fn update<T: Real>(c: &Call<T>) {
     let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
     let (x, d_y, adam) = (c.read("x"), c.read("d_y"), Adam::of(c));
-    let (mut d_weight, mut d_bias) = (vec![T::ZERO; o * i], vec![T::ZERO; o]);
-    T::multiply(o, i, r, Matrix::new(&d_y, o).transposed(), Matrix::new(&x, i), &mut d_weight);
-    let d_y = &d_y[..];
-    T::vectorized(|| {
-        for row in d_y.chunks_exact(o) {
-            for (sum, &d) in d_bias.iter_mut().zip(row) {
-                *sum += d;
-            }
-        }
+    let (mut weight, mut weight_moments) = (c.write("weight"), c.write("weight_moments"));
+    let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
+    if T::streams_outer_products([o, i, r]) {
+        let (moments1, moments2) = weight_moments.split_at_mut(o * i);
+        parallel::stripes(
+            o,
+            2 * r * i * o,
+            [(&mut weight, i), (moments1, i), (moments2, i)],
+            |outputs, [weight, moments1, moments2]| {
+                let stripe = Matrix { data: &left.data[outputs.start..], ..left };
+                T::vectorized(
+                    #[inline(always)]
+                    || {
+                        T::outer_products(
+                            [outputs.len(), i, r],
+                            stripe,
+                            right,
+                            #[inline(always)]
+                            |output, input, gradient| {
+                                let at = output * i + input..output * i + input + gradient.len();
+                                let moments =
+                                    (&mut moments1[at.clone()], &mut moments2[at.clone()]);
+                                adam.step_part(gradient, [&mut weight[at], moments.0, moments.1]);
+                            },
+                        );
+                    },
+                );
+            },
+        );
+    } else {
+        T::with_scratch(o * i, |gradient| {
+            T::multiply(o, i, r, left.transposed(), right, gradient);
+            adam.step(gradient, &mut weight, &mut weight_moments);
+        });
+    }
+    T::with_scratch(o, |gradient| {
+        T::vectorized(
+            #[inline(always)]
+            || {
+                gradient.fill(T::ZERO);
+                for row in d_y.chunks_exact(o) {
+                    for (sum, &d) in gradient.iter_mut().zip(row) {
+                        *sum += d;
+                    }
+                }
+            },
+        );
+        adam.step(gradient, &mut c.write("bias"), &mut c.write("bias_moments"));
     });
-    adam.step(&d_weight, &mut c.write("weight"), &mut c.write("weight_moments"));
-    adam.step(&d_bias, &mut c.write("bias"), &mut c.write("bias_moments"));
 }
 
 fn case([r, i, o]: [usize; 3]) -> Case {
@@ -239,6 +276,11 @@ fn sizes() -> Vec<Case> {
         [64, 32, 64],
         [65, 64, 15],
         [37, 101, 43],
+        // few rows, whose products the CPU takes as dots
+        [3, 101, 43],
+        [20, 784, 42],
+        [32, 64, 9],
+        [7, 65, 6],
         [128, 784, 400],
         [128, 400, 40],
         [128, 20, 400],

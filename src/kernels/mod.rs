@@ -5,6 +5,7 @@ pub mod adam;
 pub mod bernoulli;
 pub mod bound;
 pub mod case;
+pub mod ceiling;
 pub mod decode;
 mod dots;
 pub mod gather;
@@ -12,6 +13,7 @@ pub mod gaussian;
 pub mod importance;
 pub mod keep;
 pub mod linear;
+mod outer;
 pub mod parallel;
 pub mod philox;
 pub mod posterior;
@@ -192,6 +194,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &tally::TALLY_BOUND,
     &keep::KEEP,
     &keep::ADVANCE,
+    &ceiling::TOUCH,
+    &ceiling::COPY,
 ];
 
 /// The content of a tensor on the CPU.

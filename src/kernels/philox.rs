@@ -81,7 +81,7 @@ pub fn normals<T: Real>(counter: [u32; 4], key: [u32; 2]) -> [T; 4 * QUADS] {
     out
 }
 
-/// [`philox`] of [`QUADS`] counters that follow each other: word j of counter i is element [j][i].
+/// [`philox`] of [`QUADS`] counters that follow each other: word j of counter i is element `[j][i]`.
 #[inline(always)]
 pub fn quads(counter: [u32; 4], key: [u32; 2]) -> [[u32; QUADS]; 4] {
     let mut words = [[0; QUADS]; 4];

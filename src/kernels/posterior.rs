@@ -8,7 +8,7 @@ use crate::plan::Constants;
 const SOURCE: &str = include_str!("../../shaders/posterior.wgsl");
 
 /// Bounds of the log variance.
-const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
+pub(crate) const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
 
 pub static SAMPLE: Kernel = Kernel::new(Parts {
     file: "posterior",

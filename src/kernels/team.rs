@@ -76,7 +76,7 @@ impl Team {
     }
 
     /// Number of threads.
-    pub fn len(&self) -> usize {
+    pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
@@ -106,7 +106,7 @@ impl Team {
                 worker.thread().unpark();
             }
         }
-        let own = catch_unwind(AssertUnwindSafe(|| shared.share_of(0, self.len())));
+        let own = catch_unwind(AssertUnwindSafe(|| shared.share_of(0, self.threads())));
         let mut looks = 0_u32;
         while shared.unfinished.load(Ordering::SeqCst) > 0 {
             looks += 1;
@@ -197,7 +197,7 @@ impl Drop for Current {
 /// Threads that a loop on this thread may use: 1 outside [`Team::enter`] and inside a task.
 pub fn threads() -> usize {
     // SAFETY: the pointer is set only while `Team::enter` borrows the team.
-    unsafe { CURRENT.get().as_ref() }.map_or(1, Team::len)
+    unsafe { CURRENT.get().as_ref() }.map_or(1, Team::threads)
 }
 
 /// Calls `f(0)`, ..., `f(tasks - 1)`, divided over the threads of the current team. Which thread takes
@@ -205,7 +205,7 @@ pub fn threads() -> usize {
 pub fn run(tasks: usize, f: impl Fn(usize) + Sync) {
     // SAFETY: as in `threads`.
     match unsafe { CURRENT.get().as_ref() } {
-        Some(team) if tasks > 1 && team.len() > 1 => team.run(tasks, &f),
+        Some(team) if tasks > 1 && team.threads() > 1 => team.run(tasks, &f),
         _ => (0..tasks).for_each(f),
     }
 }

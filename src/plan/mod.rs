@@ -74,7 +74,13 @@ pub enum PlanError {
     #[error("{kernel}: the binding {binding} is given twice")]
     RepeatedBinding { kernel: String, binding: String },
     #[error("{kernel}: binding {binding} expects {expected}, got {tensor} of {got}")]
-    Mismatch { kernel: String, binding: String, expected: String, tensor: String, got: String },
+    Mismatch {
+        kernel: Box<str>,
+        binding: Box<str>,
+        expected: Box<str>,
+        tensor: Box<str>,
+        got: Box<str>,
+    },
     #[error("{kernel}: the tensor {tensor} is bound twice, as {first} and as {second}")]
     Aliased { kernel: String, tensor: String, first: String, second: String },
     #[error("{kernel}: the constant {name} {problem}")]
@@ -290,11 +296,11 @@ impl Dispatch {
                     None => b.dims.iter().map(show).collect::<Vec<_>>().join(", "),
                 };
                 return Err(PlanError::Mismatch {
-                    kernel: label(),
-                    binding: b.name.clone(),
-                    expected: format!("{:?} {shown}", b.dtype),
-                    tensor: tensor.name.clone(),
-                    got: format!("{:?} {:?}", tensor.dtype, tensor.dims),
+                    kernel: label().into(),
+                    binding: b.name.as_str().into(),
+                    expected: format!("{:?} {shown}", b.dtype).into(),
+                    tensor: tensor.name.as_str().into(),
+                    got: format!("{:?} {:?}", tensor.dtype, tensor.dims).into(),
                 });
             }
         }

@@ -1,8 +1,7 @@
 //! PNG grids of images.
 
-use std::io::Cursor;
-
-use image::{GrayImage, ImageFormat, Luma};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{GrayImage, Luma, imageops};
 
 /// Grey of the lines between tiles.
 const LINE: u8 = 96;
@@ -21,44 +20,115 @@ pub enum Layout {
 ///
 /// # Errors
 /// The encoder's, which a picture in memory should not meet.
-pub fn grid(
-    images: &[Vec<f32>],
-    (height, width): (usize, usize),
-    layout: Layout,
-) -> Result<Vec<u8>, String> {
+pub fn grid(images: &[Vec<f32>], size: (usize, usize), layout: Layout) -> Result<Vec<u8>, String> {
     let n = images.len().max(1);
-    let (columns, rows) = match layout {
-        Layout::Square => {
-            let columns = (n as f64).sqrt().ceil() as usize;
-            (columns, n.div_ceil(columns))
-        }
+    let columns = match layout {
+        Layout::Square => (n as f64).sqrt().ceil() as usize,
+        Layout::Pairs => columns_of_pairs(n),
+    };
+    let tiles: Vec<Option<&[f32]>> = match layout {
+        Layout::Square => images.iter().map(|image| Some(&image[..])).collect(),
         Layout::Pairs => {
-            let pairs = n.div_ceil(2);
-            let columns = pairs.min(((2 * pairs) as f64).sqrt().ceil() as usize).max(1);
-            (columns, 2 * pairs.div_ceil(columns))
+            rows_of_pairs(images, columns).flat_map(|row| padded(row, columns)).collect()
         }
     };
-    let zoom = (56 / height.max(width)).max(1);
-    let (tile_height, tile_width) = (height * zoom + 1, width * zoom + 1);
-    let size = |tiles: usize, tile: usize| {
-        u32::try_from(tiles * tile + 1).map_err(|_| "the picture would be too large".to_string())
+    let zoom = (56 / size.0.max(size.1)).max(1);
+    let gap = Gap { width: 1, grey: LINE, around: true };
+    encode(&mosaic(&tiles, size, columns, gap, zoom)?, CompressionType::default())
+}
+
+/// Pairs in a row of a picture of `images` images that come in pairs.
+fn columns_of_pairs(images: usize) -> usize {
+    let pairs = images.div_ceil(2);
+    pairs.min(((2 * pairs) as f64).sqrt().ceil() as usize).max(1)
+}
+
+/// The rows of a picture of pairs: the first of `columns` pairs, below them the second of each.
+fn rows_of_pairs(images: &[Vec<f32>], columns: usize) -> impl Iterator<Item = Vec<&[f32]>> {
+    images.chunks(2 * columns).flat_map(|pairs| {
+        [0, 1].map(|of| pairs.iter().skip(of).step_by(2).map(|image| &image[..]).collect())
+    })
+}
+
+fn padded(row: Vec<&[f32]>, columns: usize) -> impl Iterator<Item = Option<&[f32]>> {
+    row.into_iter().map(Some).chain(std::iter::repeat(None)).take(columns)
+}
+
+/// What lies between tiles, in pixels of the picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap {
+    pub width: usize,
+    pub grey: u8,
+    /// Also outside of the outermost.
+    pub around: bool,
+}
+
+/// Images of `size` = (height, width) side by side, `columns` in a row, enlarged `zoom` times.
+///
+/// # Errors
+/// A picture of 2^32 pixels in a row or more.
+fn mosaic(
+    tiles: &[Option<&[f32]>],
+    (height, width): (usize, usize),
+    columns: usize,
+    gap: Gap,
+    zoom: usize,
+) -> Result<GrayImage, String> {
+    let rows = tiles.len().div_ceil(columns).max(1);
+    let border = if gap.around { gap.width } else { 0 };
+    let extent = |tiles: usize, tile: usize| {
+        u32::try_from(tiles * (tile * zoom + gap.width) - gap.width + 2 * border)
+            .map_err(|_| "the picture would be too large".to_string())
     };
     let mut picture =
-        GrayImage::from_pixel(size(columns, tile_width)?, size(rows, tile_height)?, Luma([LINE]));
-    for (i, image) in images.iter().enumerate() {
-        let (row, column) = match layout {
-            Layout::Square => (i / columns, i % columns),
-            Layout::Pairs => (2 * (i / 2 / columns) + i % 2, i / 2 % columns),
-        };
+        GrayImage::from_pixel(extent(columns, width)?, extent(rows, height)?, Luma([gap.grey]));
+    for (i, image) in tiles.iter().enumerate() {
+        let Some(image) = image else { continue };
+        let top = border + i / columns * (height * zoom + gap.width);
+        let left = border + i % columns * (width * zoom + gap.width);
         for y in 0..height * zoom {
             for x in 0..width * zoom {
                 let value = image[y / zoom * width + x / zoom].clamp(0.0, 1.0);
-                let (left, top) = (column * tile_width + 1 + x, row * tile_height + 1 + y);
-                picture.put_pixel(left as u32, top as u32, Luma([(value * 255.0).round() as u8]));
+                let grey = Luma([(value * 255.0).round() as u8]);
+                picture.put_pixel((left + x) as u32, (top + y) as u32, grey);
             }
         }
     }
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| e.to_string())?;
-    Ok(bytes.into_inner())
+    Ok(picture)
+}
+
+/// A PNG of tiles as `mosaic` lays them out, to be shown `width` pixels wide in a picture of its own:
+/// enlarged by a whole factor where they are coarse, so that pixels stay pixels, reduced where they are
+/// finer than a printer shows.
+///
+/// # Errors
+/// As `mosaic`, and the encoder's.
+pub fn embedded(
+    tiles: &[Option<&[f32]>],
+    size: (usize, usize),
+    columns: usize,
+    gap: Gap,
+    width: f64,
+) -> Result<Vec<u8>, String> {
+    /// Pixels in one of those that it is shown with: 180 and 600 in an inch of a column's picture.
+    const COARSE: f64 = 1.5;
+    const FINE: f64 = 5.0;
+    let zoom = (COARSE * width / (columns * size.1) as f64).ceil().max(1.0) as usize;
+    let mut picture = mosaic(tiles, size, columns, gap, zoom)?;
+    let share = FINE * width / f64::from(picture.width());
+    if share < 1.0 {
+        let less = |pixels: u32| ((f64::from(pixels) * share).round() as u32).max(1);
+        let (width, height) = (less(picture.width()), less(picture.height()));
+        picture = imageops::resize(&picture, width, height, imageops::FilterType::Triangle);
+    }
+    encode(&picture, CompressionType::Best)
+}
+
+/// # Errors
+/// The encoder's, which a picture in memory should not meet.
+fn encode(picture: &GrayImage, compression: CompressionType) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let encoder = PngEncoder::new_with_quality(&mut bytes, compression, FilterType::Adaptive);
+    picture.write_with_encoder(encoder).map_err(|e| e.to_string())?;
+    Ok(bytes)
 }

@@ -3,5 +3,10 @@
 pub mod console;
 pub mod evaluation;
 pub mod figures;
+pub mod latent;
 pub mod plot;
 pub mod progress;
+pub mod svg;
+pub mod tensorboard;
+pub mod tiles;
+pub mod training;

@@ -31,8 +31,11 @@ pub struct Settings {
     /// Share of the training images that is held out, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<f64>,
+    /// The layers and what they model.
     pub architecture: Architecture,
+    /// What a pixel's byte becomes.
     pub binarization: Binarization,
+    /// Passes over the training images.
     pub epochs: u32,
     /// Cap on the number of steps.
     pub steps: Option<u64>,
@@ -42,14 +45,19 @@ pub struct Settings {
     pub samples: usize,
     /// In the first epoch.
     pub learning_rate: f64,
+    /// How the learning rate changes from epoch to epoch.
     #[serde(default)]
     pub schedule: Schedule,
+    /// The other constants of Adam.
     #[serde(default)]
     pub adam: Adam,
+    /// What is ascended.
     #[serde(flatten)]
     pub objective: Objective,
+    /// How the parameters begin.
     #[serde(default)]
     pub init: Init,
+    /// Of everything random: parameters, order, binarization, noise.
     pub seed: u64,
 }
 
@@ -84,6 +92,18 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The defaults for a data set: images of its size, and fixed binarization where all its pixels are
+    /// black or white.
+    pub fn of(dataset: &Dataset) -> Settings {
+        let mut settings = Settings::default();
+        settings.architecture.image = (dataset.train.height, dataset.train.width);
+        settings.batch = settings.batch.min(dataset.train.n_images);
+        if dataset.train.is_binary() {
+            settings.binarization = Binarization::Fixed;
+        }
+        settings
+    }
+
     /// # Errors
     /// A value out of its range, named with what would be right.
     pub fn check(&self) -> Result<(), ConfigError> {
@@ -138,9 +158,11 @@ impl Settings {
     /// [`Settings::check`], and whether they fit the data.
     ///
     /// # Errors
-    /// As [`Settings::check`], or a minibatch of more images than there are.
+    /// As [`Settings::check`], images of another size, or a minibatch of more images than there are.
     pub fn check_with(&self, dataset: &Dataset) -> Result<(), ConfigError> {
         self.check()?;
+        dataset.check()?;
+        dataset.train.check_size(self.architecture.image)?;
         let (batch, n) = (self.batch, dataset.train.n_images);
         match batch > n {
             true => {
@@ -154,14 +176,19 @@ impl Settings {
 /// Why a run could not begin or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// Settings that cannot be, or do not fit the data.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Sizes beyond what a kernel can cover.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A NaN or an infinity, where it first appeared.
     #[error(transparent)]
     Diverged(Box<Divergence>),
+    /// What the observer could not write.
     #[error("{0}")]
     Checkpoint(String),
 }
@@ -180,6 +207,7 @@ pub struct EpochReport {
     /// Whether `test` is of images that were held out from the training images.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub validation: bool,
+    /// What the pixels' bytes became.
     pub binarization: Binarization,
     /// Training only.
     pub images_per_second: f64,
@@ -190,7 +218,9 @@ pub struct EpochReport {
 /// ELBO = reconstruction - KL, the KL with weight 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
+    /// reconstruction - KL
     pub elbo: f64,
+    /// E_q log p(x|z)
     pub reconstruction: f64,
     /// In closed form, also where training samples it.
     pub kl: f64,
@@ -212,6 +242,7 @@ impl From<Metrics> for Figures {
 
 /// What a run tells while it goes on, and what may end it.
 pub trait Observer: Send {
+    /// Epoch 1 is the first.
     fn epoch_begins(&mut self, epoch: u32);
     /// `step` steps are finished. `true` asks for an end after the current step.
     fn step(&mut self, step: u64) -> bool;
@@ -227,10 +258,13 @@ pub trait Observer: Send {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
+    /// Of every finished epoch, in their order.
     pub epochs: Vec<EpochReport>,
     /// The parameters at the end, all finite.
     pub parameters: Vec<Vec<f32>>,
+    /// Steps finished.
     pub steps: u64,
+    /// Whether the observer asked for the end.
     pub interrupted: bool,
     /// Of the kernels that have several on this device: they are part of what determines the run.
     pub variants: Choices,

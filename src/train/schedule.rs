@@ -10,6 +10,7 @@ use crate::vae::ConfigError;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
+    /// The same in every epoch.
     #[default]
     Constant,
     /// From each of these epochs on (1 is the first), this rate.

@@ -52,6 +52,7 @@ impl Snapshot {
         self.parameters.iter().map(|[values, ..]| values.clone()).collect()
     }
 
+    /// Whether no parameter or moment is NaN or infinite.
     pub fn is_finite(&self) -> bool {
         self.parameters.iter().flatten().flatten().all(|v| v.is_finite())
     }
@@ -142,14 +143,17 @@ impl Trainer {
         self.validates
     }
 
+    /// What the run is a function of.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
+    /// Where it runs.
     pub fn executor(&mut self) -> &mut dyn Executor {
         &mut *self.executor
     }
 
+    /// The plans that it runs.
     pub fn program(&self) -> &TrainProgram {
         &self.plan
     }

@@ -18,10 +18,15 @@ use crate::vae::step::Pass;
 pub struct Divergence {
     /// The step's number; the first is 1.
     pub step: u64,
+    /// The kernel that wrote it.
     pub kernel: String,
+    /// The tensor that holds it.
     pub tensor: String,
+    /// Its place there, row by row.
     pub element: usize,
+    /// NaN or an infinity.
     pub value: f32,
+    /// The learning rate then.
     pub learning_rate: f64,
 }
 

@@ -93,7 +93,9 @@ pub struct Architecture {
     pub decoder_hidden: Vec<usize>,
     /// Z
     pub latent: usize,
+    /// Non-linearity of the hidden layers.
     pub activation: Activation,
+    /// What the decoder's output means.
     #[serde(default)]
     pub likelihood: Likelihood,
 }

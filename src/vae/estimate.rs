@@ -51,6 +51,8 @@ pub struct EstimateProgram {
     pub data: TensorId,
     /// (8) u32, see [`clock`]
     pub clock: TensorId,
+    /// (B, D) the images as the encoder sees them, by `encode`
+    pub x: TensorId,
     /// (B, 2*Z) [mu | l], by `encode`
     pub heads: TensorId,
     pub encode: PlanId,
@@ -142,6 +144,7 @@ impl EstimateProgram {
             chunks,
             data,
             clock,
+            x,
             heads,
             encode,
             importance,

@@ -15,7 +15,10 @@ pub enum Likelihood {
     #[default]
     Bernoulli,
     /// Means of real values, which have one variance: learned, or given.
-    Gaussian { variance: Option<f64> },
+    Gaussian {
+        /// Of every pixel; `None` is learned.
+        variance: Option<f64>,
+    },
 }
 
 impl Likelihood {

@@ -4,11 +4,16 @@
 //! image, R = B * K rows. `d_x` is the gradient of the objective with respect to `x`.
 
 pub mod config;
+#[doc(hidden)]
+pub mod decode;
+#[doc(hidden)]
 pub mod estimate;
 pub mod likelihood;
+#[doc(hidden)]
 pub mod network;
 pub mod objective;
 mod recorder;
+#[doc(hidden)]
 pub mod step;
 
 pub use config::{Adam, Architecture, Binarization, ConfigError};

@@ -43,10 +43,13 @@ pub enum Kl {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Objective {
+    /// The bound on log p(x).
     #[serde(rename = "objective")]
     pub bound: Bound,
+    /// How the encoder's gradient is estimated.
     #[serde(rename = "gradient")]
     pub estimator: Estimator,
+    /// How the KL enters.
     pub kl: Kl,
     /// Weight of the KL in the objective. Reported ELBOs have it at 1.
     pub beta: f64,

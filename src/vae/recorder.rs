@@ -33,6 +33,7 @@ pub struct Source {
     /// Rows of a window of bytes that the host keeps filled with the next draws, a power of two below N;
     /// `None` for a data set that is on the device as a whole.
     pub window: Option<usize>,
+    /// What an element of it is.
     pub content: Content,
     /// B
     pub batch: usize,
@@ -43,6 +44,7 @@ pub struct Source {
 /// The tensors by which the host feeds a pass over a data set and reads its result.
 #[derive(Debug, Clone, Copy)]
 pub struct Pass {
+    /// One step.
     pub plan: PlanId,
     /// (N, D) u8, or f32 of real values; of a window (ROWS, D)
     pub data: TensorId,

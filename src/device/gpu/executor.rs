@@ -2,11 +2,13 @@
 //! trip inside a step.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::GpuDevice;
+use super::clock::Stopwatch;
 use super::pipelines::{Pipelines, Prepared};
-use crate::device::{Description, DeviceError, Executor, Progress};
+use crate::device::{Clock, Description, DeviceError, Executor, Progress};
 use crate::kernels::Variant;
 use crate::kernels::variant::Choices;
 use crate::plan::{Dispatch, PlanId, Program, Tensor, TensorId};
@@ -138,12 +140,7 @@ impl GpuExecutor {
         let mut pass = encoder
             .begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes: None });
         let first = (start % prepared.dispatches.len() as u64) as usize;
-        for dispatch in prepared.dispatches.iter().cycle().skip(first).take(count) {
-            pass.set_pipeline(&dispatch.pipeline);
-            pass.set_bind_group(0, &dispatch.bind_group, &[]);
-            let [x, y, z] = dispatch.grid;
-            pass.dispatch_workgroups(x, y, z);
-        }
+        encode(&mut pass, prepared.dispatches.iter().cycle().skip(first).take(count));
         drop(pass);
         let index = gpu.queue.submit([encoder.finish()]);
         InFlight { index, start, count }
@@ -207,6 +204,38 @@ impl Executor for GpuExecutor {
         self.wait(submitted.index)
     }
 
+    fn time(
+        &mut self,
+        plan: PlanId,
+        dispatches: Range<usize>,
+        n: usize,
+    ) -> Result<(f64, Clock), DeviceError> {
+        let prepared = &self.plans[plan.0];
+        let label = Some(prepared.name.as_str());
+        let stopwatch = Stopwatch::new(&self.gpu)?;
+        let mut encoder =
+            self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+        let timestamp_writes = stopwatch.as_ref().map(Stopwatch::writes);
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label, timestamp_writes });
+        for _ in 0..n {
+            encode(&mut pass, &prepared.dispatches[dispatches.clone()]);
+        }
+        drop(pass);
+        if let Some(stopwatch) = &stopwatch {
+            stopwatch.resolve(&mut encoder);
+        }
+        let commands = encoder.finish();
+        let begin = Instant::now();
+        let submission = self.gpu.queue.submit([commands]);
+        self.wait(submission)?;
+        let wall = begin.elapsed().as_secs_f64();
+        match stopwatch {
+            Some(stopwatch) => Ok((stopwatch.read(&self.gpu)?, Clock::Timestamps)),
+            None => Ok((wall, Clock::Wall)),
+        }
+    }
+
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
         let gpu = &self.gpu;
         let declared = self.program.get(tensor);
@@ -245,6 +274,15 @@ impl Executor for GpuExecutor {
     }
 }
 
+fn encode<'a>(pass: &mut wgpu::ComputePass, dispatches: impl IntoIterator<Item = &'a Prepared>) {
+    for dispatch in dispatches {
+        pass.set_pipeline(&dispatch.pipeline);
+        pass.set_bind_group(0, &dispatch.bind_group, &[]);
+        let [x, y, z] = dispatch.grid;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
 /// A whole number of words, as shaders and copies want it.
 fn padded_size(tensor: &Tensor) -> u64 {
     tensor.size_bytes().next_multiple_of(4) as u64
@@ -263,29 +301,7 @@ impl GpuExecutor {
     }
 
     fn read_buffer(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
-        let gpu = &self.gpu;
-        let source = &self.buffers[tensor.0];
-        let staging = gpu.scoped(&format!("reading {}", self.program.get(tensor)), || {
-            let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("read-back"),
-                size: source.size(),
-                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-                mapped_at_creation: false,
-            });
-            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
-                label: Some("read-back"),
-            });
-            encoder.copy_buffer_to_buffer(source, 0, &staging, 0, source.size());
-            gpu.queue.submit([encoder.finish()]);
-            staging.map_async(wgpu::MapMode::Read, .., |_| {}); // a failure shows in get_mapped_range
-            staging
-        })?;
-        gpu.device
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|e| gpu.error(e.to_string()))?;
-        gpu.healthy()?;
-        let view = staging.get_mapped_range(..).map_err(|e| gpu.error(e.to_string()))?;
-        Ok(view.to_vec())
+        self.gpu.read(&self.buffers[tensor.0], &self.program.get(tensor).to_string())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Any Vulkan, Metal or DX12 adapter, through wgpu.
 
 pub mod adapter;
+mod clock;
 mod executor;
 mod pipelines;
 mod tuning;
@@ -49,10 +50,11 @@ impl GpuDevice {
         let description = adapter::describe(&info);
         let same_size = info.subgroup_min_size == info.subgroup_max_size;
         let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size;
-        let wanted = wgpu::Features::SUBGROUP;
+        let mut wanted = adapter.features() & wgpu::Features::TIMESTAMP_QUERY; // for the benchmark
+        wanted.set(wgpu::Features::SUBGROUP, subgroups);
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("elbo"),
-            required_features: if subgroups { wanted } else { wgpu::Features::empty() },
+            required_features: wanted,
             required_limits: adapter.limits(),
             ..Default::default()
         });
@@ -152,6 +154,31 @@ impl GpuDevice {
             Some(error) => Err(self.error(format!("{what}: {error}"))),
             None => self.healthy().map(|()| result),
         }
+    }
+
+    /// The content of a buffer, after everything before it has run.
+    fn read(&self, source: &wgpu::Buffer, what: &str) -> Result<Vec<u8>, DeviceError> {
+        let staging = self.scoped(&format!("reading {what}"), || {
+            let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size: source.size(),
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            });
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+                label: Some("read-back"),
+            });
+            encoder.copy_buffer_to_buffer(source, 0, &staging, 0, source.size());
+            self.queue.submit([encoder.finish()]);
+            staging.map_async(wgpu::MapMode::Read, .., |_| {}); // a failure shows in get_mapped_range
+            staging
+        })?;
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|e| self.error(e.to_string()))?;
+        self.healthy()?;
+        let view = staging.get_mapped_range(..).map_err(|e| self.error(e.to_string()))?;
+        Ok(view.to_vec())
     }
 
     fn error(&self, message: String) -> DeviceError {

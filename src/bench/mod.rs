@@ -1,0 +1,237 @@
+//! What a device does in a second: its ceilings, each kernel of a training step, and whole steps. Every
+//! result is checked in the same run; a wrong one has no figure.
+
+mod ceilings;
+mod check;
+mod kernels;
+mod report;
+mod steps;
+mod timing;
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::data::{self, DataError, Dataset, Images};
+use crate::device::{Description, Device, DeviceError, Executor};
+use crate::plan::{PlanError, Program};
+use crate::train::{Settings, TrainError};
+use crate::vae::{Architecture, ConfigError};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub use ceilings::{Ceilings, Matmul};
+pub use kernels::KernelRow;
+pub use report::{Report, table};
+pub use steps::{Memory, StepRow};
+pub use timing::{Timing, percentile};
+
+/// Why a benchmark could not be run. A wrong result is none of these: it stands in the report.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+/// A figure, or why there is none.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(untagged)]
+pub enum Checked<T> {
+    Right(T),
+    Wrong {
+        /// What was wrong: tensor, got, expected.
+        wrong: String,
+    },
+}
+
+impl<T> Checked<T> {
+    fn of(figure: T, check: Result<(), String>) -> Self {
+        match check {
+            Ok(()) => Checked::Right(figure),
+            Err(wrong) => Checked::Wrong { wrong },
+        }
+    }
+
+    pub fn right(&self) -> Option<&T> {
+        match self {
+            Checked::Right(figure) => Some(figure),
+            Checked::Wrong { .. } => None,
+        }
+    }
+
+    pub fn wrong(&self) -> Option<&str> {
+        match self {
+            Checked::Right(_) => None,
+            Checked::Wrong { wrong } => Some(wrong),
+        }
+    }
+}
+
+/// Puts a program on a device.
+pub type Load = dyn Fn(Program) -> Result<Box<dyn Executor>, DeviceError>;
+
+/// What is measured: a device, as far as the benchmark has to know it.
+pub struct Target {
+    pub description: Description,
+    pub load: Box<Load>,
+}
+
+impl From<Device> for Target {
+    fn from(device: Device) -> Self {
+        let description = device.description().clone();
+        Target { description, load: Box::new(move |program| device.load(program)) }
+    }
+}
+
+/// What to measure, and how long.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub ceilings: bool,
+    pub kernels: bool,
+    pub steps: bool,
+    pub networks: Vec<Architecture>,
+    /// B
+    pub batches: Vec<usize>,
+    /// K
+    pub samples: usize,
+    /// Seconds that a step is measured for; a kernel gets a fifth of it.
+    pub seconds: f64,
+    /// Steps from the beginning of a run that are not timed, and whose loss is reported.
+    pub warm_up: usize,
+    /// Bytes that are copied.
+    pub copied: usize,
+    /// The largest square matmul; 0 is none.
+    pub largest_matmul: usize,
+}
+
+/// The widths of a network as people write them: 784-400-20 is 784 pixels, a hidden layer of 400 units, 20
+/// latent units, and the same backwards.
+///
+/// # Errors
+/// It is no such list.
+pub fn network(text: &str) -> Result<Architecture, String> {
+    let fail = || format!("{text:?} is no network; write pixels-hidden-latent, as in 784-400-20");
+    let widths: Vec<usize> =
+        text.split('-').map(str::parse).collect::<Result<_, _>>().map_err(|_| fail())?;
+    let [pixels, hidden @ .., latent] = &widths[..] else { return Err(fail()) };
+    let architecture = Architecture {
+        image: if *pixels == 784 { (28, 28) } else { (1, *pixels) },
+        hidden: hidden.to_vec(),
+        decoder_hidden: hidden.iter().rev().copied().collect(),
+        latent: *latent,
+        ..Settings::default().architecture
+    };
+    architecture.check().map_err(|e| e.to_string())?;
+    Ok(architecture)
+}
+
+/// [`network`] backwards.
+fn name_of(architecture: &Architecture) -> String {
+    let ends = (architecture.pixels(), architecture.latent);
+    let widths = [&[ends.0], &architecture.hidden[..], &[ends.1]].concat();
+    widths.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
+}
+
+/// A network, a batch size, and what a run of them trains on.
+struct Job {
+    settings: Settings,
+    dataset: Rc<Dataset>,
+}
+
+impl Job {
+    fn new(
+        network: &Architecture,
+        batch: usize,
+        request: &Request,
+        dataset: Rc<Dataset>,
+    ) -> Result<Self, BenchError> {
+        let settings = Settings {
+            architecture: network.clone(),
+            batch,
+            samples: request.samples,
+            ..Settings::default()
+        };
+        settings.check_with(&dataset)?;
+        Ok(Job { settings, dataset })
+    }
+
+    fn network(&self) -> String {
+        name_of(&self.settings.architecture)
+    }
+}
+
+/// MNIST where it fits, else random bytes, 64 MiB of them at most. One test image, which nothing uses.
+fn images(network: &Architecture) -> Result<Dataset, DataError> {
+    let (height, width) = network.image;
+    let pixels = network.pixels();
+    if pixels == 784 {
+        let mut mnist = data::mnist()?;
+        mnist.test.n_images = 1;
+        mnist.test.pixels = mnist.test.pixels.part(0..pixels);
+        return Ok(mnist);
+    }
+    let random = |n_images: usize| {
+        let mut bytes = vec![0; n_images * pixels];
+        ChaCha8Rng::seed_from_u64(0).fill_bytes(&mut bytes);
+        Images { n_images, height, width, pixels: bytes.into(), labels: None }
+    };
+    let n = ((64 << 20) / pixels).clamp(1, 60_000);
+    Ok(Dataset { name: "random bytes".to_string(), train: random(n), test: random(1), valid: None })
+}
+
+/// Measures all that is asked for. `progress` hears the share of it that is done.
+///
+/// # Errors
+/// A network or batch size that cannot be, before anything runs; the device failed.
+pub fn run(
+    target: &Target,
+    request: &Request,
+    progress: &mut dyn FnMut(f64),
+) -> Result<Report, BenchError> {
+    let begin = Instant::now();
+    let mut jobs: Vec<Job> = Vec::new();
+    if request.kernels || request.steps {
+        for network in &request.networks {
+            let same = |job: &&Job| job.settings.architecture.image == network.image;
+            let dataset = match jobs.iter().find(same) {
+                Some(job) => job.dataset.clone(),
+                None => Rc::new(images(network)?),
+            };
+            for &batch in &request.batches {
+                jobs.push(Job::new(network, batch, request, dataset.clone())?);
+            }
+        }
+    }
+    let parts = [request.kernels, request.steps].into_iter().filter(|&part| part).count();
+    let total = usize::from(request.ceilings) + parts * jobs.len();
+    let mut done = 0;
+    let mut advance = || {
+        done += 1;
+        progress(done as f64 / total as f64);
+    };
+    let mut report = Report::new(target.description.clone(), request);
+    report.data = begin.elapsed().as_secs_f64();
+    if request.ceilings {
+        report.ceilings = Some(ceilings::measure(target, request)?);
+        advance();
+    }
+    for job in &jobs {
+        if request.steps {
+            report.steps.push(steps::measure(target, request, job)?);
+            advance();
+        }
+        if request.kernels {
+            report.kernels.extend(kernels::measure(target, request, job)?);
+            advance();
+        }
+    }
+    report.measured_for = begin.elapsed().as_secs_f64();
+    Ok(report)
+}

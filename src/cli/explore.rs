@@ -1,0 +1,117 @@
+//! `elbo explore`
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use tokio::sync::watch;
+
+use super::Failure;
+use super::evaluate::Trained;
+use super::options::DeviceOption;
+use crate::evaluate::{EvaluateError, Model};
+use crate::explore::End;
+use crate::explore::model::{ExploreError, Explorer, Subject};
+use crate::explore::server;
+use crate::explore::worker::Worker;
+use crate::report::console::{note, say};
+use crate::report::progress::Progress;
+
+/// Walk a trained model's latent space in the browser, and draw digits for it to judge
+///
+/// Serves a page on this machine alone until Ctrl-C: a map of the latent space, or sliders over the units
+/// with the largest KL, with the decoded image beside it; and a canvas to draw on, with the posterior of
+/// what was drawn, its reconstruction, and log p(x) estimated in three ways. The ± of an estimate is the
+/// standard error over its draws.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The folder of a run
+    run: PathBuf,
+    /// Port of the page; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Print the page's address only, open no browser
+    #[arg(long)]
+    no_open: bool,
+    /// Draws of z for each estimate of log p(x), K, 100000 at most
+    #[arg(long, value_name = "K", default_value_t = 1000)]
+    samples: usize,
+    /// Seed of binarization and draws [default: the run's own]
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    device: DeviceOption,
+}
+
+pub fn run(args: Args) -> Result<u8, Failure> {
+    if !(1..=100_000).contains(&args.samples) {
+        let got = args.samples;
+        return Err(Failure::input(format!("--samples must be from 1 to 100000, got {got}")));
+    }
+    let trained = Trained::open(&args.run)?;
+    let test = {
+        let dataset = trained.data()?;
+        trained.count(&dataset, None)?;
+        dataset.test // the training images are not kept
+    };
+    let listener = server::listen(args.port)
+        .map_err(|e| Failure::input(format!("--port {}: {e}", args.port)))?;
+    let address = listener.local_addr().map_err(Failure::run)?;
+    let device = args.device.open()?;
+    let (end, ended) = watch::channel(None);
+    let interrupt = end.clone();
+    ctrlc::set_handler(move || {
+        if interrupt.send_replace(Some(End::Interrupted)).is_some() {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
+
+    let (run, seed) = (args.run.display().to_string(), args.seed);
+    let stop = ended.clone();
+    let load = move || {
+        let settings = &trained.settings;
+        let model = Model {
+            architecture: &settings.architecture,
+            parameters: &trained.parameters,
+            binarization: settings.binarization,
+            seed: seed.unwrap_or(settings.seed),
+        };
+        let subject = Subject { run: &run, model, test, samples: args.samples };
+        let mut progress = Progress::new("loading".to_string());
+        Explorer::load(&device, subject, &mut |share| {
+            progress.set(share);
+            match stop.borrow().is_some() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+    };
+    let (worker, about, thread) = match Worker::start(load, end) {
+        Ok(started) => started,
+        Err(ExploreError::Evaluate(EvaluateError::Interrupted)) => return Ok(0),
+        Err(e @ ExploreError::Plan(_)) => return Err(Failure::input(e)),
+        Err(e) => return Err(Failure::run(format!("{}: {e}", args.run.display()))),
+    };
+    let page = format!("http://{address}/");
+    say(format_args!("{}: {page} (Ctrl-C ends it)", about.run));
+    if !args.no_open && has_desktop() {
+        // Somebody whose browser does not open has the address.
+        let _ = open::that_detached(&page);
+    }
+    let ended = server::serve(listener, about, worker, ended).map_err(Failure::run)?;
+    // A device in the middle of its work is not to be torn down; an answer takes moments.
+    let _ = thread.join();
+    match ended {
+        End::Interrupted => {
+            note("interrupted; the page is down");
+            Ok(0)
+        }
+        End::Failed(message) => Err(Failure::run(message)),
+    }
+}
+
+/// Whether there is somebody to see a browser.
+fn has_desktop() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    cfg!(any(windows, target_os = "macos")) || set("DISPLAY") || set("WAYLAND_DISPLAY")
+}

@@ -1,0 +1,136 @@
+//! `elbo export`
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::checkpoint::{RunFolder, check_writable, write_whole};
+use crate::interchange::onnx::{self, OPSET, Part};
+use crate::interchange::{Names, weights};
+use crate::kernels::linear::Activation;
+use crate::report::console::say;
+use crate::vae::{Architecture, Likelihood};
+
+/// Write a trained model for PyTorch or as ONNX
+///
+/// The encoder takes x (N, D), pixels in rows from the top in [0, 1], to mu and log_variance (N, Z). The
+/// decoder takes z (N, Z) to probabilities and logits (N, D), or to mean (N, D) and variance (1) where the
+/// likelihood is Gaussian. N is any number of rows.
+#[derive(clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("format").args(["onnx", "pytorch"]).required(true).multiple(true),
+    after_long_help = "Examples:
+  elbo export runs/a --onnx encoder.onnx --onnx decoder.onnx
+  elbo export runs/a --onnx model.onnx --part decoder
+  elbo export runs/a --pytorch vae.safetensors --names pyro"
+)]
+pub struct Args {
+    /// The folder of a run
+    run: PathBuf,
+    /// Write an ONNX model of the part that the file's name says, encoder or decoder; may be given twice
+    #[arg(long, value_name = "FILE")]
+    onnx: Vec<PathBuf>,
+    /// The part in the file of --onnx, whatever its name
+    #[arg(long, value_enum, requires = "onnx")]
+    part: Option<Part>,
+    /// Write a safetensors file of PyTorch parameters
+    #[arg(long, value_name = "FILE")]
+    pytorch: Option<PathBuf>,
+    /// Whose parameter names the file of --pytorch bears [default: example if they fit, else sequential]
+    #[arg(long, value_enum, requires = "pytorch")]
+    names: Option<Names>,
+}
+
+pub fn run(args: Args) -> Result<u8, Failure> {
+    let parts = parts(&args).map_err(Failure::input)?;
+    let (folder, settings) = RunFolder::open(&args.run).map_err(Failure::input)?;
+    let a = &settings.architecture;
+    let names = args.names.unwrap_or(Names::of(a));
+    if !names.fit(a) {
+        return Err(Failure::input(format!(
+            "{}: it is {a}, and {} are for one hidden layer each side and Bernoulli pixels; \
+             --names sequential fits every network",
+            args.run.display(),
+            names.whose()
+        )));
+    }
+    let parameters = folder.read_model(a).map_err(Failure::input)?;
+    let mut all = Vec::new();
+    for (path, part) in parts {
+        let fail = |message| Failure::run(format!("{}: {message}", path.display()));
+        all.push((path, onnx::encode(a, &parameters, part).map_err(fail)?, describe(a, part)));
+    }
+    if let Some(path) = &args.pytorch {
+        let fail = |message| Failure::run(format!("{}: {message}", path.display()));
+        let bytes = weights::encode(a, names, &parameters).map_err(fail)?;
+        all.push((path, bytes, pytorch(a, names)));
+    }
+    for (i, (path, ..)) in all.iter().enumerate() {
+        check_writable(path).map_err(Failure::input)?;
+        if all[..i].iter().any(|(other, ..)| other == path) {
+            return Err(Failure::input(format!("{}: named twice", path.display())));
+        }
+    }
+    for (path, bytes, description) in all {
+        write_whole(path, &bytes).map_err(Failure::input)?;
+        say(format_args!("{}: {description}", path.display()));
+    }
+    Ok(0)
+}
+
+/// What each file of `--onnx` is to hold.
+fn parts(args: &Args) -> Result<Vec<(&Path, Part)>, String> {
+    if args.part.is_some() && args.onnx.len() != 1 {
+        return Err("--part is for one file of --onnx, and there are several".to_string());
+    }
+    let of = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        match (name.contains("encoder"), name.contains("decoder")) {
+            (true, false) => Some(Part::Encoder),
+            (false, true) => Some(Part::Decoder),
+            _ => None,
+        }
+    };
+    args.onnx
+        .iter()
+        .map(|path| match args.part.or(of(path)) {
+            Some(part) => Ok((path.as_path(), part)),
+            None => Err(format!(
+                "--onnx {}: the name says neither encoder nor decoder: add --part encoder or --part decoder",
+                path.display()
+            )),
+        })
+        .collect()
+}
+
+fn describe(a: &Architecture, part: Part) -> String {
+    let (d, z) = (a.pixels(), a.latent);
+    let interface = match (part, a.likelihood) {
+        (Part::Encoder, _) => format!("the encoder, x (N, {d}) to mu, log_variance (N, {z})"),
+        (Part::Decoder, Likelihood::Bernoulli) => {
+            format!("the decoder, z (N, {z}) to probabilities, logits (N, {d})")
+        }
+        (Part::Decoder, Likelihood::Gaussian { .. }) => {
+            format!("the decoder, z (N, {z}) to mean (N, {d}), variance (1)")
+        }
+    };
+    format!("{interface}; ONNX, opset {OPSET}")
+}
+
+/// Names, and where the module they are from computes something else.
+fn pytorch(a: &Architecture, names: Names) -> String {
+    let mut text = format!("{a}, {}", names.whose());
+    let expected = match names {
+        Names::Example => Activation::Relu,
+        Names::Pyro => Activation::Softplus,
+        Names::Sequential | Names::First => a.activation,
+    };
+    if names == Names::Pyro {
+        text += ", encoder.fc22 for ln σ";
+    }
+    if expected != a.activation {
+        let lower = |activation| format!("{activation:?}").to_lowercase();
+        let (theirs, ours) = (lower(expected), lower(a.activation));
+        text += &format!("; that module has {theirs}, which must be {ours} for this network");
+    }
+    text
+}

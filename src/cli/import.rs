@@ -1,0 +1,234 @@
+//! `elbo import`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Failure;
+use super::options::{load_data, size};
+use super::settings::{LikelihoodName, absolute};
+use super::train::create_default;
+use crate::checkpoint::RunFolder;
+use crate::data::{self, Dataset, MNIST};
+use crate::interchange::Names;
+use crate::interchange::import::Imported;
+use crate::interchange::weights::{Tensor, fit};
+use crate::kernels::linear::Activation;
+use crate::report::console::say;
+use crate::train::Settings;
+use crate::vae::{Architecture, Binarization, Likelihood};
+
+/// Make a run folder of a VAE that was trained in PyTorch
+///
+/// The file is what safetensors.torch.save_file(model.state_dict(), FILE) writes, with fully connected
+/// layers under the names of the VAE of pytorch/examples (fc1, fc21, fc22, fc3, fc4), of Pyro's tutorial
+/// (encoder.fc1, encoder.fc21, ..., decoder.fc21) or of nn.Sequential stacks (encoder.0, encoder.2, ...,
+/// mu, log_variance, decoder.0, decoder.2, ...). Sizes are those of the tensors. What they cannot tell is
+/// an option; what was assumed is said.
+///
+/// eval, sample, reconstruct, curve and export work on the run as on any other.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A safetensors file
+    file: PathBuf,
+    /// The folder to write, which must be new or empty [default: runs/<date-time>]
+    #[arg(long, value_name = "DIR", alias = "out")]
+    run: Option<PathBuf>,
+    /// Non-linearity of the hidden layers [default: the file's own if elbo wrote it, softplus with Pyro's
+    /// names, else relu]
+    #[arg(long, value_enum)]
+    activation: Option<Activation>,
+    /// What the decoder's output means [default: gaussian if there is an observation_log_variance, else
+    /// bernoulli]
+    #[arg(long, value_enum)]
+    likelihood: Option<LikelihoodName>,
+    /// Variance of the Gaussian likelihood [default: the file's observation_log_variance]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    variance: Option<f64>,
+    /// The images that it was trained on, as for train [default: mnist if it has 784 pixels]
+    #[arg(long, value_name = "PATH")]
+    data: Option<String>,
+    /// Height and width to stretch the images to, as for train
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: Option<(usize, usize)>,
+    /// What a pixel's byte v becomes [default: none with the names of pytorch/examples or Pyro, whose VAEs
+    /// are trained so; else as for train]
+    #[arg(long, value_enum)]
+    binarization: Option<Binarization>,
+    /// Seed of noise and dynamic binarization
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// What `import.json` holds.
+#[derive(Serialize)]
+struct Source {
+    file: String,
+    sha256: String,
+    names: String,
+    /// Types that were converted to F32.
+    converted: Vec<String>,
+}
+
+pub fn run(args: Args) -> Result<u8, Failure> {
+    let at = |message: String| Failure::input(format!("{}: {message}", args.file.display()));
+    args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
+    let bytes = read(&args.file).map_err(at)?;
+    let mut imported = Imported::read(&bytes).map_err(at)?;
+    let (data, dataset) = data(&args, &imported)?;
+    let mut assumed = Vec::new();
+    let settings = settings(&args, &imported, data, &dataset, &mut assumed).map_err(at)?;
+    settings.check_with(&dataset).map_err(|e| at(e.to_string()))?;
+    let a = &settings.architecture;
+    if let (Likelihood::Gaussian { variance: Some(s) }, None) = (a.likelihood, imported.variance())
+    {
+        let tensor = Tensor { shape: vec![1], values: vec![s.ln() as f32] };
+        imported.tensors.insert(imported.names.observation_log_variance().to_string(), tensor);
+    }
+    let parameters = fit(a, imported.names, &imported.tensors).map_err(at)?;
+
+    let folder = match &args.run {
+        Some(path) => RunFolder::create(path, &settings),
+        None => create_default(&settings),
+    }
+    .map_err(Failure::input)?;
+    let converted: Vec<String> = imported.converted.into_iter().collect();
+    let source = Source {
+        file: absolute(&args.file.to_string_lossy()),
+        sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        names: imported.names.whose().to_string(),
+        converted: converted.clone(),
+    };
+    let write = || {
+        folder.write_json("import.json", &source)?;
+        folder.write_model(a, &parameters)
+    };
+    write().map_err(|e| {
+        let _ = fs::remove_file(folder.file("import.json"));
+        folder.discard();
+        Failure::run(e)
+    })?;
+
+    let path = folder.path().display();
+    let (file, whose) = (args.file.display(), imported.names.whose());
+    say(format_args!("{path}: {a} of {file}, which bears {whose}"));
+    if !converted.is_empty() {
+        say(format_args!("converted to F32: {}", converted.join(", ")));
+    }
+    if !assumed.is_empty() {
+        say(format_args!("not in the file, so assumed: {}", assumed.join("; ")));
+    }
+    say(format_args!("elbo eval {path} shows what it is worth"));
+    Ok(0)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    match path.metadata() {
+        Ok(m) if !m.is_file() => Err("not a file".to_string()),
+        Ok(_) => fs::read(path).map_err(|e| format!("cannot read: {e}")),
+        Err(e) => Err(format!("cannot read: {e}")),
+    }
+}
+
+/// The images, and what names them.
+fn data(args: &Args, imported: &Imported) -> Result<(String, Dataset), Failure> {
+    let pixels = imported.widths.pixels;
+    let file = args.file.display();
+    let name = match &args.data {
+        Some(name) => name,
+        None if pixels == 784 => MNIST,
+        None => {
+            return Err(Failure::input(format!(
+                "{file}: it has {pixels} pixels, MNIST has 784: name the images that it was trained on by --data"
+            )));
+        }
+    };
+    let options = data::Options { size: args.size, valid: None };
+    let dataset = load_data(name, options).map_err(Failure::input)?;
+    let (height, width) = (dataset.train.height, dataset.train.width);
+    match dataset.train.n_pixels() == pixels {
+        true => Ok((absolute(name), dataset)),
+        false => Err(Failure::input(format!(
+            "{file}: it has {pixels} pixels, the images of --data {name} have {height}x{width} = {}",
+            height * width
+        ))),
+    }
+}
+
+/// The run's settings: of the options, else of the file, else assumed.
+fn settings(
+    args: &Args,
+    imported: &Imported,
+    data: String,
+    dataset: &Dataset,
+    assumed: &mut Vec<String>,
+) -> Result<Settings, String> {
+    let own = imported.architecture.as_ref();
+    let mut assume = |given: bool, what: String, option: &str| {
+        if !given {
+            assumed.push(format!("{what} ({option})"));
+        }
+    };
+    let activation =
+        args.activation.or(own.map(|a| a.activation)).unwrap_or(match imported.names {
+            Names::Pyro => Activation::Softplus,
+            _ => Activation::Relu,
+        });
+    let known = args.activation.is_some() || own.is_some();
+    assume(known, format!("activation {activation:?}").to_lowercase(), "--activation");
+
+    let likelihood = match (args.likelihood, args.variance, imported.variance()) {
+        (Some(LikelihoodName::Bernoulli), Some(_), _) => {
+            return Err("--variance needs --likelihood gaussian".to_string());
+        }
+        (_, Some(_), Some(_)) => {
+            return Err(
+                "it has an observation_log_variance, so --variance cannot be given".to_string()
+            );
+        }
+        (_, Some(variance), None) => Likelihood::Gaussian { variance: Some(variance) },
+        (Some(LikelihoodName::Gaussian), None, None) => {
+            return Err(
+                "it has no observation_log_variance: --likelihood gaussian needs --variance"
+                    .to_string(),
+            );
+        }
+        (Some(LikelihoodName::Bernoulli), None, _) => Likelihood::Bernoulli,
+        (_, None, Some(_)) => {
+            own.map_or(Likelihood::Gaussian { variance: None }, |own| own.likelihood)
+        }
+        (None, None, None) => Likelihood::Bernoulli,
+    };
+    let known = likelihood != Likelihood::Bernoulli || args.likelihood.is_some() || own.is_some();
+    assume(known, "likelihood bernoulli".to_string(), "--likelihood");
+    assume(args.data.is_some(), format!("images of {}", dataset.name), "--data");
+
+    let binarization = args.binarization.unwrap_or(match (likelihood, imported.names) {
+        (Likelihood::Gaussian { .. }, _) => Binarization::None,
+        (_, Names::Example | Names::Pyro) if own.is_none() => Binarization::None,
+        _ if dataset.train.is_binary() => Binarization::Fixed,
+        _ => Binarization::Dynamic,
+    });
+    assume(args.binarization.is_some(), binarization.label().to_string(), "--binarization");
+
+    let defaults = Settings::default();
+    let widths = &imported.widths;
+    Ok(Settings {
+        data,
+        size: args.size,
+        architecture: Architecture {
+            image: (dataset.train.height, dataset.train.width),
+            hidden: widths.hidden.clone(),
+            decoder_hidden: widths.decoder_hidden.clone(),
+            latent: widths.latent,
+            activation,
+            likelihood,
+        },
+        binarization,
+        batch: defaults.batch.min(dataset.train.n_images),
+        seed: args.seed,
+        ..defaults
+    })
+}

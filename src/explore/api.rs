@@ -1,0 +1,231 @@
+//! What the page may ask, and what it is answered: JSON both ways, images as grey levels in rows from the top.
+
+use std::fmt::Display;
+
+use image::{GrayImage, ImageFormat};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::model::{About, ExploreError, Explorer, FURTHEST, Inferred, Map};
+
+/// An answer: status, type and body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn ok(content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Reply { status: 200, content_type, body: body.into() }
+    }
+
+    /// `{"error": reason}`
+    pub fn error(status: u16, reason: impl Display) -> Self {
+        let body = serde_json::json!({ "error": reason.to_string() }).to_string();
+        Reply { status, content_type: JSON, body: body.into_bytes() }
+    }
+
+    fn json(value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Reply::ok(JSON, body),
+            Err(e) => Reply::error(500, e),
+        }
+    }
+}
+
+const JSON: &str = "application/json";
+
+/// A question that has been checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    About,
+    Map,
+    Scatter,
+    /// (Z)
+    Decode(Vec<f32>),
+    /// The seed of a draw from the prior.
+    Sample(u64),
+    /// The number of a test image.
+    Test(usize),
+    /// (D) grey levels
+    Drawn(Vec<u8>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecodeBody {
+    z: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SampleBody {
+    seed: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum InferBody {
+    Image(Vec<u8>),
+    Test(usize),
+}
+
+/// What can be asked at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    Page(&'static str, &'static str),
+    About,
+    Map,
+    Scatter,
+    Decode,
+    Sample,
+    Infer,
+}
+
+impl Endpoint {
+    pub fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/" => Endpoint::Page("text/html; charset=utf-8", include_str!("page/index.html")),
+            "/style.css" => {
+                Endpoint::Page("text/css; charset=utf-8", include_str!("page/style.css"))
+            }
+            "/page.js" => {
+                Endpoint::Page("text/javascript; charset=utf-8", include_str!("page/page.js"))
+            }
+            "/model" => Endpoint::About,
+            "/map.png" => Endpoint::Map,
+            "/scatter" => Endpoint::Scatter,
+            "/decode" => Endpoint::Decode,
+            "/sample" => Endpoint::Sample,
+            "/infer" => Endpoint::Infer,
+            _ => return None,
+        })
+    }
+
+    /// The only method that it takes.
+    pub fn method(self) -> &'static str {
+        match self {
+            Endpoint::Decode | Endpoint::Sample | Endpoint::Infer => "POST",
+            _ => "GET",
+        }
+    }
+
+    /// The question that a body asks, or the reply that says why it asks none.
+    ///
+    /// # Errors
+    /// The reply to bad input.
+    pub fn question(self, body: &[u8], about: &About) -> Result<Question, Reply> {
+        let bad = |reason: String| Err(Reply::error(400, reason));
+        Ok(match self {
+            Endpoint::Page(content_type, text) => return Err(Reply::ok(content_type, text)),
+            Endpoint::About => Question::About,
+            Endpoint::Map => Question::Map,
+            Endpoint::Scatter => Question::Scatter,
+            Endpoint::Decode => {
+                let DecodeBody { z } = parse(body)?;
+                if z.len() != about.latent {
+                    return bad(format!("z must have {} numbers, got {}", about.latent, z.len()));
+                }
+                if let Some(unit) = z.iter().position(|v| !(-FURTHEST..=FURTHEST).contains(v)) {
+                    return bad(format!(
+                        "z[{unit}] must be from -{FURTHEST} to {FURTHEST}, got {}",
+                        z[unit]
+                    ));
+                }
+                Question::Decode(z)
+            }
+            Endpoint::Sample => Question::Sample(parse::<SampleBody>(body)?.seed),
+            Endpoint::Infer => match parse(body)? {
+                InferBody::Test(n) if n < about.test_images => Question::Test(n),
+                InferBody::Test(n) => {
+                    return bad(format!(
+                        "test must be from 0 to {}, got {n}",
+                        about.test_images - 1
+                    ));
+                }
+                InferBody::Image(pixels) if pixels.len() == about.height * about.width => {
+                    Question::Drawn(pixels)
+                }
+                InferBody::Image(pixels) => {
+                    let (height, width) = (about.height, about.width);
+                    return bad(format!(
+                        "image must have {height}x{width} = {} grey levels, got {}",
+                        height * width,
+                        pixels.len()
+                    ));
+                }
+            },
+        })
+    }
+}
+
+/// Bytes that a question takes at most: every number at its longest, and some blanks.
+pub fn largest_body(about: &About) -> usize {
+    4096 + 8 * about.height * about.width + 64 * about.latent
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
+    serde_json::from_slice(body).map_err(|e| Reply::error(400, format!("not the JSON wanted: {e}")))
+}
+
+#[derive(Serialize)]
+struct Drawn {
+    z: Vec<f32>,
+    image: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Judged<'a> {
+    /// (D)
+    image: &'a [u8],
+    label: Option<&'a str>,
+    #[serde(flatten)]
+    inferred: Inferred,
+}
+
+/// Asks the model.
+///
+/// # Errors
+/// The device failed, or the numbers did.
+pub fn answer(explorer: &mut Explorer, question: Question) -> Result<Reply, ExploreError> {
+    let no_map = || Reply::error(404, "there is a map for 2 latent units only");
+    Ok(match question {
+        Question::About => Reply::json(explorer.about()),
+        Question::Map => explorer.map().map_or_else(no_map, png),
+        Question::Scatter => explorer.map().map_or_else(no_map, |map| Reply::json(&map.scatter)),
+        Question::Decode(z) => {
+            let image = explorer.decode(&z)?;
+            Reply::json(&Drawn { z, image })
+        }
+        Question::Sample(seed) => {
+            let z = explorer.draw(seed);
+            let image = explorer.decode(&z)?;
+            Reply::json(&Drawn { z, image })
+        }
+        Question::Test(n) => {
+            let inferred = explorer.infer_test(n)?;
+            let (image, label) = explorer.test_image(n);
+            Reply::json(&Judged { image, label, inferred })
+        }
+        Question::Drawn(image) => {
+            let inferred = explorer.infer(&image)?;
+            Reply::json(&Judged { image: &image, label: None, inferred })
+        }
+    })
+}
+
+fn png(map: &Map) -> Reply {
+    let encode = || {
+        let (width, height) = (map.width as u32, map.height as u32);
+        let picture = GrayImage::from_raw(width, height, map.pixels.clone())?;
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, ImageFormat::Png).ok()?;
+        Some(bytes.into_inner())
+    };
+    match encode() {
+        Some(bytes) => Reply::ok("image/png", bytes),
+        None => Reply::error(500, "the map could not be encoded"),
+    }
+}

@@ -1,0 +1,425 @@
+//! A trained model on a device, ready to be asked: decode, draw, infer. Programs are recorded and parameters
+//! written once; an answer costs its kernels and what it reads back.
+
+use std::ops::ControlFlow;
+
+use serde::Serialize;
+
+use crate::data::Images;
+use crate::device::{Description, Device, DeviceError, Executor};
+use crate::evaluate::{
+    Bounds, Estimate, EvaluateError, Evaluation, Model, Posteriors, Request, evaluate, rewind,
+};
+use crate::kernels::philox::{Stream, counter, normal4, philox};
+use crate::plan::PlanError;
+use crate::vae::decode::DecodeProgram;
+use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::step::Content;
+use crate::vae::{Architecture, Binarization, Likelihood, Network};
+
+/// Test images that the KL of the units and the map are made from.
+const MEASURED: usize = 2000;
+/// Values of z are taken up to here: far outside any posterior, and far from overflow.
+pub const FURTHEST: f32 = 100.0;
+
+/// Why the model has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ExploreError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    #[error("no thread can be had: {0}")]
+    Thread(std::io::Error),
+    #[error("the decoder's numbers overflow there")]
+    Overflow,
+}
+
+/// What is to be explored.
+pub struct Subject<'a> {
+    /// The folder of the run, as it was given.
+    pub run: &'a str,
+    pub model: Model<'a>,
+    pub test: Images,
+    /// K, draws of each estimate of log p(x).
+    pub samples: usize,
+}
+
+/// What the page has to know beforehand.
+#[derive(Debug, Clone, Serialize)]
+pub struct About {
+    pub run: String,
+    /// As people write it: 784-400-20-400-784 relu.
+    pub model: String,
+    pub height: usize,
+    pub width: usize,
+    /// Z
+    pub latent: usize,
+    /// How bytes become observations.
+    pub pixels: &'static str,
+    /// Whether log p(x) is that: of grey pixels under a Bernoulli likelihood it is a cross entropy.
+    pub probability: bool,
+    pub device: Description,
+    pub seed: u64,
+    /// K
+    pub samples: usize,
+    /// Test images, which can be asked for by their numbers.
+    pub test_images: usize,
+    /// Test images that the KL of the units is a mean over.
+    pub measured: usize,
+    /// |z| that the posterior means hardly exceed.
+    pub extent: f32,
+    /// By KL, the largest first.
+    pub units: Vec<UnitKl>,
+    /// Tiles of a side of the map, where there is one.
+    pub tiles: Option<usize>,
+}
+
+/// One latent unit.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct UnitKl {
+    pub unit: usize,
+    /// Mean over test images, nats.
+    pub kl: f64,
+    pub active: bool,
+}
+
+/// Posterior means of test images, for Z = 2.
+#[derive(Debug, Clone, Serialize)]
+pub struct Scatter {
+    pub z: Vec<[f32; 2]>,
+    /// The class of each, an index into `names`.
+    pub classes: Option<Vec<u16>>,
+    pub names: Vec<String>,
+}
+
+/// The decoder over a square grid of z, for Z = 2: rows from the largest z_1 down, z_0 growing to the right.
+#[derive(Debug, Clone)]
+pub struct Map {
+    /// Grey levels of the tiles side by side, rows of `tiles * width` pixels.
+    pub pixels: Vec<u8>,
+    pub width: usize,
+    pub height: usize,
+    pub scatter: Scatter,
+}
+
+/// A figure of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Figure {
+    /// Nats.
+    pub value: f64,
+    /// Over the draws; of the log of a mean, by the delta method.
+    pub standard_error: Option<f64>,
+    /// (sum w)^2 / sum w^2 of the draws' weights, where they have some.
+    pub effective_size: Option<f64>,
+}
+
+/// What the model makes of an image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Inferred {
+    /// (D) as the encoder sees it, 255 where 1.
+    pub x: Vec<u8>,
+    /// (Z)
+    pub mu: Vec<f64>,
+    /// (Z)
+    pub sigma: Vec<f64>,
+    /// (Z) nats
+    pub kl: Vec<f64>,
+    /// (D) E[x|z] at z = mu.
+    pub reconstruction: Vec<u8>,
+    /// log p(x) by draws from the prior.
+    pub simple_monte_carlo: Figure,
+    pub elbo: Figure,
+    /// L_K
+    pub importance_weighted: Figure,
+}
+
+/// The programs on their device.
+pub struct Explorer {
+    decoder: Decoder,
+    inference: Inference,
+    images: Images,
+    about: About,
+    map: Option<Map>,
+}
+
+impl Explorer {
+    /// Records and loads the programs, and measures the units on test images. `progress` hears the share
+    /// that is done, and may end the work.
+    ///
+    /// # Errors
+    /// The device failed, the numbers did, or `progress` said `Break`.
+    pub fn load(
+        device: &Device,
+        subject: Subject,
+        progress: &mut (dyn FnMut(f64) -> ControlFlow<()> + Send),
+    ) -> Result<Self, ExploreError> {
+        let Subject { run, model, test: images, samples } = subject;
+        let Architecture { image: (height, width), latent, .. } = *model.architecture;
+        let measured = images.n_images.min(MEASURED);
+        let request = Request { images: measured, ks: vec![1], rows: None, resident: None };
+        let evaluation = evaluate(device, model, &images, &request, progress)?;
+        let extent = extent(&evaluation.posteriors);
+        let mut units: Vec<UnitKl> = evaluation
+            .units
+            .iter()
+            .enumerate()
+            .map(|(unit, u)| UnitKl { unit, kl: u.kl.value, active: u.active })
+            .collect();
+        units.sort_by(|a, b| b.kl.total_cmp(&a.kl));
+        let tiles = (latent == 2).then(|| (560 / height.max(width)).clamp(8, 20));
+        let map = match tiles {
+            Some(tiles) => Some(map(device, model, &evaluation, &images, tiles, extent)?),
+            None => None,
+        };
+        Ok(Explorer {
+            decoder: Decoder::load(device, model, 1)?,
+            inference: Inference::load(device, model, images.n_images, samples)?,
+            about: About {
+                run: run.to_string(),
+                model: model.architecture.to_string(),
+                height,
+                width,
+                latent,
+                pixels: model.binarization.label(),
+                probability: model.binarization != Binarization::None
+                    || model.architecture.likelihood != Likelihood::Bernoulli,
+                device: device.description().clone(),
+                seed: model.seed,
+                samples,
+                test_images: images.n_images,
+                measured,
+                extent,
+                units,
+                tiles,
+            },
+            images,
+            map,
+        })
+    }
+
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    pub fn map(&self) -> Option<&Map> {
+        self.map.as_ref()
+    }
+
+    /// E[x|z] as grey levels, (D).
+    ///
+    /// # Errors
+    /// The device failed, or the numbers did.
+    ///
+    /// # Panics
+    /// If `z` is not (Z).
+    pub fn decode(&mut self, z: &[f32]) -> Result<Vec<u8>, ExploreError> {
+        self.decoder.decode(z)
+    }
+
+    /// z ~ N(0, I): the first draw of `elbo sample --seed`, but for rounding.
+    pub fn draw(&self, seed: u64) -> Vec<f32> {
+        let key = [seed as u32, (seed >> 32) as u32];
+        let group =
+            |quad| normal4::<f32>(philox(counter(0, 0, 0, Stream::Prior as u32, quad), key));
+        (0..self.about.latent.div_ceil(4)).flat_map(group).take(self.about.latent).collect()
+    }
+
+    /// Grey levels of a test image, (D), and the name of its class if it has one.
+    ///
+    /// # Panics
+    /// If it is beyond [`About::test_images`].
+    pub fn test_image(&self, n: usize) -> (&[u8], Option<&str>) {
+        (self.images.image(n), self.images.labels.as_ref().map(|labels| labels.name(n)))
+    }
+
+    /// What the model makes of a test image, with the binarization and the draws that `elbo eval` has for it.
+    ///
+    /// # Errors
+    /// The device failed, or the numbers did.
+    pub fn infer_test(&mut self, n: usize) -> Result<Inferred, ExploreError> {
+        self.inference.infer(self.images.image(n), n, &mut self.decoder)
+    }
+
+    /// What the model makes of grey levels, (D), with the noise that the first test image has.
+    ///
+    /// # Errors
+    /// The device failed, or the numbers did.
+    ///
+    /// # Panics
+    /// If `pixels` is not (D).
+    pub fn infer(&mut self, pixels: &[u8]) -> Result<Inferred, ExploreError> {
+        self.inference.infer(pixels, 0, &mut self.decoder)
+    }
+}
+
+/// The least multiple of 1/2, from 3 to 8, that all but one of 200 posterior means are within.
+fn extent(posteriors: &Posteriors) -> f32 {
+    let mut sizes: Vec<f64> = posteriors.mean.iter().map(|mu| mu.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    let within = sizes[(sizes.len() - 1) * 199 / 200];
+    ((2.0 * within).ceil() / 2.0).clamp(3.0, 8.0) as f32
+}
+
+fn map(
+    device: &Device,
+    model: Model,
+    evaluation: &Evaluation,
+    images: &Images,
+    tiles: usize,
+    extent: f32,
+) -> Result<Map, ExploreError> {
+    let (height, width) = model.architecture.image;
+    let at = |i: usize| extent * ((2 * i + 1) as f32 / tiles as f32 - 1.0);
+    let z: Vec<f32> = (0..tiles * tiles).flat_map(|i| [at(i % tiles), -at(i / tiles)]).collect();
+    let decoded = Decoder::load(device, model, tiles * tiles)?.decode(&z)?;
+    let side = tiles * width;
+    let mut pixels = Vec::with_capacity(decoded.len());
+    for y in 0..tiles * height {
+        for tile in 0..tiles {
+            let from = ((y / height * tiles + tile) * height + y % height) * width;
+            pixels.extend(&decoded[from..][..width]);
+        }
+    }
+    let measured = evaluation.posteriors.images();
+    let z = evaluation.posteriors.mean.chunks_exact(2).map(|mu| [mu[0] as f32, mu[1] as f32]);
+    let labels = images.first(measured).labels;
+    let names = labels.iter().flat_map(|labels| labels.names.iter().cloned()).collect();
+    let classes = labels.map(|labels| labels.classes);
+    let scatter = Scatter { z: z.collect(), classes, names };
+    Ok(Map { pixels, width: side, height: tiles * height, scatter })
+}
+
+fn write_parameters(
+    executor: &mut dyn Executor,
+    network: &Network,
+    model: Model,
+) -> Result<(), DeviceError> {
+    for (tensor, values) in network.parameters().into_iter().zip(model.parameters) {
+        executor.write_f32(tensor, values)?;
+    }
+    Ok(())
+}
+
+struct Decoder {
+    plan: DecodeProgram,
+    executor: Box<dyn Executor>,
+}
+
+impl Decoder {
+    fn load(device: &Device, model: Model, rows: usize) -> Result<Self, ExploreError> {
+        let plan = DecodeProgram::record(model.architecture, rows)?;
+        let mut executor = device.load(plan.program.clone())?;
+        write_parameters(&mut *executor, &plan.network, model)?;
+        Ok(Decoder { plan, executor })
+    }
+
+    fn decode(&mut self, z: &[f32]) -> Result<Vec<u8>, ExploreError> {
+        self.executor.write_f32(self.plan.z, z)?;
+        self.executor.run_all(self.plan.plan, 1)?;
+        grey_levels(&self.executor.read_f32(self.plan.mean)?)
+    }
+}
+
+/// An image, encoder and estimators.
+struct Inference {
+    plan: EstimateProgram,
+    executor: Box<dyn Executor>,
+    latent: usize,
+    seed: u64,
+    samples: usize,
+}
+
+impl Inference {
+    fn load(
+        device: &Device,
+        model: Model,
+        images: usize,
+        samples: usize,
+    ) -> Result<Self, ExploreError> {
+        let rows = match device {
+            Device::Cpu(_) => 1024,
+            Device::Gpu(_) => 16_384,
+        };
+        let chunks = Chunks::new(rows, 1, samples);
+        let content = Content::Bytes(model.binarization);
+        // The device holds the one image that is asked about, but draws as if it held all.
+        let window = Some(1);
+        let plan = EstimateProgram::record(model.architecture, content, images, window, chunks)?;
+        let mut executor = device.load(plan.program.clone())?;
+        write_parameters(&mut *executor, &plan.network, model)?;
+        let latent = model.architecture.latent;
+        Ok(Inference { plan, executor, latent, seed: model.seed, samples })
+    }
+
+    /// `place` is that of the image among the test images, on which its noise depends.
+    fn infer(
+        &mut self,
+        pixels: &[u8],
+        place: usize,
+        decoder: &mut Decoder,
+    ) -> Result<Inferred, ExploreError> {
+        let (plan, executor) = (&self.plan, &mut *self.executor);
+        let runs = self.samples.div_ceil(plan.chunks.samples) as u64;
+        let drawn = |values: Vec<f32>| -> Result<Vec<f64>, ExploreError> {
+            let finite = |&v: &f32| v.is_finite().then_some(f64::from(v));
+            let drawn: Option<Vec<f64>> = values[..self.samples].iter().map(finite).collect();
+            drawn.ok_or(ExploreError::Overflow)
+        };
+        executor.write_bytes(plan.data, pixels)?;
+        rewind(executor, plan.clock, self.seed, place)?;
+        executor.run_all(plan.encode, 1)?;
+        let heads = executor.read_f32(plan.heads)?;
+        let x = grey_levels(&executor.read_f32(plan.x)?)?;
+        executor.run_all(plan.importance, runs)?;
+        let log_px = drawn(executor.read_f32(plan.log_px)?)?;
+        let log_w = drawn(executor.read_f32(plan.log_w)?)?;
+        rewind(executor, plan.clock, self.seed, place)?;
+        executor.run_all(plan.prior, runs)?;
+        let prior = drawn(executor.read_f32(plan.prior_log_px)?)?;
+
+        let mut posterior = Posteriors { latent: self.latent, ..Posteriors::default() };
+        posterior.extend(&heads);
+        let kl: Vec<f64> = posterior.units().iter().map(|unit| unit.kl.value).collect();
+        let reconstruction = Estimate::of(log_px.iter().copied());
+        let mu = &heads[..self.latent];
+        Ok(Inferred {
+            x,
+            reconstruction: decoder.decode(mu)?,
+            simple_monte_carlo: log_mean(&prior),
+            elbo: Figure {
+                value: reconstruction.value - kl.iter().sum::<f64>(),
+                standard_error: reconstruction.standard_error,
+                effective_size: None,
+            },
+            importance_weighted: log_mean(&log_w),
+            mu: posterior.mean.clone(),
+            sigma: posterior.log_variance.iter().map(|l| (0.5 * l).exp()).collect(),
+            kl,
+        })
+    }
+}
+
+/// log (1/K) sum exp v. With w = e^v its error is that of the mean of w over the mean itself:
+/// Var(w) / (K mean(w)^2) = (1/S - 1/K) K/(K-1), S the effective size.
+fn log_mean(draws: &[f64]) -> Figure {
+    let mut bounds = Bounds::new(&[draws.len()]);
+    draws.iter().for_each(|&v| bounds.push(v));
+    let (k, size) = (draws.len() as f64, bounds.effective_size());
+    let variance = || (1.0 / size - 1.0 / k).max(0.0) * k / (k - 1.0);
+    Figure {
+        value: bounds.values()[0],
+        standard_error: (draws.len() > 1).then(|| variance().sqrt()),
+        effective_size: Some(size),
+    }
+}
+
+fn grey_levels(values: &[f32]) -> Result<Vec<u8>, ExploreError> {
+    let level = |&v: &f32| match v.is_nan() {
+        true => Err(ExploreError::Overflow),
+        false => Ok((v.clamp(0.0, 1.0) * 255.0).round() as u8),
+    };
+    values.iter().map(level).collect()
+}

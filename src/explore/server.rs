@@ -1,0 +1,179 @@
+//! HTTP on the loopback interface: one thread for all connections, each with limits on its time and size.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+
+use super::End;
+use super::api::{Endpoint, Reply, largest_body};
+use super::model::About;
+use super::worker::Worker;
+
+/// Connections at a time; more wait to be accepted.
+const CONNECTIONS: usize = 256;
+/// For a request's head, for its body, and for a connection to come to its end.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After this a connection takes no more requests; a page opens another.
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// A free port of the loopback interface, or this one.
+///
+/// # Errors
+/// It is taken, or not allowed.
+pub fn listen(port: u16) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+struct Site {
+    port: u16,
+    about: About,
+    worker: Worker,
+}
+
+/// Serves until there is an end, and says which.
+///
+/// # Errors
+/// The operating system.
+pub fn serve(
+    listener: TcpListener,
+    about: About,
+    worker: Worker,
+    mut end: watch::Receiver<Option<End>>,
+) -> io::Result<End> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let site = Arc::new(Site { port: listener.local_addr()?.port(), about, worker });
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        tokio::spawn(async move {
+            loop {
+                let slot = slots.clone().acquire_owned().await;
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let connection = serve_connection(stream, site.clone());
+                        tokio::spawn(async move {
+                            connection.await;
+                            drop(slot);
+                        });
+                    }
+                    // The caller has gone, or there are no file handles left.
+                    Err(_) => sleep(Duration::from_millis(100)).await,
+                }
+            }
+        });
+        // What is still open then ends with the runtime.
+        let end = end.wait_for(Option::is_some).await;
+        Ok(end.ok().and_then(|end| end.clone()).unwrap_or(End::Interrupted))
+    })
+}
+
+async fn serve_connection(stream: tokio::net::TcpStream, site: Arc<Site>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let site = site.clone();
+        async move { Ok::<_, Infallible>(respond(request, &site).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(64 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    if timeout(LIFETIME, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(PATIENCE, connection).await;
+    }
+}
+
+async fn respond(request: Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
+    let endpoint = Endpoint::at(request.uri().path());
+    let reply = reply(request, endpoint, site).await.unwrap_or_else(|refusal| refusal);
+    let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+    *response.status_mut() = reply.status.try_into().expect("a status");
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, reply.content_type),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if let (405, Some(endpoint)) = (reply.status, endpoint) {
+        headers.insert(header::ALLOW, HeaderValue::from_static(endpoint.method()));
+    }
+    response
+}
+
+/// The answer; a refusal is the other kind of it.
+async fn reply(
+    request: Request<Incoming>,
+    endpoint: Option<Endpoint>,
+    site: &Site,
+) -> Result<Reply, Reply> {
+    check_host(request.headers(), site.port)?;
+    let path = request.uri().path();
+    let endpoint =
+        endpoint.ok_or_else(|| Reply::error(404, format!("there is nothing at {path}")))?;
+    if request.method() != endpoint.method() {
+        let (takes, got) = (endpoint.method(), request.method());
+        return Err(Reply::error(405, format!("{path} takes {takes}, got {got}")));
+    }
+    let limit = largest_body(&site.about);
+    let body = timeout(PATIENCE, Limited::new(request.into_body(), limit).collect()).await;
+    let body = match body {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            return Err(Reply::error(413, format!("a body may have {limit} bytes at most")));
+        }
+        Ok(Err(e)) => return Err(Reply::error(400, format!("the body broke off: {e}"))),
+        Err(_) => {
+            let seconds = PATIENCE.as_secs();
+            return Err(Reply::error(408, format!("the body took more than {seconds} seconds")));
+        }
+    };
+    Ok(site.worker.ask(endpoint.question(&body, &site.about)?).await)
+}
+
+/// Only a page of this server may ask: a name that somebody made point here is not one of ours
+/// (DNS rebinding), and no other site's page may ask in its visitor's name.
+fn check_host(headers: &HeaderMap, port: u16) -> Result<(), Reply> {
+    let text = |name| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
+    let names = ["127.0.0.1", "localhost", "[::1]"];
+    // Where the port is HTTP's own, callers leave it out.
+    let ours = |host: &str| {
+        let with_port = |name: &&str| host == format!("{name}:{port}");
+        names.iter().any(with_port) || port == 80 && names.contains(&host)
+    };
+    let Some(host) = text(header::HOST) else {
+        return Err(Reply::error(400, "the request has no Host"));
+    };
+    if !ours(&host) {
+        let reason = format!("Host must be 127.0.0.1:{port} or localhost:{port}, got {host}");
+        return Err(Reply::error(403, reason));
+    }
+    match text(header::ORIGIN) {
+        Some(origin) if !origin.strip_prefix("http://").is_some_and(ours) => {
+            Err(Reply::error(403, format!("a page of {origin} may not ask")))
+        }
+        _ => Ok(()),
+    }
+}

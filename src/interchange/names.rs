@@ -1,0 +1,130 @@
+//! What the parameters of a network are called in a file: the names of the PyTorch module that loads it.
+
+use crate::kernels::linear::Activation;
+use crate::vae::{Architecture, Likelihood};
+
+/// The module whose parameter names the tensors of a file bear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Names {
+    /// fc1, fc21, fc22, fc3, fc4, as the VAE of pytorch/examples; one hidden layer each side, ReLU
+    Example,
+    /// encoder.fc1, encoder.fc21, encoder.fc22, decoder.fc1, decoder.fc21, as the VAE of Pyro's tutorial;
+    /// one hidden layer each side, softplus; fc22 gives ln σ rather than ln σ²
+    Pyro,
+    /// encoder.0, encoder.2, ..., mu, log_variance, decoder.0, decoder.2, ..., for encoder and decoder as
+    /// nn.Sequential with the activations between the layers; any depth
+    Sequential,
+    /// What this program wrote in its first versions.
+    #[value(skip)]
+    First,
+}
+
+/// A layer of the network.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Place {
+    /// The i-th hidden layer of the encoder, from the pixels.
+    Encoder(usize),
+    /// The mean μ of q(z|x).
+    Mu,
+    /// Its ln σ².
+    LogVariance,
+    /// The i-th hidden layer of the decoder, from z.
+    Decoder(usize),
+    /// The decoder's last layer, behind its hidden ones.
+    Output { hidden: usize, likelihood: Likelihood },
+}
+
+impl Names {
+    /// Those that a run's model is written with: the example's if it is the example's network.
+    pub fn of(architecture: &Architecture) -> Names {
+        match Names::Example.fit(architecture) && architecture.activation == Activation::Relu {
+            true => Names::Example,
+            false => Names::Sequential,
+        }
+    }
+
+    /// Those that tensors of these names bear, if they are known.
+    pub fn of_tensors(tensors: &[&str]) -> Option<Names> {
+        let all = [Names::Example, Names::Pyro, Names::Sequential, Names::First];
+        all.into_iter().find(|names| {
+            let mu = format!("{}.weight", names.layer(Place::Mu));
+            tensors.contains(&&*mu)
+        })
+    }
+
+    /// Whether there is a name for each layer of the network.
+    pub fn fit(self, architecture: &Architecture) -> bool {
+        match self {
+            Names::Sequential | Names::First => true,
+            Names::Example | Names::Pyro => {
+                architecture.hidden.len() == 1
+                    && architecture.decoder_hidden.len() == 1
+                    && architecture.likelihood == Likelihood::Bernoulli
+            }
+        }
+    }
+
+    /// As it stands in a sentence.
+    pub fn whose(self) -> &'static str {
+        match self {
+            Names::Example => "the names of pytorch/examples' VAE",
+            Names::Pyro => "the names of Pyro's VAE",
+            Names::Sequential => "the names of nn.Sequential stacks",
+            Names::First => "the names of this program's first versions",
+        }
+    }
+
+    /// The name of a layer, to which `.weight` and `.bias` are added.
+    pub fn layer(self, place: Place) -> String {
+        let name = match (self, place) {
+            (Names::Example, Place::Encoder(_)) => "fc1",
+            (Names::Example, Place::Mu) => "fc21",
+            (Names::Example, Place::LogVariance) => "fc22",
+            (Names::Example, Place::Decoder(_)) => "fc3",
+            (Names::Example, Place::Output { .. }) => "fc4",
+
+            (Names::Pyro, Place::Encoder(_)) => "encoder.fc1",
+            (Names::Pyro, Place::Mu) => "encoder.fc21",
+            (Names::Pyro, Place::LogVariance) => "encoder.fc22",
+            (Names::Pyro, Place::Decoder(_)) => "decoder.fc1",
+            (Names::Pyro, Place::Output { .. }) => "decoder.fc21",
+
+            // Between two layers stands their activation, which takes a number too.
+            (Names::Sequential, Place::Encoder(i)) => return format!("encoder.{}", 2 * i),
+            (Names::Sequential, Place::Mu) => "mu",
+            (Names::Sequential, Place::LogVariance) => "log_variance",
+            (Names::Sequential, Place::Decoder(i)) => return format!("decoder.{}", 2 * i),
+            (Names::Sequential, Place::Output { hidden, .. }) => {
+                return format!("decoder.{}", 2 * hidden);
+            }
+
+            (Names::First, Place::Encoder(i)) => return format!("encoder.{i}"),
+            (Names::First, Place::Mu) => "encoder.mu",
+            (Names::First, Place::LogVariance) => "encoder.log_variance",
+            (Names::First, Place::Decoder(i)) => return format!("decoder.{i}"),
+            (Names::First, Place::Output { likelihood: Likelihood::Bernoulli, .. }) => {
+                "decoder.logits"
+            }
+            (Names::First, Place::Output { likelihood: Likelihood::Gaussian { .. }, .. }) => {
+                "decoder.mean"
+            }
+        };
+        name.to_string()
+    }
+
+    /// The name of the log variance of a Gaussian likelihood, (1).
+    pub fn observation_log_variance(self) -> &'static str {
+        match self {
+            Names::First => "decoder.log_variance",
+            _ => "observation_log_variance",
+        }
+    }
+
+    /// What the log variance's layer gives as a multiple of ln σ²: Pyro's gives ln σ.
+    pub fn log_variance_scale(self) -> f32 {
+        match self {
+            Names::Pyro => 0.5,
+            _ => 1.0,
+        }
+    }
+}

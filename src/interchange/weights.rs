@@ -1,0 +1,204 @@
+//! A model's parameters as a safetensors file: F32 tensors, weights (outputs, inputs) as PyTorch keeps them.
+//!
+//! A layer is f(W x + b), f the activation for hidden layers only. Pixels are in rows from the top, in
+//! [0, 1]; ln σ² is clamped to [-30, 20] before use. The two heads of the encoder are one matrix in the
+//! program and two layers in a file.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+
+use super::names::{Names, Place};
+use crate::vae::{Architecture, Likelihood};
+
+/// The key of the metadata that holds the architecture as JSON.
+pub const ARCHITECTURE: &str = "architecture";
+
+/// A tensor of a file: its name, its shape, and its rows in a parameter of the network.
+pub struct Stored {
+    pub name: String,
+    pub shape: Vec<usize>,
+    /// Its place in [`crate::vae::Network::parameters`].
+    parameter: usize,
+    /// Elements of the parameter that it is.
+    range: Range<usize>,
+    /// The file's value over the parameter's; a power of two.
+    scale: f32,
+}
+
+impl Stored {
+    /// Its elements in the network's parameters, before they are scaled for the file.
+    pub fn of<'a>(&self, parameters: &'a [Vec<f32>]) -> &'a [f32] {
+        &parameters[self.parameter][self.range.clone()]
+    }
+}
+
+/// The tensors of a network under the names of a module that fit it.
+pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
+    let a = architecture;
+    let mut all = Vec::new();
+    // `pair` counts the network's pairs of weight and bias, `part` the layers in one.
+    let mut layer = |place, outputs: usize, inputs: usize, pair: usize, part: usize| {
+        let scale = match place {
+            Place::LogVariance => names.log_variance_scale(),
+            _ => 1.0,
+        };
+        for (i, kind, shape) in [(0, "weight", vec![outputs, inputs]), (1, "bias", vec![outputs])] {
+            let n: usize = shape.iter().product();
+            all.push(Stored {
+                name: format!("{}.{kind}", names.layer(place)),
+                parameter: 2 * pair + i,
+                range: part * n..(part + 1) * n,
+                shape,
+                scale,
+            });
+        }
+    };
+    let mut inputs = a.pixels();
+    for (i, &width) in a.hidden.iter().enumerate() {
+        layer(Place::Encoder(i), width, inputs, i, 0);
+        inputs = width;
+    }
+    let heads = a.hidden.len();
+    layer(Place::Mu, a.latent, inputs, heads, 0);
+    layer(Place::LogVariance, a.latent, inputs, heads, 1);
+    let (decoder, hidden) = (heads + 1, a.decoder_hidden.len());
+    inputs = a.latent;
+    for (i, &width) in a.decoder_hidden.iter().enumerate() {
+        layer(Place::Decoder(i), width, inputs, decoder + i, 0);
+        inputs = width;
+    }
+    let output = Place::Output { hidden, likelihood: a.likelihood };
+    layer(output, a.pixels(), inputs, decoder + hidden, 0);
+    if let Likelihood::Gaussian { .. } = a.likelihood {
+        all.push(Stored {
+            name: names.observation_log_variance().to_string(),
+            shape: vec![1],
+            parameter: 2 * (decoder + hidden + 1),
+            range: 0..1,
+            scale: 1.0,
+        });
+    }
+    all
+}
+
+/// A safetensors file of the parameters, which are in the order of [`crate::vae::Network::parameters`].
+///
+/// # Errors
+/// The library refuses.
+pub fn encode(
+    architecture: &Architecture,
+    names: Names,
+    parameters: &[Vec<f32>],
+) -> Result<Vec<u8>, String> {
+    let stored = stored(architecture, names);
+    let bytes: Vec<Vec<u8>> = stored
+        .iter()
+        .map(|s| s.of(parameters).iter().flat_map(|v| (v * s.scale).to_le_bytes()).collect())
+        .collect();
+    let mut views = Vec::new();
+    for (s, bytes) in stored.iter().zip(&bytes) {
+        let view =
+            TensorView::new(Dtype::F32, s.shape.clone(), bytes).map_err(|e| e.to_string())?;
+        views.push((s.name.as_str(), view));
+    }
+    // One key only: the crate writes them in no fixed order, and equal models are equal files.
+    let about = serde_json::to_string(architecture).map_err(|e| e.to_string())?;
+    let metadata = HashMap::from([(ARCHITECTURE.to_string(), about)]);
+    serialize(views, Some(metadata)).map_err(|e| e.to_string())
+}
+
+/// The parameters of a network from a file of F32 tensors under any of the known names.
+///
+/// # Errors
+/// A tensor that is missing, of another shape, not finite or too many: which, expected, got.
+pub fn decode(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32>>, String> {
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|e| format!("not a safetensors file: {e}"))?;
+    let mut tensors = HashMap::new();
+    for (name, view) in file.iter() {
+        if view.dtype() != Dtype::F32 {
+            return Err(format!("{name} should be F32, it is {:?}", view.dtype()));
+        }
+        let values = bytemuck::pod_collect_to_vec(view.data());
+        tensors.insert(name.to_string(), Tensor { shape: view.shape().to_vec(), values });
+    }
+    let names: Vec<&str> = tensors.keys().map(String::as_str).collect();
+    let names = Names::of_tensors(&names).ok_or_else(|| unknown(names))?;
+    fit(architecture, names, &tensors)
+}
+
+/// A tensor of a file, as F32.
+pub struct Tensor {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+/// The parameters of a network from the tensors that bear a module's names.
+///
+/// # Errors
+/// As [`decode`].
+pub fn fit(
+    architecture: &Architecture,
+    names: Names,
+    tensors: &HashMap<String, Tensor>,
+) -> Result<Vec<Vec<f32>>, String> {
+    if !names.fit(architecture) {
+        return Err(format!("its tensors bear {}, which do not fit {architecture}", names.whose()));
+    }
+    let stored = stored(architecture, names);
+    let mut parameters: Vec<Vec<f32>> = Vec::new();
+    for s in &stored {
+        let tensor = tensors.get(&s.name).ok_or_else(|| {
+            let has = listed(tensors.keys().map(String::as_str).collect());
+            format!("it has no tensor {}, which {architecture} needs; it has {has}", s.name)
+        })?;
+        if tensor.shape != s.shape {
+            return Err(format!(
+                "{} should be {:?} for {architecture}, it is {:?}",
+                s.name, s.shape, tensor.shape
+            ));
+        }
+        if let Some(bad) = tensor.values.iter().find(|v| !(*v / s.scale).is_finite()) {
+            return Err(format!("{} holds {bad}", s.name));
+        }
+        if parameters.len() <= s.parameter {
+            parameters.resize(s.parameter + 1, Vec::new());
+        }
+        let parameter = &mut parameters[s.parameter];
+        parameter.resize(parameter.len().max(s.range.end), 0.0);
+        for (to, from) in parameter[s.range.clone()].iter_mut().zip(&tensor.values) {
+            *to = from / s.scale;
+        }
+    }
+    let unknown = |name: &&String| stored.iter().all(|s| s.name != **name);
+    match tensors.keys().filter(unknown).min() {
+        Some(name) => Err(format!("it has a tensor {name} too many for {architecture}")),
+        None => Ok(parameters),
+    }
+}
+
+/// That no module is known whose parameters have these names.
+pub fn unknown(tensors: Vec<&str>) -> String {
+    format!(
+        "its tensors bear no names that are known: for a VAE expected fc1, fc21, fc22, fc3, fc4 \
+         (pytorch/examples), encoder.fc1, encoder.fc21, ... (Pyro), or encoder.0, mu, log_variance, \
+         decoder.0, ..., each with .weight and .bias; it has {}",
+        listed(tensors)
+    )
+}
+
+/// The first names of many.
+fn listed(mut names: Vec<&str>) -> String {
+    const SHOWN: usize = 24;
+    names.sort_unstable();
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    match (names.is_empty(), more) {
+        (true, _) => "none".to_string(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}

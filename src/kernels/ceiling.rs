@@ -1,0 +1,51 @@
+//! What a device can do at best, for the benchmark to measure its ceilings with.
+
+use super::case::Fill;
+use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, team, twin};
+
+const SOURCE: &str = include_str!("../../shaders/ceiling.wgsl");
+
+pub static TOUCH: Kernel = Kernel::new(Parts {
+    file: "ceiling",
+    source: SOURCE,
+    entry: "touch",
+    summary: "one more on one word: the cost of a dispatch",
+    grid: |_| [1, 1, 1],
+    twin: twin!(touch),
+    cases: || [0, 1, u32::MAX].map(|n| Case::new(&[]).fill("count", Fill::Words(vec![n]))).to_vec(),
+    cost: |_| Cost { flops: 0, bytes: 8 },
+});
+
+pub static COPY: Kernel = Kernel::new(Parts {
+    file: "ceiling",
+    source: SOURCE,
+    entry: "copy",
+    summary: "words from one tensor to another: the cost of a byte",
+    grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
+    twin: twin!(copy),
+    cases: || {
+        let words = [0x7fa0_1234, 1, 0x8000_0001, 77, u32::MAX];
+        let case = |n| Case::new(&[("N", n)]).fill("source", Fill::Words(words.to_vec()));
+        [1, 255, 256, 257, 100_000].map(case).to_vec()
+    },
+    cost: |c| Cost { flops: 0, bytes: 32 * c.dim("N") as u64 },
+});
+
+fn touch<T: Real>(c: &Call<T>) {
+    let mut count = c.write_u32("count");
+    count[0] = count[0].wrapping_add(1);
+}
+
+fn copy<T: Real>(c: &Call<T>) {
+    let (source, mut copied) = (c.read_u32("source"), c.write_u32("copied"));
+    let piece = source.len().div_ceil(team::threads());
+    assert_eq!(source.len(), copied.len());
+    let (source, copied) = (&source[..], parallel::Shared(copied.as_mut_ptr()));
+    team::run(source.len().div_ceil(piece), |i| {
+        let part = &source[i * piece..source.len().min((i + 1) * piece)];
+        // SAFETY: both have as many elements, `copied` is borrowed mutably, and no two parts overlap.
+        unsafe {
+            copied.get().add(i * piece).copy_from_nonoverlapping(part.as_ptr(), part.len());
+        }
+    });
+}

@@ -1,0 +1,195 @@
+//! A trained model, and what can be done with it.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::checkpoint::{CheckpointError, RunFolder, write_whole};
+use crate::data::Images;
+use crate::device::Device;
+use crate::error::Error;
+use crate::evaluate::{self, Evaluation, Model, Posteriors, Request};
+use crate::generate;
+use crate::interchange::onnx::{self, Part};
+use crate::interchange::{Names, weights};
+use crate::train::{self, EpochReport, Observer, Settings, Trainer};
+use crate::vae::{Architecture, ConfigError};
+
+/// A trained variational autoencoder: its settings and its parameters.
+///
+/// It comes from [`Trainer::train`] or, by [`Vae::open`], from the folder of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vae {
+    settings: Settings,
+    /// In the order of [`crate::vae::Network::parameters`], of the shapes that the settings say.
+    parameters: Vec<Vec<f32>>,
+}
+
+impl Vae {
+    /// The model of a run folder, as `elbo train` or [`Vae::save`] writes one.
+    ///
+    /// # Errors
+    /// Not a run folder, no model in it yet, or files that are not whole.
+    pub fn open(run: impl AsRef<Path>) -> Result<Vae, Error> {
+        let (folder, settings) = RunFolder::open(run.as_ref())?;
+        let parameters = folder.read_model(&settings.architecture)?;
+        Ok(Vae { settings, parameters })
+    }
+
+    /// Writes a run folder, for [`Vae::open`] and for the commands of `elbo`, which look for the images
+    /// that [`Settings::data`] names.
+    ///
+    /// # Errors
+    /// Something is there already, or it cannot be written.
+    pub fn save(&self, run: impl AsRef<Path>) -> Result<(), Error> {
+        let folder = RunFolder::create(run.as_ref(), &self.settings)?;
+        let written = folder.write_model(&self.settings.architecture, &self.parameters);
+        Ok(written.inspect_err(|_| folder.discard())?)
+    }
+
+    /// Writes the parameters as a safetensors file, under PyTorch's names for them.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save_safetensors(&self, file: impl AsRef<Path>) -> Result<(), Error> {
+        let a = self.architecture();
+        write(file.as_ref(), weights::encode(a, Names::of(a), &self.parameters))
+    }
+
+    /// Writes the encoder or the decoder as an ONNX model.
+    ///
+    /// # Errors
+    /// It cannot be written, or is larger than the 2 GiB that the format can hold.
+    pub fn save_onnx(&self, part: Part, file: impl AsRef<Path>) -> Result<(), Error> {
+        write(file.as_ref(), onnx::encode(self.architecture(), &self.parameters, part))
+    }
+
+    /// What it was trained with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The layers and what they model.
+    pub fn architecture(&self) -> &Architecture {
+        &self.settings.architecture
+    }
+
+    /// Draws from the prior: the expected pixels of each, (D), in rows from the top, in [0, 1].
+    ///
+    /// # Errors
+    /// The device failed, or there are more than it can compute at once.
+    pub fn sample(&self, device: &Device, count: usize, seed: u64) -> Result<Vec<Vec<f32>>, Error> {
+        match count {
+            0 => Ok(Vec::new()),
+            _ => Ok(generate::sample(device, self.architecture(), &self.parameters, count, seed)?),
+        }
+    }
+
+    /// The posterior q(z|x) of each image. Where the settings binarize pixels at random, so does this, the
+    /// same way each time.
+    ///
+    /// # Errors
+    /// Images of another size, the device failed, or sizes beyond what it can compute.
+    pub fn encode(&self, device: &Device, images: &Images) -> Result<Posteriors, Error> {
+        self.check(images)?;
+        Ok(generate::posteriors(device, self.model(), images, images.n_images)?)
+    }
+
+    /// The expected pixels at latent codes `z`, (R, Z) row by row: R images of (D).
+    ///
+    /// # Errors
+    /// No whole number of codes, the device failed, or there are more than it can compute at once.
+    pub fn decode(&self, device: &Device, z: &[f32]) -> Result<Vec<Vec<f32>>, Error> {
+        let latent = self.architecture().latent;
+        if !z.len().is_multiple_of(latent) {
+            let n = z.len();
+            let message = format!("{n} numbers are no whole number of codes of {latent} each");
+            return Err(ConfigError(message).into());
+        }
+        match z.is_empty() {
+            true => Ok(Vec::new()),
+            false => Ok(generate::decode(device, self.architecture(), &self.parameters, z)?),
+        }
+    }
+
+    /// ELBO and log p(x) of images, by `samples` draws from the posterior and as many from the prior of
+    /// each image.
+    ///
+    /// # Errors
+    /// No samples, images of another size, the device failed, or the decoder's numbers overflow.
+    pub fn evaluate(
+        &self,
+        device: &Device,
+        images: &Images,
+        samples: usize,
+    ) -> Result<Evaluation, Error> {
+        self.check(images)?;
+        if !(1..=1_000_000_000).contains(&samples) {
+            let message = format!("samples must be from 1 to 1000000000, got {samples}");
+            return Err(ConfigError(message).into());
+        }
+        let ks = if samples == 1 { vec![1] } else { vec![1, samples] };
+        let request = Request { images: images.n_images, ks, rows: None, resident: None };
+        let go_on = &mut |_| ControlFlow::Continue(());
+        Ok(evaluate::evaluate(device, self.model(), images, &request, go_on)?)
+    }
+
+    fn model(&self) -> Model<'_> {
+        Model {
+            architecture: &self.settings.architecture,
+            parameters: &self.parameters,
+            binarization: self.settings.binarization,
+            seed: self.settings.seed,
+        }
+    }
+
+    fn check(&self, images: &Images) -> Result<(), ConfigError> {
+        images.check("the images")?;
+        images.check_size(self.architecture().image)
+    }
+}
+
+fn write(path: &Path, bytes: Result<Vec<u8>, String>) -> Result<(), Error> {
+    let invalid = |message| CheckpointError::Invalid { path: path.to_path_buf(), message };
+    Ok(write_whole(path, &bytes.map_err(invalid)?)?)
+}
+
+impl Trainer {
+    /// Trains to the end of the settings' epochs or steps. `each` hears the figures of every epoch, and may
+    /// end the training with it. No file is written: see [`Vae::save`].
+    ///
+    /// # Errors
+    /// The device failed, or the numbers overflow: in which step, tensor and kernel.
+    pub fn train(
+        &mut self,
+        each: impl FnMut(&EpochReport) -> ControlFlow<()> + Send,
+    ) -> Result<Vae, Error> {
+        let mut watcher = Watcher { each, ended: None };
+        let outcome = train::run(self, &mut watcher)?;
+        // What was begun after the epoch that was to be the last is left out.
+        let parameters = watcher.ended.unwrap_or(outcome.parameters);
+        Ok(Vae { settings: self.settings().clone(), parameters })
+    }
+}
+
+struct Watcher<F> {
+    each: F,
+    /// The parameters after the epoch that was to be the last.
+    ended: Option<Vec<Vec<f32>>>,
+}
+
+impl<F: FnMut(&EpochReport) -> ControlFlow<()> + Send> Observer for Watcher<F> {
+    fn epoch_begins(&mut self, _epoch: u32) {}
+
+    fn step(&mut self, _step: u64) -> bool {
+        self.ended.is_some()
+    }
+
+    fn evaluating(&mut self) {}
+
+    fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String> {
+        if (self.each)(report).is_break() {
+            self.ended = Some(parameters.to_vec());
+        }
+        Ok(())
+    }
+}

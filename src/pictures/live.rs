@@ -1,0 +1,82 @@
+//! What a run shows while it goes on: pictures of its progress, and TensorBoard's event file.
+
+use std::io;
+
+use super::{Glimpse, PictureError, Pictures};
+use crate::checkpoint::CheckpointError;
+use crate::report::tensorboard::{EventFile, Value};
+use crate::train::{EpochReport, Figures};
+
+/// Pictures that a whole run leaves in the event file at most, unless it is told how many.
+const LOGGED: u32 = 20;
+
+/// Listens to a run's epochs.
+pub struct Live<'a> {
+    pictures: Pictures<'a>,
+    /// Epochs between pictures in the folder of progress.
+    every: Option<u32>,
+    tensorboard: bool,
+    /// Made when there is something to write.
+    events: Option<EventFile>,
+}
+
+impl<'a> Live<'a> {
+    pub fn new(pictures: Pictures<'a>, every: Option<u32>, tensorboard: bool) -> Self {
+        Live { pictures, every, tensorboard, events: None }
+    }
+
+    /// Writes what belongs to the end of an epoch.
+    ///
+    /// # Errors
+    /// The device, or the disk; the run itself needs none of this.
+    pub fn epoch_ends(
+        &mut self,
+        report: &EpochReport,
+        parameters: &[Vec<f32>],
+    ) -> Result<(), PictureError> {
+        let epochs = self.pictures.settings.epochs;
+        let due = |every: u32| report.epoch.is_multiple_of(every) || report.epoch == epochs;
+        let shown = self.every.is_some_and(due);
+        let logged = self.tensorboard && due(self.every.unwrap_or(epochs.div_ceil(LOGGED)));
+        let glimpse = match shown || logged {
+            true => Some(self.pictures.glimpse(parameters)?),
+            false => None,
+        };
+        if let Some(glimpse) = glimpse.as_ref().filter(|_| shown) {
+            self.pictures.write_progress(report.epoch, glimpse)?;
+        }
+        if self.tensorboard {
+            self.log(report, glimpse.filter(|_| logged)).map_err(|source| CheckpointError::Io {
+                path: match &self.events {
+                    Some(events) => events.path().to_path_buf(),
+                    None => self.pictures.folder.path().to_path_buf(),
+                },
+                action: "cannot write TensorBoard's events",
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, report: &EpochReport, glimpse: Option<Glimpse>) -> io::Result<()> {
+        if self.events.is_none() {
+            self.events = Some(EventFile::create(self.pictures.folder.path())?);
+        }
+        let Some(events) = &mut self.events else { return Ok(()) };
+        let mut values = Vec::new();
+        let watched = if report.validation { "valid" } else { "test" };
+        for (set, figures) in [("train", &report.train), (watched, &report.test)] {
+            let Figures { elbo, reconstruction, kl, bound } = *figures;
+            values.push(Value::scalar(format!("ELBO/{set}"), elbo));
+            values.push(Value::scalar(format!("reconstruction/{set}"), reconstruction));
+            values.push(Value::scalar(format!("KL/{set}"), kl));
+            values.extend(bound.map(|bound| Value::scalar(format!("L_K/{set}"), bound)));
+        }
+        values.push(Value::scalar("speed/images_per_second", report.images_per_second));
+        if let Some(Glimpse { samples, reconstructions }) = glimpse {
+            values.push(Value::image("samples", samples)?);
+            values.push(Value::image("reconstructions", reconstructions)?);
+        }
+        events.write(report.step, values)
+    }
+}

@@ -1,0 +1,142 @@
+//! TensorBoard's event files: records of protocol buffers, each between checksums.
+//!
+//! Of `tensorflow/core/util/event.proto` and `summary.proto`, the fields that are written here; records
+//! as in `tensorflow/core/lib/io/record_writer.h`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crc::{CRC_32_ISCSI, Crc};
+use image::ImageReader;
+use prost::{Message, Oneof};
+
+#[derive(Clone, PartialEq, Message)]
+struct Event {
+    /// Seconds since 1970.
+    #[prost(double, tag = "1")]
+    wall_time: f64,
+    #[prost(int64, tag = "2")]
+    step: i64,
+    #[prost(oneof = "What", tags = "3, 5")]
+    what: Option<What>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum What {
+    #[prost(string, tag = "3")]
+    FileVersion(String),
+    #[prost(message, tag = "5")]
+    Summary(Summary),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Value>,
+}
+
+/// A figure or a picture, by its name.
+#[derive(Clone, PartialEq, Message)]
+pub struct Value {
+    #[prost(string, tag = "1")]
+    tag: String,
+    #[prost(oneof = "Content", tags = "2, 4")]
+    content: Option<Content>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum Content {
+    #[prost(float, tag = "2")]
+    Scalar(f32),
+    #[prost(message, tag = "4")]
+    Image(Image),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Image {
+    #[prost(int32, tag = "1")]
+    height: i32,
+    #[prost(int32, tag = "2")]
+    width: i32,
+    /// 1 is grey.
+    #[prost(int32, tag = "3")]
+    colorspace: i32,
+    #[prost(bytes = "vec", tag = "4")]
+    encoded: Vec<u8>,
+}
+
+impl Value {
+    pub fn scalar(tag: impl Into<String>, value: f64) -> Self {
+        Value { tag: tag.into(), content: Some(Content::Scalar(value as f32)) }
+    }
+
+    /// A grey PNG.
+    ///
+    /// # Errors
+    /// Bytes that are no picture.
+    pub fn image(tag: impl Into<String>, png: Vec<u8>) -> io::Result<Self> {
+        let reader = ImageReader::new(Cursor::new(&png)).with_guessed_format()?;
+        let (width, height) = reader.into_dimensions().map_err(io::Error::other)?;
+        let image =
+            Image { height: height as i32, width: width as i32, colorspace: 1, encoded: png };
+        Ok(Value { tag: tag.into(), content: Some(Content::Image(image)) })
+    }
+}
+
+/// An event file that grows. TensorBoard reads all those of a folder as one log, so a run that is resumed
+/// has another.
+pub struct EventFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl EventFile {
+    /// Begins a file in `folder`, which is made if need be.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (seconds, process) = (now() as u64, std::process::id());
+        let path = folder.join(format!("events.out.tfevents.{seconds:010}.elbo.{process}"));
+        let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        let mut events = EventFile { path, file };
+        events.append(0, What::FileVersion("brain.Event:2".to_string()))?;
+        Ok(events)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds one record with all `values`, which can be read at once.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write(&mut self, step: u64, value: Vec<Value>) -> io::Result<()> {
+        self.append(step, What::Summary(Summary { value }))
+    }
+
+    fn append(&mut self, step: u64, what: What) -> io::Result<()> {
+        let event = Event { wall_time: now(), step: step as i64, what: Some(what) };
+        self.file.write_all(&record(&event.encode_to_vec()))
+    }
+}
+
+/// Length, its checksum, the bytes, their checksum; numbers little-endian.
+fn record(bytes: &[u8]) -> Vec<u8> {
+    let length = (bytes.len() as u64).to_le_bytes();
+    [&length[..], &checksum(&length), bytes, &checksum(bytes)].concat()
+}
+
+/// CRC-32C, turned and shifted, so that checksums of data that hold checksums stay good ones.
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    let crc = Crc::<u32>::new(&CRC_32_ISCSI).checksum(bytes);
+    crc.rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}

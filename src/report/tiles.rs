@@ -1,0 +1,66 @@
+//! Rows of images with words beside and above them.
+
+use super::figures::{Gap, embedded};
+use super::svg::{Anchor, COLUMN, MARGIN, Svg, TITLE};
+
+const TOP: f64 = 44.0;
+/// Between groups of columns.
+const GAP: f64 = 8.0;
+/// Words beside rows.
+const SMALL: &str = "font-size=\"11\"";
+
+/// Columns that belong together.
+pub struct Group {
+    /// Above each column; empty for none.
+    pub labels: Vec<String>,
+    /// One image a column in each row.
+    pub rows: Vec<Vec<Vec<f32>>>,
+}
+
+/// A picture of groups of columns side by side.
+pub struct Tiles<'a> {
+    pub title: &'a str,
+    /// Left of each row: one line or two; empty for none.
+    pub row_labels: &'a [[String; 2]],
+    pub groups: &'a [Group],
+    /// What it is of.
+    pub note: &'a str,
+}
+
+impl Tiles<'_> {
+    /// # Errors
+    /// As [`embedded`].
+    pub fn svg(&self, (height, width): (usize, usize)) -> Result<String, String> {
+        let left = if self.row_labels.is_empty() { MARGIN } else { 68.0 };
+        let columns: usize = self.groups.iter().map(|g| g.labels.len()).sum();
+        let free = COLUMN - left - MARGIN - GAP * (self.groups.len() - 1) as f64;
+        let tile = free / columns as f64;
+        let row = tile * height as f64 / width as f64;
+        let rows = self.groups.iter().map(|g| g.rows.len()).max().unwrap_or(0);
+
+        let mut svg = Svg::new(COLUMN, self.title);
+        svg.text((MARGIN, 18.0), Anchor::Start, TITLE, self.title);
+        for (i, lines) in self.row_labels.iter().enumerate() {
+            let middle = TOP + (i as f64 + 0.5) * row;
+            let first = if lines[1].is_empty() { middle + 4.0 } else { middle - 1.5 };
+            svg.text((left - 6.0, first), Anchor::End, SMALL, &lines[0]);
+            svg.text((left - 6.0, first + 11.0), Anchor::End, "font-size=\"9.5\"", &lines[1]);
+        }
+        let mut at = left;
+        for group in self.groups {
+            let n = group.labels.len();
+            for (i, label) in group.labels.iter().enumerate() {
+                svg.text((at + (i as f64 + 0.5) * tile, TOP - 6.0), Anchor::Middle, SMALL, label);
+            }
+            let tiles: Vec<Option<&[f32]>> =
+                group.rows.iter().flatten().map(|image| Some(&image[..])).collect();
+            let gap = Gap { width: 2, grey: 255, around: false };
+            let across = tile * n as f64;
+            let png = embedded(&tiles, (height, width), n, gap, across)?;
+            svg.png((at, TOP), (across, row * group.rows.len() as f64), &png);
+            at += across + GAP;
+        }
+        let end = svg.note(TOP + row * rows as f64 + 6.0, self.note);
+        Ok(svg.finish(end))
+    }
+}

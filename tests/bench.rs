@@ -1,0 +1,400 @@
+//! The benchmark: that it measures what it says on every device, and that a wrong result has no figure.
+
+mod harness;
+
+use std::ops::Range;
+use std::process::{Command, Output};
+
+use elbo::bench::{self, Report, Request, Target, Timing, percentile, table};
+use elbo::device::{Clock, Description, Device, DeviceError, Executor, Progress};
+use elbo::plan::{PlanId, Program, TensorId};
+use elbo::train::{self, Settings};
+use serde_json::Value;
+
+/// Everything, as small as it gets.
+fn request() -> Request {
+    Request {
+        ceilings: true,
+        kernels: true,
+        steps: true,
+        networks: vec![bench::network("12-8-3").expect("a network")],
+        batches: vec![6],
+        samples: 2,
+        seconds: 0.005,
+        warm_up: 10,
+        copied: 1 << 20,
+        largest_matmul: 256,
+    }
+}
+
+fn measure(target: &Target, request: &Request) -> Report {
+    bench::run(target, request, &mut |_| {}).expect("a report")
+}
+
+fn json(report: &Report) -> Value {
+    serde_json::to_value(report).expect("JSON")
+}
+
+#[test]
+fn percentiles_are_those_of_the_samples() {
+    let sorted = [1.0, 2.0, 3.0, 4.0, 10.0];
+    assert_eq!(percentile(&sorted, 0.0), 1.0);
+    assert_eq!(percentile(&sorted, 0.5), 3.0);
+    assert_eq!(percentile(&sorted, 1.0), 10.0);
+    assert!((percentile(&sorted, 0.1) - 1.4).abs() < 1e-12);
+    assert!((percentile(&sorted, 0.9) - 7.6).abs() < 1e-12);
+    assert_eq!(percentile(&[7.0], 0.9), 7.0);
+    let timing = Timing::new(vec![3.0, 1.0, 2.0, 10.0], 5, Clock::Wall);
+    assert_eq!((timing.median, timing.n, timing.runs), (2.5, 4, 5));
+    assert!(timing.p10 < timing.median && timing.median < timing.p90);
+}
+
+#[test]
+fn networks_are_lists_of_widths() {
+    let network = bench::network("784-200-100-50").expect("a network");
+    assert_eq!(network.image, (28, 28));
+    assert_eq!((&network.hidden[..], network.latent), (&[200, 100][..], 50));
+    assert_eq!(network.decoder_hidden, [100, 200]);
+    assert!(bench::network("9-2").expect("a linear one").hidden.is_empty());
+    for wrong in ["", "784", "784-", "784-0-20", "a-b-c", "784,400", "-3-4", "99999-99999-2"] {
+        let message = bench::network(wrong).expect_err(wrong);
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+/// Every figure is there, within what it must be, and adds up.
+#[test]
+fn every_device_is_measured() {
+    for device in harness::devices() {
+        let name = device.description().name.clone();
+        let has_clock = device.description().kind != "cpu";
+        let report = measure(&Target::from(device), &request());
+        assert_eq!(report.wrong(), Vec::<String>::new(), "{name}");
+        let ceilings = report.ceilings.as_ref().expect("asked for");
+        assert!(ceilings.gap().expect("right") > 0.0);
+        assert!(ceilings.bandwidth().expect("right") > 1e6, "{name}");
+        assert!(ceilings.flops().expect("right") > 1e6, "{name}");
+        assert_eq!(ceilings.matmul.len(), 1);
+        assert_eq!(ceilings.matmul[0].flops, 2 * 256 * 256 * 256);
+
+        let [step] = &report.steps[..] else { panic!("one network, one batch size") };
+        let figures = step.figures.right().expect("right");
+        let images = figures.images_per_second * figures.time.median;
+        assert!((images - 6.0).abs() < 1e-9, "{images} images a step");
+        assert!(figures.time.p10 <= figures.time.median && figures.time.median <= figures.time.p90);
+        assert!(figures.time.n >= 5);
+        assert_eq!(figures.time.clock, Clock::Wall);
+        if has_clock && figures.device_time.is_none() {
+            println!("{name} has no timestamps");
+        }
+        assert!(step.warm_up_elbo < 0.0 && step.warm_up_elbo > -100.0, "{}", step.warm_up_elbo);
+        assert!(step.first_step > 0.0);
+
+        // every dispatch of the step's plan is among the kernels
+        assert_eq!(report.kernels.iter().map(|k| k.times).sum::<usize>(), step.dispatches);
+        let flops: u64 = report.kernels.iter().map(|k| k.flops * k.times as u64).sum();
+        assert_eq!(flops, step.flops);
+        for kernel in &report.kernels {
+            assert!(kernel.time.right().expect("right").median > 0.0, "{}", kernel.kernel);
+        }
+
+        let text = table(&report);
+        assert!(text.contains(&name) && text.contains("12-8-3 K=2"), "{text}");
+        assert!(!text.contains("WRONG"), "{text}");
+    }
+}
+
+/// What a step uses, from the plan itself: parameters with two moments, images as bytes.
+#[test]
+fn memory_is_that_of_the_plan() {
+    let device = || Target::from(Device::Cpu(harness::cpu()));
+    let at = |batches: Vec<usize>| {
+        let only_steps = Request { ceilings: false, kernels: false, batches, ..request() };
+        measure(&device(), &only_steps).steps
+    };
+    let steps = at(vec![6, 12, 24]);
+    let parameters = (12 * 8 + 8) + (8 * 6 + 6) + (3 * 8 + 8) + (8 * 12 + 12);
+    for step in &steps {
+        assert_eq!(step.parameters, parameters);
+        assert_eq!(step.memory.parameters, 12 * parameters as u64);
+        assert!(step.memory.data >= (step.images * 12) as u64);
+        let m = step.memory;
+        let linear = m.rest_fixed + m.rest_per_image * (step.batch * step.samples) as u64;
+        assert!(m.rest.abs_diff(linear) <= 16 * step.batch as u64, "{m:?}");
+        assert!(m.rest_per_image > 0);
+    }
+    // nothing grows but with the rows
+    let slope = |a: usize, b: usize| {
+        let rows = (steps[b].batch - steps[a].batch) * steps[a].samples;
+        (steps[b].memory.rest - steps[a].memory.rest) as f64 / rows as f64
+    };
+    assert!((slope(0, 1) - slope(1, 2)).abs() < 1.0, "{} and {}", slope(0, 1), slope(1, 2));
+}
+
+/// What a device does wrong.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    /// One element of a tensor is off after timed dispatches.
+    Element(&'static str),
+    /// Timed dispatches do not run.
+    Idle,
+    /// Steps do not run.
+    NoSteps,
+    /// A parameter drifts in every step.
+    Drift,
+    /// A parameter is NaN after the steps.
+    Nan,
+}
+
+struct Faulty {
+    inner: Box<dyn Executor>,
+    fault: Fault,
+}
+
+impl Faulty {
+    /// Changes the last element of the first tensor whose name ends so, if there is one.
+    fn distort(&mut self, name: &str, change: impl Fn(f32) -> f32) -> Result<(), DeviceError> {
+        let found = self.inner.program().tensors().iter().position(|t| t.name.ends_with(name));
+        let Some(tensor) = found.map(TensorId) else { return Ok(()) };
+        let mut values = self.inner.read_f32(tensor)?;
+        let last = values.last_mut().expect("not empty");
+        *last = change(*last);
+        self.inner.write_f32(tensor, &values)
+    }
+}
+
+impl Executor for Faulty {
+    fn description(&self) -> &Description {
+        self.inner.description()
+    }
+
+    fn program(&self) -> &Program {
+        self.inner.program()
+    }
+
+    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
+        if self.fault == Fault::NoSteps {
+            return Ok(n);
+        }
+        let done = self.inner.run(plan, n, progress)?;
+        match self.fault {
+            Fault::Drift => self.distort("encoder.0.weight", |v| v + 1e-4)?,
+            Fault::Nan => self.distort("decoder.0.bias", |_| f32::NAN)?,
+            _ => {}
+        }
+        Ok(done)
+    }
+
+    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
+        self.inner.run_dispatch(plan, index)
+    }
+
+    fn time(
+        &mut self,
+        plan: PlanId,
+        dispatches: Range<usize>,
+        n: usize,
+    ) -> Result<(f64, Clock), DeviceError> {
+        if self.fault == Fault::Idle {
+            return Ok((1e-3, Clock::Wall));
+        }
+        let timing = self.inner.time(plan, dispatches, n)?;
+        if let Fault::Element(name) = self.fault {
+            self.distort(name, |v| v + 1e-2 * (1.0 + v.abs()))?;
+        }
+        Ok(timing)
+    }
+
+    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.inner.write_bytes(tensor, bytes)
+    }
+
+    fn write_part(
+        &mut self,
+        tensor: TensorId,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        self.inner.write_part(tensor, offset, bytes)
+    }
+
+    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
+        self.inner.read_bytes(tensor)
+    }
+}
+
+fn faulty(fault: Fault) -> Target {
+    let device = Device::Cpu(harness::cpu());
+    let description = device.description().clone();
+    let load = move |program| {
+        let inner = device.load(program)?;
+        Ok(Box::new(Faulty { inner, fault }) as Box<dyn Executor>)
+    };
+    Target { description, load: Box::new(load) }
+}
+
+/// What a report of a faulty device calls wrong; each of it has no figure, in the table or as JSON.
+fn wrong_by(fault: Fault, request: &Request) -> Vec<String> {
+    let report = measure(&faulty(fault), request);
+    let wrong = report.wrong();
+    let text = table(&report);
+    for line in &wrong {
+        assert!(text.contains(&format!("WRONG: {line}")), "{text}");
+    }
+    for kernel in json(&report)["kernels"].as_array().expect("rows") {
+        let time = &kernel["time"];
+        assert_ne!(time.get("wrong").is_some(), time.get("median").is_some(), "{time}");
+    }
+    for step in json(&report)["steps"].as_array().expect("rows") {
+        let figures = &step["figures"];
+        assert_ne!(figures.get("wrong").is_some(), figures.get("time").is_some(), "{figures}");
+    }
+    wrong
+}
+
+#[test]
+fn a_wrong_ceiling_has_no_figure() {
+    let only = Request { kernels: false, steps: false, ..request() };
+    let wrong = wrong_by(Fault::Idle, &only).join("\n");
+    for what in ["independent dispatches", "dependent dispatches", "copy", "matmul 256 x 256"] {
+        assert!(wrong.contains(what), "{what} in {wrong}");
+    }
+    let wrong = wrong_by(Fault::Element("y"), &only);
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert!(wrong[0].starts_with("matmul 256 x 256"), "{wrong:?}");
+}
+
+#[test]
+fn a_wrong_kernel_has_no_figure() {
+    let only = Request { ceilings: false, steps: false, ..request() };
+    // every tensor of floats that the step writes, whatever its kernels are
+    let network = bench::network("12-8-3").expect("a network");
+    let settings = Settings { architecture: network, batch: 6, samples: 2, ..Settings::default() };
+    let images = |n_images: usize| elbo::data::Images {
+        n_images,
+        height: 1,
+        width: 12,
+        pixels: vec![128; n_images * 12].into(),
+        labels: None,
+    };
+    let dataset = elbo::data::Dataset {
+        name: String::new(),
+        train: images(60),
+        test: images(1),
+        valid: None,
+    };
+    let plan = train::record(&dataset, &settings).expect("a plan");
+    let written: Vec<String> = plan
+        .program
+        .plan(plan.train.plan)
+        .dispatches
+        .iter()
+        .flat_map(|d| &d.bindings)
+        .filter(|b| b.access.writes())
+        .map(|b| plan.program.get(b.tensor))
+        .filter(|t| t.dtype == elbo::plan::DType::F32)
+        .map(|t| t.name.clone())
+        .collect();
+    assert!(written.len() > 5, "{written:?}");
+    for name in written {
+        let wrong = wrong_by(Fault::Element(name.clone().leak()), &only);
+        assert!(wrong.iter().any(|w| w.contains(&name)), "{name}: {wrong:?}");
+    }
+    assert!(!wrong_by(Fault::Idle, &only).is_empty());
+}
+
+#[test]
+fn a_wrong_step_has_no_figure() {
+    let only = Request { ceilings: false, kernels: false, ..request() };
+    for fault in [Fault::NoSteps, Fault::Drift, Fault::Nan] {
+        let wrong = wrong_by(fault, &only);
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert!(wrong[0].starts_with("12-8-3, batch 6: step"), "{wrong:?}");
+    }
+}
+
+/// A large product and a large kernel are checked by other means than small ones.
+#[test]
+fn a_wrong_large_kernel_has_no_figure() {
+    let only = Request {
+        ceilings: false,
+        steps: false,
+        networks: vec![bench::network("300-300-10").expect("a network")],
+        batches: vec![700],
+        samples: 1,
+        ..request()
+    };
+    assert_eq!(wrong_by(Fault::Element("no tensor"), &only), Vec::<String>::new());
+    let wrong = wrong_by(Fault::Element("encoder.0.weight"), &only);
+    assert!(wrong.iter().any(|w| w.contains("encoder.0.weight")), "{wrong:?}");
+}
+
+fn elbo(arguments: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elbo"));
+    command.arg("bench").args(arguments.split_whitespace());
+    command.env("XDG_RUNTIME_DIR", std::env::temp_dir()).output().expect("it runs")
+}
+
+#[test]
+fn the_json_names_device_driver_versions_and_commit() {
+    let output = elbo(
+        "--device cpu --only steps,kernels --arch 12-8-3,12-3 --batch 4,8 --seconds 0.005 --warm-up 4 --json -",
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    for key in ["name", "kind", "backend", "driver"] {
+        assert!(!report["device"][key].as_str().expect(key).is_empty(), "{key}");
+    }
+    assert!(!report["commit"].as_str().expect("a commit").is_empty());
+    assert!(report["versions"]["wgpu"].as_str().expect("a version").starts_with("30."));
+    assert!(report["date"].as_str().expect("a date").starts_with("20"));
+    assert!(report["ceilings"].is_null());
+    let steps = report["steps"].as_array().expect("rows");
+    let at = |i: usize| (steps[i]["network"].as_str().expect("text"), steps[i]["batch"].as_u64());
+    let expected = [("12-8-3", Some(4)), ("12-8-3", Some(8)), ("12-3", Some(4)), ("12-3", Some(8))];
+    assert_eq!((0..steps.len()).map(at).collect::<Vec<_>>(), expected);
+    for step in steps {
+        assert!(step["figures"]["images_per_second"].as_f64().expect("a figure") > 0.0);
+        assert_eq!(step["figures"]["time"]["clock"], "wall clock");
+    }
+}
+
+#[test]
+fn the_json_goes_to_a_file_beside_the_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("bench.json");
+    let arguments = "--device cpu --only steps --arch 12-3 --batch 4 --seconds 0.005 --warm-up 4";
+    let output = elbo(&format!("{arguments} --json {}", path.display()));
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("images/s") && text.contains("12-3"), "{text}");
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(path).expect("the file")).expect("JSON");
+    assert_eq!(report["steps"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn wrong_input_is_one_line_and_exit_code_2() {
+    for (arguments, part) in [
+        ("--seconds 0", "--seconds must be from"),
+        ("--seconds nan", "--seconds must be from"),
+        ("--warm-up 1", "--warm-up must be from"),
+        ("--only steps --batch 0", "--batch"),
+        ("--only steps --batch 60001", "60001"),
+        ("--only steps --samples 0", "--samples"),
+        ("--json /nonexistent/x.json", "/nonexistent"),
+        ("--json /", "folder"),
+        ("--device nosuch", "--device nosuch"),
+    ] {
+        let output = elbo(arguments);
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {stderr}");
+        let errors: Vec<&str> = stderr.lines().filter(|l| l.starts_with("error:")).collect();
+        assert_eq!(errors.len(), 1, "{arguments}: {stderr}");
+        assert!(errors[0].contains(part), "{arguments}: {stderr}");
+        assert!(output.stdout.is_empty(), "{arguments}");
+    }
+    for arguments in ["--arch 784", "--arch 784-x-20", "--only nothing", "--quick --batch 5"] {
+        assert_eq!(elbo(arguments).status.code(), Some(2), "{arguments}");
+    }
+}

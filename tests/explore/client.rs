@@ -1,0 +1,234 @@
+//! Runs to explore, the program serving one, and requests to it, byte by byte.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const HEIGHT: usize = 9;
+pub const WIDTH: usize = 7;
+/// K of the servers here.
+pub const SAMPLES: usize = 60;
+
+/// A folder to work in, with data of 9x7 pixels and labels in `data`.
+pub struct Home(TempDir);
+
+impl Home {
+    pub fn new() -> Self {
+        let home = Home(tempfile::tempdir().expect("a folder"));
+        let data = home.at("data");
+        fs::create_dir(&data).expect("a folder");
+        for (name, n) in [("train", 200), ("t10k", 50)] {
+            fs::write(data.join(format!("{name}-images-idx3-ubyte")), images(n)).expect("a file");
+            fs::write(data.join(format!("{name}-labels-idx1-ubyte")), labels(n)).expect("a file");
+        }
+        home
+    }
+
+    /// With a small trained run in `run`; `more` are other options.
+    pub fn with_run(more: &str) -> Self {
+        let home = Home::new();
+        home.ok(&format!(
+            "train --data data --device cpu --hidden 16 --batch 50 --epochs 2 --run run {more}"
+        ));
+        home
+    }
+
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    /// The program with arguments separated by blanks, in this folder, on a machine without a desktop.
+    pub fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elbo"));
+        command.current_dir(self.0.path()).args(args.split_whitespace());
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &str) -> Output {
+        self.command(args).output().expect("the program runs")
+    }
+
+    #[track_caller]
+    pub fn ok(&self, args: &str) {
+        let output = self.run(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args}: {stderr}");
+    }
+
+    /// Exit code and one line on stderr with these words in it.
+    #[track_caller]
+    pub fn refuses(&self, args: &str, code: i32, words: &str) {
+        let output = self.run(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let last = stderr.lines().last().unwrap_or_default();
+        assert_eq!(output.status.code(), Some(code), "{args}: {stderr}");
+        assert!(last.starts_with("error: ") && last.contains(words), "{args}: {stderr}");
+        assert!(output.stdout.is_empty(), "{args}");
+    }
+
+    pub fn serve(&self) -> Server {
+        self.serve_with(&format!("explore run --no-open --device cpu --samples {SAMPLES}"))
+    }
+
+    pub fn serve_with(&self, args: &str) -> Server {
+        Server::start(&mut self.command(args))
+    }
+}
+
+fn words(header: &[u32]) -> Vec<u8> {
+    header.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// An IDX file of images with a pattern to learn.
+fn images(n: u32) -> Vec<u8> {
+    let mut bytes = words(&[0x803, n, HEIGHT as u32, WIDTH as u32]);
+    let pixel = |i: u32, p: u32| if (p + i % 3) % 5 < 2 { 230 } else { (i % 40) as u8 };
+    let size = (HEIGHT * WIDTH) as u32;
+    bytes.extend((0..n).flat_map(|i| (0..size).map(move |p| pixel(i, p))));
+    bytes
+}
+
+fn labels(n: u32) -> Vec<u8> {
+    let mut bytes = words(&[0x801, n]);
+    bytes.extend((0..n).map(|i| (i % 3) as u8));
+    bytes
+}
+
+/// A served run. It is killed with the value.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+}
+
+impl Server {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next());
+        let Some(port) = port.and_then(|port| port.parse().ok()) else {
+            let output = child.wait_with_output().expect("it ends");
+            panic!("no address in {line:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        Server { child, port }
+    }
+
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        stream
+    }
+
+    /// One request on a connection of its own.
+    pub fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Response {
+        let mut stream = self.connect();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nContent-Length: {length}\r\n{headers}\r\n");
+        let _ = stream.write_all(&[head.as_bytes(), body].concat());
+        Response::read(stream)
+    }
+
+    /// As the page sends it.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Response {
+        let host = format!("Host: 127.0.0.1:{}\r\nConnection: close\r\n", self.port);
+        self.send(method, path, &host, body.as_bytes())
+    }
+
+    #[track_caller]
+    pub fn json(&self, path: &str, body: &Value) -> Value {
+        let response = self.ask("POST", path, &body.to_string());
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+        response.json()
+    }
+
+    #[track_caller]
+    pub fn model(&self) -> Value {
+        self.ask("GET", "/model", "").json()
+    }
+
+    pub fn interrupt(&self) {
+        let kill = Command::new("kill").args(["-INT", &self.id().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// How it ended, with stderr.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.child.try_wait().expect("a child").is_none() {
+            assert!(Instant::now() < end, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut stderr = String::new();
+        let _ = self.child.stderr.take().expect("piped").read_to_string(&mut stderr);
+        (self.child.wait().expect("it ended").code(), stderr)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Debug)]
+pub struct Response {
+    /// 0 where the connection ended without an answer.
+    pub status: u16,
+    /// Lower case.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Up to the end of the connection.
+    pub fn read(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes); // a reset after the answer leaves the answer
+        let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(bytes.len());
+        let head = String::from_utf8_lossy(&bytes[..split]).to_lowercase();
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+        Response { status, head, body: bytes.split_off((split + 4).min(bytes.len())) }
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// An array of numbers.
+#[track_caller]
+pub fn numbers(value: &Value) -> Vec<f64> {
+    let all = value.as_array().unwrap_or_else(|| panic!("no array: {value}"));
+    all.iter().map(|v| v.as_f64().expect("a number")).collect()
+}
+
+/// A line of `/proc/PID/status`, in its unit.
+pub fn process(id: u32, field: &str) -> u64 {
+    let text = fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status"));
+    let text = text.expect("the process is there");
+    let line = text.lines().find(|line| line.starts_with(field)).expect("the field");
+    line.split_whitespace().nth(1).and_then(|v| v.parse().ok()).expect("a number")
+}

@@ -1,0 +1,10 @@
+//! `elbo explore` as its users meet it: over HTTP, and in a browser.
+#![cfg(unix)] // signals, and the browser's pipe
+
+mod chromium;
+mod client;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod http;
+mod model;
+mod page;

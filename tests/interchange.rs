@@ -1,0 +1,699 @@
+//! Models in other programs: what PyTorch's names hold, what Python and onnxruntime compute from the files,
+//! and what becomes of files from elsewhere.
+
+mod python;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use elbo::checkpoint::RunFolder;
+use elbo::device::Device;
+use elbo::device::cpu::CpuDevice;
+use elbo::generate::reconstruct;
+use elbo::interchange::{Names, weights};
+use elbo::kernels::linear::Activation;
+use elbo::train::Settings;
+use elbo::vae::{Architecture, Binarization, Likelihood};
+use half::{bf16, f16};
+use python::Python;
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use tempfile::TempDir;
+
+/// A folder to work in.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Home(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn run(&self, args: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elbo"));
+        command.current_dir(self.0.path()).args(args.split_whitespace());
+        command.output().unwrap()
+    }
+
+    /// What the command prints.
+    #[track_caller]
+    fn ok(&self, args: &str) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Exit code 2, one line with these words, and nothing else than before in the folder.
+    #[track_caller]
+    fn refuses(&self, args: &str, words: &[&str]) {
+        let list = || {
+            let mut names: Vec<_> =
+                fs::read_dir(self.0.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let before = list();
+        let output = self.run(args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args}: {stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.lines().count() == 1, "{args}: {stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "{args}: no {word:?} in {stderr}");
+        }
+        assert_eq!((output.stdout.len(), list()), (0, before), "{args}");
+    }
+
+    /// A run with a network of random parameters, as after training.
+    fn with_run(&self, name: &str, architecture: &Architecture) -> Vec<Vec<f32>> {
+        let settings = Settings {
+            architecture: architecture.clone(),
+            binarization: match architecture.likelihood {
+                Likelihood::Bernoulli => Binarization::Fixed,
+                Likelihood::Gaussian { .. } => Binarization::None,
+            },
+            ..Settings::default()
+        };
+        let folder = RunFolder::create(&self.at(name), &settings).unwrap();
+        let parameters = parameters(architecture);
+        folder.write_model(architecture, &parameters).unwrap();
+        parameters
+    }
+
+    fn read_f32(&self, name: &str) -> Vec<f32> {
+        bytemuck::pod_collect_to_vec(&fs::read(self.at(name)).unwrap())
+    }
+}
+
+fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Architecture {
+    Architecture {
+        image: (28, 28),
+        hidden: hidden.to_vec(),
+        decoder_hidden: decoder_hidden.to_vec(),
+        latent,
+        activation: Activation::Relu,
+        likelihood: Likelihood::Bernoulli,
+    }
+}
+
+/// Uniform on ±2/sqrt(inputs), in the network's order.
+fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
+    let mut state = 1_u64;
+    let mut uniform = move || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let encoder = [&[a.pixels()], &a.hidden[..], &[2 * a.latent]].concat();
+    let decoder = [&[a.latent], &a.decoder_hidden[..], &[a.pixels()]].concat();
+    let layers = encoder.windows(2).chain(decoder.windows(2));
+    let mut all = Vec::new();
+    for layer in layers {
+        let (inputs, outputs) = (layer[0], layer[1]);
+        for n in [inputs * outputs, outputs] {
+            let bound = 2.0 / (inputs as f32).sqrt();
+            all.push((0..n).map(|_| uniform() * bound).collect());
+        }
+    }
+    if let Likelihood::Gaussian { variance } = a.likelihood {
+        all.push(vec![variance.unwrap_or(0.3).ln() as f32]);
+    }
+    all
+}
+
+/// Unit roundoff of `f32`.
+const U: f64 = 1.0 / 16_777_216.0;
+
+/// A value in double precision, and what single precision may make of it.
+#[derive(Clone, Copy)]
+struct Value {
+    value: f64,
+    error: f64,
+}
+
+impl Value {
+    fn map(self, f: impl Fn(f64) -> f64) -> Value {
+        // The functions here have slopes of at most 1. Libraries' own are good to some 2^-21.
+        Value { value: f(self.value), error: self.error + 8.0 * U * (1.0 + self.value.abs()) }
+    }
+
+    #[track_caller]
+    fn assert_near(self, got: f32, what: &str) {
+        let difference = (f64::from(got) - self.value).abs();
+        let Value { value, error } = self;
+        assert!(difference <= error, "{what}: {got}, expected {value} ± {error:e}");
+    }
+}
+
+/// x W^T + b of one row: the sum in any order, Higham's γ_n.
+fn layer(x: &[Value], weight: &[f32], bias: &[f32]) -> Vec<Value> {
+    let gamma = (x.len() + 2) as f64 * U;
+    weight
+        .chunks_exact(x.len())
+        .zip(bias)
+        .map(|(row, &b)| {
+            let (mut value, mut size) = (f64::from(b), f64::from(b.abs()));
+            let mut error = 0.0;
+            for (x, &w) in x.iter().zip(row) {
+                let w = f64::from(w);
+                value += w * x.value;
+                size += (w * x.value).abs();
+                error += w.abs() * x.error;
+            }
+            Value { value, error: error + gamma * size }
+        })
+        .collect()
+}
+
+fn exact(x: &[f32]) -> Vec<Value> {
+    x.iter().map(|&v| Value { value: f64::from(v), error: 0.0 }).collect()
+}
+
+fn stack(mut h: Vec<Value>, pairs: &[Vec<f32>], activation: Activation) -> Vec<Value> {
+    let n = pairs.len() / 2;
+    for (i, pair) in pairs.chunks_exact(2).enumerate() {
+        h = layer(&h, &pair[0], &pair[1]);
+        if i + 1 < n {
+            for v in &mut h {
+                *v = v.map(|v| match activation {
+                    Activation::Identity => v,
+                    Activation::Relu => v.max(0.0),
+                    Activation::Tanh => v.tanh(),
+                    Activation::Softplus => v.max(0.0) + (-v.abs()).exp().ln_1p(),
+                });
+            }
+        }
+    }
+    h
+}
+
+/// [mu | unclamped log variance] of one image.
+fn encode(a: &Architecture, parameters: &[Vec<f32>], x: &[f32]) -> Vec<Value> {
+    stack(exact(x), &parameters[..2 * (a.hidden.len() + 1)], a.activation)
+}
+
+/// Logits or means of one row of z.
+fn decode(a: &Architecture, parameters: &[Vec<f32>], z: Vec<Value>) -> Vec<Value> {
+    let first = 2 * (a.hidden.len() + 1);
+    stack(z, &parameters[first..][..2 * (a.decoder_hidden.len() + 1)], a.activation)
+}
+
+fn sigmoid(v: f64) -> f64 {
+    1.0 / (1.0 + (-v).exp())
+}
+
+fn readme(word: &str) -> &'static str {
+    let blocks = include_str!("../README.md").split("```python\n").skip(1);
+    let mut blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+    blocks.find(|block| block.contains(word)).unwrap_or_else(|| panic!("no block of {word}"))
+}
+
+/// Keeps what the README's lines leave.
+const KEEP: &str = "
+images, z = np.asarray(images), np.asarray(z)
+assert images.shape == (64, 784) and images.dtype == np.float32, (images.shape, images.dtype)
+images.tofile('images.f32'); z.tofile('z.f32')";
+
+#[test]
+fn the_readmes_lines_of_python_decode_as_elbo_does() {
+    let (python, home) = (Python::find(), Home::new());
+    let a = architecture(&[400], 20, &[400]);
+    fs::create_dir(home.at("runs")).unwrap();
+    let parameters = home.with_run("runs/first", &a);
+    home.ok("export runs/first --onnx encoder.onnx --onnx decoder.onnx");
+    for word in ["safetensors.numpy", "onnxruntime"] {
+        let lines = readme(word);
+        assert!(lines.lines().count() <= 6, "six lines at most: {lines}");
+        python.run(home.0.path(), &format!("{lines}{KEEP}"));
+        let (z, images) = (home.read_f32("z.f32"), home.read_f32("images.f32"));
+        assert_eq!((z.len(), images.len()), (64 * 20, 64 * 784));
+        for (z, image) in z.chunks_exact(20).zip(images.chunks_exact(784)) {
+            for (v, &got) in decode(&a, &parameters, exact(z)).into_iter().zip(image) {
+                v.map(sigmoid).assert_near(got, word);
+            }
+        }
+    }
+}
+
+/// With PyTorch, where there is one: the class stands in for that of pytorch/examples.
+#[test]
+fn the_readmes_lines_of_pytorch_load_the_model() {
+    let (python, home) = (Python::find(), Home::new());
+    let lines = readme("import torch");
+    assert!(lines.lines().count() <= 6, "six lines at most: {lines}");
+    if !python.has("torch") {
+        // Without it the names and shapes alone: those of the class, neither more nor less.
+        home.with_run("run", &architecture(&[400], 20, &[400]));
+        let bytes = fs::read(home.at("run/model.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut layers = vec![("fc1", 400, 784), ("fc21", 20, 400), ("fc22", 20, 400)];
+        layers.extend([("fc3", 400, 20), ("fc4", 784, 400)]);
+        assert_eq!(file.len(), 2 * layers.len());
+        for (name, outputs, inputs) in layers {
+            assert_eq!(file.tensor(&format!("{name}.weight")).unwrap().shape(), [outputs, inputs]);
+            assert_eq!(file.tensor(&format!("{name}.bias")).unwrap().shape(), [outputs]);
+        }
+        return;
+    }
+    fs::write(home.at("main.py"), include_str!("python/example.py")).unwrap();
+    fs::create_dir(home.at("runs")).unwrap();
+    let a = architecture(&[400], 20, &[400]);
+    let parameters = home.with_run("runs/first", &a);
+    let keep = KEEP.replace("np.asarray(z)", "drawn[0].numpy()");
+    let draw = "import numpy as np, torch
+drawn, randn = [], torch.randn
+torch.randn = lambda *size: (drawn.append(randn(*size)), drawn[-1])[1]
+";
+    python.run(home.0.path(), &format!("{draw}{lines}{keep}"));
+    let (z, images) = (home.read_f32("z.f32"), home.read_f32("images.f32"));
+    for (z, image) in z.chunks_exact(20).zip(images.chunks_exact(784)) {
+        for (v, &got) in decode(&a, &parameters, exact(z)).into_iter().zip(image) {
+            v.map(sigmoid).assert_near(got, "PyTorch");
+        }
+    }
+
+    // The module of docs/pytorch.md for other networks.
+    let page = include_str!("../docs/pytorch.md");
+    let module = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut deep = architecture(&[30, 20], 3, &[25]);
+    deep.activation = Activation::Tanh;
+    let parameters = home.with_run("deep", &deep);
+    let code = "
+from safetensors.torch import load_file
+import numpy as np
+model = VAE([784, 30, 20], 3, [25, 784], nn.Tanh)
+model.load_state_dict(load_file('deep/model.safetensors'))
+x = torch.rand(4, 784); x.numpy().tofile('x.f32')
+mu, log_variance = model.encode(x)
+torch.cat([mu, log_variance], 1).detach().numpy().tofile('heads.f32')
+model.decode(mu).detach().numpy().tofile('logits.f32'); mu.detach().numpy().tofile('mu.f32')";
+    python.run(home.0.path(), &format!("{module}{code}"));
+    check_encoder(&deep, &parameters, &home.read_f32("x.f32"), &home.read_f32("heads.f32"));
+    let logits = home.read_f32("logits.f32");
+    for (z, row) in home.read_f32("mu.f32").chunks_exact(3).zip(logits.chunks_exact(784)) {
+        for (v, &got) in decode(&deep, &parameters, exact(z)).into_iter().zip(row) {
+            v.assert_near(got, "logits");
+        }
+    }
+}
+
+#[track_caller]
+fn check_encoder(a: &Architecture, parameters: &[Vec<f32>], x: &[f32], heads: &[f32]) {
+    let width = 2 * a.latent;
+    assert_eq!(heads.len() / width, x.len() / a.pixels());
+    for (x, row) in x.chunks_exact(a.pixels()).zip(heads.chunks_exact(width)) {
+        for (i, (v, &got)) in encode(a, parameters, x).into_iter().zip(row).enumerate() {
+            let v = if i < a.latent { v } else { v.map(|l| l.clamp(-30.0, 20.0)) };
+            v.assert_near(got, &format!("{a}: head {i}"));
+        }
+    }
+}
+
+const ONNX: &str = "
+import numpy as np, onnx, onnxruntime, sys
+for part in ['encoder', 'decoder']:
+    model = onnx.load(part + '.onnx')
+    onnx.checker.check_model(model, full_check=True)
+    assert model.producer_name == 'elbo' and model.producer_version, model
+    assert [(o.domain, o.version) for o in model.opset_import] == [('', 13)]
+    for value in [*model.graph.input, *model.graph.output]:
+        assert value.doc_string, value
+def session(part, names, widths):
+    s = onnxruntime.InferenceSession(part + '.onnx')
+    values = [*s.get_inputs(), *s.get_outputs()]
+    assert [v.name for v in values] == names, names
+    assert [v.shape for v in values] == widths, [v.shape for v in values]
+    return lambda x: s.run(None, {names[0]: x})
+d, z, gaussian = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == 'gaussian'
+encode = session('encoder', ['x', 'mu', 'log_variance'], [['N', d], ['N', z], ['N', z]])
+x = np.fromfile('x.f32', 'f').reshape(-1, d)
+mu, log_variance = encode(x)
+assert (encode(x[:1])[0] - mu[:1]).max() < 1e-4  # another N
+if gaussian:
+    mean, variance = session('decoder', ['z', 'mean', 'variance'], [['N', z], ['N', d], [1]])(mu)
+    variance.tofile('variance.f32')
+else:
+    names = ['z', 'probabilities', 'logits']
+    mean, logits = session('decoder', names, [['N', z], ['N', d], ['N', d]])(mu)
+    logits.tofile('logits.f32')
+np.concatenate([mu, log_variance], 1).tofile('heads.f32')
+mu.tofile('mu.f32'); mean.tofile('mean.f32')
+";
+
+/// Every activation and likelihood, from no hidden layer to two.
+#[test]
+fn onnxruntime_computes_what_elbo_does() {
+    let (python, home) = (Python::find(), Home::new());
+    let device = Device::Cpu(CpuDevice::new(None).unwrap());
+    let test = elbo::data::mnist().unwrap().test;
+    let learned = Likelihood::Gaussian { variance: None };
+    let given = Likelihood::Gaussian { variance: Some(0.04) };
+    let networks = [
+        (&[40][..], &[30][..], Activation::Relu, Likelihood::Bernoulli),
+        (&[], &[], Activation::Relu, Likelihood::Bernoulli),
+        (&[40, 20], &[25], Activation::Tanh, Likelihood::Bernoulli),
+        (&[30], &[20, 30], Activation::Softplus, learned),
+        (&[30], &[20], Activation::Identity, given),
+    ];
+    for (i, (hidden, decoder_hidden, activation, likelihood)) in networks.into_iter().enumerate() {
+        let mut a = architecture(hidden, 7, decoder_hidden);
+        (a.activation, a.likelihood) = (activation, likelihood);
+        let run = format!("run{i}");
+        let parameters = home.with_run(&run, &a);
+        let printed = home.ok(&format!("export {run} --onnx encoder.onnx --onnx decoder.onnx"));
+        assert!(printed.contains("opset 13") && printed.lines().count() == 2, "{printed}");
+
+        let binarization = match likelihood {
+            Likelihood::Bernoulli => Binarization::Fixed,
+            Likelihood::Gaussian { .. } => Binarization::None,
+        };
+        let own = reconstruct(&device, &a, &parameters, binarization, &test, 9, 0).unwrap();
+        let (images, own): (Vec<_>, Vec<_>) =
+            own.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).unzip();
+        fs::write(home.at("x.f32"), bytemuck::cast_slice(&images.concat())).unwrap();
+        let gaussian = if binarization == Binarization::None { "gaussian" } else { "bernoulli" };
+        python.run_with(home.0.path(), ONNX, &["784", "7", gaussian]);
+
+        check_encoder(&a, &parameters, &images.concat(), &home.read_f32("heads.f32"));
+        let (mu, mean) = (home.read_f32("mu.f32"), home.read_f32("mean.f32"));
+        assert_eq!((mu.len(), mean.len()), (9 * 7, 9 * 784));
+        for (n, z) in mu.chunks_exact(7).enumerate() {
+            // elbo's own mu differs by its rounding, onnxruntime's by another.
+            let heads = encode(&a, &parameters, &images[n]);
+            let slack: Vec<Value> = z
+                .iter()
+                .zip(&heads)
+                .map(|(&z, h)| Value { value: f64::from(z), error: 2.0 * h.error })
+                .collect();
+            for (j, v) in decode(&a, &parameters, slack).into_iter().enumerate() {
+                let v = match likelihood {
+                    Likelihood::Bernoulli => v.map(sigmoid),
+                    Likelihood::Gaussian { .. } => v,
+                };
+                v.assert_near(mean[n * 784 + j], &format!("{a}: onnxruntime"));
+                v.assert_near(own[n][j], &format!("{a}: elbo"));
+                let (onnx, own) = (mean[n * 784 + j], own[n][j]);
+                assert!((onnx - own).abs() <= 1e-5 * (1.0 + own.abs()), "{a}: {onnx}, {own}");
+            }
+        }
+        if let Likelihood::Gaussian { variance } = likelihood {
+            let got = home.read_f32("variance.f32");
+            let expected = variance.unwrap_or(0.3);
+            assert!(got.len() == 1 && (f64::from(got[0]) / expected - 1.0).abs() < 1e-5, "{got:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_exported_is_refused() {
+    let home = Home::new();
+    home.with_run("run", &architecture(&[40], 7, &[30]));
+    home.with_run("deep", &architecture(&[40, 20], 7, &[30]));
+    home.refuses("export run --onnx model.onnx", &["--onnx model.onnx", "--part encoder"]);
+    home.refuses("export run --onnx encoder-decoder.onnx", &["--part encoder"]);
+    home.refuses("export run --onnx encoder.onnx --onnx a.onnx --part decoder", &["one file"]);
+    home.refuses(
+        "export run --onnx encoder.onnx --onnx encoder.onnx",
+        &["encoder.onnx: named twice"],
+    );
+    home.refuses("export run --onnx none/encoder.onnx", &["none/encoder.onnx", "no folder"]);
+    home.refuses("export run --pytorch deep", &["deep: it is a folder"]);
+    home.refuses("export none --onnx encoder.onnx", &["none: not a run folder"]);
+    for names in ["example", "pyro"] {
+        let args = format!("export deep --pytorch a.safetensors --names {names}");
+        home.refuses(&args, &["deep: it is 784-40-20-7-30-784 relu", "--names sequential"]);
+    }
+    for args in
+        ["export run", "export run --part encoder", "export run --onnx decoder.onnx --names pyro"]
+    {
+        let output = home.run(args);
+        assert_eq!(output.status.code(), Some(2), "{args}: {output:?}");
+    }
+    home.ok("export run --onnx model.onnx --part decoder");
+    let printed = home.ok("export run --pytorch a.safetensors --names pyro");
+    assert!(printed.contains("that module has softplus, which must be relu"), "{printed}");
+}
+
+/// A tensor as a file has it.
+type Entry = (String, Dtype, Vec<usize>, Vec<u8>);
+
+fn entries(a: &Architecture, names: Names) -> Vec<Entry> {
+    let bytes = weights::encode(a, names, &parameters(a)).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut entries: Vec<Entry> = file
+        .iter()
+        .map(|(name, v)| (name.to_string(), v.dtype(), v.shape().to_vec(), v.data().to_vec()))
+        .collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries
+}
+
+/// As PyTorch writes it: without this program's metadata.
+fn file_of(entries: &[Entry]) -> Vec<u8> {
+    let views = entries.iter().map(|(name, dtype, shape, data)| {
+        (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    serialize(views, None::<HashMap<String, String>>).unwrap()
+}
+
+fn read_model(run: &Path) -> (Settings, Vec<Vec<f32>>) {
+    let (folder, settings) = RunFolder::open(run).unwrap();
+    let parameters = folder.read_model(&settings.architecture).unwrap();
+    (settings, parameters)
+}
+
+#[test]
+fn models_of_pytorch_become_runs() {
+    let home = Home::new();
+    let mut number = 0;
+    let mut import = |entries: &[Entry], options: &str| {
+        number += 1;
+        let run = format!("run{number}");
+        fs::write(home.at("vae.safetensors"), file_of(entries)).unwrap();
+        let printed = home.ok(&format!("import vae.safetensors --run {run} {options}"));
+        (read_model(&home.at(&run)), printed)
+    };
+    let a = architecture(&[40], 7, &[30]);
+    let own = parameters(&a);
+
+    let ((settings, read), printed) = import(&entries(&a, Names::Example), "");
+    assert_eq!((&settings.architecture, settings.binarization), (&a, Binarization::None));
+    assert!(read == own);
+    for word in ["relu", "bernoulli", "MNIST", "grey pixels"] {
+        assert!(printed.contains(word), "{word}: {printed}");
+    }
+    let stated = "--activation softplus --likelihood bernoulli --data mnist --binarization dynamic";
+    let ((settings, _), printed) = import(&entries(&a, Names::Example), stated);
+    assert_eq!(settings.architecture.activation, Activation::Softplus);
+    assert_eq!(settings.binarization, Binarization::Dynamic);
+    assert!(!printed.contains("assumed"), "{printed}");
+
+    // Pyro's fc22 gives ln σ: the file has half of what a run has.
+    let pyro = entries(&a, Names::Pyro);
+    let of = |name: &str, entries: &[Entry]| -> Vec<f32> {
+        let entry = entries.iter().find(|e| e.0 == name).unwrap();
+        bytemuck::pod_collect_to_vec(&entry.3)
+    };
+    let halves = of("encoder.fc22.weight", &pyro);
+    let whole = of("fc22.weight", &entries(&a, Names::Example));
+    assert!(halves.iter().zip(&whole).all(|(half, whole)| 2.0 * half == *whole));
+    let ((settings, read), _) = import(&pyro, "");
+    assert_eq!(settings.architecture.activation, Activation::Softplus);
+    assert!(read == own);
+
+    let deep = architecture(&[40, 20], 7, &[]);
+    let sequential = entries(&deep, Names::Sequential);
+    let ((settings, read), _) = import(&sequential, "--activation relu");
+    assert_eq!((&settings.architecture, settings.binarization), (&deep, Binarization::Dynamic));
+    assert!(read == parameters(&deep));
+    // With dropout between the layers, other names for the heads, and a wrapper around it all.
+    let renamed: Vec<Entry> = sequential
+        .iter()
+        .map(|(name, dtype, shape, data)| {
+            let name = name.replace("encoder.2", "encoder.10").replace("mu.", "fc_mu.");
+            let name = name.replace("log_variance", "logvar");
+            (format!("module.{name}"), *dtype, shape.clone(), data.clone())
+        })
+        .collect();
+    let ((settings, read), _) = import(&renamed, "");
+    assert!(settings.architecture == deep && read == parameters(&deep));
+
+    // The likelihood is told by its variance.
+    let mut gaussian = a.clone();
+    gaussian.likelihood = Likelihood::Gaussian { variance: None };
+    let ((settings, read), _) = import(&entries(&gaussian, Names::Sequential), "");
+    assert_eq!((&settings.architecture, settings.binarization), (&gaussian, Binarization::None));
+    assert!(read == parameters(&gaussian));
+    let options = "--likelihood gaussian --variance 0.5";
+    let ((settings, read), _) = import(&entries(&a, Names::Sequential), options);
+    let variance = Likelihood::Gaussian { variance: Some(0.5) };
+    assert_eq!((settings.architecture.likelihood, &read[..8]), (variance, &own[..]));
+    assert_eq!(read[8], [0.5_f64.ln() as f32]);
+
+    // Other types are converted with a word.
+    type Convert = fn(f32) -> (Vec<u8>, f32);
+    let types: [(Dtype, &str, Convert); 3] = [
+        (Dtype::F64, "F64", |v| (f64::from(v).to_le_bytes().to_vec(), v)),
+        (Dtype::F16, "F16", |v| {
+            (f16::from_f32(v).to_le_bytes().to_vec(), f16::from_f32(v).to_f32())
+        }),
+        (Dtype::BF16, "BF16", |v| {
+            (bf16::from_f32(v).to_le_bytes().to_vec(), bf16::from_f32(v).to_f32())
+        }),
+    ];
+    for (dtype, name, convert) in types {
+        let mut converted = entries(&a, Names::Example);
+        for (_, to, _, data) in &mut converted {
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(data);
+            (*to, *data) = (dtype, values.iter().flat_map(|&v| convert(v).0).collect());
+        }
+        let ((_, read), printed) = import(&converted, "");
+        assert!(printed.contains(&format!("converted to F32: {name}\n")), "{printed}");
+        let expected = |values: &Vec<f32>| values.iter().map(|&v| convert(v).1).collect::<Vec<_>>();
+        assert!(read == own.iter().map(expected).collect::<Vec<_>>(), "{name}");
+    }
+    let source = fs::read_to_string(home.at("run1/import.json")).unwrap();
+    assert!(source.contains("vae.safetensors") && source.contains("sha256"), "{source}");
+
+    // What elbo itself wrote says its activation.
+    let mut tanh = deep.clone();
+    tanh.activation = Activation::Tanh;
+    home.with_run("own", &tanh);
+    home.ok("import own/model.safetensors --run again");
+    let (settings, read) = read_model(&home.at("again"));
+    assert!(settings.architecture == tanh && read == parameters(&tanh));
+    for command in [
+        "sample again --count 4",
+        "reconstruct again --count 4",
+        "eval again --images 5 --samples 3",
+    ] {
+        home.ok(&format!("{command} --device cpu"));
+    }
+}
+
+/// Runs of the first versions are read as they are.
+#[test]
+fn the_first_names_are_still_read() {
+    let home = Home::new();
+    let mut a = architecture(&[40], 7, &[30, 20]);
+    for likelihood in [Likelihood::Bernoulli, Likelihood::Gaussian { variance: None }] {
+        a.likelihood = likelihood;
+        let run = format!("{likelihood:?}").replace(' ', "");
+        let parameters = home.with_run(&run, &a);
+        let bytes = weights::encode(&a, Names::First, &parameters).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let last = if likelihood == Likelihood::Bernoulli { "logits" } else { "mean" };
+        for name in [
+            "encoder.0",
+            "encoder.mu",
+            "encoder.log_variance",
+            "decoder.1",
+            &format!("decoder.{last}"),
+        ] {
+            file.tensor(&format!("{name}.weight")).unwrap();
+        }
+        fs::write(home.at(&run).join("model.safetensors"), &bytes).unwrap();
+        assert!(read_model(&home.at(&run)).1 == parameters);
+        fs::write(home.at("old.safetensors"), &bytes).unwrap();
+        home.ok(&format!("import old.safetensors --run {run}-imported"));
+        assert!(read_model(&home.at(&format!("{run}-imported"))).1 == parameters);
+    }
+}
+
+#[test]
+fn files_that_are_no_vae_are_refused() {
+    let home = Home::new();
+    let a = architecture(&[40], 7, &[30]);
+    let good = entries(&a, Names::Example);
+    let import = |bytes: &[u8], words: &[&str]| {
+        fs::write(home.at("bad.safetensors"), bytes).unwrap();
+        let words = [&["bad.safetensors: "], words].concat();
+        home.refuses("import bad.safetensors --run run", &words);
+    };
+    let change = |f: &dyn Fn(&mut Vec<Entry>), words: &[&str]| {
+        let mut changed = good.clone();
+        f(&mut changed);
+        import(&file_of(&changed), words);
+    };
+    let set = |entries: &mut Vec<Entry>, name: &str, shape: &[usize], dtype: Dtype, byte: u8| {
+        let entry = entries.iter_mut().find(|e| e.0 == name).unwrap();
+        let n = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        *entry = (name.to_string(), dtype, shape.to_vec(), vec![byte; n]);
+    };
+    import(b"", &["not a whole safetensors file"]);
+    import(b"PK\x03\x04 and more", &["a PyTorch archive", "save_file(model.state_dict()"]);
+    let whole = file_of(&good);
+    for n in [4, 100, whole.len() - 1] {
+        import(&whole[..n], &["not a whole safetensors file"]);
+    }
+    let mut forged = whole.clone();
+    forged[7] = 0x7f; // a header of 2^62 bytes
+    import(&forged, &["not a whole safetensors file"]);
+    import(&file_of(&[]), &["no names that are known", "it has none"]);
+
+    let missing = |name: &'static str| {
+        move |entries: &mut Vec<Entry>| entries.retain(|entry| entry.0 != name)
+    };
+    change(&missing("fc22.bias"), &["no tensor fc22.bias"]);
+    change(&missing("fc1.weight"), &["no tensor fc1.weight"]);
+    change(&missing("fc21.weight"), &["no names that are known", "fc1, fc21, fc22, fc3, fc4"]);
+    change(&|e| set(e, "fc3.weight", &[7, 30], Dtype::F32, 0), &["fc3.weight should be"]);
+    change(&|e| set(e, "fc4.bias", &[783], Dtype::F32, 0), &["fc4.bias should be [784]", "[783]"]);
+    change(
+        &|e| set(e, "fc1.weight", &[40, 1, 28, 28], Dtype::F32, 0),
+        &["fc1.weight should be a matrix", "[40, 1, 28, 28]"],
+    );
+    change(&|e| set(e, "fc21.weight", &[0, 40], Dtype::F32, 0), &["at least one unit"]);
+    change(&|e| set(e, "fc4.bias", &[784], Dtype::I32, 0), &["fc4.bias is I32", "F16"]);
+    change(&|e| set(e, "fc4.bias", &[784], Dtype::F32, 0xff), &["fc4.bias holds NaN"]);
+    change(
+        &|e| set(e, "fc4.bias", &[784], Dtype::F64, 0x7e),
+        &["fc4.bias holds", "too large for F32"],
+    );
+    change(
+        &|e| e.push(("bn.weight".to_string(), Dtype::F32, vec![1], vec![0; 4])),
+        &["a tensor bn.weight too many"],
+    );
+    let sequential = entries(&a, Names::Sequential);
+    let twice: Vec<Entry> =
+        [&sequential[..], &[("logvar.bias".to_string(), Dtype::F32, vec![1], vec![0; 4])]]
+            .concat()
+            .into_iter()
+            .filter(|entry| !entry.0.starts_with("mu."))
+            .chain([("fc_mu.weight".to_string(), Dtype::F32, vec![7, 40], vec![0; 1120])])
+            .collect();
+    import(&file_of(&twice), &["would both be log_variance.bias"]);
+
+    fs::write(home.at("good.safetensors"), &whole).unwrap();
+    fs::create_dir(home.at("taken")).unwrap();
+    fs::write(home.at("taken/file"), "mine").unwrap();
+    for (args, words) in [
+        ("none.safetensors", &["none.safetensors: cannot read"][..]),
+        ("taken", &["taken: not a file"]),
+        ("good.safetensors --run taken", &["taken: it exists already"]),
+        ("good.safetensors --data nowhere", &["--data nowhere"]),
+        ("good.safetensors --likelihood gaussian", &["needs --variance"]),
+        ("good.safetensors --likelihood bernoulli --variance 1", &["needs --likelihood gaussian"]),
+        ("good.safetensors --variance -1", &["--variance must be a positive number"]),
+        ("good.safetensors --variance 1 --binarization fixed", &["needs --binarization none"]),
+    ] {
+        home.refuses(&format!("import {args}"), words);
+    }
+    let mut small = a.clone();
+    small.image = (6, 5);
+    fs::write(home.at("small.safetensors"), file_of(&entries(&small, Names::Example))).unwrap();
+    home.refuses("import small.safetensors", &["it has 30 pixels, MNIST has 784", "--data"]);
+    home.refuses("import small.safetensors --data mnist", &["30 pixels", "28x28 = 784"]);
+}
+
+#[test]
+fn a_machine_without_python_is_told_what_to_install() {
+    let message = Python::among(&["/nonexistent/python".into()]).unwrap_err();
+    assert!(
+        message.contains("bash scripts/test.sh") && message.contains("pip install"),
+        "{message}"
+    );
+}

@@ -1,0 +1,147 @@
+//! The crate as another program uses it: the examples, and what is refused.
+
+use std::ops::ControlFlow;
+
+use elbo::{
+    Architecture, Binarization, Dataset, Device, Error, Images, Part, Settings, Trainer, Vae,
+};
+
+#[path = "../examples/evaluate.rs"]
+mod evaluate;
+#[path = "../examples/export.rs"]
+mod export;
+#[path = "../examples/generate.rs"]
+mod generate;
+#[path = "../examples/own_data.rs"]
+mod own_data;
+#[path = "../examples/train.rs"]
+mod train;
+
+/// One test, because the examples work in the current folder.
+#[test]
+fn the_examples_run() {
+    for entry in std::fs::read_dir("examples").unwrap() {
+        let path = entry.unwrap().path();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines < 40, "{}: {lines} lines", path.display());
+    }
+    let home = tempfile::tempdir().unwrap();
+    std::env::set_current_dir(home.path()).unwrap();
+    evaluate::main().expect_err("there is no run yet");
+    train::main().unwrap();
+    let again = train::main().unwrap_err().to_string();
+    assert!(again.contains("runs/example: it exists already"), "{again}");
+    evaluate::main().unwrap();
+    generate::main().unwrap();
+    own_data::main().unwrap();
+    export::main().unwrap();
+    for file in ["vae.safetensors", "encoder.onnx", "decoder.onnx", "bars.safetensors"] {
+        assert!(std::fs::metadata(file).unwrap().len() > 1000, "{file}");
+    }
+}
+
+fn data(n: usize, height: usize, width: usize) -> Dataset {
+    let pixel = |i: usize| if (i % (height * width) + i / 50).is_multiple_of(3) { 255 } else { 0 };
+    let images = |n: usize| {
+        Images::new(height, width, (0..n * height * width).map(pixel).collect()).unwrap()
+    };
+    Dataset::new("stripes", images(n), images(20)).unwrap()
+}
+
+fn small(data: &Dataset) -> Settings {
+    let settings = Settings::of(data);
+    Settings {
+        architecture: Architecture {
+            hidden: vec![8],
+            decoder_hidden: vec![8],
+            latent: 2,
+            ..settings.architecture.clone()
+        },
+        epochs: 5,
+        batch: 10,
+        ..settings
+    }
+}
+
+#[track_caller]
+fn refused<T>(result: Result<T, impl Into<Error>>, words: &[&str]) {
+    let Err(error) = result else { panic!("it is not refused: {words:?}") };
+    let error: Error = error.into();
+    let message = error.to_string();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for word in words {
+        assert!(message.contains(word), "no {word:?} in {message}");
+    }
+}
+
+#[test]
+fn wrong_sizes_are_errors() {
+    refused(Images::new(3, 3, vec![0; 10]), &["10 bytes", "3x3"]);
+    refused(Images::new(3, 3, Vec::new()), &["0 bytes"]);
+    refused(Images::new(0, 3, vec![0; 3]), &["0x3"]);
+    refused(Images::new(usize::MAX, 2, vec![0; 3]), &["3 bytes"]);
+    let good = data(50, 3, 4);
+    refused(Dataset::new("two", good.train.clone(), data(9, 4, 3).test), &["4x3", "3x4"]);
+
+    let (device, settings) = (Device::cpu().unwrap(), small(&good));
+    refused(Trainer::new(&device, &data(50, 4, 3), &settings).map(|_| ()), &["4x3", "3x4"]);
+    let mut forged = good.clone();
+    forged.train.n_images = 1000;
+    refused(Trainer::new(&device, &forged, &settings).map(|_| ()), &["stripes: 1000 images"]);
+    let mut none = settings.clone();
+    none.architecture.latent = 0;
+    refused(Trainer::new(&device, &good, &none).map(|_| ()), &["at least one unit"]);
+    let wide = Settings { batch: 51, ..settings.clone() };
+    refused(Trainer::new(&device, &good, &wide).map(|_| ()), &["51", "50 training images"]);
+    refused(Device::open("no such device").map(|_| ()), &["no such device"]);
+    refused(Vae::open("/nonexistent"), &["not a run folder"]);
+
+    let vae = Trainer::new(&device, &good, &settings)
+        .unwrap()
+        .train(|_| ControlFlow::Continue(()))
+        .unwrap();
+    refused(vae.encode(&device, &data(50, 4, 3).test), &["4x3", "3x4"]);
+    refused(vae.evaluate(&device, &forged.train, 3), &["1000 images"]);
+    refused(vae.evaluate(&device, &good.test, 0), &["samples"]);
+    refused(vae.decode(&device, &[0.0; 3]), &["3 numbers", "2 each"]);
+    refused(vae.save_onnx(Part::Encoder, "/nonexistent/a.onnx"), &["/nonexistent/a.onnx"]);
+    assert!(vae.decode(&device, &[]).unwrap().is_empty());
+    assert!(vae.sample(&device, 0, 0).unwrap().is_empty());
+}
+
+#[test]
+fn a_model_is_the_same_after_it_was_saved() {
+    let (device, data) = (Device::cpu().unwrap(), data(50, 3, 4));
+    let settings = small(&data);
+    assert_eq!(settings.binarization, Binarization::Fixed, "all black or white");
+    let mut epochs = 0;
+    let vae = Trainer::new(&device, &data, &settings)
+        .unwrap()
+        .train(|report| {
+            epochs = report.epoch;
+            if epochs == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert_eq!(epochs, 3, "it ends when it is told to");
+    // What was asked for is the end of the third epoch, not a step of the fourth.
+    let three = Settings { epochs: 3, ..settings };
+    let mut trainer = Trainer::new(&device, &data, &three).unwrap();
+    let other = trainer.train(|_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(vae.sample(&device, 4, 1).unwrap(), other.sample(&device, 4, 1).unwrap());
+
+    let home = tempfile::tempdir().unwrap();
+    vae.save(home.path().join("run")).unwrap();
+    let read = Vae::open(home.path().join("run")).unwrap();
+    assert_eq!(read, vae);
+    refused(vae.save(home.path().join("run")), &["it exists already"]);
+
+    // Decoding the means of the posteriors is the reconstruction.
+    let posteriors = vae.encode(&device, &data.test).unwrap();
+    let z: Vec<f32> = posteriors.mean.iter().map(|&v| v as f32).collect();
+    assert_eq!(z.len(), 20 * 2);
+    let decoded = vae.decode(&device, &z).unwrap();
+    assert!(decoded.len() == 20 && decoded.iter().flatten().all(|p| (0.0..=1.0).contains(p)));
+    let evaluation = vae.evaluate(&device, &data.test, 50).unwrap();
+    let (elbo, log_px) = (evaluation.elbo().value, evaluation.log_likelihood().value);
+    assert!(elbo < log_px && log_px < 0.0, "{elbo} {log_px}");
+}

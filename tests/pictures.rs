@@ -1,0 +1,738 @@
+//! The pictures of a run and its TensorBoard events: what is drawn is what the model does, and readers of
+//! their own make sense of every file.
+
+mod harness;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use elbo::data::{Images, Labels};
+use elbo::evaluate::{Model, Posteriors};
+use elbo::generate;
+use elbo::report::latent;
+use elbo::vae::{Architecture, Binarization, Likelihood};
+use roxmltree::{Document, Node};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const TRAIN: &str = "train --data data --device cpu --hidden 16 --batch 50 --run run --epochs 3";
+
+/// A folder to work in, with data of 6x5 pixels in `data`: 200 training and 60 test images, labelled.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Home(tempfile::tempdir().unwrap());
+        fs::create_dir(home.at("data")).unwrap();
+        for (name, n) in [("train", 200), ("t10k", 60)] {
+            let mut images: Vec<u8> =
+                [0x803, n, 6, 5].iter().flat_map(|word: &u32| word.to_be_bytes()).collect();
+            let pixel = |i: u32, p: u32| if (p + i % 3) % 5 < 2 { 230 } else { (i % 40) as u8 };
+            images.extend((0..n).flat_map(|i| (0..30).map(move |p| pixel(i, p))));
+            let mut labels: Vec<u8> =
+                [0x801, n].iter().flat_map(|word| word.to_be_bytes()).collect();
+            labels.extend((0..n).map(|i| 2 * (i % 3) as u8));
+            let data = home.at("data");
+            fs::write(data.join(format!("{name}-images-idx3-ubyte")), images).unwrap();
+            fs::write(data.join(format!("{name}-labels-idx1-ubyte")), labels).unwrap();
+        }
+        home
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elbo"));
+        command.current_dir(self.0.path()).args(args.split_whitespace());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &str) -> String {
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        assert!(status.success(), "{args}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+
+    fn svg(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.at("run").join(name)).unwrap();
+        assert!(Document::parse(&text).is_ok(), "{name}: {:?}", Document::parse(&text));
+        text
+    }
+
+    fn last(&self) -> Value {
+        let text = fs::read_to_string(self.at("run/metrics.jsonl")).unwrap();
+        serde_json::from_str(text.lines().last().unwrap()).unwrap()
+    }
+
+    fn event_file(&self) -> PathBuf {
+        let named = |path: &PathBuf| path.to_str().unwrap().contains("/events.out.tfevents.");
+        let entries = fs::read_dir(self.at("run")).unwrap();
+        let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(named).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files.remove(0)
+    }
+
+    /// Names of the files of the run that are pictures.
+    fn pictures(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.at("run")).unwrap();
+        let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> =
+            names.filter(|n| n.ends_with(".svg") || n.ends_with(".png")).collect();
+        names.sort();
+        names
+    }
+}
+
+fn elements<'a>(document: &'a Document, name: &str) -> Vec<Node<'a, 'a>> {
+    document.descendants().filter(|node| node.has_tag_name(name)).collect()
+}
+
+fn words(document: &Document) -> Vec<String> {
+    elements(document, "text").iter().map(|t| t.text().unwrap_or_default().to_string()).collect()
+}
+
+fn attribute(node: &Node, name: &str) -> f64 {
+    node.attribute(name).unwrap().parse().unwrap()
+}
+
+/// The pictures within a picture, as (width, height) in pixels.
+fn embedded(document: &Document) -> Vec<(u32, u32)> {
+    let images = elements(document, "image");
+    let size = |node: &Node| {
+        let href = node.attribute(("http://www.w3.org/1999/xlink", "href")).unwrap();
+        let png = STANDARD.decode(href.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+        let image = image::load_from_memory_with_format(&png, image::ImageFormat::Png).unwrap();
+        (image.width(), image.height())
+    };
+    images.iter().map(size).collect()
+}
+
+fn minus(value: f64) -> String {
+    format!("{value:.2}").replace('-', "−")
+}
+
+#[test]
+fn every_picture_is_labelled() {
+    let home = Home::new();
+    for (latent, own) in [
+        (1, ["interpolation", "traversals"]),
+        (2, ["manifold", "scatter"]),
+        (3, ["interpolation", "traversals"]),
+    ] {
+        let _ = fs::remove_dir_all(home.at("run"));
+        home.ok(&format!("{TRAIN} --latent {latent}"));
+        let mut names = vec!["reconstructions.png".to_string(), "samples.png".to_string()];
+        names.extend(own.iter().chain(&["training", "units"]).map(|name| format!("{name}.svg")));
+        names.sort();
+        assert_eq!(home.pictures(), names);
+        for name in names.iter().filter(|name| name.ends_with(".svg")) {
+            let text = home.svg(name);
+            let document = Document::parse(&text).unwrap();
+            let all = words(&document).join(" ");
+            let network = format!("30-16-{latent}-16-30 relu");
+            for word in ["data", &network, "dynamic binarization", "after epoch 3", "CPU, "] {
+                assert!(all.contains(word), "{name}: no {word:?} in {all}");
+            }
+            let background = elements(&document, "rect")[0];
+            assert_eq!(background.attribute("fill"), Some("white"), "{name}");
+            assert_eq!(background.attribute("width"), Some("100%"), "{name}");
+            for node in document.descendants().filter(Node::is_text) {
+                let stroke = node.parent().unwrap();
+                for at in ["x", "y"] {
+                    let place = stroke.attribute(at).map_or(1.0, |v| v.parse::<f64>().unwrap());
+                    assert!((0.0..1000.0).contains(&place), "{name}: {node:?}");
+                }
+            }
+        }
+        // Drawn again from what the folder holds, they are the same.
+        let before: Vec<Vec<u8>> =
+            names.iter().map(|n| fs::read(home.at("run").join(n)).unwrap()).collect();
+        for name in &names {
+            fs::remove_file(home.at("run").join(name)).unwrap();
+        }
+        let said = home.ok("figures run --device cpu");
+        for (name, before) in names.iter().zip(before) {
+            assert!(fs::read(home.at("run").join(name)).unwrap() == before, "{name}");
+            assert!(said.contains(&format!("run/{name}\n")), "{said}");
+        }
+    }
+}
+
+#[test]
+fn the_training_curve_has_every_epoch_and_the_last_figures() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --objective iwae --samples 5"));
+    let text = home.svg("training.svg");
+    let document = Document::parse(&text).unwrap();
+    let lines = elements(&document, "polyline");
+    assert_eq!(lines.len(), 8, "test and training of ELBO, L_5, reconstruction and KL");
+    for line in lines {
+        assert_eq!(line.attribute("points").unwrap().split(' ').count(), 3);
+    }
+    let (last, words) = (home.last(), words(&document));
+    for (label, figure) in [
+        ("ELBO", "elbo"),
+        ("bound L_5", "bound"),
+        ("reconstruction", "reconstruction"),
+        ("KL", "kl"),
+    ] {
+        let value = minus(last["test"][figure].as_f64().unwrap());
+        for word in [label, &value] {
+            assert!(words.iter().any(|w| w == word), "no {word} in {words:?}");
+        }
+    }
+    for word in ["epoch", "test set", "1", "2", "3"] {
+        assert!(words.iter().any(|w| w == word), "no {word} in {words:?}");
+    }
+    assert!(words[0].contains("nats per image"));
+}
+
+/// Figures of validation images are not called those of the test set.
+#[test]
+fn validation_images_are_named() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --valid 0.25 --tensorboard"));
+    let text = home.svg("training.svg");
+    let words = words(&Document::parse(&text).unwrap());
+    assert!(words.iter().any(|w| w == "validation set") && words.iter().all(|w| w != "test set"));
+    let tags: Vec<String> =
+        events(&home.event_file())[1].scalars.iter().map(|(tag, _)| tag.clone()).collect();
+    assert!(tags.contains(&"ELBO/valid".to_string()) && !tags.contains(&"ELBO/test".to_string()));
+}
+
+/// The bars of the units against the figures of `elbo eval`, which come about in another way.
+#[test]
+fn bars_are_the_kl_of_the_units() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN}0 --latent 5"));
+    let text = home.svg("units.svg");
+    let document = Document::parse(&text).unwrap();
+    let eval = home.ok("eval run --samples 1 --json --device cpu");
+    let eval: Value = serde_json::from_str(&eval).unwrap();
+    let mut expected: Vec<(f64, String, bool)> = eval["kl_per_unit"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| (u["value"].as_f64().unwrap(), u["unit"].to_string(), u["active"] == true))
+        .collect();
+    expected.sort_by(|a, b| b.0.total_cmp(&a.0));
+    assert!(expected[0].0 > 1.1 * expected[4].0, "units to tell apart: {expected:?}");
+
+    let rects = elements(&document, "rect");
+    let bars: Vec<&Node> =
+        rects.iter().filter(|r| attribute_or(r, "height", 0.0) != 10.0).collect();
+    let bars = &bars[1..bars.len() - 1]; // background and frame
+    assert_eq!(bars.len(), 5);
+    let words = words(&document);
+    let numbers: Vec<&String> = words.iter().filter(|w| w.len() == 1).collect();
+    for (i, (kl, unit, active)) in expected.iter().enumerate() {
+        let ratio = attribute(bars[i], "height") / attribute(bars[0], "height");
+        assert!((ratio - kl / expected[0].0).abs() < 0.001, "{i}: {ratio}");
+        let colour = if *active { "#0072b2" } else { "#bbbbbb" };
+        assert_eq!(bars[i].attribute("fill"), Some(colour));
+        assert_eq!(numbers[i], unit);
+    }
+    let active = expected.iter().filter(|(.., active)| *active).count();
+    assert!(words.contains(&format!("{active} active")), "{words:?}");
+    let kl = home.last()["test"]["kl"].as_f64().unwrap();
+    assert!(words.contains(&format!("sum {kl:.2}")), "{kl} in {words:?}");
+}
+
+fn attribute_or(node: &Node, name: &str, other: f64) -> f64 {
+    node.attribute(name).and_then(|v| v.parse().ok()).unwrap_or(other)
+}
+
+#[test]
+fn inactive_units_are_grey() {
+    // Unit 0 is the same for all images, unit 1 is not.
+    let mean = (0..40).flat_map(|i| [0.5, f64::from(i % 4)]).collect();
+    let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
+    let text = latent::units(&posteriors.units(), "");
+    let document = Document::parse(&text).unwrap();
+    let fills: Vec<_> =
+        elements(&document, "rect").iter().map(|r| r.attribute("fill").unwrap()).collect();
+    let (blue, grey) = ("#0072b2", "#bbbbbb");
+    assert_eq!(fills, ["white", blue, grey, blue, grey, "none"], "legend, then bars by KL");
+    for word in ["1 active", "1 inactive"] {
+        assert!(words(&document).iter().any(|w| w == word));
+    }
+}
+
+#[test]
+fn the_scatter_has_a_dot_for_each_image_in_its_class() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --latent 2"));
+    let count = |text: &str, colour: &str| -> usize {
+        let document = Document::parse(text).unwrap();
+        let paths = elements(&document, "path");
+        let dots = paths.iter().filter(|p| {
+            p.attribute("stroke") == Some(colour) && p.attribute("stroke-width") == Some("2")
+        });
+        dots.map(|p| p.attribute("d").unwrap().matches('M').count()).sum()
+    };
+    let text = home.svg("scatter.svg");
+    // Of the classes 0 to 4, the three even ones have images.
+    for (colour, n) in
+        [("#332288", 20), ("#cc6677", 0), ("#117733", 20), ("#ddcc77", 0), ("#88ccee", 20)]
+    {
+        assert_eq!(count(&text, colour), n, "{colour}");
+    }
+    for (class, n) in [("0", 3), ("4", 3), ("3", 0)] {
+        let found = words(&Document::parse(&text).unwrap()).iter().filter(|w| *w == class).count();
+        // Legend and cloud, and maybe a tick.
+        assert!((found > 0) == (n > 0) && found <= n, "{class}: {found}");
+    }
+
+    for set in ["train", "t10k"] {
+        fs::remove_file(home.at(&format!("data/{set}-labels-idx1-ubyte"))).unwrap();
+    }
+    home.ok("figures run --device cpu");
+    assert_eq!(count(&home.svg("scatter.svg"), "#0072b2"), 60);
+}
+
+/// Classes that lie on one another are still told apart.
+#[test]
+fn names_of_classes_do_not_cover_each_other() {
+    let mean = (0..80).map(|i| [0.0, 0.0, 0.01, 0.0, 0.0, 0.02, 3.0, 3.0][i % 8]).collect();
+    let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
+    let labels = Labels::numbered((0..40).map(|i| i % 4).collect());
+    let text = latent::scatter(&posteriors, Some(&labels), "");
+    let document = Document::parse(&text).unwrap();
+    let names = elements(&document, "text");
+    let names: Vec<_> =
+        names.iter().filter(|t| t.attribute("paint-order") == Some("stroke")).collect();
+    assert_eq!(names.len(), 4);
+    for (i, a) in names.iter().enumerate() {
+        for b in &names[..i] {
+            let [dx, dy] = ["x", "y"].map(|at| attribute(a, at) - attribute(b, at));
+            assert!(dx.hypot(dy) > 14.0, "{a:?} {b:?}");
+        }
+    }
+}
+
+#[test]
+fn long_names_of_many_classes_have_room() {
+    let names: Vec<String> =
+        (0..60).map(|i| format!("class {i} with a <name> that is long")).collect();
+    let classes: Vec<u16> = (0..120).map(|i| i % 60).collect();
+    let mean = (0..240).map(|i| f64::from(i % 17) - 8.0).collect();
+    let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 240] };
+    let labels = Labels { classes, names: names.into() };
+    let text = latent::scatter(&posteriors, Some(&labels), "");
+    let document = Document::parse(&text).unwrap();
+    for node in elements(&document, "text") {
+        let Some(text) = node.text().filter(|text| text.contains("class")) else { continue };
+        assert_eq!(text.chars().count(), 20, "{text}");
+        assert!((0.0..400.0).contains(&attribute(&node, "x")), "{node:?}");
+        assert!(attribute(&node, "y") < attribute(&document.root_element(), "height"));
+    }
+}
+
+#[test]
+fn strips_have_their_tiles() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --latent 12"));
+    // Images of 6x5 are enlarged; 2 pixels lie between two.
+    let tiles = |columns: u32, rows: u32, zoom: u32| {
+        (columns * (5 * zoom + 2) - 2, rows * (6 * zoom + 2) - 2)
+    };
+    let text = home.svg("interpolation.svg");
+    let document = Document::parse(&text).unwrap();
+    assert_eq!(embedded(&document), [tiles(1, 5, 10), tiles(9, 5, 10), tiles(1, 5, 10)]);
+    let text = home.svg("traversals.svg");
+    let document = Document::parse(&text).unwrap();
+    assert_eq!(embedded(&document), [tiles(13, 10, 8)], "the ten largest of twelve");
+    let all = words(&document);
+    assert_eq!(all.iter().filter(|w| w.starts_with("unit ")).count(), 10);
+    assert_eq!(all.iter().filter(|w| w.ends_with(" nats")).count(), 10);
+    for word in ["−3", "0", "3"] {
+        assert!(all.iter().any(|w| w == word), "{word}");
+    }
+}
+
+#[test]
+fn the_manifold_is_spaced_by_the_quantiles_of_the_prior() {
+    // Of a table of the normal distribution.
+    let expected = [-1.382_994_13, -0.674_489_75, -0.210_428_39];
+    let got = latent::quantiles(6);
+    for (i, expected) in expected.iter().enumerate() {
+        assert!(
+            (got[i] - expected).abs() < 1e-7 && (got[5 - i] + expected).abs() < 1e-7,
+            "{got:?}"
+        );
+    }
+    let codes = latent::manifold_codes();
+    assert_eq!(codes.len(), 2 * 400);
+    let (first, last) = (&codes[..2], &codes[798..]);
+    assert!(first[0] < -1.9 && first[1] > 1.9, "upper left: {first:?}");
+    assert!(last[0] > 1.9 && last[1] < -1.9, "lower right: {last:?}");
+}
+
+/// A picture is no larger than it is shown, however large the images are.
+#[test]
+fn large_images_make_no_huge_picture() {
+    let images = vec![vec![0.5; 300 * 200]; 400];
+    let text = latent::manifold(&images, (300, 200), "").unwrap();
+    let document = Document::parse(&text).unwrap();
+    let [(width, height)] = embedded(&document)[..] else { panic!("one picture") };
+    assert!(width <= 2000 && (1.45..1.55).contains(&(f64::from(height) / f64::from(width))));
+}
+
+/// Posterior means by one plan and decoded by another, against the plan that does both: on each device,
+/// over the edge of a batch.
+#[test]
+fn posterior_means_decode_to_the_reconstructions() {
+    let architecture = Architecture {
+        image: (4, 3),
+        hidden: vec![7],
+        decoder_hidden: vec![5, 6],
+        latent: 3,
+        activation: elbo::kernels::linear::Activation::Tanh,
+        likelihood: Likelihood::Bernoulli,
+    };
+    let sizes = [84, 7, 42, 6, 15, 5, 30, 6, 72, 12];
+    let value = |i: usize| ((i * 7919 % 613) as f32 / 306.0 - 1.0) * 0.8;
+    let parameters: Vec<Vec<f32>> = sizes
+        .iter()
+        .enumerate()
+        .map(|(tensor, &n)| (0..n).map(|i| value(1000 * tensor + i)).collect())
+        .collect();
+    let n = 620;
+    let pixels: Vec<u8> = (0..12 * n).map(|i| (i * 31 % 256) as u8).collect();
+    let test = Images { n_images: n, height: 4, width: 3, pixels: pixels.into(), labels: None };
+    let (binarization, seed) = (Binarization::Dynamic, 9);
+    for device in harness::devices() {
+        let model =
+            Model { architecture: &architecture, parameters: &parameters, binarization, seed };
+        let posteriors = generate::posteriors(&device, model, &test, n).unwrap();
+        assert_eq!(posteriors.images(), n);
+        let z: Vec<f32> = posteriors.mean.iter().map(|&v| v as f32).collect();
+        let decoded = generate::decode(&device, &architecture, &parameters, &z).unwrap();
+        let pairs = generate::reconstruct(
+            &device,
+            &architecture,
+            &parameters,
+            binarization,
+            &test,
+            n,
+            seed,
+        )
+        .unwrap();
+        assert_eq!((decoded.len(), pairs.len()), (n, 2 * n));
+        for (i, decoded) in decoded.iter().enumerate() {
+            let reconstruction = &pairs[2 * i + 1];
+            let worst = decoded.iter().zip(reconstruction).map(|(a, b)| (a - b).abs());
+            assert!(worst.fold(0.0, f32::max) < 1e-5, "{:?}: image {i}", device.description());
+        }
+        // They are not all alike, or any order of them would do.
+        assert!(pairs[1].iter().zip(&pairs[3]).any(|(a, b)| (a - b).abs() > 1e-2));
+    }
+}
+
+#[test]
+fn progress_is_shown_with_the_same_draws() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN}0 --figures-every 20"));
+    let mut names: Vec<String> = fs::read_dir(home.at("run/progress"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected = [20, 30].iter().flat_map(|epoch| {
+        ["reconstructions", "samples"].map(|of| format!("epoch-{epoch:04}-{of}.png"))
+    });
+    assert_eq!(names, expected.collect::<Vec<_>>());
+    let read = |name: String| fs::read(home.at("run").join(name)).unwrap();
+    for of in ["samples", "reconstructions"] {
+        let last = read(format!("progress/epoch-0030-{of}.png"));
+        assert!(last == read(format!("{of}.png")), "the last is the run's own picture");
+        assert!(last != read(format!("progress/epoch-0020-{of}.png")), "the model has changed");
+    }
+}
+
+/// An event as `event.proto` has it, read without the crates that wrote it.
+#[derive(Debug, Default)]
+struct Event {
+    wall_time: f64,
+    step: u64,
+    version: Option<String>,
+    scalars: Vec<(String, f32)>,
+    /// (tag, height, width, colour space, PNG)
+    images: Vec<(String, [u64; 3], Vec<u8>)>,
+}
+
+/// CRC-32C bit by bit, masked.
+fn masked_checksum(bytes: &[u8]) -> u32 {
+    let mut crc = !0_u32;
+    for &byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+        }
+    }
+    let crc = !crc;
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Field<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        match self {
+            Field::Bytes(bytes) => bytes,
+            Field::Number(n) => panic!("{n} in the place of bytes"),
+        }
+    }
+}
+
+/// The fields of a protocol buffer, by their tags.
+fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let (&byte, rest) = bytes.split_first().unwrap();
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        value
+    }
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes);
+        let length = match key & 7 {
+            0 => {
+                all.push((key >> 3, Field::Number(varint(&mut bytes))));
+                continue;
+            }
+            1 => 8,
+            2 => varint(&mut bytes) as usize,
+            5 => 4,
+            other => panic!("wire type {other}"),
+        };
+        let (field, rest) = bytes.split_at(length);
+        all.push((key >> 3, Field::Bytes(field)));
+        bytes = rest;
+    }
+    all
+}
+
+fn event(bytes: &[u8]) -> Event {
+    let mut event = Event::default();
+    for (tag, field) in fields(bytes) {
+        match (tag, field) {
+            (1, Field::Bytes(time)) => {
+                event.wall_time = f64::from_le_bytes(time.try_into().unwrap())
+            }
+            (2, Field::Number(step)) => event.step = step,
+            (3, Field::Bytes(text)) => {
+                event.version = Some(String::from_utf8(text.to_vec()).unwrap())
+            }
+            (5, Field::Bytes(summary)) => {
+                for (tag, value) in fields(summary) {
+                    assert_eq!(tag, 1);
+                    let value = fields(value.bytes());
+                    let tag = String::from_utf8(value[0].1.bytes().to_vec()).unwrap();
+                    assert_eq!((value.len(), value[0].0), (2, 1));
+                    let content = value[1].1.bytes();
+                    match value[1].0 {
+                        2 => event
+                            .scalars
+                            .push((tag, f32::from_le_bytes(content.try_into().unwrap()))),
+                        4 => {
+                            let mut sizes = [0; 3];
+                            let mut png = Vec::new();
+                            for (tag, field) in fields(content) {
+                                match field {
+                                    Field::Number(n) => sizes[tag as usize - 1] = n,
+                                    Field::Bytes(bytes) => png = bytes.to_vec(),
+                                }
+                            }
+                            event.images.push((tag, sizes, png));
+                        }
+                        other => panic!("field {other} of a value"),
+                    }
+                }
+            }
+            (tag, _) => panic!("field {tag} of an event"),
+        }
+    }
+    event
+}
+
+fn events(path: &Path) -> Vec<Event> {
+    let bytes = fs::read(path).unwrap();
+    let mut rest = &bytes[..];
+    let mut events = Vec::new();
+    while !rest.is_empty() {
+        let (head, after) = rest.split_at(12);
+        let length = u64::from_le_bytes(head[..8].try_into().unwrap()) as usize;
+        let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+        assert_eq!(word(&head[8..]), masked_checksum(&head[..8]), "checksum of a length");
+        let (data, after) = after.split_at(length);
+        let (checksum, after) = after.split_at(4);
+        assert_eq!(word(checksum), masked_checksum(data), "checksum of a record");
+        events.push(event(data));
+        rest = after;
+    }
+    events
+}
+
+#[test]
+fn tensorboard_events_are_the_metrics() {
+    // Of RFC 3720, masked: the reader of this file is right about checksums.
+    assert_eq!(
+        masked_checksum(&[0; 32]),
+        0x8a91_36aa_u32.rotate_right(15).wrapping_add(0xa282_ead8)
+    );
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --tensorboard --objective iwae --samples 3"));
+    let events = events(&home.event_file());
+    assert_eq!(events[0].version.as_deref(), Some("brain.Event:2"));
+    let text = fs::read_to_string(home.at("run/metrics.jsonl")).unwrap();
+    let metrics: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 1 + metrics.len());
+    for (event, epoch) in events[1..].iter().zip(&metrics) {
+        assert_eq!(event.step, epoch["step"]);
+        assert!(event.wall_time > 1.7e9 && event.wall_time >= events[0].wall_time);
+        let mut expected = Vec::new();
+        for set in ["train", "test"] {
+            for (tag, figure) in [
+                ("ELBO", "elbo"),
+                ("reconstruction", "reconstruction"),
+                ("KL", "kl"),
+                ("L_K", "bound"),
+            ] {
+                let value = epoch[set][figure].as_f64().unwrap() as f32;
+                expected.push((format!("{tag}/{set}"), value));
+            }
+        }
+        let speed = epoch["images_per_second"].as_f64().unwrap() as f32;
+        expected.push(("speed/images_per_second".to_string(), speed));
+        assert_eq!(event.scalars, expected);
+        let tags: Vec<&str> = event.images.iter().map(|(tag, ..)| &tag[..]).collect();
+        assert_eq!(tags, ["samples", "reconstructions"]);
+        for (_, [height, width, colours], png) in &event.images {
+            let image = image::load_from_memory_with_format(png, image::ImageFormat::Png).unwrap();
+            let size = (u64::from(image.height()), u64::from(image.width()));
+            assert_eq!((size, *colours), ((*height, *width), 1));
+        }
+    }
+    let last = &events[3].images;
+    assert!(last[0].2 == fs::read(home.at("run/samples.png")).unwrap());
+    assert!(last[1].2 == fs::read(home.at("run/reconstructions.png")).unwrap());
+}
+
+/// At most about twenty pictures in an event file, unless somebody says how many.
+#[test]
+fn the_event_file_of_a_long_run_stays_small() {
+    let home = Home::new();
+    let pictures = |options: &str| {
+        home.ok(&format!("{TRAIN}0 --tensorboard {options}"));
+        let all = events(&home.event_file());
+        fs::remove_dir_all(home.at("run")).unwrap();
+        all.iter().filter(|e| !e.images.is_empty()).count()
+    };
+    assert_eq!(pictures(""), 15);
+    assert_eq!(pictures("--figures-every 25"), 2);
+}
+
+fn soon(mut happens: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(30) {
+        if happens() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
+
+#[cfg(unix)]
+fn interrupt(child: Child) -> (Option<i32>, String, String) {
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// What stands in the way of a picture does not cost the run.
+#[cfg(unix)]
+#[test]
+fn a_picture_that_cannot_be_written_does_not_lose_the_run() {
+    let home = Home::new();
+    let long = TRAIN.replace("--epochs 3", "--epochs 1000000 --figures-every 1 --tensorboard");
+    let child = home.command(&long).spawn().unwrap();
+    let written = || fs::metadata(home.at("run/metrics.jsonl")).map_or(0, |m| m.len());
+    assert!(soon(|| home.at("run/progress/epoch-0001-samples.png").exists()));
+    // A file in the place of the folder of progress, as soon as one can be put there.
+    assert!(soon(|| {
+        let _ = fs::remove_dir_all(home.at("run/progress"));
+        fs::write(home.at("run/progress"), "mine").is_ok()
+    }));
+    let then = written();
+    let goes_on = soon(|| written() > then + 1000); // two epochs and more
+    fs::create_dir(home.at("run/units.svg")).unwrap();
+    let (code, stdout, stderr) = interrupt(child);
+    assert!(goes_on && code == Some(130), "{stdout}{stderr}");
+    let lines: Vec<&str> = stderr.lines().collect();
+    let told: Vec<&&str> = lines.iter().filter(|l| l.contains("the run goes on without")).collect();
+    assert!(told.len() == 1 && told[0].contains("run/progress"), "{stderr}");
+    let last = lines[lines.len() - 1];
+    for word in ["error: ", "run/units.svg: cannot write", "elbo figures run"] {
+        assert!(last.contains(word), "{stderr}");
+    }
+    assert!(home.at("run/summary.json").exists());
+
+    let again = home.command("figures run --device cpu").output().unwrap();
+    let stderr = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(1), "{stderr}");
+    assert!(stderr.lines().last().unwrap().starts_with("error: run/units.svg: cannot write"));
+    fs::remove_dir(home.at("run/units.svg")).unwrap();
+    home.ok("figures run --device cpu");
+    home.svg("units.svg");
+}
+
+#[test]
+fn figures_of_what_is_no_run_are_refused() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --latent 2"));
+    let refused = |words: &[&str]| {
+        let Output { status, stderr, .. } =
+            home.command("figures run --device cpu").output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(2), "{stderr}");
+        let lines: Vec<&str> = stderr.lines().filter(|l| !l.starts_with("device: ")).collect();
+        assert_eq!(lines.len(), 1, "{stderr}");
+        for word in words {
+            assert!(lines[0].contains(word), "{word}: {stderr}");
+        }
+    };
+    let metrics = fs::read(home.at("run/metrics.jsonl")).unwrap();
+    fs::write(home.at("run/metrics.jsonl"), [&metrics[..], b"{\"epoch\":"].concat()).unwrap();
+    refused(&["error: run/metrics.jsonl: line 4: "]);
+    fs::write(home.at("run/metrics.jsonl"), metrics).unwrap();
+    fs::write(home.at("run/summary.json"), "[]").unwrap();
+    refused(&["error: run/summary.json: not a summary"]);
+    fs::remove_file(home.at("run/summary.json")).unwrap();
+    home.ok("figures run --device cpu");
+    fs::remove_file(home.at("run/model.safetensors")).unwrap();
+    refused(&["error: run: no model.safetensors"]);
+    fs::remove_dir_all(home.at("run")).unwrap();
+    refused(&["error: run: not a run folder"]);
+}
