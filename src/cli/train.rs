@@ -1,56 +1,65 @@
 //! `elbo train`
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-
-use serde::Serialize;
 
 use super::options::load_data;
-use super::preset::Target;
+use super::preset::Preset;
+use super::resume::{self, Resumed};
 use super::settings::Args;
 use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{
-    CheckpointError, MODEL, RECONSTRUCTIONS, RunFolder, SAMPLES, SUMMARY, write_whole,
+    About, BEGUN, CheckpointError, Lock, MODEL, Origin, RECONSTRUCTIONS, RunFolder, SAMPLES,
+    SUMMARY, Store, Stretch, Summary, Writer, write_whole,
 };
 use crate::data::Dataset;
-use crate::device::{Description, Device, DeviceError};
+use crate::device::{Device, DeviceError};
 use crate::generate;
 use crate::report::console::{Console, note, say};
 use crate::report::figures::{Layout, grid};
-use crate::train::{self, EpochReport, Observer, Outcome, Settings, TrainError, Trainer, digest};
-use crate::vae::Architecture;
-use crate::versions::versions;
+use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
 
-/// What `summary.json` holds.
-#[derive(Serialize)]
-struct Summary<'a> {
-    /// The last epoch's figures; absent if none was finished.
-    last: Option<&'a EpochReport>,
-    best_test_elbo: Option<f64>,
-    steps: u64,
-    interrupted: bool,
-    /// Wall clock from the first step to the last evaluation.
-    seconds: f64,
-    device: &'a Description,
-    seed: u64,
-    /// SHA-256 of all parameters.
-    parameters_sha256: String,
-    versions: BTreeMap<&'static str, &'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<Target>,
+/// `given` are the options on the command line.
+pub fn run(args: Args, given: &[String]) -> Result<u8, Failure> {
+    let job = match &args.resume {
+        Some(path) => match resume::open(path, &args, given)? {
+            Some(resumed) => go_on(&args, resumed)?,
+            None => return Ok(0),
+        },
+        None => begin(&args)?,
+    };
+    job.train()
 }
 
-pub fn run(args: Args) -> Result<u8, Failure> {
+/// A run that is ready.
+struct Job {
+    settings: Settings,
+    dataset: Dataset,
+    device: Device,
+    trainer: Trainer,
+    folder: RunFolder,
+    lock: Lock,
+    store: Store,
+    origin: Origin,
+    /// What it goes on from.
+    state: Option<State>,
+    /// The one that was asked for, or the one that a resumed run has the settings of.
+    preset: Option<Preset>,
+    /// Nothing was in its folder.
+    fresh: bool,
+    stop: Arc<AtomicBool>,
+}
+
+fn begin(args: &Args) -> Result<Job, Failure> {
     let dataset = load_data(&args.data).map_err(|e| Failure::input(format!("--data {e}")))?;
-    let settings = args.settings(&dataset).map_err(Failure::input)?;
+    let mut settings = args.settings(&dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
+    settings.data_sha256 = Some(dataset.digest());
     // Known at once if it is taken; made only when all is well.
     args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let device = args.device.open()?;
-    let mut trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
+    let trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
 
     let stop = stop_on_interrupt()?;
 
@@ -59,156 +68,276 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         None => create_default(&settings),
     }
     .map_err(Failure::input)?;
-    note(format_args!(
-        "{}: {} training and {} test images of {}x{}; {}; {}; run folder {}",
-        dataset.name,
-        dataset.train.n_images,
-        dataset.test.n_images,
-        dataset.train.height,
-        dataset.train.width,
-        settings.architecture,
-        settings.objective.describe(settings.samples),
-        folder.path().display()
-    ));
-
-    let begin = Instant::now();
-    let mut watcher = Watcher {
-        console: Console::new(&settings, trainer.steps_total()),
-        folder: &folder,
-        architecture: &settings.architecture,
+    let lock = folder.lock().map_err(Failure::input)?;
+    let (origin, store) = (origin(&device), folder.store());
+    let job = Job {
+        settings,
+        dataset,
+        device,
+        trainer,
+        folder,
+        lock,
+        store,
+        origin,
+        state: None,
+        preset: args.preset,
+        fresh: true,
         stop,
     };
-    let result = train::run(&mut trainer, &mut watcher);
-    watcher.console.finish();
-    let outcome = result.map_err(|error| {
-        let model = folder.file(MODEL);
-        let kept = match model.exists() {
-            true => format!("{} keeps the last good epoch", model.display()),
-            false => {
+    job.announce("");
+    Ok(job)
+}
+
+fn go_on(args: &Args, resumed: Resumed) -> Result<Job, Failure> {
+    let Resumed { folder, lock, store, settings, dataset, checkpoint, changed } = resumed;
+    let device = args.device.open()?;
+    let trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
+    let stop = stop_on_interrupt()?;
+    let (mut origin, mut state) = match checkpoint {
+        Some(checkpoint) => (checkpoint.origin, Some(checkpoint.state)),
+        None => (origin(&device), None),
+    };
+    let step = state.as_ref().map_or(0, State::step);
+    let now = stretch(&device, step);
+    if let Some(before) = origin.computed_on.last()
+        && (&before.device, &before.elbo) != (&now.device, &now.elbo)
+    {
+        note(format_args!(
+            "the steps before were taken on {} by elbo {}: from here on the run may differ, in the last bits \
+             at first, from what it would have been there",
+            before.device.name, before.elbo
+        ));
+        origin.computed_on.push(now);
+    }
+    if let Some(state) = &mut state {
+        state.reopen(&trainer);
+    }
+    let write = || -> Result<(), CheckpointError> {
+        folder.tidy(&lock);
+        if let Some(state) = &state {
+            folder.write_metrics(&state.reports)?;
+        }
+        match changed {
+            true => folder.write_config(&settings),
+            false => Ok(()),
+        }
+    };
+    write().map_err(Failure::run)?;
+    let preset = Args::preset_of(&settings, &dataset);
+    let job = Job {
+        settings,
+        dataset,
+        device,
+        trainer,
+        folder,
+        lock,
+        store,
+        origin,
+        state,
+        preset,
+        fresh: false,
+        stop,
+    };
+    job.announce(&format!("; from step {step}"));
+    Ok(job)
+}
+
+/// Of a run that begins now.
+fn origin(device: &Device) -> Origin {
+    let begun = jiff::Zoned::now().strftime(BEGUN).to_string();
+    Origin { begun, computed_on: vec![stretch(device, 0)] }
+}
+
+fn stretch(device: &Device, from_step: u64) -> Stretch {
+    let elbo = env!("CARGO_PKG_VERSION").to_string();
+    Stretch { from_step, device: device.description().clone(), elbo }
+}
+
+impl Job {
+    fn announce(&self, from: &str) {
+        let Job { settings, dataset, folder, .. } = self;
+        note(format_args!(
+            "{}: {} training and {} test images of {}x{}; {}; {}; run folder {}{from}",
+            dataset.name,
+            dataset.train.n_images,
+            dataset.test.n_images,
+            dataset.train.height,
+            dataset.train.width,
+            settings.architecture,
+            settings.objective.describe(settings.samples),
+            folder.path().display()
+        ));
+        if !self.lock.works {
+            note(format_args!(
+                "{}: this file system has no locks: see to it that no other process trains here",
+                folder.path().display()
+            ));
+        }
+    }
+
+    fn train(mut self) -> Result<u8, Failure> {
+        let about = About { settings: self.settings.clone(), origin: self.origin.clone() };
+        let state = self.state.take();
+        let first = state.as_ref().map_or(0, State::step);
+        let mut watcher = Watcher {
+            console: Console::new(&self.settings, self.trainer.steps_total(), first),
+            writer: Writer::start(&self.folder, about, self.store.clone(), state.as_ref()),
+            state: state.clone(),
+            stop: self.stop.clone(),
+        };
+        let result = match state {
+            Some(state) => train::resume(&mut self.trainer, state, &mut watcher),
+            None => train::run(&mut self.trainer, &mut watcher),
+        };
+        let Watcher { mut console, writer, state, .. } = watcher;
+        console.finish();
+        let (kept, written) = writer.finish();
+        let ended = result.and_then(|outcome| {
+            written.map_err(TrainError::Checkpoint)?;
+            Ok(outcome.interrupted)
+        });
+        match (ended, state) {
+            (Ok(true), Some(state)) => self.interrupted(&state),
+            (Ok(false), Some(state)) => self.finished(&state),
+            (Ok(_), None) => Err(Failure::run("no step was taken")),
+            (Err(error), _) => Err(self.failed(&error, kept)),
+        }
+    }
+
+    /// `kept` is the step of the last checkpoint.
+    fn failed(self, error: &TrainError, kept: Option<u64>) -> Failure {
+        let Job { folder, lock, fresh, .. } = self;
+        let path = folder.path().display();
+        let kept = match (error, kept) {
+            (TrainError::Diverged(_), Some(_)) => {
+                format!("{} keeps the last good epoch", folder.file(MODEL).display())
+            }
+            (TrainError::Device(_), Some(step)) => format!(
+                "the checkpoint of step {step} is kept: elbo train --resume {path} goes on, \
+                 on another --device too"
+            ),
+            (_, Some(step)) => {
+                format!("the checkpoint of step {step} is kept: elbo train --resume {path} goes on")
+            }
+            (_, None) if !fresh => format!("elbo train --resume {path} begins anew"),
+            (_, None) => {
+                drop(lock);
                 folder.discard();
                 "no epoch was finished, so there is no run folder".to_string()
             }
         };
         Failure::run(format!("{error}; {kept}"))
-    })?;
-    finish(&args, &settings, &dataset, &device, &folder, &outcome, begin.elapsed().as_secs_f64())
-}
-
-/// Summary, pictures, last words.
-fn finish(
-    args: &Args,
-    settings: &Settings,
-    dataset: &Dataset,
-    device: &Device,
-    folder: &RunFolder,
-    outcome: &Outcome,
-    seconds: f64,
-) -> Result<u8, Failure> {
-    let architecture = &settings.architecture;
-    let parameters = &outcome.parameters;
-    let last = outcome.epochs.last();
-    // A preset's figure means something only for the preset's own settings, to their end.
-    let own = !outcome.interrupted
-        && args.of_preset().settings(dataset).is_ok_and(|own| own == *settings);
-    let target = match (args.preset, last) {
-        (Some(preset), Some(last)) if own => preset.target(last.test),
-        _ => None,
-    };
-    let summary = Summary {
-        last,
-        best_test_elbo: outcome.epochs.iter().map(|e| e.test.elbo).reduce(f64::max),
-        steps: outcome.steps,
-        interrupted: outcome.interrupted,
-        seconds,
-        device: device.description(),
-        seed: settings.seed,
-        parameters_sha256: digest(parameters),
-        versions: versions(),
-        target: target.clone(),
-    };
-    let write = || -> Result<(), CheckpointError> {
-        if outcome.interrupted {
-            folder.write_model(architecture, parameters)?;
-        }
-        folder.write_json(SUMMARY, &summary)
-    };
-    write().map_err(Failure::run)?;
-    if outcome.interrupted {
-        let (step, path) = (outcome.steps, folder.path().display());
-        say(format_args!("interrupted after step {step}; elbo sample {path} shows what it learnt"));
-        return Ok(130);
     }
 
-    let pairs = generate::reconstruct(
-        device,
-        architecture,
-        parameters,
-        settings.binarization,
-        &dataset.test,
-        50,
-        settings.seed,
-    )
-    .map_err(Failure::run)?;
-    let drawn = generate::sample(device, architecture, parameters, 100, settings.seed)
-        .map_err(Failure::run)?;
-    for (name, images, layout) in
-        [(RECONSTRUCTIONS, pairs, Layout::Pairs), (SAMPLES, drawn, Layout::Square)]
-    {
-        let png = grid(&images, architecture.image, layout).map_err(Failure::run)?;
-        write_whole(&folder.file(name), &png).map_err(Failure::run)?;
-    }
-    if let Some(last) = last {
+    fn interrupted(&self, state: &State) -> Result<u8, Failure> {
+        let mut summary = Summary::new(&self.settings, &self.origin, state);
+        summary.interrupted = true;
+        self.folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
+        let (step, path) = (state.step(), self.folder.path().display());
         say(format_args!(
-            "test ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
-            last.test.elbo,
-            settings.binarization.label(),
-            dataset.test.n_images,
-            seconds
+            "interrupted after step {step}; elbo train --resume {path} goes on, \
+             elbo sample {path} shows what it learnt"
         ));
+        Ok(130)
     }
-    if let (Some(bound), Some(k)) =
-        (last.and_then(|last| last.test.bound), settings.bound_samples())
-    {
-        say(format_args!("test L_{k} {bound:.2}: the importance-weighted bound of {k} samples"));
-    }
-    if settings.objective.beta != 1.0 {
-        let beta = settings.objective.beta;
-        say(format_args!("trained with beta = {beta}; the ELBOs above weigh the KL with 1"));
-    }
-    match (&target, args.preset) {
-        (Some(t), _) => say(format_args!(
-            "{}: {}: target {} ± {}, obtained {:.2}: {}",
-            t.preset,
-            t.quantity,
-            t.target,
-            t.tolerance,
-            t.obtained,
-            match t.met {
-                true if t.obtained < t.target - t.tolerance => "surpassed",
-                true => "met",
-                false => "missed",
-            }
-        )),
-        (None, Some(preset)) => {
-            let changed = "the preset's target is not compared: its settings were changed";
-            say(preset.hint().unwrap_or(changed));
+
+    /// Pictures, summary, last words.
+    fn finished(&self, state: &State) -> Result<u8, Failure> {
+        let Job { settings, dataset, folder, .. } = self;
+        let last = state.reports.last();
+        self.draw(&state.snapshot.values())?;
+        // A preset's figure means something only for the preset's own settings, to their end.
+        let own = Args::preset_of(settings, dataset);
+        let target = match (own, last) {
+            (Some(preset), Some(last)) if self.preset == own => preset.target(last.test),
+            _ => None,
+        };
+        let summary = Summary {
+            finished: true,
+            target: target.as_ref().map(serde_json::to_value).transpose().map_err(Failure::run)?,
+            ..Summary::new(settings, &self.origin, state)
+        };
+        folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
+        if let Some(last) = last {
+            say(format_args!(
+                "test ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
+                last.test.elbo,
+                settings.binarization.label(),
+                dataset.test.n_images,
+                summary.seconds
+            ));
         }
-        (None, None) => {}
+        if let (Some(bound), Some(k)) =
+            (last.and_then(|last| last.test.bound), settings.bound_samples())
+        {
+            say(format_args!(
+                "test L_{k} {bound:.2}: the importance-weighted bound of {k} samples"
+            ));
+        }
+        if settings.objective.beta != 1.0 {
+            let beta = settings.objective.beta;
+            say(format_args!("trained with beta = {beta}; the ELBOs above weigh the KL with 1"));
+        }
+        match (&target, self.preset) {
+            (Some(t), _) => say(format_args!(
+                "{}: {}: target {} ± {}, obtained {:.2}: {}",
+                t.preset,
+                t.quantity,
+                t.target,
+                t.tolerance,
+                t.obtained,
+                match t.met {
+                    true if t.obtained < t.target - t.tolerance => "surpassed",
+                    true => "met",
+                    false => "missed",
+                }
+            )),
+            (None, Some(preset)) => {
+                let changed = "the preset's target is not compared: its settings were changed";
+                say(preset.hint().unwrap_or(changed));
+            }
+            (None, None) => {}
+        }
+        let path = folder.path().display();
+        say(format_args!("{path}: {SAMPLES} and {RECONSTRUCTIONS} show what it learnt"));
+        Ok(0)
     }
-    let path = folder.path().display();
-    say(format_args!("{path}: {SAMPLES} and {RECONSTRUCTIONS} show what it learnt"));
-    Ok(0)
+
+    fn draw(&self, parameters: &[Vec<f32>]) -> Result<(), Failure> {
+        let Job { settings, dataset, device, folder, .. } = self;
+        let architecture = &settings.architecture;
+        let pairs = generate::reconstruct(
+            device,
+            architecture,
+            parameters,
+            settings.binarization,
+            &dataset.test,
+            50,
+            settings.seed,
+        )
+        .map_err(Failure::run)?;
+        let drawn = generate::sample(device, architecture, parameters, 100, settings.seed)
+            .map_err(Failure::run)?;
+        for (name, images, layout) in
+            [(RECONSTRUCTIONS, pairs, Layout::Pairs), (SAMPLES, drawn, Layout::Square)]
+        {
+            let png = grid(&images, architecture.image, layout).map_err(Failure::run)?;
+            write_whole(&folder.file(name), &png).map_err(Failure::run)?;
+        }
+        Ok(())
+    }
 }
 
-/// Shows the run and writes its folder.
-struct Watcher<'a> {
+/// Shows the run and has its folder written.
+struct Watcher {
     console: Console,
-    folder: &'a RunFolder,
-    architecture: &'a Architecture,
+    writer: Writer,
+    /// The last one.
+    state: Option<State>,
     stop: Arc<AtomicBool>,
 }
 
-impl Observer for Watcher<'_> {
+impl Observer for Watcher {
     fn epoch_begins(&mut self, epoch: u32) {
         self.console.epoch_begins(epoch);
     }
@@ -222,13 +351,14 @@ impl Observer for Watcher<'_> {
         self.console.evaluating();
     }
 
-    fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String> {
+    fn epoch_ends(&mut self, report: &EpochReport, _: &[Vec<f32>]) -> Result<(), String> {
         self.console.row(report);
-        let write = || {
-            self.folder.write_model(self.architecture, parameters)?;
-            self.folder.append_metrics(report)
-        };
-        write().map_err(|e: CheckpointError| e.to_string())
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, state: &State) -> Result<(), String> {
+        self.state = Some(state.clone());
+        self.writer.save(state)
     }
 }
 

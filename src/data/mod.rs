@@ -1,6 +1,7 @@
 //! Image data sets: the built-in MNIST, IDX files from disk, and text of binarized images.
 
 mod amat;
+mod digest;
 mod idx;
 mod mnist;
 

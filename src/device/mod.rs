@@ -5,7 +5,7 @@ pub mod gpu;
 
 use std::ops::ControlFlow;
 
-use crate::plan::{PlanId, Program, TensorId};
+use crate::plan::{DType, PlanId, Program, Tensor, TensorId};
 
 /// A device that cannot be had, or that failed. One line each.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -19,9 +19,10 @@ pub enum DeviceError {
     )]
     TooLarge { adapter: String, tensor: String, needed: usize, limit: u64 },
     #[error(
-        "this needs {needed} bytes of memory, more than is free; the largest tensor is {tensor}"
+        "this needs {needed} bytes of memory, more than is free{}; the largest tensor is {tensor}",
+        available.map_or(String::new(), |bytes| format!(" ({bytes})"))
     )]
-    OutOfMemory { tensor: String, needed: usize },
+    OutOfMemory { tensor: String, needed: usize, available: Option<usize> },
     #[error("{adapter}: the device was lost: {message}")]
     Lost { adapter: String, message: String },
 }
@@ -35,6 +36,33 @@ pub struct Description {
     /// "none" for the CPU device, else "Vulkan", "Metal" or "Dx12".
     pub backend: String,
     pub driver: String,
+}
+
+/// Whether a program fits the computer's memory. Linux hands out more than there is, and ends the process
+/// that uses it.
+///
+/// # Errors
+/// It does not: how much it needs with floats of `float_bytes`, and how much is free.
+fn check_memory(program: &Program, float_bytes: usize) -> Result<(), DeviceError> {
+    let element =
+        |t: &Tensor| if t.dtype == DType::F32 { float_bytes } else { t.dtype.size_bytes() };
+    let sizes = program.tensors().iter().map(|t| t.len().saturating_mul(element(t)));
+    let needed = sizes.fold(0, usize::saturating_add);
+    match available_memory() {
+        available if available.is_some_and(|free| needed > free) => {
+            let largest = program.tensors().iter().max_by_key(|t| t.size_bytes());
+            let tensor = largest.map_or(String::new(), Tensor::to_string);
+            Err(DeviceError::OutOfMemory { tensor, needed, available })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that can be used without swapping, where the system tells.
+fn available_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
 }
 
 /// Hears how many runs of a plan are finished, and may end them.

@@ -81,6 +81,9 @@ impl GpuDevice {
         let result = f();
         let errors = [internal.pop(), validation.pop(), memory.pop()].map(pollster::block_on);
         match errors.into_iter().flatten().next() {
+            Some(wgpu::Error::OutOfMemory { .. }) => {
+                Err(self.error(format!("{what}: the adapter has not that much memory free")))
+            }
             Some(error) => Err(self.error(format!("{what}: {error}"))),
             None => self.healthy().map(|()| result),
         }
