@@ -112,10 +112,11 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Takes back what [`RunFolder::create`] did, for a run that came to nothing.
+    /// Takes back what [`RunFolder::create`] did, for a run that came to nothing: not to a checkpoint.
     pub fn discard(&self) {
         // What is still in use, or cannot be removed, stays: the failure that led here is told anyway.
         let _ = fs::remove_dir(self.file(CHECKPOINTS));
+        let _ = fs::remove_file(self.file(BEST));
         let _ = fs::remove_file(self.file(CONFIG));
         self.remove_made();
     }

@@ -130,9 +130,10 @@ impl Keeper {
             let Some(state) = slot.last.take() else { return };
             let best = slot.best.take();
             drop(slot);
-            let kept = self.keep_checkpoint(&state);
+            // A checkpoint says which epoch was the best, so its parameters must be there before.
+            let kept = self.keep_best(best.as_deref()).and_then(|()| self.keep_checkpoint(&state));
             let step = kept.is_ok().then(|| state.step());
-            let kept = kept.and_then(|()| self.keep_results(&state, best.as_deref()));
+            let kept = kept.and_then(|()| self.keep_results(&state));
             let mut slot = shared.slot();
             slot.written = step.or(slot.written);
             if let Err(error) = kept {
@@ -140,6 +141,11 @@ impl Keeper {
                 return;
             }
         }
+    }
+
+    fn keep_best(&self, best: Option<&Snapshot>) -> Result<(), CheckpointError> {
+        let architecture = &self.about.settings.architecture;
+        best.map_or(Ok(()), |best| self.folder.write_best(architecture, &best.values()))
     }
 
     fn keep_checkpoint(&mut self, state: &State) -> Result<(), CheckpointError> {
@@ -151,19 +157,11 @@ impl Keeper {
     }
 
     /// What can be made again from the checkpoint comes after it.
-    fn keep_results(
-        &mut self,
-        state: &State,
-        best: Option<&Snapshot>,
-    ) -> Result<(), CheckpointError> {
+    fn keep_results(&mut self, state: &State) -> Result<(), CheckpointError> {
         let About { settings, origin } = &self.about;
-        let architecture = &settings.architecture;
         self.folder.append_metrics(&state.reports[self.rows..])?;
         self.rows = state.reports.len();
-        self.folder.write_model(architecture, &state.snapshot.values())?;
-        if let Some(best) = best {
-            self.folder.write_best(architecture, &best.values())?;
-        }
+        self.folder.write_model(&settings.architecture, &state.snapshot.values())?;
         self.folder.write_json(SUMMARY, &Summary::new(settings, origin, state))
     }
 }
