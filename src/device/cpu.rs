@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Description, DeviceError, Executor, Progress, available_memory, check_memory};
 use crate::kernels::bound::Bounded;
+use crate::kernels::team::Team;
 use crate::kernels::{Buffer, Call, Real, Twin};
 use crate::plan::{DType, Dispatch, PlanId, Program, Tensor, TensorId};
 
@@ -34,7 +35,7 @@ impl Precision for Bounded {
 }
 
 pub struct CpuDevice {
-    pool: Arc<rayon::ThreadPool>,
+    team: Arc<Team>,
     description: Description,
 }
 
@@ -44,21 +45,17 @@ impl CpuDevice {
     /// # Errors
     /// The operating system gives no threads.
     pub fn new(threads: Option<usize>) -> Result<Self, DeviceError> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.unwrap_or(0))
-            .thread_name(|i| format!("elbo-cpu-{i}"))
-            .build()
-            .map_err(|e| {
-                DeviceError::Selection(format!("cannot start the CPU device's threads: {e}"))
-            })?;
-        let n = pool.current_num_threads();
+        let team = Team::new(threads).map_err(|e| {
+            DeviceError::Selection(format!("cannot start the CPU device's threads: {e}"))
+        })?;
+        let n = team.len();
         let description = Description {
             name: format!("CPU, {n} thread{}", if n == 1 { "" } else { "s" }),
             kind: "cpu".to_string(),
             backend: "none".to_string(),
             driver: instruction_set().to_string(),
         };
-        Ok(CpuDevice { pool: Arc::new(pool), description })
+        Ok(CpuDevice { team: Arc::new(team), description })
     }
 
     pub fn description(&self) -> &Description {
@@ -80,7 +77,7 @@ impl CpuDevice {
             }));
         }
         let description = self.description.clone();
-        Ok(CpuExecutor { program, buffers, pool: self.pool.clone(), description })
+        Ok(CpuExecutor { program, buffers, team: self.team.clone(), description })
     }
 }
 
@@ -114,7 +111,7 @@ fn instruction_set() -> &'static str {
 pub struct CpuExecutor<T> {
     program: Program,
     buffers: Vec<RefCell<Buffer<T>>>,
-    pool: Arc<rayon::ThreadPool>,
+    team: Arc<Team>,
     description: Description,
 }
 
@@ -128,22 +125,6 @@ impl<T: Precision> CpuExecutor<T> {
             Buffer::Float(values) => values,
             _ => panic!("the tensor is not F32"),
         }
-    }
-
-    /// Runs `f` on the pool with the dispatches of a plan and the buffers, which move there and back.
-    fn on_pool<R: Send>(
-        &mut self,
-        plan: PlanId,
-        f: impl FnOnce(&[Dispatch], &[RefCell<Buffer<T>>]) -> R + Send,
-    ) -> R {
-        let buffers = std::mem::take(&mut self.buffers);
-        let dispatches = &self.program.plan(plan).dispatches;
-        let (buffers, result) = self.pool.install(move || {
-            let result = f(dispatches, &buffers);
-            (buffers, result)
-        });
-        self.buffers = buffers;
-        result
     }
 }
 
@@ -161,10 +142,11 @@ impl<T: Precision> Executor for CpuExecutor<T> {
     }
 
     fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
-        Ok(self.on_pool(plan, |dispatches, buffers| {
+        let dispatches = &self.program.plan(plan).dispatches;
+        Ok(self.team.enter(|| {
             for done in 1..=n {
                 for dispatch in dispatches {
-                    call(dispatch, buffers);
+                    call(dispatch, &self.buffers);
                 }
                 if progress(done).is_break() {
                     return done;
@@ -175,7 +157,8 @@ impl<T: Precision> Executor for CpuExecutor<T> {
     }
 
     fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
-        self.on_pool(plan, |dispatches, buffers| call(&dispatches[index], buffers));
+        let dispatch = &self.program.plan(plan).dispatches[index];
+        self.team.enter(|| call(dispatch, &self.buffers));
         Ok(())
     }
 

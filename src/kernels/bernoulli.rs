@@ -106,11 +106,8 @@ fn gradient<T: Real>(c: &Call<T>) {
         (&mut d_logits, d),
         #[inline(always)]
         |row, log_px, d_logits| {
-            let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
-            log_px[0] = parallel::sum(d, |i| x[i] * eta[i] - eta[i].softplus());
-            for i in 0..d {
-                d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
-            }
+            d_logits.copy_from_slice(&logits[row * d..][..d]);
+            log_px[0] = T::bernoulli_gradient(&x[row / k * d..][..d], d_logits, weight[row]);
         },
     );
 }

@@ -178,8 +178,8 @@ impl Real for Bounded {
         Bounded::new(value, propagated.min(self.error.sqrt()) + 6.0 * U * value)
     }
     /// By a polynomial within 2 units in the last place of 1.
-    fn cos_sin_turn(turn: f64) -> (Self, Self) {
-        let (cos, sin) = f64::cos_sin_turn(turn);
+    fn cos_sin_turn(n: u32) -> (Self, Self) {
+        let (cos, sin) = f64::cos_sin_turn(n);
         (Bounded::new(cos, 4.0 * U), Bounded::new(sin, 4.0 * U))
     }
 }

@@ -1,7 +1,7 @@
 //! The next minibatch from the resident data set, shuffled and binarized.
 
 use super::case::{Fill, clock_words};
-use super::philox::{counter, half_bits, permute, philox};
+use super::philox::{QUADS, counter, half_bits, permute, quads};
 use super::{Call, Case, Cost, Kernel, Parts, Real, clock, parallel, twin};
 use crate::plan::Constants;
 
@@ -67,25 +67,59 @@ fn gather<T: Real>(c: &Call<T>) {
                 (first_epoch + ((position + row) / n) as u32, (position + row) % n);
             let image = if shuffle { permute(place, n, key, epoch) } else { place };
             let pixels = &data[image * d..][..d];
-            for (quad, (x, pixels)) in x.chunks_mut(4).zip(pixels.chunks(4)).enumerate() {
-                let uniforms = match binarization {
-                    2 => philox(counter(epoch, place, 0, stream, quad), key),
-                    _ => [0; 4],
-                };
-                for ((x, &v), uniform) in x.iter_mut().zip(pixels).zip(uniforms) {
-                    let one = match binarization {
-                        1 => v >= 128,
-                        2 => v == 255 || uniform < u32::from(v) * 0x0101_0101,
-                        _ => {
-                            *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
-                            continue;
-                        }
-                    };
-                    *x = if one { T::ONE } else { T::ZERO };
+            match binarization {
+                2 => binarize(x, pixels, counter(epoch, place, 0, stream, 0), key),
+                1 => {
+                    for (x, &v) in x.iter_mut().zip(pixels) {
+                        *x = if v >= 128 { T::ONE } else { T::ZERO };
+                    }
+                }
+                _ => {
+                    for (x, &v) in x.iter_mut().zip(pixels) {
+                        *x = T::from_f64(f64::from(v)) / T::from_f64(255.0);
+                    }
                 }
             }
         },
     );
+}
+
+/// Pixels binarized at once.
+const BLOCK: usize = 4 * QUADS;
+
+/// x = 1 with probability v / 255.
+#[inline(always)]
+fn binarize<T: Real>(x: &mut [T], pixels: &[u8], mut at: [u32; 4], key: [u32; 2]) {
+    let ((xs, x), (blocks, rest)) = (x.as_chunks_mut(), pixels.as_chunks());
+    for (x, pixels) in xs.iter_mut().zip(blocks) {
+        *x = binarize_block(pixels, at, key);
+        at[3] += QUADS as u32;
+    }
+    let mut last = [0; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    x.copy_from_slice(&binarize_block(&last, at, key)[..x.len()]);
+}
+
+#[inline(always)]
+fn binarize_block<T: Real>(pixels: &[u8; BLOCK], at: [u32; 4], key: [u32; 2]) -> [T; BLOCK] {
+    // As in the shader, pixels stay four to a word: numbers change their order as bytes, which is cheaper.
+    let (words, uniforms) = (pixels.as_chunks().0, quads(at, key));
+    let mut ones = [[0_u8; 4]; QUADS];
+    for i in 0..QUADS {
+        let four = u32::from_le_bytes(words[i]);
+        let mut packed = 0;
+        for j in 0..4 {
+            let v = (four >> (8 * j)) & 255;
+            let one = v == 255 || uniforms[j][i] < v * 0x0101_0101;
+            packed |= u32::from(one) << (8 * j);
+        }
+        ones[i] = packed.to_le_bytes();
+    }
+    let mut x = [T::ZERO; BLOCK];
+    for (x, &one) in x.iter_mut().zip(ones.as_flattened()) {
+        *x = if one == 1 { T::ONE } else { T::ZERO };
+    }
+    x
 }
 
 fn cases() -> Vec<Case> {

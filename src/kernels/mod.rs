@@ -5,6 +5,7 @@ pub mod adam;
 pub mod bernoulli;
 pub mod bound;
 pub mod case;
+mod dots;
 pub mod gather;
 pub mod gaussian;
 pub mod importance;
@@ -16,6 +17,7 @@ pub mod posterior;
 pub mod prior;
 pub mod real;
 pub mod tally;
+pub mod team;
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;

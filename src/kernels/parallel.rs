@@ -7,27 +7,59 @@
 //! The loops are compiled for this processor's vector instructions. What a kernel passes is compiled so too
 //! only where it is inlined: a closure of any length wants `#[inline(always)]`.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
-use super::Real;
+use super::{Real, team};
 
 /// Below this many elements a second thread costs more than it brings.
 const MIN_ELEMENTS: usize = 4096;
 
 fn rows_per_task(n_rows: usize, width: usize) -> usize {
-    let tasks = (n_rows * width / MIN_ELEMENTS).clamp(1, rayon::current_num_threads());
+    let tasks = (n_rows * width / MIN_ELEMENTS).clamp(1, team::threads());
     n_rows.div_ceil(tasks).max(1)
+}
+
+/// A slice that tasks cut into chunks of `size` elements, each its own.
+struct Chunks<'a, T> {
+    start: Shared<T>,
+    len: usize,
+    size: usize,
+    _slice: std::marker::PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T> Chunks<'a, T> {
+    fn new(slice: &'a mut [T], size: usize) -> Self {
+        let (start, len) = (Shared(slice.as_mut_ptr()), slice.len());
+        Chunks { start, len, size, _slice: std::marker::PhantomData }
+    }
+
+    fn count(&self) -> usize {
+        self.len.div_ceil(self.size)
+    }
+
+    /// # Safety
+    /// No other reference to chunk `i` is alive.
+    #[allow(clippy::mut_from_ref)] // that is the point: see Safety
+    unsafe fn get(&self, i: usize) -> &'a mut [T] {
+        let from = (i * self.size).min(self.len);
+        let to = (from + self.size).min(self.len);
+        // SAFETY: inside the slice; chunks are disjoint and the caller has this one alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.get().add(from), to - from) }
+    }
 }
 
 /// Calls `f(row, row of out)` for each row of `out`, `width` elements a row.
 pub fn rows<T: Real>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let block = rows_per_task(out.len() / width, width);
-    out.par_chunks_mut(block * width).enumerate().for_each(|(b, chunk)| {
+    let chunks = Chunks::new(out, block * width);
+    team::run(chunks.count(), |i| {
+        // SAFETY: each task has its own chunk.
+        let chunk = unsafe { chunks.get(i) };
         T::vectorized(
             #[inline(always)]
             || {
-                for (i, row) in chunk.chunks_exact_mut(width).enumerate() {
-                    f(b * block + i, row);
+                for (j, row) in chunk.chunks_exact_mut(width).enumerate() {
+                    f(i * block + j, row);
                 }
             },
         )
@@ -41,19 +73,20 @@ pub fn rows2<T: Real>(
     f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
 ) {
     let block = rows_per_task(a.len() / a_width, a_width.max(b_width));
-    a.par_chunks_mut(block * a_width).zip(b.par_chunks_mut(block * b_width)).enumerate().for_each(
-        |(i, (a, b))| {
-            T::vectorized(
-                #[inline(always)]
-                || {
-                    let pairs = a.chunks_exact_mut(a_width).zip(b.chunks_exact_mut(b_width));
-                    for (j, (a, b)) in pairs.enumerate() {
-                        f(i * block + j, a, b);
-                    }
-                },
-            )
-        },
-    );
+    let (a, b) = (Chunks::new(a, block * a_width), Chunks::new(b, block * b_width));
+    team::run(a.count(), |i| {
+        // SAFETY: each task has its own chunks.
+        let (a, b) = unsafe { (a.get(i), b.get(i)) };
+        T::vectorized(
+            #[inline(always)]
+            || {
+                let pairs = a.chunks_exact_mut(a_width).zip(b.chunks_exact_mut(b_width));
+                for (j, (a, b)) in pairs.enumerate() {
+                    f(i * block + j, a, b);
+                }
+            },
+        )
+    });
 }
 
 /// Calls `f(range, pieces)` on matching pieces of three slices of equal length.
@@ -61,20 +94,50 @@ pub fn slices3<T: Real>(
     a: &mut [T],
     b: &mut [T],
     c: &mut [T],
-    f: impl Fn(std::ops::Range<usize>, &mut [T], &mut [T], &mut [T]) + Sync,
+    f: impl Fn(Range<usize>, &mut [T], &mut [T], &mut [T]) + Sync,
 ) {
     let block = rows_per_task(a.len(), 1);
-    a.par_chunks_mut(block)
-        .zip(b.par_chunks_mut(block))
-        .zip(c.par_chunks_mut(block))
-        .enumerate()
-        .for_each(|(i, ((a, b), c))| {
-            let start = i * block;
-            T::vectorized(
-                #[inline(always)]
-                || f(start..start + a.len(), a, b, c),
-            )
-        });
+    let [a, b, c] = [a, b, c].map(|slice| Chunks::new(slice, block));
+    team::run(a.count(), |i| {
+        // SAFETY: each task has its own pieces.
+        let (a, b, c) = unsafe { (a.get(i), b.get(i), c.get(i)) };
+        T::vectorized(
+            #[inline(always)]
+            || f(i * block..i * block + a.len(), a, b, c),
+        )
+    });
+}
+
+/// Operations of a product below which a second thread costs more than it brings.
+const MIN_OPERATIONS: usize = 4_000_000;
+
+/// Calls `f(rows, columns)` for tiles that cover a matrix of `dims` [rows, columns] without overlap, one a
+/// thread: stripes across the longer side, so that of the two factors the larger one is the one divided.
+pub fn tiles([m, n]: [usize; 2], operations: usize, f: impl Fn(Range<usize>, Range<usize>) + Sync) {
+    /// Elements of a vector register: a stripe of whole ones has no ragged inner edge.
+    const UNIT: usize = 16;
+    let tasks = (operations / MIN_OPERATIONS).clamp(1, team::threads());
+    let longer = m.max(n);
+    let width = longer.div_ceil(tasks).next_multiple_of(UNIT);
+    team::run(longer.div_ceil(width), |i| {
+        let stripe = i * width..longer.min((i + 1) * width);
+        if n >= m { f(0..m, stripe) } else { f(stripe, 0..n) }
+    });
+}
+
+/// A pointer that tasks share to write disjoint parts of one matrix.
+#[derive(Clone, Copy)]
+pub struct Shared<T>(pub *mut T);
+
+// SAFETY: using the pointer is unsafe, and whoever does answers for the parts being disjoint.
+unsafe impl<T> Send for Shared<T> {}
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// The pointer; a method, so that closures capture the wrapper.
+    pub fn get(&self) -> *mut T {
+        self.0
+    }
 }
 
 /// The sum of `term(i)` for i in 0..n, in sixteen interleaved partial sums, so that it vectorizes.

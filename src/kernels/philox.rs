@@ -43,17 +43,69 @@ pub fn counter(epoch: u32, place: usize, sample: usize, stream: u32, quad: usize
 }
 
 /// Four standard normal numbers, by Box and Muller.
+#[inline(always)]
 pub fn normal4<T: Real>(bits: [u32; 4]) -> [T; 4] {
-    let pair = |a: u32, b: u32| {
-        const UNIT: f64 = 1.0 / 16_777_216.0;
-        let u = T::from_f64(f64::from((a >> 8) + 1) * UNIT);
-        let radius = (T::from_f64(-2.0) * u.ln_precise()).sqrt();
-        let (cos, sin) = T::cos_sin_turn(f64::from(b >> 8) * UNIT);
-        [radius * cos, radius * sin]
-    };
-    let [a, b] = pair(bits[0], bits[1]);
-    let [c, d] = pair(bits[2], bits[3]);
+    let ([a, b], [c, d]) = (box_muller(bits[0], bits[1]), box_muller(bits[2], bits[3]));
     [a, b, c, d]
+}
+
+/// r cos(t) and r sin(t) with r = sqrt(-2 ln u) and u in (0, 1] from `a`, t from `b`.
+#[inline(always)]
+fn box_muller<T: Real>(a: u32, b: u32) -> [T; 2] {
+    let u = T::from_f64(f64::from((a >> 8) + 1) * (1.0 / 16_777_216.0));
+    let radius = (T::from_f64(-2.0) * u.ln_precise()).sqrt();
+    let (cos, sin) = T::cos_sin_turn(b >> 8);
+    [radius * cos, radius * sin]
+}
+
+/// Groups of four units that are drawn at once, so that the generator fills vector registers.
+pub const QUADS: usize = 16;
+
+/// Standard normal numbers for [`QUADS`] groups of four units from `counter` on.
+#[inline(always)]
+pub fn normals<T: Real>(counter: [u32; 4], key: [u32; 2]) -> [T; 4 * QUADS] {
+    let words = quads(counter, key);
+    let mut numbers = [[T::ZERO; QUADS]; 4];
+    for pair in [0, 2] {
+        for quad in 0..QUADS {
+            let [a, b] = box_muller(words[pair][quad], words[pair + 1][quad]);
+            (numbers[pair][quad], numbers[pair + 1][quad]) = (a, b);
+        }
+    }
+    let mut out = [T::ZERO; 4 * QUADS];
+    for quad in 0..QUADS {
+        for j in 0..4 {
+            out[4 * quad + j] = numbers[j][quad];
+        }
+    }
+    out
+}
+
+/// [`philox`] of [`QUADS`] counters that follow each other: word j of counter i is element [j][i].
+#[inline(always)]
+pub fn quads(counter: [u32; 4], key: [u32; 2]) -> [[u32; QUADS]; 4] {
+    let mut words = [[0; QUADS]; 4];
+    for (word, &first) in words.iter_mut().zip(&counter) {
+        *word = [first; QUADS];
+    }
+    for (quad, word) in words[3].iter_mut().enumerate() {
+        *word = word.wrapping_add(quad as u32);
+    }
+    let [mut k0, mut k1] = key;
+    for _ in 0..10 {
+        let [w0, w1, w2, w3] = words;
+        for i in 0..QUADS {
+            let p = 0xD251_1F53_u64 * u64::from(w0[i]);
+            let q = 0xCD9E_8D57_u64 * u64::from(w2[i]);
+            words[0][i] = (q >> 32) as u32 ^ w1[i] ^ k0;
+            words[1][i] = q as u32;
+            words[2][i] = (p >> 32) as u32 ^ w3[i] ^ k1;
+            words[3][i] = p as u32;
+        }
+        k0 = k0.wrapping_add(0x9E37_79B9);
+        k1 = k1.wrapping_add(0xBB67_AE85);
+    }
+    words
 }
 
 /// The image drawn at `position` of an epoch: a Feistel permutation of 0..n, walked along its cycle

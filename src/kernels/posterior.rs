@@ -1,7 +1,7 @@
 //! The approximate posterior q(z|x) = N(mu, diag e^l): sampling, its KL to the prior, and the gradient.
 
 use super::case::{Fill, clock_words};
-use super::philox::{counter, normal4, philox};
+use super::philox::{QUADS, counter, normals};
 use super::{Call, Case, Cost, Kernel, Parts, Real, clock, grid_of_groups, parallel, rates, twin};
 use crate::plan::Constants;
 
@@ -197,9 +197,9 @@ fn sample<T: Real>(c: &Call<T>) {
             let (mu, l) = heads[row / k * 2 * z..][..2 * z].split_at(z);
             let place = position + row / k;
             let epoch = epoch + (place / n) as u32;
-            for (quad, eps) in eps.chunks_mut(4).enumerate() {
-                let bits = philox(counter(epoch, place % n, before + row % k, stream, quad), key);
-                for (eps, e) in eps.iter_mut().zip(normal4::<T>(bits)) {
+            for (i, eps) in eps.chunks_mut(4 * QUADS).enumerate() {
+                let at = counter(epoch, place % n, before + row % k, stream, i * QUADS);
+                for (eps, e) in eps.iter_mut().zip(normals::<T>(at, key)) {
                     *eps = scale * e;
                 }
             }

@@ -1,7 +1,7 @@
 //! Draws from the prior N(0, I).
 
 use super::case::clock_words;
-use super::philox::{counter, normal4, philox};
+use super::philox::{QUADS, counter, normals};
 use super::{Call, Case, Cost, Kernel, Parts, Real, clock, parallel, twin};
 
 pub static SAMPLE: Kernel = Kernel::new(Parts {
@@ -37,10 +37,9 @@ fn sample<T: Real>(c: &Call<T>) {
         c.dim("Z"),
         #[inline(always)]
         |row, z| {
-            for (quad, z) in z.chunks_mut(4).enumerate() {
-                let at = counter(epoch, place + row / k, before + row % k, stream, quad);
-                let e = normal4::<T>(philox(at, key));
-                z.copy_from_slice(&e[..z.len()]);
+            for (i, z) in z.chunks_mut(4 * QUADS).enumerate() {
+                let at = counter(epoch, place + row / k, before + row % k, stream, i * QUADS);
+                z.copy_from_slice(&normals::<T>(at, key)[..z.len()]);
             }
         },
     );

@@ -1,5 +1,6 @@
 //! The float types of the twins.
 
+use super::dots;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * column_stride]`.
@@ -62,8 +63,8 @@ pub trait Real:
     fn ln_1p(self) -> Self;
     fn tanh(self) -> Self;
     fn sqrt(self) -> Self;
-    /// (cos, sin) of 2 pi `turn` for `turn` in [0, 1).
-    fn cos_sin_turn(turn: f64) -> (Self, Self);
+    /// (cos, sin) of 2 pi n / 2^24 for n < 2^24.
+    fn cos_sin_turn(n: u32) -> (Self, Self);
 
     /// `out` (m, n) row-major = a (m, k) times b (k, n).
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<Self>, b: Matrix<Self>, out: &mut [Self]) {
@@ -103,6 +104,16 @@ pub trait Real:
         super::parallel::sum(x.len(), |i| x[i] * logits[i] - logits[i].softplus())
     }
 
+    /// [`Real::log_bernoulli`] together with `d` = w (x - sigmoid(eta)); `d` holds the logits eta before.
+    #[inline(always)]
+    fn bernoulli_gradient(x: &[Self], d: &mut [Self], w: Self) -> Self {
+        let total = Self::log_bernoulli(x, d);
+        for (d, &x) in d.iter_mut().zip(x) {
+            *d = w * (x - d.sigmoid());
+        }
+        total
+    }
+
     #[inline(always)]
     fn sigmoid(self) -> Self {
         let e = (-self.abs()).exp();
@@ -140,10 +151,81 @@ impl Real for f64 {
     fn sqrt(self) -> f64 {
         f64::sqrt(self)
     }
-    fn cos_sin_turn(turn: f64) -> (f64, f64) {
-        let (sin, cos) = (std::f64::consts::TAU * turn).sin_cos();
+    fn cos_sin_turn(n: u32) -> (f64, f64) {
+        let (sin, cos) = (std::f64::consts::TAU * f64::from(n) / f64::from(1 << 24)).sin_cos();
         (cos, sin)
     }
+}
+
+const LANES: usize = 16;
+
+/// Sum of x eta - softplus(eta). The logarithms of a lane are one logarithm of the product of its
+/// 1 + e^-|eta|, each in [1, 2].
+struct LogBernoulli {
+    total: f32,
+    sums: [f32; LANES],
+    products: [f32; LANES],
+    factors: usize,
+}
+
+impl Default for LogBernoulli {
+    fn default() -> Self {
+        LogBernoulli { total: 0.0, sums: [0.0; LANES], products: [1.0; LANES], factors: 0 }
+    }
+}
+
+impl LogBernoulli {
+    /// Returns e^-|eta|.
+    #[inline(always)]
+    fn add(&mut self, x: &[f32; LANES], eta: &[f32; LANES]) -> [f32; LANES] {
+        let mut e = [0.0; LANES];
+        for i in 0..LANES {
+            e[i] = Real::exp(-f32::abs(eta[i]));
+            self.sums[i] += x[i] * eta[i] - if eta[i] < 0.0 { 0.0 } else { eta[i] };
+            self.products[i] *= 1.0 + e[i];
+        }
+        self.factors += 1;
+        // so few that a product stays below 2^64
+        if self.factors == 64 {
+            self.flush();
+        }
+        e
+    }
+
+    #[inline(always)]
+    fn add_part(&mut self, x: &[f32], eta: &[f32]) {
+        for (i, (&x, &eta)) in x.iter().zip(eta).enumerate() {
+            self.sums[i] += x * eta - if eta < 0.0 { 0.0 } else { eta };
+            self.products[i] *= 1.0 + Real::exp(-f32::abs(eta));
+        }
+    }
+
+    #[inline(always)]
+    fn flush(&mut self) {
+        for i in 0..LANES {
+            self.total += self.sums[i] - Real::ln_1p(self.products[i] - 1.0);
+        }
+        (self.sums, self.products, self.factors) = ([0.0; LANES], [1.0; LANES], 0);
+    }
+
+    #[inline(always)]
+    fn total(mut self) -> f32 {
+        self.flush();
+        self.total
+    }
+}
+
+/// (ln(1 + f) - f + f^2 / 2) / f^3 on [1/sqrt 2 - 1, sqrt 2 - 1) (Cephes).
+#[inline(always)]
+fn ln_polynomial(f: f32) -> f32 {
+    let mut p = 7.037_684e-2 * f - 1.151_461e-1;
+    p = p * f + 1.167_699_9e-1;
+    p = p * f - 1.242_014_1e-1;
+    p = p * f + 1.424_932_3e-1;
+    p = p * f - 1.666_805_8e-1;
+    p = p * f + 2.000_071_5e-1;
+    p = p * f - 2.499_999_4e-1;
+    p * f + 3.333_333e-1
 }
 
 impl Real for f32 {
@@ -200,15 +282,7 @@ impl Real for f32 {
         let mantissa = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3));
         let f = mantissa - 1.0;
         let ff = f * f;
-        let mut p = 7.037_684e-2 * f - 1.151_461e-1;
-        p = p * f + 1.167_699_9e-1;
-        p = p * f - 1.242_014_1e-1;
-        p = p * f + 1.424_932_3e-1;
-        p = p * f - 1.666_805_8e-1;
-        p = p * f + 2.000_071_5e-1;
-        p = p * f - 2.499_999_4e-1;
-        p = p * f + 3.333_333e-1;
-        let y = f * ff * p - 2.121_944_4e-4 * exponent - 0.5 * ff;
+        let y = f * ff * ln_polynomial(f) - 2.121_944_4e-4 * exponent - 0.5 * ff;
         y + f + 0.693_359_4 * exponent + lost / sum
     }
 
@@ -225,72 +299,119 @@ impl Real for f32 {
         if f32::abs(self) < 0.25 { near } else { far }
     }
 
-    /// The logarithms of a lane are one logarithm of the product of its 1 + e^-|eta|, each in [1, 2].
     #[inline(always)]
     fn log_bernoulli(x: &[f32], logits: &[f32]) -> f32 {
-        const LANES: usize = 16;
-        // so many that a product stays below 2^64
-        const PART: usize = 64 * LANES;
-        let mut total = 0.0;
-        for (x, logits) in x.chunks(PART).zip(logits.chunks(PART)) {
-            let (mut sums, mut products) = ([0.0_f32; LANES], [1.0_f32; LANES]);
-            let mut add = |x: &[f32], logits: &[f32]| {
-                for (lane, (&x, &eta)) in x.iter().zip(logits).enumerate() {
-                    sums[lane] += x * eta - if eta < 0.0 { 0.0 } else { eta };
-                    products[lane] *= 1.0 + Real::exp(-f32::abs(eta));
-                }
-            };
-            let (mut xs, mut etas) = (x.chunks_exact(LANES), logits.chunks_exact(LANES));
-            for (x, eta) in xs.by_ref().zip(etas.by_ref()) {
-                add(x, eta);
-            }
-            add(xs.remainder(), etas.remainder());
-            for (sum, product) in sums.into_iter().zip(products) {
-                total += sum - Real::ln_1p(product - 1.0);
+        let mut sum = LogBernoulli::default();
+        let ((xs, x), (etas, eta)) = (x.as_chunks(), logits.as_chunks());
+        for (x, eta) in xs.iter().zip(etas) {
+            sum.add(x, eta);
+        }
+        sum.add_part(x, eta);
+        sum.total()
+    }
+
+    #[inline(always)]
+    fn bernoulli_gradient(x: &[f32], d: &mut [f32], w: f32) -> f32 {
+        let mut sum = LogBernoulli::default();
+        let ((xs, x), (ds, d)) = (x.as_chunks(), d.as_chunks_mut());
+        for (x, d) in xs.iter().zip(ds) {
+            let (eta, e) = (*d, sum.add(x, d));
+            for i in 0..LANES {
+                d[i] = w * (x[i] - if eta[i] < 0.0 { e[i] } else { 1.0 } / (1.0 + e[i]));
             }
         }
-        total
+        sum.add_part(x, d);
+        for (d, &x) in d.iter_mut().zip(x) {
+            *d = w * (x - d.sigmoid());
+        }
+        sum.total()
     }
 
     #[inline(always)]
     fn sqrt(self) -> f32 {
         f32::sqrt(self)
     }
-    fn cos_sin_turn(turn: f64) -> (f32, f32) {
-        let (cos, sin) = f64::cos_sin_turn(turn);
-        (cos as f32, sin as f32)
+
+    /// ln of a positive normal number within 2 units in the last place, without a branch (Cephes'
+    /// polynomial, as in shaders/lib/normal.wgsl).
+    #[inline(always)]
+    fn ln_precise(self) -> f32 {
+        let bits = self.to_bits().wrapping_sub(0x3f35_04f3);
+        let exponent = ((bits as i32) >> 23) as f32;
+        let f = f32::from_bits((bits & 0x007f_ffff).wrapping_add(0x3f35_04f3)) - 1.0;
+        f * f * f * ln_polynomial(f) - 2.121_944_4e-4 * exponent - 0.5 * f * f
+            + f
+            + 0.693_359_4 * exponent
     }
 
-    /// By the `gemm` crate on all threads of the current pool.
+    /// By the octant and a polynomial on |a| <= pi / 4, without a branch, as in shaders/lib/normal.wgsl.
+    #[inline(always)]
+    fn cos_sin_turn(n: u32) -> (f32, f32) {
+        let shifted = n + (1 << 21); // rounds to the nearest quarter turn
+        let quarter = (shifted >> 22) & 3;
+        let a = ((shifted & 0x003f_ffff) as i32 - (1 << 21)) as f32 * 3.745_070_3e-7;
+        let aa = a * a;
+        let s = a + a * aa * ((-1.951_529_6e-4 * aa + 8.332_161e-3) * aa - 1.666_665_5e-1);
+        let c = 1.0 - 0.5 * aa
+            + aa * aa * ((2.443_315_7e-5 * aa - 1.388_731_6e-3) * aa + 4.166_664_6e-2);
+        let (cos, sin) = if quarter & 1 == 0 { (c, s) } else { (s, c) };
+        let cos = if quarter == 1 || quarter == 2 { -cos } else { cos };
+        (cos, if quarter >= 2 { -sin } else { sin })
+    }
+
+    /// By the `gemm` crate, or by dot products of few rows, a part of the output on each thread.
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<f32>, b: Matrix<f32>, out: &mut [f32]) {
         a.check(m, k);
         b.check(k, n);
         assert!(out.len() >= m * n);
-        // SAFETY: the three checks above put every element that the strides reach inside its slice, and
-        // `out` is borrowed mutably, so it overlaps neither input.
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                k,
-                out.as_mut_ptr(),
-                1,
-                n as isize,
-                false,
-                a.data.as_ptr(),
-                a.column_stride as isize,
-                a.row_stride as isize,
-                b.data.as_ptr(),
-                b.column_stride as isize,
-                b.row_stride as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::Rayon(0),
-            );
-        }
+        let out = super::parallel::Shared(out.as_mut_ptr());
+        let rows_of_both =
+            [a.row_stride, a.column_stride, b.row_stride, b.column_stride] == [k, 1, 1, k];
+        super::parallel::tiles(
+            [m, n],
+            2 * m * n * k,
+            #[inline(always)]
+            |rows, columns| {
+                if rows_of_both && dots::suits([m, n, k]) {
+                    f32::vectorized(
+                        #[inline(always)]
+                        // SAFETY: as below, and the strides have just been looked at.
+                        || unsafe {
+                            let a = Matrix { data: &a.data[rows.start * k..], ..a };
+                            let b = Matrix { data: &b.data[columns.start * k..], ..b };
+                            let out = out.get().add(rows.start * n + columns.start);
+                            dots::multiply([rows.len(), columns.len(), k], a, b, out, n);
+                        },
+                    );
+                    return;
+                }
+                // SAFETY: the checks above put every element that the strides reach inside its slice, `out`
+                // is borrowed mutably, so it overlaps neither input, and no two tiles share an element.
+                unsafe {
+                    gemm::gemm(
+                        rows.len(),
+                        columns.len(),
+                        k,
+                        out.get().add(rows.start * n + columns.start),
+                        1,
+                        n as isize,
+                        false,
+                        a.data.as_ptr().add(rows.start * a.row_stride),
+                        a.column_stride as isize,
+                        a.row_stride as isize,
+                        b.data.as_ptr().add(columns.start * b.column_stride),
+                        b.column_stride as isize,
+                        b.row_stride as isize,
+                        0.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        gemm::Parallelism::None,
+                    );
+                }
+            },
+        );
     }
 
     #[inline(always)]
