@@ -622,7 +622,9 @@ fn the_end_of_a_run_is_made_up_for() {
 #[test]
 fn a_run_goes_on_on_another_device() {
     let home = Home::new();
-    home.ok(&format!("{TRAIN} --device gpu --epochs 2 --run run"));
+    home.ok(&format!("{TRAIN} --device gpu --epochs 1 --run run"));
+    let ended = home.ok("train --resume run --epochs 2"); // on its own
+    assert!(!ended.stderr.contains("may differ"), "{ended:?}");
     let ended = home.ok("train --resume run --device cpu --epochs 3");
     assert!(ended.stderr.contains("from here on the run may differ"), "{ended:?}");
     let summary = home.json("run/summary.json");

@@ -24,6 +24,16 @@ impl Default for DeviceOption {
 }
 
 impl DeviceOption {
+    /// The device of this description, or auto where it is no longer there.
+    pub fn like(description: &Description) -> Self {
+        let device = match description.kind.as_str() {
+            "cpu" => "cpu",
+            _ if Adapters::enumerate().find(&description.name).is_ok() => &description.name,
+            _ => "auto",
+        };
+        DeviceOption { device: device.to_string() }
+    }
+
     /// Opens the device and says in one line what was taken and what else there is.
     pub fn open(&self) -> Result<Device, Failure> {
         let wanted = self.device.to_lowercase();

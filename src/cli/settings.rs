@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
     /// Go on with the run in this folder from its last checkpoint, to more --epochs or --steps if they are
-    /// given; its other settings stay as they are
+    /// given, on the device that it was on unless there is --device; its other settings stay as they are
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
     #[command(flatten)]

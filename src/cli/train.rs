@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::options::load_data;
+use super::options::{DeviceOption, load_data};
 use super::preset::Preset;
 use super::resume::{self, Resumed};
 use super::settings::Args;
@@ -24,7 +24,7 @@ use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Tra
 pub fn run(args: Args, given: &[String]) -> Result<u8, Failure> {
     let job = match &args.resume {
         Some(path) => match resume::open(path, &args, given)? {
-            Some(resumed) => go_on(&args, resumed)?,
+            Some(resumed) => go_on(&args, resumed, given)?,
             None => return Ok(0),
         },
         None => begin(&args)?,
@@ -88,9 +88,15 @@ fn begin(args: &Args) -> Result<Job, Failure> {
     Ok(job)
 }
 
-fn go_on(args: &Args, resumed: Resumed) -> Result<Job, Failure> {
+fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Job, Failure> {
     let Resumed { folder, lock, store, settings, dataset, checkpoint, changed } = resumed;
-    let device = args.device.open()?;
+    let before = checkpoint.as_ref().and_then(|checkpoint| checkpoint.origin.computed_on.last());
+    let device = match before {
+        Some(before) if !given.iter().any(|option| option == "device") => {
+            DeviceOption::like(&before.device).open()?
+        }
+        _ => args.device.open()?,
+    };
     let trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
     let stop = stop_on_interrupt()?;
     let (mut origin, mut state) = match checkpoint {
