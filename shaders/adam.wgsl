@@ -1,9 +1,10 @@
-// Adam (Kingma and Ba 2015), ascending the objective.
-//   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2
-//   parameter += rate * (m / c1) / (sqrt(v / c2) + EPSILON),  c_i = 1 - b_i^t from the clock
-// Moments below the smallest normal number become zero: those of dead units would decay through the
-// subnormals, which cost some processors a hundred cycles each.
-// Grid: x and y over elements, WORKGROUP a workgroup; an invocation owns one element.
+// Adam for one tensor whose gradient is at hand; that of weights and biases is part of linear.update.
+//   m, v and the parameter as in lib/adam_step
+// Each element has its own moments, in two planes: all m, then all v.
+// Sums: none. Numerics: subnormal moments become zero, see lib/adam_step.
+// Who owns what: an invocation owns one element of the parameter and of both planes.
+// Grid: x and y over elements, WORKGROUP a workgroup.
+#import adam_step
 
 /// elements of the tensor
 override N: u32;
@@ -18,14 +19,8 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(1) var<storage, read> rates: array<f32>;
 /// (..N)
 @group(0) @binding(2) var<storage, read_write> parameter: array<f32>;
-/// (..N)
-@group(0) @binding(3) var<storage, read_write> moment1: array<f32>;
-/// (..N)
-@group(0) @binding(4) var<storage, read_write> moment2: array<f32>;
-
-fn flush(v: f32) -> f32 {
-    return select(v, 0.0, abs(v) < 1.17549435e-38);
-}
+/// (..2*N) first moments, then second
+@group(0) @binding(3) var<storage, read_write> moments: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn adam(
@@ -35,10 +30,8 @@ fn adam(
 ) {
     let e = (group.x + group.y * groups.x) * WORKGROUP + lane;
     if e >= N { return; }
-    let g = gradient[e];
-    let m = flush(BETA1 * moment1[e] + (1.0 - BETA1) * g);
-    let v = flush(BETA2 * moment2[e] + (1.0 - BETA2) * g * g);
-    moment1[e] = m;
-    moment2[e] = v;
-    parameter[e] += rates[0] * (m / rates[1]) / (sqrt(v / rates[2]) + EPSILON);
+    let next = adam_moments(moments[e], moments[N + e], gradient[e], BETA1, BETA2);
+    moments[e] = next.x;
+    moments[N + e] = next.y;
+    parameter[e] += adam_change(next, rates[0], rates[1], rates[2], EPSILON);
 }

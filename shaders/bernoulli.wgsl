@@ -1,11 +1,11 @@
 // Bernoulli likelihood of pixels, from logits eta; sample k of image b is row b*K + k.
 //   log_likelihood  log p(x|z) = sum over d of x eta - softplus(eta)
-//   gradient        the same, and d_eta = w (x - sigmoid(eta)), w the row's weight in the objective
-//   backward        d_eta alone, where w depends on log p(x|z)
-//   mean            sigmoid(eta)
+//   backward        d_eta = w (x - sigmoid(eta)), w the row's weight in the objective
+//   expectation     sigmoid(eta)
+// Where the weights do not depend on log p(x|z), bernoulli.decode does all of it and stores no logits.
 // softplus(eta) = max(eta, 0) + ln(1 + e^-|eta|): never a logarithm of a probability. The logarithms of
 // a lane are one logarithm of the product of its 1 + e^-|eta|, taken before the product can overflow.
-// Grid: a workgroup a row; backward, mean: x over elements of a row, y over rows. Sums in tree order.
+// Grid: a workgroup a row; backward, expectation: x over elements of a row, y over rows. Sums in tree order.
 #import math
 #import reduce
 
@@ -48,35 +48,6 @@ fn log_likelihood(
                 part -= log(product);
                 product = 1.0;
             }
-        }
-        part -= log(product);
-    }
-    let total = workgroup_sum(part, lane);
-    if lane == 0u && row < B * K { log_px[row] = total; }
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn gradient(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = group.x + group.y * groups.x;
-    var part = 0.0;
-    if row < B * K {
-        let w = weight[row];
-        var product = 1.0;
-        for (var d = lane; d < D; d += WORKGROUP) {
-            let eta = logits[row * D + d];
-            let pixel = x[row / K * D + d];
-            let e = exp(-abs(eta));
-            part += pixel * eta - select(eta, 0.0, eta < 0.0);
-            product *= 1.0 + e;
-            if product > 1e30 {
-                part -= log(product);
-                product = 1.0;
-            }
-            d_logits[row * D + d] = w * (pixel - select(1.0, e, eta < 0.0) / (1.0 + e));
         }
         part -= log(product);
     }

@@ -1,9 +1,10 @@
-// The next minibatch, from the data set that stays on the device.
+// The next minibatch, from the data set that stays on the device, or from a window of it.
 //   gather       x[b, d] = binarize(data[order(position + b), d])
 //   gather_real  x[b, d] = values[order(position + b), d], of real numbers as they are
 // `order` is a fresh permutation each epoch (without SHUFFLE: 0, 1, 2, ...). A batch that begins in one
 // epoch and ends in the next takes its last rows from the next, so every image is drawn once an epoch.
-// Pixels are bytes, four to a word. Binarization by integers, hence equal on every device:
+// With ROWS < N, a power of two, the host fills the rows in the order they are drawn: the t-th draw of all
+// epochs is in row t mod ROWS. Pixels are bytes, four to a word. Binarization by integers, hence equal on every device:
 // dynamic is 1 with probability v / 255 (v * 0x01010101 is v / 255 of 2^32), fixed is v >= 128.
 // Grid: x over groups of four pixels (gather_real: over elements), y over rows; an invocation owns its
 // elements of x.
@@ -12,6 +13,8 @@
 
 /// images
 override N: u32;
+/// images that `data` holds: N, or those of a window
+override ROWS: u32;
 /// pixels of an image
 override D: u32;
 /// rows of the minibatch
@@ -25,7 +28,7 @@ override HALF_BITS: u32;
 override STREAM: u32;
 override WORKGROUP: u32 = 64u;
 
-/// (N, D) u8 intensities
+/// (ROWS, D) u8 intensities
 @group(0) @binding(0) var<storage, read> data: array<u32>;
 /// (N, D)
 @group(0) @binding(0) var<storage, read> values: array<f32>;
@@ -42,7 +45,7 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
     let key = vec2<u32>(clock[0], clock[1]);
     let epoch = clock[3] + (clock[4] + row) / N;
     let place = (clock[4] + row) % N;
-    let image = drawn(place, key, epoch);
+    let image = held(place, key, epoch);
     var uniforms = vec4<u32>(0u);
     if BINARIZATION == 2u {
         uniforms = philox(counter_of(epoch, place, 0u, STREAM, quad), key);
@@ -60,6 +63,12 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         x[row * D + d] = value;
     }
+}
+
+/// The row of `data` with the image at a place of an epoch.
+fn held(place: u32, key: vec2<u32>, epoch: u32) -> u32 {
+    if ROWS < N { return (epoch * N + place) & (ROWS - 1u); }
+    return drawn(place, key, epoch);
 }
 
 /// The image at a place of an epoch.

@@ -12,6 +12,8 @@
 override B: u32;
 /// samples an image
 override K: u32;
+/// parts in which log p(x|z) of a row comes
+override T: u32 = 1u;
 /// steps the history holds
 override S: u32;
 /// images of the data set
@@ -26,7 +28,7 @@ override BETA: f32 = 1.0;
 override WARM_UP: f32 = 0.0;
 override WORKGROUP: u32 = 64u;
 
-/// (B*K) nats
+/// (..B*K*T) nats
 @group(0) @binding(0) var<storage, read> log_px: array<f32>;
 /// (B) nats
 @group(0) @binding(1) var<storage, read> kl: array<f32>;
@@ -67,7 +69,7 @@ fn tally_bound(@builtin(local_invocation_index) lane: u32) {
 fn finish(lane: u32, counted: u32, bound_sum: f32) {
     let position = clock[4];
     var likelihood = 0.0;
-    for (var row = lane; row < counted * K; row += WORKGROUP) { likelihood += log_px[row]; }
+    for (var part = lane; part < counted * K * T; part += WORKGROUP) { likelihood += log_px[part]; }
     let likelihood_sum = workgroup_sum(likelihood, lane);
     var divergence = 0.0;
     for (var row = lane; row < counted; row += WORKGROUP) { divergence += kl[row]; }

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod data;
 pub mod device;
 pub mod evaluate;
+pub mod feed;
 pub mod generate;
 pub mod kernels;
 pub mod plan;

@@ -1,4 +1,4 @@
-//! The built-in MNIST, and the loader of IDX files with each of its errors.
+//! The built-in MNIST, and the loaders of IDX and `.amat` files with each of their errors.
 
 use std::env;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use elbo::data::{Images, load, mnist};
+use elbo::data::{self, DataError, Dataset, Images, Labels, Options, mnist};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -27,6 +27,10 @@ fn idx(magic: u32, sizes: &[u32], elements: &[u8]) -> Vec<u8> {
 /// `n` images in which each pixel of the file has another value (modulo 251).
 fn images(n: u32, height: u32, width: u32) -> Vec<u8> {
     idx(0x803, &[n, height, width], &ramp(n * height * width))
+}
+
+fn load(path: &Path) -> Result<Dataset, DataError> {
+    data::load(path, Options::default())
 }
 
 fn labels(labels: &[u8]) -> Vec<u8> {
@@ -117,8 +121,11 @@ fn embedded_mnist_is_the_original() {
     for (set, n, first_labels, counts, images_sha256, labels_sha256) in cases {
         assert_eq!((set.n_images, set.height, set.width), (n, 28, 28));
         assert_eq!(set.n_pixels(), 784);
-        let labels = set.labels.as_ref().unwrap();
+        let Labels { classes, names } = set.labels.as_ref().unwrap();
+        assert_eq!(**names, std::array::from_fn::<String, 10, _>(|digit| digit.to_string()));
+        let labels: Vec<u8> = classes.iter().map(|&class| class as u8).collect();
         assert_eq!(labels[..5], first_labels);
+        assert_eq!(set.labels.as_ref().unwrap().name(1), first_labels[1].to_string());
         let count = |digit| labels.iter().filter(|&&label| label == digit).count();
         assert_eq!(std::array::from_fn(|digit| count(digit as u8)), counts);
 
@@ -126,7 +133,7 @@ fn embedded_mnist_is_the_original() {
         let header = idx(0x803, &[n as u32, 28, 28], &[]);
         assert_eq!(sha256(&[&header, &set.pixels]), images_sha256);
         let header = idx(0x801, &[n as u32], &[]);
-        assert_eq!(sha256(&[&header, labels]), labels_sha256);
+        assert_eq!(sha256(&[&header, &labels]), labels_sha256);
         for digest in [images_sha256, labels_sha256] {
             assert!(sources.contains(digest), "{digest} is not listed");
         }
@@ -167,13 +174,17 @@ fn folder_in_every_spelling() {
                     n_images: 5,
                     height: 3,
                     width: 7,
-                    pixels: ramp(105),
-                    labels: Some(vec![4, 3, 2, 1, 0]),
+                    pixels: ramp(105).into(),
+                    labels: Some(Labels {
+                        classes: vec![4, 3, 2, 1, 0],
+                        // The test images' classes are the last.
+                        names: (0..10).map(|class| class.to_string()).collect(),
+                    }),
                 };
                 assert_eq!(data.train, train);
                 assert_eq!(data.train.image(4), &ramp(105)[84..]);
-                assert_eq!((data.test.n_images, data.test.pixels), (2, ramp(42)));
-                assert_eq!(data.test.labels, Some(vec![8, 9]));
+                assert_eq!((data.test.n_images, &data.test.pixels[..]), (2, &ramp(42)[..]));
+                assert_eq!(data.test.labels.unwrap().classes, [8, 9]);
             }
         }
     }
@@ -198,7 +209,7 @@ fn gzip_of_several_members_is_one_file() {
     let (head, tail) = bytes.split_at(9);
     let folder = folder(&[("parts", &[gzip(head), gzip(tail)].concat())]);
     let data = load(&folder.path().join("parts")).unwrap();
-    assert_eq!([data.train.pixels, data.test.pixels].concat(), ramp(96));
+    assert_eq!([&*data.train.pixels, &data.test.pixels].concat(), ramp(96));
 }
 
 #[test]
@@ -227,8 +238,9 @@ fn single_file_holds_out_its_last_sixth() {
         let start = data.train.n_images;
         assert_eq!(data.train.pixels, ramp(n * 6)[..start * 6]);
         assert_eq!(data.test.pixels, ramp(n * 6)[start * 6..]);
-        assert_eq!(data.train.labels.unwrap(), classes[..start]);
-        assert_eq!(data.test.labels.unwrap(), classes[start..]);
+        let classes: Vec<u16> = classes.into_iter().map(u16::from).collect();
+        assert_eq!(data.train.labels.unwrap().classes, classes[..start]);
+        assert_eq!(data.test.labels.unwrap().classes, classes[start..]);
     }
 }
 
@@ -336,11 +348,10 @@ fn zero_sizes() {
 
 #[test]
 fn too_large_for_the_device() {
-    for sizes in [[u32::MAX; 3], [1 << 31, 1 << 31, 4], [65_536, 32_768, 2], [1, 1, (1 << 31) + 1]]
-    {
+    for sizes in [[u32::MAX; 3], [1 << 31, 1 << 31, 4], [1, 4097, 4096], [(1 << 31) + 1, 1, 1]] {
         assert_file_fails(
             &idx(0x803, &sizes, &[0; 8]),
-            &["too large", "at most 2147483648", "32-bit"],
+            &["too large", "at most 2147483648 images", "of 16777216 pixels"],
         );
     }
 }
@@ -463,7 +474,7 @@ fn for_each_damaged(
     for bytes in damaged {
         fs::write(&path, &bytes).unwrap();
         let outcome = load(&path)
-            .map(|data| [data.train.pixels, data.test.pixels].concat())
+            .map(|data| [&*data.train.pixels, &data.test.pixels].concat())
             .map_err(|error| error.to_string());
         if let Err(message) = &outcome {
             assert_eq!(message.lines().count(), 1, "{message}");
@@ -559,7 +570,7 @@ fn text_of_zeros_and_ones() {
     let odd = b"\n0.0\t1.000000000000000000e+00  1 0\r\n\n1 1 1 1\n0 0 0 0";
     let folder = folder(&[("some.amat", odd)]);
     let data = load(&folder.path().join("some.amat")).unwrap();
-    assert_eq!([data.train.pixels, data.test.pixels].concat(), whites(&train));
+    assert_eq!([&*data.train.pixels, &data.test.pixels].concat(), whites(&train));
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn run(
     rows: Option<usize>,
 ) -> Evaluation {
     let model = Model { architecture, parameters, binarization: Binarization::Fixed, seed: SEED };
-    let request = Request { images: test.n_images, ks: ks.to_vec(), rows };
+    let request = Request { images: test.n_images, ks: ks.to_vec(), rows, resident: None };
     evaluate(device, model, test, &request, &mut |_| ControlFlow::Continue(())).expect("evaluates")
 }
 
@@ -262,8 +262,23 @@ fn chunks_and_devices_do_not_change_the_draws() {
             close(&whole, &chunked, 2e-5, &format!("{label}, {rows} rows"));
         }
     }
+    // nor does it matter how many of the images are on the device at a time
+    for device in harness::devices() {
+        let model = Model {
+            architecture: &architecture,
+            parameters: &parameters,
+            binarization: Binarization::Fixed,
+            seed: SEED,
+        };
+        let figures = |resident| {
+            let request = Request { images: 22, ks: ks.to_vec(), rows: Some(200), resident };
+            let go_on = &mut |_| ControlFlow::Continue(());
+            evaluate(&device, model, &test, &request, go_on).expect("evaluates").images
+        };
+        assert_eq!(figures(Some(0)), figures(None));
+    }
     // and fewer images or samples are the first of more
-    let first = Images { n_images: 9, pixels: test.pixels[..9 * 8].to_vec(), ..test.clone() };
+    let first = Images { n_images: 9, pixels: test.pixels.part(0..9 * 8), ..test.clone() };
     let mut fewer = run(&cpu(), &architecture, &parameters, &test, &ks, None);
     fewer.images.truncate(9);
     close(&fewer, &run(&cpu(), &architecture, &parameters, &first, &ks, None), 2e-5, "9 images");
@@ -273,7 +288,7 @@ fn chunks_and_devices_do_not_change_the_draws() {
         binarization: Binarization::Fixed,
         seed: SEED + 1,
     };
-    let request = Request { images: 23, ks: ks.to_vec(), rows: None };
+    let request = Request { images: 23, ks: ks.to_vec(), rows: None, resident: None };
     let other = evaluate(&cpu(), other, &test, &request, &mut |_| ControlFlow::Continue(()));
     let other = other.expect("evaluates");
     assert!(whole.images.iter().zip(&other.images).all(|(a, b)| a.importance != b.importance));
@@ -287,6 +302,7 @@ fn one_sample_gives_the_test_elbo_of_training() {
         name: "noise".to_string(),
         train: random_images(40, architecture.image),
         test: random_images(30, architecture.image),
+        valid: None,
     };
     let settings = Settings {
         binarization: Binarization::Dynamic,
@@ -308,7 +324,7 @@ fn one_sample_gives_the_test_elbo_of_training() {
             binarization: settings.binarization,
             seed: settings.seed,
         };
-        let request = Request { images: 30, ks: vec![1], rows: None };
+        let request = Request { images: 30, ks: vec![1], rows: None, resident: None };
         let e =
             evaluate(&device, model, &dataset.test, &request, &mut |_| ControlFlow::Continue(()));
         let got = e.expect("evaluates").mean(ImageFigures::elbo);
@@ -333,6 +349,7 @@ fn memory_does_not_grow_with_the_samples() {
             &architecture,
             Content::Bytes(Binarization::Dynamic),
             10_000,
+            None,
             chunks,
         );
         let program = plan.expect("a plan").program;
@@ -350,7 +367,7 @@ fn an_end_asked_for_and_a_nan_end_the_work() {
     let architecture = tiny(2);
     let mut parameters = parameters(&architecture);
     let test = random_images(10, architecture.image);
-    let request = Request { images: 10, ks: vec![100], rows: Some(50) };
+    let request = Request { images: 10, ks: vec![100], rows: Some(50), resident: None };
     for device in harness::devices() {
         let mut shares = Vec::new();
         let mut go = |parameters: &[Vec<f32>], until: f64| {

@@ -13,9 +13,9 @@ use elbo::device::gpu::{GpuDevice, adapter};
 use elbo::device::{Description, DeviceError, Executor, Progress};
 use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
-use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Real, Twin};
+use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Real, Twin, Variant};
 use elbo::kernels::{
-    adam, bernoulli, gather, gaussian, importance, keep, linear, posterior, prior, tally,
+    adam, bernoulli, decode, gather, gaussian, importance, keep, linear, posterior, prior, tally,
 };
 use elbo::plan::shader::resolve_imports;
 use elbo::plan::{Access, DType, PlanId, Program, TensorId};
@@ -121,6 +121,15 @@ impl Executor for Faulty {
         };
         self.planted.set(self.planted.get() || place != tensor);
         self.inner.write_bytes(place, bytes)
+    }
+
+    fn write_part(
+        &mut self,
+        tensor: TensorId,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        self.inner.write_part(tensor, offset, bytes)
     }
 
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
@@ -288,13 +297,15 @@ fn a_device_that_fails_is_not_a_device_that_passes() {
 fn swapped_operands_are_caught() {
     let square = Case::new(&[("R", 9), ("I", 9), ("O", 9)]);
     let of = |kernel: &Kernel, case: usize| (kernel.cases)()[case].clone();
-    let table: [(&'static Kernel, Case, usize); 11] = [
+    let decode = Case::new(&[("B", 9), ("K", 1), ("D", 9), ("I", 9)]);
+    let table: [(&'static Kernel, Case, usize); 12] = [
         (&linear::FORWARD, square.clone(), 1),
         (&linear::BACKWARD_INPUT, square.clone(), 3),
-        (&linear::BACKWARD_WEIGHT, square, 1),
+        (&linear::UPDATE, square.fill("rates", Fill::Uniform(0.1, 1.0)), 1),
+        (&decode::DECODE, decode.clone(), 4),
+        (&decode::DECODE_LOG_LIKELIHOOD, decode, 3),
         (&posterior::BACKWARD, of(&posterior::BACKWARD, 1), 1),
         (&bernoulli::LOG_LIKELIHOOD, of(&bernoulli::LOG_LIKELIHOOD, 1), 1),
-        (&bernoulli::GRADIENT, of(&bernoulli::GRADIENT, 1), 1),
         (&posterior::BACKWARD_SAMPLED, of(&posterior::BACKWARD_SAMPLED, 1), 1),
         (&bernoulli::BACKWARD, of(&bernoulli::BACKWARD, 1), 1),
         (&gaussian::VARIANCE, of(&gaussian::VARIANCE, 1), 1),
@@ -433,14 +444,19 @@ fn a_missing_adapter_fails_with_the_line_that_installs_one() {
     assert!(text.contains(adapter::HINT) && adapter::HINT.contains("apt-get install"), "{text}");
 }
 
-/// A kernel with one text in place of another, in its own file or in the library.
-fn mutated(kernel: &'static Kernel, from: &str, to: &str) -> &'static Kernel {
-    let source = resolve_imports(kernel.file, kernel.source).unwrap();
-    assert!(source.contains(from), "{kernel}: {from:?} is not in its source");
+/// A variant of a kernel with one text in place of another, in its own file or in the library.
+fn mutated(
+    kernel: &'static Kernel,
+    variant: &'static Variant,
+    from: &str,
+    to: &str,
+) -> &'static Kernel {
+    let source = resolve_imports(kernel.file, kernel.source, variant.imports).unwrap();
     let Kernel { file, entry, summary, grid, cases, cost, .. } = *kernel;
     let twin = Twin { f32: kernel.twin.f32, f64: kernel.twin.f64, bounded: kernel.twin.bounded };
     let source = source.replace(from, to).leak();
-    let mutant = Kernel::new(Parts { file, source, entry, summary, grid, twin, cases, cost });
+    let parts = Parts { file, source, entry, summary, grid, twin, cases, cost };
+    let mutant = Kernel::of_variants(parts, std::slice::from_ref(variant));
     let mutant: &'static Kernel = Box::leak(Box::new(mutant));
     if let Err(e) = mutant.reflection() {
         panic!("{kernel}: {from:?} -> {to:?} is no shader: {e}");
@@ -462,11 +478,17 @@ fn run_by(kernel: &'static Kernel, program: &Program) -> Program {
     changed
 }
 
-/// Whether one of the kernel's cases tells the mutant from the kernel; the kernel itself passes it.
-fn is_caught(device: &GpuDevice, kernel: &'static Kernel, mutant: &'static Kernel) -> bool {
+/// Whether one of the kernel's cases tells the mutant of a variant from the kernel, which passes it.
+fn is_caught(
+    device: &GpuDevice,
+    kernel: &'static Kernel,
+    variant: &Variant,
+    mutant: &'static Kernel,
+) -> bool {
     let check = |case: &Case, seed: usize, kernel_run: &'static Kernel| {
         harness::check(kernel, case, seed as u64, &|program| {
-            Ok(Box::new(device.load_guarded(run_by(kernel_run, &program), GUARD)?))
+            let program = run_by(kernel_run, &program);
+            Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?))
         })
     };
     for (seed, case) in (kernel.cases)().iter().enumerate() {
@@ -480,14 +502,31 @@ fn is_caught(device: &GpuDevice, kernel: &'static Kernel, mutant: &'static Kerne
     false
 }
 
+/// The variants to plant a fault in: those that hold the text, or one of them where all do.
+fn variants_with(kernel: &'static Kernel, text: &str) -> Vec<&'static Variant> {
+    let holds = |variant: &&Variant| {
+        resolve_imports(kernel.file, kernel.source, variant.imports).unwrap().contains(text)
+    };
+    let holding: Vec<&Variant> = kernel.variants.iter().filter(holds).collect();
+    assert!(!holding.is_empty(), "{kernel}: {text:?} is not in its source");
+    match holding.len() == kernel.variants.len() {
+        true => vec![&kernel.variants[0]],
+        false => holding,
+    }
+}
+
 #[test]
 fn every_fault_of_a_shader_is_caught() {
-    let device = harness::gpu();
+    // Checked: a fault may make an index wrong.
+    let device = harness::gpu().checked();
     let mut survivors = Vec::new();
     for (kernel, mutations) in MUTATIONS {
         for (from, to) in *mutations {
-            if !is_caught(&device, kernel, mutated(kernel, from, to)) {
-                survivors.push(format!("{kernel}: {from:?} -> {to:?}"));
+            for variant in variants_with(kernel, from).into_iter().filter(|v| device.can_run(v)) {
+                let mutant = mutated(kernel, variant, from, to);
+                if !is_caught(&device, kernel, variant, mutant) {
+                    survivors.push(format!("{kernel}, {}: {from:?} -> {to:?}", variant.name));
+                }
             }
         }
     }
@@ -520,6 +559,9 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("8u * (byte % 4u)", "24u - 8u * (byte % 4u)"),
             ("j < 4u", "j < 3u"),
             ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
+            ("if ROWS < N", "if ROWS > N"),
+            ("epoch * N + place", "place"),
+            ("& (ROWS - 1u)", "% (ROWS - 1u)"),
             ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
             // lib/shuffle
             ("round < 6u", "round < 5u"),
@@ -543,25 +585,56 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
     (
         &linear::FORWARD,
         &[
-            ("if k < I {", "if k < I - 1u {"),
-            ("row < R { v.x = x", "row < R - 1u { v.x = x"),
-            ("row + 2u < R { v.z = x", "row + 3u < R { v.z = x"),
-            ("v.y = x[(row + 1u)", "v.y = x[(row + 2u)"),
-            ("row + 3u < O { v.w = weight", "row + 4u < O { v.w = weight"),
-            ("v.z = weight[(row + 2u)", "v.z = weight[(row + 3u)"),
-            ("e % TILE_K) * (WORKGROUP_Y + 1u)", "e % TILE_K) * WORKGROUP_Y"),
             ("x[row * I + k]", "x[row * O + k]"),
-            (" + bias[column + j]", ""),
-            ("bias[column + j]", "bias[column]"),
+            ("weight[column * I + k]", "weight[column * O + k]"),
+            (" + bias[column]", ""),
+            ("bias[column]", "bias[0]"),
+            ("y[row * O + column]", "y[row * I + column]"),
+            ("inner() -> u32 { return I; }", "inner() -> u32 { return max(I, 2u) - 1u; }"),
+            ("columns() -> u32 { return O; }", "columns() -> u32 { return max(O, 2u) - 1u; }"),
+            ("rows() -> u32 { return R; }", "rows() -> u32 { return max(R, 2u) - 1u; }"),
+            ("activate(ACTIVATION, v", "activate(min(ACTIVATION, 2u), v"),
+            // lib/product
+            ("row < rows() && column < columns() { store", "row < rows() { store"),
+            ("row < rows() && column < columns() { store", "column < columns() { store"),
+            ("c < 4u", "c < 3u"),
+            ("r < FRAGMENT_ROWS; r++", "r + 1u < FRAGMENT_ROWS; r++"),
+            ("let row = at.x + r", "let row = at.x"),
+            // lib/tile_subgroups
+            ("min(first_row + lane, rows() - 1u)", "min(first_row, rows() - 1u)"),
+            ("min(first_row + 8u + lane", "min(first_row + lane"),
+            ("subgroupShuffle(a0, r)", "subgroupShuffle(a0, (r + 1u) % 8u)"),
+            ("subgroupShuffle(a0, r)", "a0"),
+            ("subgroupShuffle(a1, r)", "subgroupShuffle(a0, r)"),
+            ("(*t)[r + 8u]", "(*t)[r]"),
+            ("min(column + 8u, columns()", "min(column, columns()"),
+            ("min(column + 24u, columns()", "min(column + 16u, columns()"),
+            ("first_row = group.x * 16u", "first_row = group.x * 8u"),
+            ("group.y * 32u + lane", "group.y * 16u + lane"),
+            ("return subgroupExclusiveAdd(1u)", "return subgroupExclusiveAdd(1u) ^ 1u"),
+            ("COLUMN_STEP = 8u", "COLUMN_STEP = 4u"),
+            // lib/tile_memory
+            ("k < inner() { return left", "k + 1u < inner() { return left"),
+            ("row < rows() && k < inner()", "row < rows()"),
+            ("row < rows() && k", "row + 1u < rows() && k"),
+            ("column < columns() { return right", "column + 1u < columns() { return right"),
+            ("first_row = group.x * 4u", "first_row = group.x * 2u"),
+            ("first_column = group.y * 4u", "first_column = group.y * 2u"),
             ("k0 += TILE_K", "k0 += 2u * TILE_K"),
-            ("t.r1 += a0.y * b0", "t.r1 += a0.x * b0"),
-            ("t.r3 += a1.w * b1;", ""),
-            ("k += 2u", "k += 4u"),
-            ("row + 3u, column, t.r3", "row + 3u, column, t.r2"),
-            ("activate(ACTIVATION, v[j]", "activate(min(ACTIVATION, 2u), v[j]"),
-            ("min(4u, O", "min(3u, O"),
-            ("group.y * TILE_M", "group.y * TILE_N"),
-            ("group.x * TILE_N", "group.x * TILE_M"),
+            ("k < TILE_K; k++", "k < TILE_K; k += 2u"),
+            ("let k = k0 + p.x", "let k = p.x"),
+            ("lefts[p.x * (LEFT_VECTORS + 1u)", "lefts[p.x * LEFT_VECTORS"),
+            ("rights[k * (RIGHT_VECTORS + 1u) + x]", "rights[k * RIGHT_VECTORS + x]"),
+            ("] += a.y * b", "] += a.x * b"),
+            ("(*t)[4u * v + 2u]", "(*t)[4u * v + 3u]"),
+            ("left_or_0(row + 3u, k)", "left_or_0(row + 2u, k)"),
+            ("right_or_0(k, column + 1u)", "right_or_0(k, column)"),
+            ("e % TILE_K, e / TILE_K", "e / TILE_K, e % TILE_K"),
+            ("lane / GROUPS_X", "lane % GROUPS_X"),
+            ("first_column + 4u * x", "first_column + x"),
+            // lib/tile_wide
+            ("ROW_VECTORS = 2u", "ROW_VECTORS = 1u"),
+            ("GROUPS_X = 16u", "GROUPS_X = 8u"),
             // lib/activation and lib/math
             ("select(v, 0.0, v < 0.0); }", "abs(v); }"),
             ("select(v, 0.0, v < 0.0) + log", "v + log"),
@@ -576,15 +649,14 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
         &linear::BACKWARD_INPUT,
         &[
             ("activation_gradient(ACTIVATION, x[e])", "1.0"),
-            ("activation_gradient(ACTIVATION, x[e])", "activation_gradient(ACTIVATION, v[j])"),
-            ("if k < O {", "if k < O - 1u {"),
-            ("row + 1u < R { v.y = d_y", "row + 2u < R { v.y = d_y"),
+            ("activation_gradient(ACTIVATION, x[e])", "activation_gradient(ACTIVATION, v)"),
+            ("d_y[row * O + k]", "d_y[row * I + k]"),
             ("weight[k * I + column]", "weight[k * O + column]"),
-            ("column + 2u < I { v.z = weight", "column + 3u < I { v.z = weight"),
-            ("row + 1u, column, t.r1", "row + 1u, column, t.r0"),
-            ("min(4u, I", "min(3u, I"),
-            ("group.y * TILE_M", "group.y * TILE_N"),
-            ("group.x * TILE_N", "group.x * TILE_M"),
+            ("let e = row * I + column", "let e = row * O + column"),
+            ("inner() -> u32 { return O; }", "inner() -> u32 { return max(O, 2u) - 1u; }"),
+            ("columns() -> u32 { return I; }", "columns() -> u32 { return max(I, 2u) - 1u; }"),
+            // lib/tile_memory
+            ("e / vectors, e % vectors", "e % vectors, e / vectors"),
             // lib/activation
             ("y > 0.0", "y >= 0.0"),
             ("1.0 - y * y", "1.0 - y"),
@@ -592,18 +664,51 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
         ],
     ),
     (
-        &linear::BACKWARD_WEIGHT,
+        &linear::UPDATE,
         &[
-            ("if k < R {", "if k < R - 1u {"),
-            ("column + 3u < O { v.w = d_y", "column + 4u < O { v.w = d_y"),
-            ("d_y[k * O + column]", "d_y[k * I + column]"),
-            ("x[k * I + column]", "x[k * O + column]"),
-            ("column == I { v.x = 1.0; }", "column == I { v.x = 0.5; }"),
-            ("column + 3u == I { v.w = 1.0; }", "column + 3u == I { v.w = 0.5; }"),
-            ("column < I { v.x = x", "column < I - 1u { v.x = x"),
-            ("d_bias[row] = v[j]", "d_bias[row] = v[0]"),
-            ("group.y * TILE_M", "group.y * TILE_N"),
-            ("group.x * TILE_N", "group.x * TILE_M"),
+            ("d_y[k * O + row]", "d_y[k * I + row]"),
+            ("x[k * I + min", "x[k * O + min"),
+            ("1.0, column == I", "0.5, column == I"),
+            ("1.0, column == I", "1.0, column + 1u == I"),
+            ("inner() -> u32 { return R; }", "inner() -> u32 { return max(R, 2u) - 1u; }"),
+            ("columns() -> u32 { return I + 1u; }", "columns() -> u32 { return I; }"),
+            ("rows() -> u32 { return O; }", "rows() -> u32 { return max(O, 2u) - 1u; }"),
+            ("if column < I {", "if column + 1u < I {"),
+            // the wrong plane of the moments, or the wrong element
+            ("weight_moments[O * I + e], g", "weight_moments[e], g"),
+            ("weight_moments[O * I + e] = next.y", "weight_moments[e] = next.y"),
+            ("weight_moments[O * I + e] = next.y", "weight_moments[O * I + e] = next.x"),
+            ("bias_moments[O + row], g", "bias_moments[row], g"),
+            ("bias_moments[O + row] = next.y", "bias_moments[row] = next.y"),
+            ("bias_moments[row] = next.x", "bias_moments[0] = next.x"),
+            ("weight[e] +=", "weight[e] -="),
+            ("bias[row] +=", "bias[row] ="),
+            (
+                "rates[1], rates[2], EPSILON);\n    } else",
+                "rates[2], rates[1], EPSILON);\n    } else",
+            ),
+            (
+                "rates[0], rates[1], rates[2], EPSILON);\n    }\n}",
+                "rates[3], rates[1], rates[2], EPSILON);\n    }\n}",
+            ),
+            ("g, BETA1, BETA2", "g, BETA2, BETA1"),
+            ("bias_moments[O + row], g,", "bias_moments[O + row], -g,"),
+            // lib/adam_step
+            ("(1.0 - beta1) * g", "g"),
+            ("beta1 * m", "beta2 * m"),
+            ("beta2 * v", "beta1 * v"),
+            ("* g * g", "* g"),
+            ("return rate * (", "return 1e-3 * ("),
+            ("moments.x / c1", "moments.x"),
+            ("moments.y / c2", "moments.y"),
+            ("+ epsilon", ""),
+            ("+ epsilon", "+ 2.0 * epsilon"),
+            ("sqrt(moments.y / c2) + epsilon", "sqrt(moments.y / c2 + epsilon)"),
+            ("< 1.17549435e-38", "< 1e-36"),
+            ("abs(v) < 1.17549435e-38", "v < 1.17549435e-38"),
+            // lib/tile_subgroups and lib/tile_memory
+            ("subgroupShuffle(a1, r)", "subgroupShuffle(a1, r ^ 1u)"),
+            ("left_or_0(row + 1u, k)", "left_or_0(row, k)"),
         ],
     ),
     (
@@ -745,20 +850,6 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
         ],
     ),
     (
-        &bernoulli::GRADIENT,
-        &[
-            ("select(1.0, e, eta < 0.0) / (1.0 + e)", "1.0 / (1.0 + e)"),
-            ("select(1.0, e, eta < 0.0)", "select(e, 1.0, eta < 0.0)"),
-            ("w * (pixel", "(pixel"),
-            ("w * (pixel -", "w * (pixel +"),
-            ("weight[row]", "weight[row / K]"),
-            ("let pixel = x[row / K * D + d]", "let pixel = ceil(x[row / K * D + d])"),
-            ("product > 1e30", "product > 3e38"),
-            ("pixel * eta - select(eta, 0.0, eta < 0.0)", "pixel * eta"),
-            ("group.x + group.y * groups.x", "group.x"),
-        ],
-    ),
-    (
         &bernoulli::BACKWARD,
         &[
             ("weight[id.y] *", "weight[id.y / K] *"),
@@ -777,6 +868,74 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             // lib/math
             ("return select(1.0, e, v < 0.0) / (1.0 + e)", "return 1.0 / (1.0 + e)"),
             ("let e = exp(-abs(v))", "let e = exp(-v)"),
+        ],
+    ),
+    (
+        &decode::DECODE,
+        &[
+            ("h[row * I + k]", "h[row * D + k]"),
+            ("weight[column * I + k]", "weight[column * D + k]"),
+            ("x[row / K * D + column]", "x[row * D + column]"),
+            ("x[row / K * D + column]", "ceil(x[row / K * D + column])"),
+            ("row_weight[row]", "row_weight[row / K]"),
+            ("row_weight[row] *", ""),
+            ("(pixel - mean)", "(pixel + mean)"),
+            ("v + bias[column]", "v"),
+            ("exp(-abs(eta))", "exp(-eta)"),
+            ("select(1.0, e, eta < 0.0) /", "1.0 /"),
+            ("select(1.0, e, eta < 0.0)", "select(e, 1.0, eta < 0.0)"),
+            ("pixel * eta - select(eta, 0.0, eta < 0.0)", "pixel * eta"),
+            ("d_eta[row * D + column]", "d_eta[row * I + column]"),
+            ("score.x - log(score.y)", "score.x"),
+            ("score.x - log(score.y)", "score.x + log(score.y)"),
+            ("(D + PART - 1u) / PART) + part", "D / PART) + part"),
+            (") + part] =", ")] ="),
+            ("columns() -> u32 { return D; }", "columns() -> u32 { return max(D, 2u) - 1u; }"),
+            ("rows() -> u32 { return B * K; }", "rows() -> u32 { return B; }"),
+            // lib/product_sums
+            ("parts[r].x + one.x", "one.x"),
+            ("parts[r].y * one.y", "one.y"),
+            ("parts[r].y * one.y", "parts[r].y"),
+            ("row < rows() && column < columns() {\n", "row < rows() {\n"),
+            ("c < 4u", "c < 3u"),
+            // lib/row_parts_subgroups
+            ("lane == r", "lane == 0u"),
+            ("(*parts)[first + r].x", "(*parts)[r].x"),
+            ("(*parts)[first + r].y, i", "(*parts)[first + r].y, 0u"),
+            ("i < 8u", "i < 7u"),
+            ("total.y *=", "total.y ="),
+            ("group.x * 16u + first + lane", "group.x * 16u + lane"),
+            ("finish_row(row, group.y, own)", "finish_row(row, 0u, own)"),
+            ("if row < rows() { finish_row", "if row + 1u < rows() { finish_row"),
+            // lib/row_parts_memory
+            ("i < PART_GROUPS", "i + 1u < PART_GROUPS"),
+            ("total.y * one.y", "one.y"),
+            ("total.x + one.x", "one.x"),
+            ("+ 4u * v + held % 4u", "+ 4u * v"),
+            ("held / 4u)", "0u)"),
+            ("(4u * y + r) * GROUPS_X + x", "(4u * y + r) * GROUPS_X"),
+            ("[held * GROUPS_X", "[(held ^ 1u) * GROUPS_X"),
+            ("group.y * (GROUPS_X / PART_GROUPS) + part", "part"),
+            ("in_row * PART < columns()", "(in_row + 1u) * PART < columns()"),
+            // lib/tile_wide
+            ("ROW_VECTORS = 2u", "ROW_VECTORS = 1u"),
+            ("GROUPS_X = 16u", "GROUPS_X = 8u"),
+        ],
+    ),
+    (
+        &decode::DECODE_LOG_LIKELIHOOD,
+        &[
+            ("h[row * I + k]", "h[row * D + k]"),
+            ("weight[column * I + k]", "weight[column * D + k]"),
+            ("x[row / K * D + column]", "x[row * D + column]"),
+            ("x[row / K * D + column]", "ceil(x[row / K * D + column])"),
+            ("v + bias[column]", "v"),
+            ("exp(-abs(eta))", "exp(-eta)"),
+            ("- select(eta, 0.0, eta < 0.0)", "- eta"),
+            ("score.x - log(score.y)", "score.x"),
+            ("(D + PART - 1u) / PART) + part", "D / PART) + part"),
+            ("rows() -> u32 { return B * K; }", "rows() -> u32 { return B; }"),
+            ("inner() -> u32 { return I; }", "inner() -> u32 { return max(I, 2u) - 1u; }"),
         ],
     ),
     (
@@ -865,22 +1024,25 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
     (
         &adam::ADAM,
         &[
-            ("(1.0 - BETA1) * g", "g"),
-            ("BETA1 * moment1[e]", "BETA2 * moment1[e]"),
-            ("BETA2 * moment2[e]", "BETA1 * moment2[e]"),
-            ("* g * g", "* g"),
-            ("rates[0] *", "1e-3 *"),
-            ("m / rates[1]", "m"),
-            ("m / rates[1]", "m / 0.1"),
-            ("v / rates[2]", "v"),
-            ("sqrt(v / rates[2]) + EPSILON", "sqrt(v / rates[2])"),
-            ("sqrt(v / rates[2]) + EPSILON", "sqrt(v / rates[2]) + 10.0 * EPSILON"),
-            ("sqrt(v / rates[2]) + EPSILON", "sqrt(v / rates[2] + EPSILON)"),
+            ("rates[0], rates[1]", "1e-3, rates[1]"),
+            ("rates[1], rates[2]", "rates[2], rates[1]"),
+            ("rates[1], rates[2]", "0.1, rates[2]"),
+            ("BETA1, BETA2", "BETA2, BETA1"),
             ("parameter[e] +=", "parameter[e] -="),
+            ("moments[N + e], gradient", "moments[e], gradient"),
+            ("moments[N + e] = next.y", "moments[e] = next.y"),
+            ("moments[e] = next.x", "moments[e] = next.x / rates[1]"),
+            ("group.x + group.y * groups.x", "group.x"),
+            // lib/adam_step
+            ("(1.0 - beta1) * g", "g"),
+            ("* g * g", "* g"),
+            ("moments.x / c1", "moments.x"),
+            ("moments.y / c2", "moments.y"),
+            ("+ epsilon", ""),
+            ("+ epsilon", "+ 10.0 * epsilon"),
+            ("sqrt(moments.y / c2) + epsilon", "sqrt(moments.y / c2 + epsilon)"),
             ("< 1.17549435e-38", "< 1e-36"),
             ("abs(v) < 1.17549435e-38", "v < 1.17549435e-38"),
-            ("moment1[e] = m", "moment1[e] = m / rates[1]"),
-            ("group.x + group.y * groups.x", "group.x"),
         ],
     ),
     (
@@ -904,7 +1066,9 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
         &tally::TALLY,
         &[
             ("if WRAP == 0u { return min(B, N - min(clock[4], N)); }", ""),
-            ("row < counted * K", "row < counted"),
+            ("part < counted * K * T", "part < counted * K"),
+            ("part < counted * K * T", "part < counted * T"),
+            ("log_px[part]", "log_px[part / T]"),
             ("likelihood_sum / f32(K)", "likelihood_sum"),
             ("clock[2] % S", "min(clock[2], S - 1u)"),
             ("clock[2] = step;", "clock[2] = step + 1u;"),

@@ -21,7 +21,8 @@ fn images(n: usize, height: usize, width: usize) -> Images {
 }
 
 fn dataset() -> Dataset {
-    Dataset { name: "bytes".to_string(), train: images(10, 3, 4), test: images(5, 3, 4) }
+    let (train, test) = (images(10, 3, 4), images(5, 3, 4));
+    Dataset { name: "bytes".to_string(), train, test, valid: None }
 }
 
 fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) -> Settings {
@@ -70,12 +71,22 @@ fn named(program: &Program, name: &str) -> TensorId {
     TensorId(found.unwrap_or_else(|| panic!("no tensor {name}")))
 }
 
-/// A plan with its data and parameters, in f64.
+/// The gradient that a first step has left in Adam's moments, m = (1 - BETA1) g, as the kernels round BETA1.
+fn gradient_of(moments: impl ExactSizeIterator<Item = f64>) -> Vec<f64> {
+    let n = moments.len() / 2;
+    moments.take(n).map(|m| m / (1.0 - f64::from(Adam::default().beta1 as f32))).collect()
+}
+
+/// A training plan with its data and parameters, in f64. Each run of it is the first step of a run: what
+/// the steps before have moved is put back.
 struct Oracle {
     plan: TrainProgram,
     executor: CpuExecutor<f64>,
     objective: Objective,
     samples: usize,
+    parameters: Vec<Vec<f64>>,
+    clock: Vec<u32>,
+    rates: Vec<f64>,
 }
 
 impl Oracle {
@@ -88,8 +99,21 @@ impl Oracle {
             // Somewhere on the way up.
             executor.floats_mut(plan.train.rates)[rates::BETA] = 0.3;
         }
-        let (objective, samples) = (settings.objective.clone(), settings.samples);
-        Oracle { plan, executor, objective, samples }
+        Oracle::begun(plan, executor, settings.objective.clone(), settings.samples)
+    }
+
+    fn begun(
+        plan: TrainProgram,
+        mut executor: CpuExecutor<f64>,
+        objective: Objective,
+        samples: usize,
+    ) -> Self {
+        let parameters =
+            plan.trained.iter().map(|t| executor.floats_mut(t.parameter).to_vec()).collect();
+        let rates = executor.floats_mut(plan.train.rates).to_vec();
+        let begun: &mut dyn Executor = &mut executor;
+        let clock = begun.read_u32(plan.train.clock).expect("reads");
+        Oracle { plan, executor, objective, samples, parameters, clock, rates }
     }
 
     fn values(&mut self, name: &str) -> Vec<f64> {
@@ -97,13 +121,21 @@ impl Oracle {
     }
 
     fn run(&mut self) {
+        for (t, values) in self.plan.trained.iter().zip(&self.parameters) {
+            self.executor.floats_mut(t.parameter).copy_from_slice(values);
+            self.executor.floats_mut(t.moments).fill(0.0);
+        }
+        self.executor.floats_mut(self.plan.train.rates).copy_from_slice(&self.rates);
         let executor: &mut dyn Executor = &mut self.executor;
-        executor.run_all(self.plan.gradient, 1).expect("the CPU runs");
+        executor.write_u32(self.plan.train.clock, &self.clock).expect("writes");
+        executor.run_all(self.plan.train.plan, 1).expect("the CPU runs");
     }
 
+    /// Of the last run, for each parameter tensor: Adam's first moment was zero.
     fn gradients(&mut self) -> Vec<Vec<f64>> {
-        self.run();
-        self.plan.trained.iter().map(|t| self.executor.floats_mut(t.gradient).to_vec()).collect()
+        let executor = &mut self.executor;
+        let all = self.plan.trained.iter();
+        all.map(|t| gradient_of(executor.floats_mut(t.moments).iter().copied())).collect()
     }
 
     /// The objective by its formula, from the noise and what encoder and decoder make of it.
@@ -111,10 +143,11 @@ impl Oracle {
         self.run();
         let (heads, z, eps) =
             (self.values("train/encoder.heads"), self.values("train/z"), self.values("train/eps"));
-        let log_px = self.values("train/log_px");
-        let beta = self.executor.floats_mut(self.plan.train.rates)[rates::BETA];
-        let (rows, k) = (log_px.len(), self.samples);
-        let (b, n) = (rows / k, z.len() / rows);
+        let (beta, k, b) = (self.rates[rates::BETA], self.samples, self.values("train/kl").len());
+        let (rows, n) = (b * k, z.len() / (b * k));
+        // Of each row, where it may come in parts.
+        let parts = self.values("train/log_px");
+        let log_px: Vec<f64> = parts.chunks(parts.len() / rows).map(|p| p.iter().sum()).collect();
         let l = |image: usize, unit: usize| heads[image * 2 * n + n + unit];
         let log_ratio = |row: usize| -> f64 {
             let part = |u: usize| {
@@ -158,10 +191,10 @@ impl Oracle {
     }
 
     fn check_against_finite_differences(&mut self, label: &str) {
-        for t in self.plan.trained.clone() {
+        self.run();
+        let gradients = self.gradients();
+        for (which, (t, gradient)) in self.plan.trained.clone().iter().zip(gradients).enumerate() {
             let name = self.plan.program.get(t.parameter).name.clone();
-            self.run();
-            let gradient = self.executor.floats_mut(t.gradient).to_vec();
             if t.frozen {
                 assert!(gradient.iter().all(|&g| g == 0.0), "{label}: {name}");
                 continue;
@@ -171,9 +204,9 @@ impl Oracle {
                 // The cube root of the unit roundoff balances truncation and cancellation.
                 let h = 1e-5;
                 let mut at = |offset: f64| {
-                    self.executor.floats_mut(t.parameter)[i] += offset;
+                    self.parameters[which][i] += offset;
                     let value = self.objective();
-                    self.executor.floats_mut(t.parameter)[i] -= offset;
+                    self.parameters[which][i] -= offset;
                     value
                 };
                 let expected = (at(h) - at(-h)) / (2.0 * h);
@@ -229,7 +262,7 @@ fn real_data_trains_a_gaussian() {
         activation: Activation::Tanh,
         likelihood: GAUSSIAN,
     };
-    let source = Source { images: n, content: Content::Reals, batch: 4, samples: 2 };
+    let source = Source { images: n, window: None, content: Content::Reals, batch: 4, samples: 2 };
     let objective = Objective::default();
     let plan = TrainProgram::record(&architecture, source, source, &objective, &Adam::default())
         .expect("a plan");
@@ -241,7 +274,7 @@ fn real_data_trains_a_gaussian() {
         executor.write_f32(plan.train.data, &values).expect("writes");
         train::initialize(executor, &plan, &settings, &[]).expect("begins");
     }
-    let mut oracle = Oracle { plan, executor, objective, samples: 2 };
+    let mut oracle = Oracle::begun(plan, executor, objective, 2);
     oracle.check_against_finite_differences("real values");
     // The minibatch is rows of the data, as they are.
     let x = oracle.values("train/x");
@@ -267,7 +300,7 @@ fn the_path_gradient_lacks_the_score() {
         let (path, _) = heads(make(Estimator::StickingTheLanding), 3);
         let (eps, l) = (oracle.values("train/eps"), oracle.values("train/encoder.heads"));
         let weight = oracle.values("train/weight");
-        let beta = oracle.executor.floats_mut(oracle.plan.train.rates)[rates::BETA];
+        let beta = oracle.rates[rates::BETA];
         let n = 3;
         for image in 0..4 {
             for unit in 0..n {
@@ -308,10 +341,8 @@ fn compare_over_draws(plain: Objective, other: Objective, samples: usize) -> (f6
     let mut sums: Vec<[f64; 6]> = Vec::new();
     for draw in 0..DRAWS {
         for oracle in [&mut plain, &mut other] {
-            let executor: &mut dyn Executor = &mut oracle.executor;
-            let mut words = executor.read_u32(oracle.plan.train.clock).expect("reads");
-            words[clock::EPOCH] = draw;
-            executor.write_u32(oracle.plan.train.clock, &words).expect("writes");
+            oracle.clock[clock::EPOCH] = draw;
+            oracle.run();
         }
         let (a, b) = (plain.gradients(), other.gradients());
         assert_eq!(a[encoder..], b[encoder..], "the decoder's gradient is the same");
@@ -367,13 +398,13 @@ fn dropping_the_score_leaves_the_expectation() {
     assert!(worst > 6.0, "{worst}");
 }
 
-/// The gradient plan on a device against the f64 one, tensor by tensor. An element of a gradient is the
+/// The gradient of a step on a device against the f64 one, tensor by tensor. An element of a gradient is the
 /// end of a chain of sums; to first order its relative error is at most 2^-24 times the number of terms
 /// added along the chain, and rounding errors, being of both signs, stay far below that. `loss` is what
 /// importance weights add: a rounded log w of some hundred nats is an exponent; rows err independently.
 fn check_settings(device: &Device, settings: &Settings, label: &str) {
-    let dataset =
-        Dataset { name: "bytes".to_string(), train: images(64, 12, 11), test: images(5, 12, 11) };
+    let (train, test) = (images(64, 12, 11), images(5, 12, 11));
+    let dataset = Dataset { name: "bytes".to_string(), train, test, valid: None };
     let mut oracle = Oracle::new(&dataset, settings);
     let plan = &oracle.plan;
     let mut executor = device.load(plan.program.clone()).expect("loads");
@@ -383,7 +414,7 @@ fn check_settings(device: &Device, settings: &Settings, label: &str) {
         words[rates::BETA] = 0.3;
         executor.write_f32(plan.train.rates, &words).expect("writes");
     }
-    executor.run_all(plan.gradient, 1).expect("runs");
+    executor.run_all(plan.train.plan, 1).expect("runs");
     let terms: usize = plan.network.layers().map(|l| l.inputs + l.outputs).sum();
     let loss = match settings.objective.bound {
         Bound::Elbo => 0.0,
@@ -391,15 +422,16 @@ fn check_settings(device: &Device, settings: &Settings, label: &str) {
     };
     let bound = (terms as f64 + loss) / f64::from(1 << 24);
     oracle.run();
-    for t in oracle.plan.trained.iter().filter(|t| !t.frozen) {
+    let gradients = oracle.gradients();
+    for (t, expected) in oracle.plan.trained.iter().zip(gradients).filter(|(t, _)| !t.frozen) {
         let name = &oracle.plan.program.get(t.parameter).name;
-        let expected = oracle.executor.floats_mut(t.gradient);
-        let got = executor.read_f32(t.gradient).expect("reads");
+        let moments = executor.read_f32(t.moments).expect("reads");
+        let got = gradient_of(moments.into_iter().map(f64::from));
         assert_eq!(expected.len(), got.len());
         let norm =
             |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
         let size = norm(&mut expected.iter().copied());
-        let error = norm(&mut expected.iter().zip(&got).map(|(e, &g)| f64::from(g) - e));
+        let error = norm(&mut expected.iter().zip(&got).map(|(e, g)| g - e));
         println!("{label} {name}: relative error {:.1e}, bound {bound:.1e}", error / size);
         assert!(error < bound * size, "{label} {name}: error {error:e} of {size:e}"); // false for NaN
     }

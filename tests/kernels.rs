@@ -2,42 +2,85 @@
 
 mod harness;
 
-use elbo::kernels::{Case, REGISTRY};
-use elbo::plan::DType;
+use elbo::device::DeviceError;
+use elbo::kernels::{Case, Kernel, REGISTRY, Variant, linear};
+use elbo::plan::{DType, Program};
 use harness::{GUARD, Load, Tested};
 
-fn check_all(device: &str, load: Load) {
+/// Loads a program on a device, with this variant of each kernel that has it.
+type LoadVariant<'a> = &'a dyn Fn(Program, &Variant) -> Result<Box<dyn Tested>, DeviceError>;
+
+/// Which variants of a kernel to look at.
+type Variants<'a> = &'a dyn Fn(&Kernel) -> Vec<&'static Variant>;
+
+fn check_all(device: &str, variants: Variants, load: LoadVariant) {
     let mut failures = Vec::new();
     for kernel in REGISTRY {
-        let mut worst = 0.0_f64;
         let cases = (kernel.cases)();
         assert!(!cases.is_empty(), "{kernel} has no cases");
-        for (seed, case) in cases.iter().enumerate() {
-            match harness::check(kernel, case, seed as u64, load) {
-                Ok(ratio) => worst = worst.max(ratio),
-                Err(message) => failures.push(message),
+        let variants = variants(kernel);
+        assert!(!variants.is_empty(), "{device}: no variant of {kernel}");
+        for variant in variants {
+            let mut worst = 0.0_f64;
+            for (seed, case) in cases.iter().enumerate() {
+                let load: Load = &|program| load(program, variant);
+                match harness::check(kernel, case, seed as u64, load) {
+                    Ok(ratio) => worst = worst.max(ratio),
+                    Err(message) => failures.push(format!("{} {message}", variant.name)),
+                }
             }
+            println!(
+                "{device}: {kernel}, {}: {} cases, worst error {worst:.3} of its bound",
+                variant.name,
+                cases.len(),
+            );
         }
-        println!(
-            "{device}: {kernel}: {} cases, worst error {:.3} of its bound",
-            cases.len(),
-            worst
-        );
     }
     assert!(failures.is_empty(), "{device}:\n{}", failures.join("\n"));
+}
+
+/// A twin is the same for all variants.
+fn first(kernel: &Kernel) -> Vec<&'static Variant> {
+    vec![&kernel.variants[0]]
 }
 
 #[test]
 fn cpu_agrees_with_the_oracle() {
     let device = harness::cpu();
-    check_all("CPU", &|program| Ok(Box::new(device.load::<f32>(program)?)));
+    check_all("CPU", &first, &|program, _| Ok(Box::new(device.load::<f32>(program)?)));
 }
 
 #[test]
 fn gpu_agrees_with_the_oracle() {
     for device in harness::gpus() {
         let name = device.description().name.clone();
-        check_all(&name, &|program| Ok(Box::new(device.load_guarded(program, GUARD)?)));
+        check_all(&name, &|kernel| harness::variants(&device, kernel), &|program, variant| {
+            Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?))
+        });
+    }
+}
+
+/// With the checks of every index and loop that a user can turn on, shaders compute the same.
+#[test]
+fn gpu_agrees_with_the_oracle_in_checked_mode() {
+    let device = harness::gpu().checked();
+    let last = |kernel: &Kernel| vec![*harness::variants(&device, kernel).last().expect("one")];
+    check_all("checked", &last, &|program, variant| {
+        Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?))
+    });
+}
+
+#[test]
+fn a_variant_that_the_adapter_cannot_run_is_refused() {
+    let kernel = &linear::FORWARD;
+    let prepared = harness::prepare(kernel, &(kernel.cases)()[1], 0).expect("a case");
+    for device in harness::gpus() {
+        for variant in kernel.variants {
+            let loaded = device.load_guarded(prepared.program.clone(), GUARD, variant.name);
+            assert_eq!(loaded.is_ok(), device.can_run(variant), "{}", variant.name);
+        }
+        let impossible = Variant { subgroup: Some(3), ..kernel.variants[0] };
+        assert!(!device.can_run(&impossible));
     }
 }
 
@@ -55,8 +98,16 @@ const HIDDEN: &[(&str, &str)] = &[
 ];
 
 /// The watchdog sees a NaN only if no kernel hides it, as max() and clamp() do.
-fn a_nan_stays_one(load: Load) {
+fn a_nan_stays_one(variants: Variants, load: LoadVariant) {
     for kernel in REGISTRY {
+        for variant in variants(kernel) {
+            a_nan_stays_one_in(kernel, &|program| load(program, variant));
+        }
+    }
+}
+
+fn a_nan_stays_one_in(kernel: &'static Kernel, load: Load) {
+    {
         // Not past the end of a pass, where no image is left to count.
         let past_the_end = [("N", 10.0), ("WRAP", 0.0)];
         let small =
@@ -100,12 +151,14 @@ fn a_nan_stays_one(load: Load) {
 #[test]
 fn the_cpu_keeps_a_nan() {
     let device = harness::cpu();
-    a_nan_stays_one(&|program| Ok(Box::new(device.load::<f32>(program)?)));
+    a_nan_stays_one(&first, &|program, _| Ok(Box::new(device.load::<f32>(program)?)));
 }
 
 #[test]
 fn the_gpu_keeps_a_nan() {
     for device in harness::gpus() {
-        a_nan_stays_one(&|program| Ok(Box::new(device.load(program)?)));
+        a_nan_stays_one(&|kernel| harness::variants(&device, kernel), &|program, variant| {
+            Ok(Box::new(device.load_guarded(program, 0, variant.name)?))
+        });
     }
 }

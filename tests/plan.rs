@@ -1,6 +1,6 @@
 //! Recording a plan: what does not fit its kernel is refused, and the message says what is wrong.
 
-use elbo::kernels::{Kernel, bernoulli, gather, linear, tally};
+use elbo::kernels::{Kernel, bernoulli, decode, gather, linear, tally};
 use elbo::plan::{DType, Plan, Program, TensorId};
 
 const F32: DType = DType::F32;
@@ -46,9 +46,11 @@ fn assert_words(result: Result<Plan, String>, words: &[&str]) {
 fn dimensions_and_defaults_are_inferred() {
     let plan = record(&linear::FORWARD, &FORWARD, &[("ACTIVATION", 1.0)]).unwrap();
     let dispatch = &plan.dispatches[0];
-    let dims = ["R", "I", "O", "TILE_M", "TILE_N"].map(|name| dispatch.constants.dim(name));
-    assert_eq!(dims, [2, 3, 4, 32, 32]);
-    assert_eq!(dispatch.grid, [1, 1, 1]);
+    let dims = ["R", "I", "O", "ACTIVATION"].map(|name| dispatch.constants.dim(name));
+    assert_eq!(dims, [2, 3, 4, 1]);
+    for variant in dispatch.kernel.variants {
+        assert_eq!(dispatch.grid(variant), [1, 1, 1]);
+    }
 }
 
 #[test]
@@ -118,7 +120,6 @@ fn a_constant_must_be_known_needed_and_of_its_type() {
     for (constants, problem) in [
         (("ACTIVATOIN", 1.0), "the constant ACTIVATOIN is not declared"),
         (("BETA1", 0.9), "the constant BETA1 is not declared"),
-        (("TILE_M", 32.0), "the constant TILE_M follows from others"),
         (("ACTIVATION", f64::NAN), "the constant ACTIVATION cannot be NaN"),
         (("ACTIVATION", 0.5), "the constant ACTIVATION cannot be 0.5"),
         (("ACTIVATION", -1.0), "the constant ACTIVATION cannot be -1"),
@@ -129,7 +130,7 @@ fn a_constant_must_be_known_needed_and_of_its_type() {
     // no shape implies which binarization, or how many images the data set has
     let given: [Given; 3] =
         [("data", &[9, 4], DType::U8), ("clock", &[8], DType::U32), ("x", &[5, 4], F32)];
-    let constants = [("HALF_BITS", 2.0), ("STREAM", 0.0)];
+    let constants = [("N", 9.0), ("HALF_BITS", 2.0), ("STREAM", 0.0)];
     let words = ["gather.gather", "the constant BINARIZATION is needed and not given"];
     assert_words(record(&gather::GATHER, &given, &constants), &words);
     let given: [Given; 5] = [
@@ -139,7 +140,12 @@ fn a_constant_must_be_known_needed_and_of_its_type() {
         ("clock", &[8], DType::U32),
         ("rates", &[4], F32),
     ];
-    assert!(record(&tally::TALLY, &given, &[("N", 10.0)]).is_ok());
+    let plan = record(&tally::TALLY, &given, &[("N", 10.0)]).unwrap();
+    let sizes = ["B", "K", "T"].map(|name| plan.dispatches[0].constants.dim(name));
+    assert_eq!(sizes, [3, 2, 1], "K follows once T has its default");
+    let plan = record(&tally::TALLY, &given, &[("N", 10.0), ("T", 2.0)]).unwrap();
+    let sizes = ["B", "K", "T"].map(|name| plan.dispatches[0].constants.dim(name));
+    assert_eq!(sizes, [3, 1, 2]);
     let words = ["tally.tally", "the constant N is needed and not given"];
     assert_words(record(&tally::TALLY, &given, &[]), &words);
 }
@@ -152,7 +158,45 @@ fn a_grid_beyond_webgpus_limit_is_refused() {
         let given: [Given; 2] = [("logits", &dims, F32), ("mean", &dims, F32)];
         record(&bernoulli::EXPECTATION, &given, &[("K", 1.0)])
     };
-    assert_eq!(expectation(65_535).unwrap().dispatches[0].grid, [1, 65_535, 1]);
+    let plan = expectation(65_535).unwrap();
+    let kernel = &bernoulli::EXPECTATION;
+    assert_eq!(plan.dispatches[0].grid(&kernel.variants[0]), [1, 65_535, 1]);
     let words = ["bernoulli.expectation", "the grid [1, 65536, 1]", "65535 workgroups"];
     assert_words(expectation(65_536), &words);
+}
+
+/// A grid is checked for every variant: this one is too large for the smallest tile alone.
+#[test]
+fn every_variants_grid_is_checked() {
+    let forward = |rows: usize| {
+        let (x, y) = ([rows, 1], [rows, 1]);
+        let given: [Given; 4] =
+            [("x", &x, F32), ("weight", &[1, 1], F32), ("bias", &[1], F32), ("y", &y, F32)];
+        record(&linear::FORWARD, &given, &[])
+    };
+    let plan = forward(16 * 65_535).unwrap();
+    let grids = linear::FORWARD.variants.iter().map(|v| plan.dispatches[0].grid(v)[0]);
+    assert_eq!(grids.collect::<Vec<_>>(), [32_768, 16_384, 65_535]);
+    assert_words(forward(16 * 65_535 + 1), &["linear.forward", "the grid [65536, 1, 1]"]);
+}
+
+#[test]
+fn parts_of_a_dimension_are_rounded_up() {
+    let decode = |parts: usize| {
+        let log_px = [6, parts];
+        let given: [Given; 7] = [
+            ("h", &[6, 4], F32),
+            ("weight", &[70, 4], F32),
+            ("bias", &[70], F32),
+            ("x", &[3, 70], F32),
+            ("row_weight", &[6], F32),
+            ("d_eta", &[6, 70], F32),
+            ("log_px", &log_px, F32),
+        ];
+        record(&decode::DECODE, &given, &[])
+    };
+    assert_eq!(decode(3).unwrap().dispatches[0].constants.dim("K"), 2);
+    for wrong in [2, 4] {
+        assert_words(decode(wrong), &["bernoulli.decode", "log_px expects F32 [6, 3]"]);
+    }
 }

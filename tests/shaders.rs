@@ -6,7 +6,8 @@ mod harness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use elbo::kernels::{Kernel, REGISTRY};
+use elbo::kernels::variant::PRODUCT;
+use elbo::kernels::{Kernel, REGISTRY, Variant};
 use elbo::plan::shader::{Reflection, validate};
 use elbo::plan::{Bound, Dispatch, ShaderError};
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
@@ -17,8 +18,8 @@ fn shaders() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")
 }
 
-/// (name without extension, text) of the WGSL files in a directory, as they are on disk now.
-fn files(directory: &Path) -> Vec<(String, String)> {
+/// (path without extension, text) of the WGSL files in a directory, as they are on disk now.
+fn files_in(directory: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).expect("shaders/ is in the repository") {
         let path = entry.expect("readable").path();
@@ -26,20 +27,43 @@ fn files(directory: &Path) -> Vec<(String, String)> {
             continue;
         }
         assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
-        let stem = path.file_stem().and_then(|s| s.to_str()).expect("UTF-8").to_string();
+        let stem = path.strip_prefix(shaders()).expect("inside").with_extension("");
+        let stem = stem.to_str().expect("UTF-8").replace('\\', "/");
         files.push((stem, std::fs::read_to_string(&path).expect("UTF-8")));
     }
     assert!(!files.is_empty(), "{} is empty", directory.display());
     files
 }
 
+/// Those of kernels: in shaders/ itself, and in a folder of each room that has several.
+fn kernel_files() -> Vec<(String, String)> {
+    let mut files = files_in(&shaders());
+    for entry in std::fs::read_dir(shaders()).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() && !path.ends_with("lib") {
+            files.extend(files_in(&path));
+        }
+    }
+    files
+}
+
+/// The variants of the kernels in a file.
+fn variants_of(file: &str) -> &'static [Variant] {
+    let kernel = REGISTRY.iter().find(|k| k.file == file);
+    kernel.unwrap_or_else(|| panic!("{file}.wgsl has no kernel in the registry")).variants
+}
+
 #[test]
 fn every_file_is_valid_and_every_entry_point_is_registered_once() {
     let mut entries = BTreeSet::new();
-    for (file, source) in files(&shaders()) {
-        let (_, module, _) = validate(&file, &source).unwrap_or_else(|e| panic!("{e}"));
-        assert!(!module.entry_points.is_empty(), "{file}.wgsl has no entry point");
-        entries.extend(module.entry_points.iter().map(|e| format!("{file}.{}", e.name)));
+    for (file, source) in kernel_files() {
+        let room = file.split('/').next().expect("a name");
+        for variant in variants_of(&file) {
+            let (_, module, _) =
+                validate(&file, &source, variant.imports).unwrap_or_else(|e| panic!("{e}"));
+            assert!(!module.entry_points.is_empty(), "{file}.wgsl has no entry point");
+            entries.extend(module.entry_points.iter().map(|e| format!("{room}.{}", e.name)));
+        }
         for kernel in REGISTRY.iter().filter(|k| k.file == file) {
             assert_eq!(kernel.source, source, "{kernel} holds another file's text");
         }
@@ -49,27 +73,50 @@ fn every_file_is_valid_and_every_entry_point_is_registered_once() {
     assert_eq!(registered, Vec::from_iter(entries), "the registry, and the entry points on disk");
 }
 
+/// What a product's library asks of a kernel.
+const HOOKS: &str = "
+fn rows() -> u32 { return 1u; }
+fn columns() -> u32 { return 1u; }
+fn inner() -> u32 { return 1u; }
+const LEFT_ALONG_INNER = true;
+const RIGHT_ALONG_INNER = true;
+fn left(row: u32, k: u32) -> f32 { return 1.0; }
+fn right(k: u32, column: u32) -> f32 { return 1.0; }
+fn store(row: u32, column: u32, v: f32) {}
+fn score(row: u32, column: u32, v: f32) -> vec2<f32> { return vec2<f32>(v, v); }
+fn finish_row(row: u32, part: u32, score: vec2<f32>) {}
+";
+
 #[test]
 fn every_library_file_holds_functions_only() {
-    for (file, source) in files(&shaders().join("lib")) {
-        // What a kernel that sums over its workgroup declares; the library may declare no override.
-        let user = format!("override WORKGROUP: u32 = 64u;\n#import {file}\n");
-        let (text, module, _) = validate("user", &user).unwrap_or_else(|e| panic!("{e}"));
+    for (path, source) in files_in(&shaders().join("lib")) {
+        let file = path.strip_prefix("lib/").expect("in lib");
         let last = source.lines().rfind(|line| !line.is_empty()).expect("not empty");
-        assert!(text.contains(last), "{file}.wgsl: the library holds another text");
-        assert!(module.entry_points.is_empty(), "lib/{file}.wgsl has an entry point");
-        let overrides: Vec<_> = module.overrides.iter().map(|(_, o)| o.name.clone()).collect();
-        assert_eq!(overrides, [Some("WORKGROUP".to_string())], "lib/{file}.wgsl");
-        for (_, variable) in module.global_variables.iter() {
-            assert_eq!(variable.space, AddressSpace::WorkGroup, "lib/{file}.wgsl: {variable:?}");
+        // A part of the product's library is complete only with the others.
+        let part =
+            file == "fragment" || file.starts_with("tile_") || file.starts_with("row_parts_");
+        let import = if part { "product_sums" } else { file };
+        // What a kernel that sums over its workgroup declares; the library may declare no override.
+        let user = format!("override WORKGROUP: u32 = 64u;\n{HOOKS}\n#import {import}\n");
+        let mut held = false;
+        for variant in PRODUCT {
+            let (text, module, _) =
+                validate("user", &user, variant.imports).unwrap_or_else(|e| panic!("{e}"));
+            held |= text.contains(last);
+            assert!(module.entry_points.is_empty(), "{path}.wgsl has an entry point");
+            let overrides: Vec<_> = module.overrides.iter().map(|(_, o)| o.name.clone()).collect();
+            assert_eq!(overrides, [Some("WORKGROUP".to_string())], "{path}.wgsl");
+            for (_, variable) in module.global_variables.iter() {
+                assert_eq!(variable.space, AddressSpace::WorkGroup, "{path}.wgsl: {variable:?}");
+            }
         }
-        assert!(module.functions.iter().next().is_some(), "lib/{file}.wgsl has no function");
+        assert!(held, "{path}.wgsl: the library holds another text, or nobody imports it");
     }
 }
 
 #[test]
 fn every_kernel_file_begins_with_its_header() {
-    for (file, source) in files(&shaders()) {
+    for (file, source) in kernel_files() {
         let header: Vec<&str> = source
             .lines()
             .take_while(|line| line.starts_with("//") && !line.starts_with("///"))
@@ -79,26 +126,48 @@ fn every_kernel_file_begins_with_its_header() {
     }
 }
 
-/// Every kernel with every set of constants that its cases give it, as the compiler of an adapter
-/// gets it: one entry point, overrides replaced by their values.
-fn for_each_specialization(mut f: impl FnMut(&Dispatch, &Module, &ModuleInfo)) {
+/// Every variant of every kernel with every set of constants that its cases give it, as the compiler of an
+/// adapter gets it: one entry point, overrides replaced by their values.
+fn for_each_specialization(mut f: impl FnMut(&Dispatch, &Variant, &Module, &ModuleInfo)) {
     for kernel in REGISTRY {
-        let (_, module, info) = validate(kernel.file, kernel.source).expect("valid");
-        let mut seen = BTreeSet::new();
+        let mut seen = BTreeMap::new();
         for (seed, case) in (kernel.cases)().iter().enumerate() {
-            let prepared = harness::prepare(kernel, case, seed as u64).unwrap();
-            let dispatch = &prepared.program.plan(prepared.plan).dispatches[0];
-            let pairs = dispatch.constants.pairs();
-            if !seen.insert(format!("{pairs:?}")) {
-                continue;
-            }
-            let constants = pairs.into_iter().map(|(name, v)| (name.to_string(), v)).collect();
-            let entry = Some((ShaderStage::Compute, kernel.entry));
-            let (module, info) = process_overrides(&module, &info, entry, &constants)
-                .unwrap_or_else(|e| panic!("{kernel} {constants:?}: {e}"));
-            f(dispatch, &module, &info);
+            let mut prepared = harness::prepare(kernel, case, seed as u64).unwrap();
+            let plan = prepared.plan;
+            let dispatch = prepared.program.plan(plan).dispatches[0].clone();
+            prepared.tensors.clear();
+            seen.entry(format!("{:?}", dispatch.constants.pairs())).or_insert(dispatch);
         }
         assert!(!seen.is_empty(), "{kernel} has no cases");
+        for variant in kernel.variants {
+            let (_, module, info) =
+                validate(kernel.file, kernel.source, variant.imports).expect("valid");
+            for dispatch in seen.values() {
+                let pairs = dispatch.constants.pairs();
+                let constants = pairs.into_iter().map(|(name, v)| (name.to_string(), v)).collect();
+                let entry = Some((ShaderStage::Compute, kernel.entry));
+                let (module, info) = process_overrides(&module, &info, entry, &constants)
+                    .unwrap_or_else(|e| panic!("{kernel} {constants:?}: {e}"));
+                f(dispatch, variant, &module, &info);
+            }
+        }
+    }
+}
+
+/// What the host reads from a kernel's first variant holds for all.
+#[test]
+fn variants_differ_in_their_text_only() {
+    for kernel in REGISTRY {
+        let first = kernel.reflection().unwrap();
+        let mut texts = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        for variant in kernel.variants {
+            let other = kernel.reflection_of(variant).unwrap();
+            assert_eq!(first.bindings, other.bindings, "{kernel}, {}", variant.name);
+            assert_eq!(first.overrides, other.overrides, "{kernel}, {}", variant.name);
+            assert!(texts.insert(&other.source), "{kernel}: {} is another one", variant.name);
+            assert!(names.insert(variant.name), "{kernel}: two are {}", variant.name);
+        }
     }
 }
 
@@ -110,7 +179,7 @@ fn webgpu_default_limits_suffice() {
     assert_eq!(limits.max_compute_invocations_per_workgroup, 256);
     assert_eq!(limits.max_compute_workgroup_storage_size, 16384);
     let mut most_memory = 0;
-    for_each_specialization(|dispatch, module, _| {
+    for_each_specialization(|dispatch, _, module, _| {
         let kernel = dispatch.kernel;
         let of_space = |wanted: fn(AddressSpace) -> bool| {
             module.global_variables.iter().map(|(_, v)| v).filter(move |v| wanted(v.space))
@@ -139,7 +208,7 @@ fn resource(b: &Bound) -> ResourceBinding {
 
 #[test]
 fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
-    for_each_specialization(|dispatch, module, info| {
+    for_each_specialization(|dispatch, variant, module, info| {
         let kernel = dispatch.kernel;
         let entry = (ShaderStage::Compute, kernel.entry.to_string());
         // Bindings are given one by one: one that is left over, or left out, is an error.
@@ -151,7 +220,10 @@ fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
             (resource(b), info)
         };
         let binding_map = dispatch.bindings.iter().map(map).collect();
-        let options = spv::Options { binding_map, fake_missing_bindings, ..Default::default() };
+        // Subgroups came with Vulkan 1.1.
+        let lang_version = if variant.subgroup.is_some() { (1, 3) } else { (1, 0) };
+        let options =
+            spv::Options { lang_version, binding_map, fake_missing_bindings, ..Default::default() };
         let pipeline = spv::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.clone() };
         let words = spv::write_vec(module, info, &options, Some(&pipeline))
             .unwrap_or_else(|e| panic!("{kernel}: SPIR-V: {e}"));
@@ -170,7 +242,8 @@ fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
             sizes_buffer: Some(dispatch.bindings.len() as u8),
         };
         let options = msl::Options {
-            lang_version: (2, 0), // macOS 10.13
+            // macOS 10.13; simdgroups came with 10.14
+            lang_version: if variant.subgroup.is_some() { (2, 1) } else { (2, 0) },
             per_entry_point_map: BTreeMap::from([(entry.1.clone(), resources)]),
             fake_missing_bindings,
             ..Default::default()
@@ -188,6 +261,9 @@ fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
         };
         // 5.1 is what wgpu falls back to where the newer compiler is not installed.
         for shader_model in [hlsl::ShaderModel::V5_1, hlsl::ShaderModel::V6_0] {
+            if variant.subgroup.is_some() && shader_model == hlsl::ShaderModel::V5_1 {
+                continue;
+            }
             let options = hlsl::Options {
                 shader_model,
                 binding_map: dispatch.bindings.iter().map(map).collect(),
@@ -225,7 +301,7 @@ const IMPORTS: &str = "#import math\n\n#import reduce\n";
 
 #[test]
 fn unknown_and_repeated_imports_are_errors_with_their_line() {
-    let error = |source: &str| validate("k", source).unwrap_err().to_string();
+    let error = |source: &str| validate("k", source, &[]).unwrap_err().to_string();
     assert_eq!(
         error("\n#import nothing\n"),
         "k.wgsl:2: #import nothing: there is no shaders/lib/nothing.wgsl"
@@ -246,7 +322,8 @@ fn errors_name_the_line_of_the_kernels_own_file() {
         ] {
             let mut broken = source.to_string();
             broken.insert_str(at, planted);
-            let message = validate(kernel.file, &broken).unwrap_err().to_string();
+            let message =
+                validate(kernel.file, &broken, kernel.variants[0].imports).unwrap_err().to_string();
             let place = format!("{}.wgsl:{line}:", kernel.file);
             assert!(message.contains(&place) && message.contains(word), "{place} {message}");
         }
@@ -272,8 +349,8 @@ fn nothing_is_stored_to_a_component_of_a_vector_others_can_reach() {
             _ => break false,
         }
     };
-    for kernel in REGISTRY {
-        let (_, module, info) = validate(kernel.file, kernel.source).unwrap();
+    for (kernel, variant) in REGISTRY.iter().flat_map(|k| k.variants.iter().map(move |v| (k, v))) {
+        let (_, module, info) = validate(kernel.file, kernel.source, variant.imports).unwrap();
         let functions = module.functions.iter().map(|(h, f)| (f, &info[h]));
         let entries = module.entry_points.iter().enumerate();
         let entries = entries.map(|(i, e)| (&e.function, info.get_entry_point(i)));
@@ -335,7 +412,7 @@ fn reflect(above: &str, ty: &str, body: &str) -> Result<Reflection, ShaderError>
          @group(0) @binding(1) var<storage, read_write> b: array<f32>;\n\
          @compute @workgroup_size(1) fn f() {{ {body} }}\n"
     );
-    Reflection::new("k", &source, "f")
+    Reflection::new("k", &source, "f", &[])
 }
 
 #[test]
@@ -349,12 +426,15 @@ fn a_binding_must_say_its_shape() {
         ("/// as many as b", "f32", copy, "binding a: the line above it must give its shape"),
         ("/// (N+1)", "f32", copy, "binding a: cannot read the dimension \"N+1\""),
         ("/// (N,)", "f32", copy, "binding a: cannot read the dimension"),
+        ("/// (N/0)", "f32", copy, "binding a: cannot read the dimension \"N/0\""),
+        ("/// (/4)", "f32", copy, "binding a: cannot read the dimension \"/4\""),
         ("/// (N)", "i32", copy, "binding a: must be an array of f32 or u32"),
         ("/// (N)", "f32", "var s = a[0] + b[N - 1u];", "binding b: f never writes it"),
     ] {
         let error = reflect(above, ty, body).expect_err(problem).to_string();
         assert!(error.starts_with("k.wgsl: ") && error.contains(problem), "{problem}: {error}");
     }
-    let error = Reflection::new("k", "@compute @workgroup_size(1) fn g() {}", "f").unwrap_err();
+    let error =
+        Reflection::new("k", "@compute @workgroup_size(1) fn g() {}", "f", &[]).unwrap_err();
     assert_eq!(error.to_string(), "k.wgsl has no entry point f");
 }

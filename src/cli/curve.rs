@@ -10,6 +10,7 @@ use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
 use crate::report::console::note;
 use crate::report::plot::{Chart, Dash, Line, Panel};
+use crate::train::Settings;
 
 /// Draw the three estimates of log p(x) against the number of draws, for one run or for several
 ///
@@ -75,7 +76,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         args.runs.iter().map(|run| Trained::open(run)).collect::<Result<_, _>>()?;
     let first = &trained[0].settings;
     for (run, t) in args.runs.iter().zip(&trained) {
-        if (&t.settings.data, t.settings.binarization) != (&first.data, first.binarization) {
+        let data = |s: &Settings| (s.data.clone(), s.size, s.valid, s.binarization);
+        if data(&t.settings) != data(first) {
             return Err(Failure::input(format!(
                 "{}: trained on {} with {}, {} on {} with {}; their likelihoods do not compare",
                 run.display(),
@@ -93,7 +95,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let mut curves = Vec::new();
     for (run, t) in args.runs.iter().zip(&trained) {
         let images = t.count(&dataset, Some(args.images.min(dataset.test.n_images)))?;
-        let request = Request { images, ks: ks(args.samples), rows: None };
+        let request = Request { images, ks: ks(args.samples), rows: None, resident: None };
         let seed = args.seed.unwrap_or(t.settings.seed);
         let label = run.display().to_string();
         let Some(evaluation) = t.evaluate(&device, &dataset, &request, seed, label, &stop)? else {

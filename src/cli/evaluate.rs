@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::options::{DeviceOption, load_data};
+use super::options::{DeviceOption, load_data_of};
 use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{CONFIG, RunFolder, check_writable, write_whole};
 use crate::data::Dataset;
@@ -62,7 +62,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let images = trained.count(&dataset, args.images)?;
     let device = args.device.open()?;
     let ks = [1, 5, 50, 500].into_iter().filter(|&k| k < args.samples);
-    let request = Request { images, ks: ks.chain([args.samples]).collect(), rows: None };
+    let request =
+        Request { images, ks: ks.chain([args.samples]).collect(), rows: None, resident: None };
     let stop = stop_on_interrupt()?;
     let begin = Instant::now();
     let label = format!("{images} images, {} samples each", args.samples);
@@ -106,10 +107,7 @@ impl Trained {
 
     /// The data of the run.
     pub fn data(&self) -> Result<Dataset, Failure> {
-        load_data(&self.settings.data).map_err(|e| {
-            let config = self.path.join(CONFIG);
-            Failure::input(format!("the data that {} names: {e}", config.display()))
-        })
+        load_data_of(&self.path.join(CONFIG), &self.settings)
     }
 
     /// How many test images to take: `asked`, or all.

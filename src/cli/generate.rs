@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use super::options::{DeviceOption, load_data};
+use super::options::{DeviceOption, load_data_of};
 use crate::checkpoint::{CONFIG, RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
 use crate::report::console::say;
@@ -64,9 +64,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
     check_writable(&out).map_err(Failure::input)?;
-    let config = folder.file(CONFIG);
-    let dataset = load_data(&settings.data)
-        .map_err(|e| Failure::input(format!("the data that {} names: {e}", config.display())))?;
+    let dataset = load_data_of(&folder.file(CONFIG), &settings)?;
     let (height, width) = (dataset.test.height, dataset.test.width);
     if (height, width) != architecture.image {
         return Err(Failure::input(format!(

@@ -8,6 +8,7 @@ use crate::device::cpu::CpuDevice;
 use crate::device::gpu::{Adapters, GpuDevice, adapter};
 use crate::device::{Description, Device};
 use crate::report::console::note;
+use crate::train::Settings;
 
 #[derive(clap::Args)]
 pub struct DeviceOption {
@@ -91,13 +92,25 @@ fn describe(d: &Description) -> String {
     }
 }
 
-/// The name of the embedded data set.
-pub const MNIST: &str = "mnist";
+/// Height and width, as in 28x28.
+pub fn size(text: &str) -> Result<(usize, usize), String> {
+    let sides = text.split_once('x').map(|(height, width)| (height.parse(), width.parse()));
+    match sides {
+        Some((Ok(height), Ok(width))) => Ok((height, width)),
+        _ => Err("write height and width in pixels, as in 28x28".to_string()),
+    }
+}
 
 /// Loads what `--data` or a run's configuration names.
-pub fn load_data(name: &str) -> Result<Dataset, DataError> {
-    match name {
-        MNIST => data::mnist(),
-        path => data::load(Path::new(path)),
-    }
+pub fn load_data(name: &str, options: data::Options) -> Result<Dataset, String> {
+    data::open(name, options).map_err(|error| match error {
+        DataError::Options { message } => message,
+        error => format!("--data {error}"),
+    })
+}
+
+/// Loads the data of a run.
+pub fn load_data_of(config: &Path, settings: &Settings) -> Result<Dataset, Failure> {
+    data::open(&settings.data, settings.data_options())
+        .map_err(|e| Failure::input(format!("the data that {} names: {e}", config.display())))
 }

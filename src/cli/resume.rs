@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Failure;
-use super::options::load_data;
+use super::options::{load_data, load_data_of};
 use super::settings::Args;
 use crate::checkpoint::{
     CONFIG, Checkpoint, Found, Lock, METRICS, MODEL, RunFolder, SUMMARY, Store,
@@ -15,7 +15,7 @@ use crate::report::console::{note, say};
 use crate::train::{Schedule, Settings};
 
 /// What may stand beside --resume: nothing of it changes what the steps compute.
-const ALLOWED: [&str; 5] = ["resume", "epochs", "steps", "device", "data"];
+const ALLOWED: [&str; 6] = ["resume", "epochs", "steps", "device", "data", "resident-limit"];
 
 /// A run that goes on.
 pub struct Resumed {
@@ -71,12 +71,18 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
             path.display()
         )),
     }
-    let source = if moved { "--data".to_string() } else { named_by(&folder) };
-    let dataset = load_data(&settings.data).map_err(|e| Failure::input(format!("{source} {e}")))?;
+    let dataset = match moved {
+        true => load_data(&settings.data, settings.data_options()).map_err(Failure::input)?,
+        false => load_data_of(&folder.file(CONFIG), &settings)?,
+    };
     let digest = dataset.digest();
     if let Some(expected) = &settings.data_sha256
         && *expected != digest
     {
+        let source = match moved {
+            true => "--data".to_string(),
+            false => format!("the data that {} names:", folder.file(CONFIG).display()),
+        };
         return Err(Failure::input(format!(
             "{source} {}: these are not the images that the run was trained on: \
              their SHA-256 is {digest}, that of the run's {expected}",
@@ -106,10 +112,6 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
     }
     let changed = settings != config;
     Ok(Some(Resumed { folder, lock, store, settings, dataset, checkpoint, changed }))
-}
-
-fn named_by(folder: &RunFolder) -> String {
-    format!("the data that {} names:", folder.file(CONFIG).display())
 }
 
 /// Whether the run has all its files.

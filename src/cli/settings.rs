@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::options::{DeviceOption, MNIST};
+use super::options::{DeviceOption, size};
 use super::preset::Preset;
-use crate::data::Dataset;
+use crate::data::{self, Dataset, FASHION_MNIST, MNIST};
 use crate::kernels::linear::Activation;
 use crate::train::{Schedule, Settings};
 use crate::vae::objective::{Bound, Estimator, Kl};
@@ -40,10 +40,26 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
 
-    /// Training and test images: mnist (built in), IDX files, raw or .gz, or text of zeros and ones
-    /// (.amat): a folder with the names of MNIST's files or of the binarized MNIST's, or one file
+    /// Training and test images: mnist (built in), fashion-mnist (if installed), a folder of PNG and JPEG
+    /// images, a .npy, .npz or .safetensors file or a folder of them, IDX files, raw or .gz, or text of
+    /// zeros and ones (.amat)
+    ///
+    /// Pictures may lie in the folder, in sub-folders by class, or either in train/ and test/ below it.
+    /// Arrays are (N, height, width), (N, 1, height, width) or (N, D), uint8 or floats from 0 to 1, which
+    /// are taken to 256 grey levels; names like x_train, train.npy, y_test or test_labels say what they
+    /// are. A folder of IDX or .amat files has the names of MNIST's files or of the binarized MNIST's.
+    /// Where there are no test images, the last sixth of the images is held out for them, of pictures that
+    /// of a fixed random order.
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     pub data: String,
+    /// Stretch the images to this height and width, or say what they are where rows of pixels are no
+    /// squares
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    size: Option<(usize, usize)>,
+    /// Hold out this share of the training images, the last, to show figures of while training, so that the
+    /// test set is left for the end; where there is no test set, it becomes that
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    valid: Option<f64>,
     /// Seed of everything random: parameters, order, binarization, noise
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -56,6 +72,10 @@ pub struct Args {
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub device: DeviceOption,
+
+    /// Bytes of either data set that may be on the device as a whole; of a larger one it holds a window
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub resident_limit: Option<usize>,
 
     #[command(flatten)]
     model: ModelOptions,
@@ -180,6 +200,11 @@ fn widths(text: &str) -> Result<Widths, String> {
 }
 
 impl Args {
+    /// How the data are to be read.
+    pub fn data_options(&self) -> data::Options {
+        data::Options { size: self.size, valid: self.valid }
+    }
+
     /// The preset's settings, or the defaults, with what is given in their place.
     pub fn settings(&self, dataset: &Dataset) -> Result<Settings, ConfigError> {
         let base = self.preset.map_or_else(Settings::default, Preset::settings);
@@ -230,6 +255,8 @@ impl Args {
         Ok(Settings {
             data: absolute(&self.data),
             data_sha256: None,
+            size: self.size,
+            valid: self.valid,
             architecture: Architecture {
                 image: (dataset.train.height, dataset.train.width),
                 hidden: hidden.unwrap_or(base.architecture.hidden),
@@ -292,10 +319,13 @@ impl Args {
             let args = Args {
                 preset: Some(preset),
                 data: data.to_string(),
+                size: None,
+                valid: None,
                 seed: settings.seed,
                 run: None,
                 resume: None,
                 device: DeviceOption::default(),
+                resident_limit: None,
                 model: ModelOptions::default(),
                 objective: ObjectiveOptions::default(),
                 optimizer: OptimizerOptions::default(),
@@ -310,7 +340,7 @@ impl Args {
 /// The data's path as it can be found from any folder.
 fn absolute(data: &str) -> String {
     match std::path::absolute(data) {
-        Ok(path) if data != MNIST => path.to_str().map(str::to_string),
+        Ok(path) if ![MNIST, FASHION_MNIST].contains(&data) => path.to_str().map(str::to_string),
         _ => None,
     }
     .unwrap_or_else(|| data.to_string())

@@ -52,14 +52,15 @@ struct Job {
 }
 
 fn begin(args: &Args) -> Result<Job, Failure> {
-    let dataset = load_data(&args.data).map_err(|e| Failure::input(format!("--data {e}")))?;
+    let dataset = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
     let mut settings = args.settings(&dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
     // Known at once if it is taken; made only when all is well.
     args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let device = args.device.open()?;
-    let trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
+    let trainer =
+        Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
 
     let stop = stop_on_interrupt()?;
 
@@ -97,7 +98,8 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Job, Failure
         }
         _ => args.device.open()?,
     };
-    let trainer = Trainer::new(&device, &dataset, &settings).map_err(failure)?;
+    let trainer =
+        Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
     let stop = stop_on_interrupt()?;
     let (mut origin, mut state) = match checkpoint {
         Some(checkpoint) => (checkpoint.origin, Some(checkpoint.state)),
@@ -264,12 +266,13 @@ impl Job {
             ..Summary::new(settings, &self.origin, state)
         };
         folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
+        let (part, watched) = dataset.watched();
         if let Some(last) = last {
             say(format_args!(
-                "test ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
+                "{part} ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
                 last.test.elbo,
                 settings.binarization.label(),
-                dataset.test.n_images,
+                watched.n_images,
                 summary.seconds
             ));
         }
@@ -277,7 +280,13 @@ impl Job {
             (last.and_then(|last| last.test.bound), settings.bound_samples())
         {
             say(format_args!(
-                "test L_{k} {bound:.2}: the importance-weighted bound of {k} samples"
+                "{part} L_{k} {bound:.2}: the importance-weighted bound of {k} samples"
+            ));
+        }
+        if dataset.valid.is_some() {
+            let path = folder.path().display();
+            say(format_args!(
+                "elbo eval {path} shows the test set's figures, which training left alone"
             ));
         }
         if settings.objective.beta != 1.0 {

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::idx::{GZIP, MAX_VALUES};
-use super::{DataError, Images};
+use super::idx::GZIP;
+use super::{DataError, Images, MAX_UNPACKED};
 
 /// Longest line read: pixels of the largest image, with room.
 const MAX_LINE: u64 = 1 << 24;
@@ -74,8 +74,10 @@ pub(super) fn read(path: &Path) -> Result<Images, DataError> {
         } else if n != n_pixels {
             return fail(format!("{n} values, but the lines before have {n_pixels}"));
         }
-        if pixels.len() as u64 > MAX_VALUES {
-            return fail(format!("more than {MAX_VALUES} values, which a device cannot index"));
+        if pixels.len() as u64 > MAX_UNPACKED {
+            return fail(format!(
+                "more than {MAX_UNPACKED} values; larger sets need another format"
+            ));
         }
         n_images += 1;
     }
@@ -83,7 +85,7 @@ pub(super) fn read(path: &Path) -> Result<Images, DataError> {
         return Err(DataError::Empty { path: path.into(), kind: "images" });
     }
     let side = n_pixels.isqrt();
-    Ok(Images { n_images, height: side, width: side, pixels, labels: None })
+    Ok(Images { n_images, height: side, width: side, pixels: pixels.into(), labels: None })
 }
 
 /// 0 or 1, also where they are written as 0.0 or 1.0000000e+00.

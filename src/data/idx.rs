@@ -9,22 +9,18 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{DataError, Images};
-
-/// Most elements that a file may have: the device indexes them with `u32`, and half its range
-/// leaves room for index arithmetic.
-pub(super) const MAX_VALUES: u64 = 1 << 31;
+use super::{DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED, Pixels};
 
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// What other files start with, to tell the user what was passed by mistake.
 const SIGNATURES: [(&[u8], &str); 14] = [
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x89PNG", "a PNG image; name the folder it is in"),
+    (b"\xff\xd8\xff", "a JPEG image; name the folder it is in"),
     (b"GIF8", "a GIF image"),
     (b"BM", "a BMP image"),
-    (b"\x93NUM", "a NumPy .npy file"),
-    (b"PK", "a zip archive (or a NumPy .npz file)"),
+    (b"\x93NUM", "a NumPy .npy file without that ending"),
+    (b"PK", "a zip archive (or a NumPy .npz file without that ending)"),
     (b"\x89HDF", "an HDF5 file"),
     (b"PAR1", "a Parquet file"),
     (b"\xfd7zX", "an xz file"),
@@ -78,7 +74,7 @@ pub(super) fn read(images: Input, labels: Option<Input>) -> Result<Images, DataE
                     n_images,
                 });
             }
-            Some(labels)
+            Some(Labels::numbered(labels.iter().map(|&class| class.into()).collect()))
         }
     };
     Ok(Images { n_images, height, width, pixels, labels })
@@ -86,7 +82,7 @@ pub(super) fn read(images: Input, labels: Option<Input>) -> Result<Images, DataE
 
 /// Reads the sizes and the elements of an array of unsigned bytes with `RANK` dimensions:
 /// 3 for images, 1 for labels.
-fn decode<const RANK: usize>(input: Input) -> Result<([usize; RANK], Vec<u8>), DataError> {
+fn decode<const RANK: usize>(input: Input) -> Result<([usize; RANK], Pixels), DataError> {
     let Input { path, mut bytes, mut length } = input;
     let kind = if RANK == 1 { "labels" } else { "images" };
 
@@ -146,10 +142,13 @@ fn decode<const RANK: usize>(input: Input) -> Result<([usize; RANK], Vec<u8>), D
     if sizes.contains(&0) {
         return Err(DataError::ZeroSize { path, shape });
     }
-    let n_values = sizes
+    let n_images = u64::from(sizes[0]);
+    let n_values = sizes[1..]
         .iter()
         .try_fold(1u64, |product, &size| product.checked_mul(size.into()))
-        .filter(|&product| product <= MAX_VALUES);
+        .filter(|&n_pixels| n_images <= MAX_IMAGES && n_pixels <= MAX_PIXELS)
+        .map(|n_pixels| n_images * n_pixels)
+        .filter(|&n_values| length.is_some() || n_values <= MAX_UNPACKED);
     let Some(n_values) = n_values else {
         return Err(DataError::TooLarge { path, shape });
     };
@@ -163,13 +162,17 @@ fn decode<const RANK: usize>(input: Input) -> Result<([usize; RANK], Vec<u8>), D
             std::cmp::Ordering::Greater => Err(DataError::TooLong { path, shape, expected, got }),
         }
     };
+    let sizes = sizes.map(|size| size as usize);
     if let Some(length) = length {
         check_length(length)?;
+        let pixels = Pixels::open(&path, header_len as u64, n_values as usize)
+            .map_err(|cause| DataError::Read { path, cause })?;
+        return Ok((sizes, pixels));
     }
     // One byte more than promised shows surplus data, and has gzip's checksum verified.
     let values = read_up_to(&mut data, n_values + 1).map_err(read_failed)?;
     check_length(header_len as u64 + values.len() as u64)?;
-    Ok((sizes.map(|size| size as usize), values))
+    Ok((sizes, values.into()))
 }
 
 /// Reads `limit` bytes, or all if there are fewer. The buffer grows with what arrives, so a

@@ -184,6 +184,19 @@ impl<T: Precision> Executor for CpuExecutor<T> {
         Ok(())
     }
 
+    fn write_part(
+        &mut self,
+        tensor: TensorId,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        match self.buffers[tensor.0].get_mut() {
+            Buffer::U8(values) => values[offset..][..bytes.len()].copy_from_slice(bytes),
+            _ => panic!("{} is not of bytes", self.program.get(tensor)),
+        }
+        Ok(())
+    }
+
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
         Ok(match self.buffers[tensor.0].get_mut() {
             Buffer::Float(values) => {

@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use crate::data::Images;
 use crate::device::{Device, DeviceError, Executor};
+use crate::feed::{self, Feed};
 use crate::kernels::clock;
 use crate::plan::{PlanError, PlanId, TensorId};
 use crate::vae::estimate::{Chunks, EstimateProgram};
@@ -59,6 +60,9 @@ pub struct Request {
     pub ks: Vec<usize>,
     /// Rows of a run of the plan, if not the device's usual number. No draw depends on it.
     pub rows: Option<usize>,
+    /// Most bytes of the images that are on the device at a time, if not as many as it takes. No figure
+    /// depends on it.
+    pub resident: Option<usize>,
 }
 
 impl Request {
@@ -133,18 +137,24 @@ pub fn evaluate(
     let images = request.images.min(test.n_images);
     let samples = request.samples();
     let chunks = Chunks::new(rows, images, samples);
-    let plan = EstimateProgram::record(
-        model.architecture,
-        Content::Bytes(model.binarization),
-        images,
-        chunks,
-    )?;
-    let mut executor = device.load(plan.program.clone())?;
+    let record = |resident| {
+        let window = feed::window(images, test.n_pixels(), chunks.batch, resident);
+        let content = Content::Bytes(model.binarization);
+        EstimateProgram::record(model.architecture, content, images, window, chunks)
+            .map(|plan| (plan, window))
+            .map_err(EvaluateError::from)
+    };
+    let (mut executor, (plan, window)) =
+        feed::load(device, request.resident, |(plan, _)| &plan.program, record)?;
     let executor = &mut *executor;
     for (tensor, values) in plan.network.parameters().into_iter().zip(model.parameters) {
         executor.write_f32(tensor, values)?;
     }
-    executor.write_bytes(plan.data, &test.pixels[..images * test.n_pixels()])?;
+    let first_images = test.first(images);
+    let mut feed = window.map(|rows| Feed::new(&first_images, plan.data, rows, None));
+    if feed.is_none() {
+        executor.write_bytes(plan.data, &first_images.pixels)?;
+    }
 
     let latent = model.architecture.latent;
     let mut posteriors = Posteriors { latent, ..Posteriors::default() };
@@ -153,6 +163,9 @@ pub fn evaluate(
     work.total *= samples.div_ceil(chunks.samples) as u64;
     for first in (0..images).step_by(chunks.batch) {
         let batch = chunks.batch.min(images - first);
+        if let Some(feed) = &mut feed {
+            feed.prepare(executor, first as u64)?;
+        }
         rewind(executor, plan.clock, model.seed, first)?;
         executor.run_all(plan.encode, 1)?;
         posteriors.extend(&executor.read_f32(plan.heads)?[..batch * 2 * latent]);

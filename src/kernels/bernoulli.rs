@@ -17,17 +17,6 @@ pub static LOG_LIKELIHOOD: Kernel = Kernel::new(Parts {
     cost: |c| cost(c, 7, 4),
 });
 
-pub static GRADIENT: Kernel = Kernel::new(Parts {
-    file: "bernoulli",
-    source: SOURCE,
-    entry: "gradient",
-    summary: "log p(x|z) and d_η = w (x − sigmoid(η))",
-    grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
-    twin: twin!(gradient),
-    cases,
-    cost: |c| cost(c, 11, 8),
-});
-
 pub static BACKWARD: Kernel = Kernel::new(Parts {
     file: "bernoulli",
     source: SOURCE,
@@ -92,22 +81,6 @@ fn log_likelihood<T: Real>(c: &Call<T>) {
         |row, log_px| {
             let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
             log_px[0] = T::log_bernoulli(x, eta);
-        },
-    );
-}
-
-fn gradient<T: Real>(c: &Call<T>) {
-    let (k, d) = (c.dim("K"), c.dim("D"));
-    let (x, logits, weight) = (c.read("x"), c.read("logits"), c.read("weight"));
-    let (mut log_px, mut d_logits) = (c.write("log_px"), c.write("d_logits"));
-    let (x, logits, weight) = (&x[..], &logits[..], &weight[..]);
-    parallel::rows2(
-        (&mut log_px, 1),
-        (&mut d_logits, d),
-        #[inline(always)]
-        |row, log_px, d_logits| {
-            d_logits.copy_from_slice(&logits[row * d..][..d]);
-            log_px[0] = T::bernoulli_gradient(&x[row / k * d..][..d], d_logits, weight[row]);
         },
     );
 }

@@ -1,9 +1,8 @@
 //! The product of few rows with many: every element a dot product of two contiguous rows, so that nothing is
 //! packed. Packing the weights costs `gemm` more than multiplying twenty rows by them.
 
-use super::real::Matrix;
+use super::real::{LANES, Matrix, halve};
 
-const LANES: usize = 16;
 type Lanes = [f32; LANES];
 
 /// Whether this is the faster way to a product of these dimensions (measured with AVX-512: 258 against 181
@@ -99,7 +98,7 @@ unsafe fn tile<const M: usize, const N: usize>(
         let sums = std::hint::black_box(sums);
         for i in 0..M {
             for j in 0..N {
-                let mut sum = total(sums[i][j]);
+                let mut sum = halve(sums[i][j], |a, b| a + b);
                 for p in whole..k {
                     sum += *a.add(i * a_stride + p) * *b.add(j * b_stride + p);
                 }
@@ -107,18 +106,4 @@ unsafe fn tile<const M: usize, const N: usize>(
             }
         }
     }
-}
-
-/// By halves with bounds that the compiler sees, or it would keep the sums in memory.
-#[inline(always)]
-fn total(v: Lanes) -> f32 {
-    let mut eight = [0.0; 8];
-    for i in 0..8 {
-        eight[i] = v[i] + v[i + 8];
-    }
-    let mut four = [0.0; 4];
-    for i in 0..4 {
-        four[i] = eight[i] + eight[i + 4];
-    }
-    (four[0] + four[2]) + (four[1] + four[3])
 }

@@ -56,7 +56,7 @@ fn gather<T: Real>(c: &Call<T>) {
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
     let (first_epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     let (binarization, stream) = (c.dim("BINARIZATION"), c.dim("STREAM") as u32);
-    let shuffle = c.dim("SHUFFLE") == 1;
+    let (shuffle, held) = (c.dim("SHUFFLE") == 1, c.dim("ROWS"));
     let data = &data[..];
     parallel::rows(
         &mut x,
@@ -65,7 +65,11 @@ fn gather<T: Real>(c: &Call<T>) {
         |row, x| {
             let (epoch, place) =
                 (first_epoch + ((position + row) / n) as u32, (position + row) % n);
-            let image = if shuffle { permute(place, n, key, epoch) } else { place };
+            let image = match shuffle {
+                _ if held < n => window_row(epoch, place, n, held),
+                true => permute(place, n, key, epoch),
+                false => place,
+            };
             let pixels = &data[image * d..][..d];
             match binarization {
                 2 => binarize(x, pixels, counter(epoch, place, 0, stream, 0), key),
@@ -122,12 +126,22 @@ fn binarize_block<T: Real>(pixels: &[u8; BLOCK], at: [u32; 4], key: [u32; 2]) ->
     x
 }
 
+/// The row of a window of `rows` images, a power of two, with the image at a place of an epoch: draws are
+/// counted on through the epochs, modulo 2^32.
+pub fn window_row(epoch: u32, place: usize, n: usize, rows: usize) -> usize {
+    epoch.wrapping_mul(n as u32).wrapping_add(place as u32) as usize & (rows - 1)
+}
+
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (n, d, b) in [(1, 1, 1), (3, 5, 7), (10, 784, 4), (129, 63, 128), (7, 6, 20)] {
+    let resident = [(1, 1, 1), (3, 5, 7), (10, 784, 4), (129, 63, 128), (7, 6, 20)];
+    let window = [(11, 8, 5, 3), (1_000_003, 16, 63, 16)];
+    let sizes = resident.map(|(n, d, b)| (n, n, d, b)).into_iter().chain(window);
+    for (n, rows, d, b) in sizes {
         for mode in [GREY, FIXED, DYNAMIC] {
             for shuffle in [0.0, 1.0] {
-                let case = Case::new(&[("N", n), ("D", d), ("B", b)])
+                let case = Case::new(&[("ROWS", rows), ("D", d), ("B", b)])
+                    .constant("N", n as f64)
                     .constant("BINARIZATION", mode)
                     .constant("SHUFFLE", shuffle)
                     .constant("HALF_BITS", f64::from(half_bits(n)))

@@ -1,13 +1,13 @@
-//! Fully connected layers: bias and activation in the epilogue, and the three gradients.
+//! Fully connected layers, and the way back through them: to the input, and into the parameters.
 
 use serde::{Deserialize, Serialize};
 
+use super::adam::Adam;
 use super::case::Fill;
 use super::real::Matrix;
+use super::variant::PRODUCT;
 use super::{Call, Case, Cost, Kernel, Parts, Real, parallel, twin};
 use crate::plan::Constants;
-
-const SOURCE: &str = include_str!("../../shaders/linear.wgsl");
 
 /// The non-linearity of a hidden layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -60,62 +60,97 @@ impl Activation {
     }
 }
 
-pub static FORWARD: Kernel = Kernel::new(Parts {
-    file: "linear",
-    source: SOURCE,
-    entry: "forward",
-    summary: "y = f(x Wᵀ + b)",
-    grid: |c| grid(c, c.dim("R"), c.dim("O")),
-    twin: twin!(forward),
-    cases: || {
-        let mut cases = sizes();
-        for activation in Activation::ALL {
-            let at = |dims: [usize; 3]| case(dims).constant("ACTIVATION", activation.number());
-            cases.push(at([5, 7, 9]));
-            // pre-activations around 1e4, where e^v overflows
-            cases.push(at([5, 7, 9]).fill("x", Fill::Normal(5e3)));
-            cases.push(at([9, 1, 40]).fill("x", Fill::Normal(1e-3)));
-        }
-        cases
+pub static FORWARD: Kernel = Kernel::of_variants(
+    Parts {
+        file: "linear/forward",
+        source: include_str!("../../shaders/linear/forward.wgsl"),
+        entry: "forward",
+        summary: "y = f(x Wᵀ + b)",
+        grid: |c| [c.dim("R"), c.dim("O"), 1],
+        twin: twin!(forward),
+        cases: || {
+            let mut cases = sizes();
+            for activation in Activation::ALL {
+                let at = |dims: [usize; 3]| case(dims).constant("ACTIVATION", activation.number());
+                cases.push(at([5, 7, 9]));
+                // pre-activations around 1e4, where e^v overflows
+                cases.push(at([5, 7, 9]).fill("x", Fill::Normal(5e3)));
+                cases.push(at([9, 1, 40]).fill("x", Fill::Normal(1e-3)));
+            }
+            cases
+        },
+        cost: |c| cost(c, 2),
     },
-    cost: |c| cost(c, 2),
-});
+    PRODUCT,
+);
 
-pub static BACKWARD_INPUT: Kernel = Kernel::new(Parts {
-    file: "linear",
-    source: SOURCE,
-    entry: "backward_input",
-    summary: "d_x = (d_y W) ⊙ f′(x)",
-    grid: |c| grid(c, c.dim("R"), c.dim("I")),
-    twin: twin!(backward_input),
-    cases: || {
-        let mut cases = sizes();
-        for activation in Activation::ALL {
-            let range = if activation == Activation::Tanh { (-1.0, 1.0) } else { (0.0, 9.0) };
-            let case = case([5, 7, 9]).constant("ACTIVATION", activation.number());
-            cases.push(case.clone().fill("x", Fill::Uniform(range.0, range.1)));
-            cases.push(case.fill("x", Fill::Cycle(vec![0.0, 1.0, 0.5])));
-        }
-        cases
+pub static BACKWARD_INPUT: Kernel = Kernel::of_variants(
+    Parts {
+        file: "linear/backward_input",
+        source: include_str!("../../shaders/linear/backward_input.wgsl"),
+        entry: "backward_input",
+        summary: "d_x = (d_y W) ⊙ f′(x)",
+        grid: |c| [c.dim("R"), c.dim("I"), 1],
+        twin: twin!(backward_input),
+        cases: || {
+            let mut cases = sizes();
+            for activation in Activation::ALL {
+                let range = if activation == Activation::Tanh { (-1.0, 1.0) } else { (0.0, 9.0) };
+                let case = case([5, 7, 9]).constant("ACTIVATION", activation.number());
+                cases.push(case.clone().fill("x", Fill::Uniform(range.0, range.1)));
+                cases.push(case.fill("x", Fill::Cycle(vec![0.0, 1.0, 0.5])));
+            }
+            cases
+        },
+        cost: |c| cost(c, 2),
     },
-    cost: |c| cost(c, 2),
-});
+    PRODUCT,
+);
 
-pub static BACKWARD_WEIGHT: Kernel = Kernel::new(Parts {
-    file: "linear",
-    source: SOURCE,
-    entry: "backward_weight",
-    summary: "d_W = d_yᵀ x, d_b = Σ d_y",
-    grid: |c| grid(c, c.dim("O"), c.dim("I") + 1),
-    twin: twin!(backward_weight),
-    cases: sizes,
-    cost: |c| cost(c, 2),
-});
-
-/// Tiles of 4 x 4 outputs an invocation, columns in x.
-fn grid(c: &Constants, rows: usize, columns: usize) -> [usize; 3] {
-    [columns.div_ceil(c.dim("TILE_N")), rows.div_ceil(c.dim("TILE_M")), 1]
-}
+pub static UPDATE: Kernel = Kernel::of_variants(
+    Parts {
+        file: "linear/update",
+        source: include_str!("../../shaders/linear/update.wgsl"),
+        entry: "update",
+        summary: "d_W = d_yᵀ x, d_b = Σ d_y, and Adam's step of W and b",
+        grid: |c| [c.dim("O"), c.dim("I") + 1, 1],
+        twin: twin!(update),
+        cases: || {
+            let rates = |case: Case| {
+                case.fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
+                    .fill("weight_moments", Fill::Uniform(0.0, 2.0))
+                    .fill("bias_moments", Fill::Uniform(0.0, 2.0))
+            };
+            let mut cases: Vec<Case> = sizes().into_iter().map(rates).collect();
+            let zero = || Fill::Cycle(vec![0.0]);
+            let first =
+                |case: Case| case.fill("weight_moments", zero()).fill("bias_moments", zero());
+            let at = rates(case([21, 33, 37]));
+            cases.push(at.clone().fill("rates", Fill::Cycle(vec![0.02, 0.19, 1.999e-3, 0.0])));
+            let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
+            cases.push(adam.iter().fold(at.clone(), |case, (name, v)| case.constant(name, *v)));
+            // the first step, and one whose gradients are about as small as epsilon
+            cases.push(first(at.clone()));
+            let small = at.fill("d_y", Fill::Cycle(vec![1e-9, -3e-9, 2e-9]));
+            cases.push(first(small).fill("weight", zero()).fill("bias", zero()));
+            // dead units: no gradient, moments about to become subnormal
+            let about = |n: usize| {
+                let (firsts, seconds) = ([1.2e-38, -1.2e-38, 1e-37], [1.17549435e-38, 1e-30, 0.0]);
+                let plane = |values: [f64; 3]| values.into_iter().cycle().take(n);
+                Fill::Cycle(plane(firsts).chain(plane(seconds)).collect())
+            };
+            let dead = rates(case([3, 4, 6])).fill("d_y", zero());
+            cases.push(dead.fill("weight_moments", about(24)).fill("bias_moments", about(6)));
+            cases
+        },
+        cost: |c| {
+            let (i, o) = (c.dim("I") as u64, c.dim("O") as u64);
+            let Cost { flops, bytes } = cost(c, 2);
+            Cost { flops: flops + 14 * (i + 1) * o, bytes: bytes + 20 * (i + 1) * o }
+        },
+    },
+    PRODUCT,
+);
 
 fn cost(c: &Constants, flops_per_term: u64) -> Cost {
     let (r, i, o) = (c.dim("R") as u64, c.dim("I") as u64, c.dim("O") as u64);
@@ -171,19 +206,57 @@ fn backward_input<T: Real>(c: &Call<T>) {
     );
 }
 
-fn backward_weight<T: Real>(c: &Call<T>) {
+fn update<T: Real>(c: &Call<T>) {
     let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
-    let (x, d_y) = (c.read("x"), c.read("d_y"));
-    let (mut d_weight, mut d_bias) = (c.write("d_weight"), c.write("d_bias"));
-    T::multiply(o, i, r, Matrix::new(&d_y, o).transposed(), Matrix::new(&x, i), &mut d_weight);
-    let d_y = &d_y[..];
-    T::vectorized(|| {
-        d_bias.fill(T::ZERO);
-        for row in d_y.chunks_exact(o) {
-            for (sum, &d) in d_bias.iter_mut().zip(row) {
-                *sum += d;
-            }
-        }
+    let (x, d_y, adam) = (c.read("x"), c.read("d_y"), Adam::of(c));
+    let (mut weight, mut weight_moments) = (c.write("weight"), c.write("weight_moments"));
+    let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
+    if T::streams_outer_products([o, i, r]) {
+        let (moments1, moments2) = weight_moments.split_at_mut(o * i);
+        parallel::stripes(
+            o,
+            2 * r * i * o,
+            [(&mut weight, i), (moments1, i), (moments2, i)],
+            |outputs, [weight, moments1, moments2]| {
+                let stripe = Matrix { data: &left.data[outputs.start..], ..left };
+                T::vectorized(
+                    #[inline(always)]
+                    || {
+                        T::outer_products(
+                            [outputs.len(), i, r],
+                            stripe,
+                            right,
+                            #[inline(always)]
+                            |output, input, gradient| {
+                                let at = output * i + input..output * i + input + gradient.len();
+                                let moments =
+                                    (&mut moments1[at.clone()], &mut moments2[at.clone()]);
+                                adam.step_part(gradient, [&mut weight[at], moments.0, moments.1]);
+                            },
+                        );
+                    },
+                );
+            },
+        );
+    } else {
+        T::with_scratch(o * i, |gradient| {
+            T::multiply(o, i, r, left.transposed(), right, gradient);
+            adam.step(gradient, &mut weight, &mut weight_moments);
+        });
+    }
+    T::with_scratch(o, |gradient| {
+        T::vectorized(
+            #[inline(always)]
+            || {
+                gradient.fill(T::ZERO);
+                for row in d_y.chunks_exact(o) {
+                    for (sum, &d) in gradient.iter_mut().zip(row) {
+                        *sum += d;
+                    }
+                }
+            },
+        );
+        adam.step(gradient, &mut c.write("bias"), &mut c.write("bias_moments"));
     });
 }
 
@@ -191,7 +264,7 @@ fn case([r, i, o]: [usize; 3]) -> Case {
     Case::new(&[("R", r), ("I", i), ("O", o)])
 }
 
-/// 1, odd, around the tile of 32 and 16, not a multiple of anything, and those of the default network.
+/// 1, odd, around the tiles of 16, 32 and 64, not a multiple of anything, and those of the default network.
 fn sizes() -> Vec<Case> {
     let sizes = [
         [1, 1, 1],
@@ -199,16 +272,18 @@ fn sizes() -> Vec<Case> {
         [31, 15, 33],
         [32, 16, 32],
         [33, 17, 31],
+        [17, 63, 16],
         [64, 32, 64],
+        [65, 64, 15],
         [37, 101, 43],
+        // few rows, whose products the CPU takes as dots
+        [3, 101, 43],
+        [20, 784, 42],
+        [32, 64, 9],
+        [7, 65, 6],
         [128, 784, 400],
         [128, 400, 40],
         [128, 20, 400],
     ];
-    let mut cases: Vec<Case> = sizes.into_iter().map(case).collect();
-    // tiles that are not square
-    for (x, y) in [(16.0, 4.0), (4.0, 16.0)] {
-        cases.push(case([37, 101, 83]).constant("WORKGROUP_X", x).constant("WORKGROUP_Y", y));
-    }
-    cases
+    sizes.into_iter().map(case).collect()
 }

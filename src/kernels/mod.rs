@@ -5,12 +5,14 @@ pub mod adam;
 pub mod bernoulli;
 pub mod bound;
 pub mod case;
+pub mod decode;
 mod dots;
 pub mod gather;
 pub mod gaussian;
 pub mod importance;
 pub mod keep;
 pub mod linear;
+mod outer;
 pub mod parallel;
 pub mod philox;
 pub mod posterior;
@@ -18,6 +20,7 @@ pub mod prior;
 pub mod real;
 pub mod tally;
 pub mod team;
+pub mod variant;
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
@@ -28,23 +31,26 @@ use crate::plan::{Constants, Dispatch, ShaderError};
 use bound::Bounded;
 pub use case::Case;
 pub use real::Real;
+pub use variant::Variant;
 
 /// One entry point of a WGSL file and what belongs to it. Bindings, access and shapes are not here:
 /// they are read from the shader.
 pub struct Kernel {
-    /// Name of the file in `shaders/`, without `.wgsl`.
+    /// Path of the file in `shaders/`, without `.wgsl`.
     pub file: &'static str,
     pub source: &'static str,
     pub entry: &'static str,
     /// One line for tables.
     pub summary: &'static str,
-    /// Workgroups in x, y, z.
+    /// What a variant's tiles cover in x, y, z: elements of a product, or else workgroups.
     pub grid: fn(&Constants) -> [usize; 3],
     pub twin: Twin,
     /// What the tests run it on.
     pub cases: fn() -> Vec<Case>,
     pub cost: fn(&Constants) -> Cost,
-    reflection: OnceLock<Result<Reflection, ShaderError>>,
+    /// One at least; bindings, shapes and constants are the same in all.
+    pub variants: &'static [Variant],
+    reflections: [OnceLock<Result<Reflection, ShaderError>>; variant::MOST],
 }
 
 /// The CPU implementation at each precision: the product in `f32`, the oracle in `f64`, and the oracle
@@ -89,7 +95,13 @@ pub struct Parts {
 }
 
 impl Kernel {
+    /// A kernel of one variant.
     pub const fn new(parts: Parts) -> Self {
+        Kernel::of_variants(parts, variant::SINGLE)
+    }
+
+    pub const fn of_variants(parts: Parts, variants: &'static [Variant]) -> Self {
+        assert!(!variants.is_empty() && variants.len() <= variant::MOST);
         let Parts { file, source, entry, summary, grid, twin, cases, cost } = parts;
         Kernel {
             file,
@@ -100,7 +112,8 @@ impl Kernel {
             twin,
             cases,
             cost,
-            reflection: OnceLock::new(),
+            variants,
+            reflections: [const { OnceLock::new() }; variant::MOST],
         }
     }
 
@@ -109,16 +122,38 @@ impl Kernel {
     /// # Errors
     /// The shader is invalid: a defect that `tests/shaders` catches.
     pub fn reflection(&self) -> Result<&Reflection, ShaderError> {
-        self.reflection
-            .get_or_init(|| Reflection::new(self.file, self.source, self.entry))
+        self.reflection_of(&self.variants[0])
+    }
+
+    /// The same with the WGSL of this variant.
+    ///
+    /// # Errors
+    /// As [`Kernel::reflection`].
+    ///
+    /// # Panics
+    /// If the variant is another kernel's.
+    pub fn reflection_of(&self, variant: &Variant) -> Result<&Reflection, ShaderError> {
+        let index = self.variants.iter().position(|v| v.name == variant.name);
+        let index = index.unwrap_or_else(|| panic!("{self} has no variant {}", variant.name));
+        self.reflections[index]
+            .get_or_init(|| Reflection::new(self.file, self.source, self.entry, variant.imports))
             .as_ref()
             .map_err(Clone::clone)
     }
+
+    /// Workgroups in x, y, z of a variant.
+    pub fn grid_of(&self, variant: &Variant, constants: &Constants) -> [usize; 3] {
+        let [x, y, z] = (self.grid)(constants);
+        let [width, height] = variant.tile;
+        [x.div_ceil(width), y.div_ceil(height), z]
+    }
 }
 
+/// The room and the entry point: linear.forward, whichever file of the room it is in.
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.file, self.entry)
+        let room = self.file.split('/').next().unwrap_or(self.file);
+        write!(f, "{room}.{}", self.entry)
     }
 }
 
@@ -134,7 +169,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER_REAL,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
-    &linear::BACKWARD_WEIGHT,
+    &linear::UPDATE,
     &posterior::SAMPLE,
     &posterior::GAUSSIAN_KL,
     &posterior::KL_OF_UNITS,
@@ -143,9 +178,10 @@ pub static REGISTRY: &[&Kernel] = &[
     &posterior::BACKWARD_SAMPLED,
     &prior::SAMPLE,
     &bernoulli::LOG_LIKELIHOOD,
-    &bernoulli::GRADIENT,
     &bernoulli::BACKWARD,
     &bernoulli::EXPECTATION,
+    &decode::DECODE,
+    &decode::DECODE_LOG_LIKELIHOOD,
     &gaussian::LOG_LIKELIHOOD,
     &gaussian::GRADIENT,
     &gaussian::BACKWARD,

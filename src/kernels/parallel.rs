@@ -125,6 +125,27 @@ pub fn tiles([m, n]: [usize; 2], operations: usize, f: impl Fn(Range<usize>, Ran
     });
 }
 
+/// Calls `f(range, pieces)` for stripes of 0..`n`, one a thread; each slice has `n` rows of its own width,
+/// and its piece is the range's rows.
+pub fn stripes<T: Real, const N: usize>(
+    n: usize,
+    operations: usize,
+    slices: [(&mut [T], usize); N],
+    f: impl Fn(Range<usize>, [&mut [T]; N]) + Sync,
+) {
+    let tasks = (operations / MIN_OPERATIONS).clamp(1, team::threads());
+    let height = n.div_ceil(tasks);
+    let chunks = slices.map(|(slice, width)| {
+        assert_eq!(slice.len(), n * width);
+        Chunks::new(slice, height * width)
+    });
+    team::run(n.div_ceil(height), |i| {
+        // SAFETY: each task has its own pieces.
+        let pieces = chunks.each_ref().map(|chunks| unsafe { chunks.get(i) });
+        f(i * height..n.min((i + 1) * height), pieces);
+    });
+}
+
 /// A pointer that tasks share to write disjoint parts of one matrix.
 #[derive(Clone, Copy)]
 pub struct Shared<T>(pub *mut T);

@@ -1,7 +1,9 @@
 //! The float types of the twins.
 
-use super::dots;
+use std::cell::RefCell;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+use super::{dots, outer};
 
 /// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * column_stride]`.
 #[derive(Clone, Copy)]
@@ -87,6 +89,33 @@ pub trait Real:
         );
     }
 
+    /// Calls `f(row, column, values)` for pieces of a^T b that cover it, a (k, m) and b (k, n) row-major, on
+    /// this thread. To be inlined inside [`Real::vectorized`].
+    #[inline(always)]
+    fn outer_products(
+        [m, n, k]: [usize; 3],
+        a: Matrix<Self>,
+        b: Matrix<Self>,
+        mut f: impl FnMut(usize, usize, &[Self]),
+    ) {
+        let mut product = vec![Self::ZERO; m * n];
+        Self::multiply(m, n, k, a.transposed(), b, &mut product);
+        for (row, values) in product.chunks_exact(n).enumerate() {
+            f(row, 0, values);
+        }
+    }
+
+    /// Whether [`Real::outer_products`] of these dimensions beats [`Real::multiply`] and a look at its result.
+    fn streams_outer_products(_dims: [usize; 3]) -> bool {
+        false
+    }
+
+    /// Calls `f` on `n` numbers of any value, which are not allocated anew where that would cost time. Not to
+    /// be nested.
+    fn with_scratch<R>(n: usize, f: impl FnOnce(&mut [Self]) -> R) -> R {
+        f(&mut vec![Self::ZERO; n])
+    }
+
     /// Runs `f` with the widest vector instructions of this processor, where that helps.
     fn vectorized<R>(f: impl FnOnce() -> R) -> R {
         f()
@@ -157,7 +186,8 @@ impl Real for f64 {
     }
 }
 
-const LANES: usize = 16;
+/// Numbers that are worked on together: a register of the widest kind.
+pub(super) const LANES: usize = 16;
 
 /// Sum of x eta - softplus(eta). The logarithms of a lane are one logarithm of the product of its
 /// 1 + e^-|eta|, each in [1, 2].
@@ -202,17 +232,38 @@ impl LogBernoulli {
 
     #[inline(always)]
     fn flush(&mut self) {
+        let mut lanes = [0.0; LANES];
         for i in 0..LANES {
-            self.total += self.sums[i] - Real::ln_1p(self.products[i] - 1.0);
+            lanes[i] = self.sums[i] - Real::ln_1p(self.products[i] - 1.0);
         }
+        self.total += halve(lanes, |a, b| a + b);
         (self.sums, self.products, self.factors) = ([0.0; LANES], [1.0; LANES], 0);
     }
 
     #[inline(always)]
     fn total(mut self) -> f32 {
+        // Few factors: their products' product is still below 2^64, and one logarithm does.
+        if self.factors <= 3 {
+            let product = halve(self.products, |a, b| a * b);
+            return self.total + (halve(self.sums, |a, b| a + b) - Real::ln_1p(product - 1.0));
+        }
         self.flush();
         self.total
     }
+}
+
+/// All lanes in one, by halves whose bounds the compiler sees.
+#[inline(always)]
+pub(super) fn halve(v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut eight = [0.0; 8];
+    for i in 0..8 {
+        eight[i] = f(v[i], v[i + 8]);
+    }
+    let mut four = [0.0; 4];
+    for i in 0..4 {
+        four[i] = f(eight[i], eight[i + 4]);
+    }
+    f(f(four[0], four[2]), f(four[1], four[3]))
 }
 
 /// (ln(1 + f) - f + f^2 / 2) / f^3 on [1/sqrt 2 - 1, sqrt 2 - 1) (Cephes).
@@ -412,6 +463,30 @@ impl Real for f32 {
                 }
             },
         );
+    }
+
+    #[inline(always)]
+    fn outer_products(
+        dims: [usize; 3],
+        a: Matrix<f32>,
+        b: Matrix<f32>,
+        f: impl FnMut(usize, usize, &[f32]),
+    ) {
+        outer::products(dims, a, b, f);
+    }
+
+    fn streams_outer_products(dims: [usize; 3]) -> bool {
+        outer::suits(dims)
+    }
+
+    fn with_scratch<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+        thread_local! {
+            static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.resize(scratch.len().max(n), 0.0);
+            f(&mut scratch[..n])
+        })
     }
 
     #[inline(always)]

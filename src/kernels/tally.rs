@@ -16,7 +16,7 @@ pub static TALLY: Kernel = Kernel::new(Parts {
     twin: twin!(tally),
     cases,
     cost: |c| {
-        let n = (c.dim("B") * (c.dim("K") + 1)) as u64;
+        let n = (c.dim("B") * (c.dim("K") * c.dim("T") + 1)) as u64;
         Cost { flops: n, bytes: 4 * n }
     },
 });
@@ -32,7 +32,7 @@ pub static TALLY_BOUND: Kernel = Kernel::new(Parts {
         cases().into_iter().map(|case| case.fill("bound", Fill::Uniform(-300.0, -50.0))).collect()
     },
     cost: |c| {
-        let n = (c.dim("B") * (c.dim("K") + 2)) as u64;
+        let n = (c.dim("B") * (c.dim("K") * c.dim("T") + 2)) as u64;
         Cost { flops: n, bytes: 4 * n }
     },
 });
@@ -41,11 +41,16 @@ fn cases() -> Vec<Case> {
     let case = |b, k, n: usize, step, position| {
         Case::new(&[("B", b), ("K", k), ("S", 3)])
             .constant("N", n as f64)
+            .constant("T", 1.0)
             .fill("history", Fill::Normal(1.0)) // the other rows stay
             .fill("log_px", Fill::Uniform(-300.0, -50.0))
             .fill("rates", Fill::Normal(1.0)) // and the learning rate
             .fill("kl", Fill::Uniform(0.0, 60.0))
             .fill("clock", clock_words(1, step, 2, position))
+    };
+    let parts = |mut case: Case, t: f64| {
+        case.constants.retain(|(name, _)| *name != "T");
+        case.constant("T", t)
     };
     let warm = |case: Case| case.constant("BETA", 0.7).constant("WARM_UP", 300.5);
     let quick =
@@ -57,6 +62,9 @@ fn cases() -> Vec<Case> {
         case(128, 1, 60_000, 468, 59_904),
         case(128, 1, 10_000, 78, 9_984).constant("WRAP", 0.0),
         case(20, 50, 60_000, 123_456, 1_000),
+        // log p(x|z) in parts
+        parts(case(128, 1, 60_000, 468, 59_904), 25.0),
+        parts(case(5, 2, 12, 3, 9), 3.0).constant("WRAP", 0.0),
         // corrections between the series and 1
         case(3, 1, 12, 30, 0),
         case(3, 1, 12, 2_000, 5),
@@ -111,7 +119,7 @@ fn finish<T: Real>(c: &Call<T>) {
     let wrap = c.dim("WRAP") == 1;
     let position = words[clock::POSITION] as usize;
     let step = words[clock::STEP];
-    history[slot] = sum(&log_px[..counted * k]) / T::from_f64(k as f64);
+    history[slot] = sum(&log_px[..counted * k * c.dim("T")]) / T::from_f64(k as f64);
     history[slot + 1] = sum(&kl[..counted]);
     history[slot + 2] = T::from_f64(counted as f64);
     words[clock::STEP] = step + 1;

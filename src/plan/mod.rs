@@ -5,9 +5,9 @@ pub mod shader;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, Variant};
 pub use shader::{Access, ShaderError};
-use shader::{Default, Factor};
+use shader::{Default, DimExpr, Factor};
 
 /// What the elements of a tensor are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,14 +119,12 @@ pub struct Bound {
     pub tensor: TensorId,
 }
 
-/// One kernel with its tensors, constants and grid.
+/// One kernel with its tensors and constants.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     pub kernel: &'static Kernel,
     pub bindings: Vec<Bound>,
     pub constants: Constants,
-    /// Workgroups in x, y, z.
-    pub grid: [u32; 3],
 }
 
 /// Kernels in the order they run.
@@ -199,6 +197,11 @@ impl Plan {
 }
 
 impl Dispatch {
+    /// Workgroups in x, y, z of a variant of its kernel, none beyond 65535.
+    pub fn grid(&self, variant: &Variant) -> [u32; 3] {
+        self.kernel.grid_of(variant, &self.constants).map(|n| n as u32)
+    }
+
     fn check(
         program: &Program,
         kernel: &'static Kernel,
@@ -250,9 +253,6 @@ impl Dispatch {
             let Some(declared) = reflection.overrides.iter().find(|o| o.name == *name) else {
                 return Err(problem(name, "is not declared by the shader"));
             };
-            if let Default::Product(..) = declared.default {
-                return Err(problem(name, "follows from others and cannot be set"));
-            }
             let in_u32 = (0.0..=f64::from(u32::MAX)).contains(value) && value.fract() == 0.0;
             if !value.is_finite() || declared.integer && !in_u32 {
                 return Err(problem(name, &format!("cannot be {value}")));
@@ -270,16 +270,15 @@ impl Dispatch {
             })
             .collect();
         infer_dims(&mut values, &reflection.bindings, &shapes);
+        // Sizes that follow from others only once these have their defaults.
         for shader::Override { name, default, .. } in &reflection.overrides {
-            let value = match default {
-                _ if values.contains_key(name) => continue,
-                Default::Value(value) => *value,
-                Default::Product(number, names) => {
-                    names.iter().try_fold(*number, |p, n| Some(p * values.get(n)?)).unwrap_or(0.0)
-                }
-                Default::Required => return Err(problem(name, "is needed and not given")),
-            };
-            values.insert(name.clone(), value);
+            if let Default::Value(value) = default {
+                values.entry(name.clone()).or_insert(*value);
+            }
+        }
+        infer_dims(&mut values, &reflection.bindings, &shapes);
+        if let Some(missing) = reflection.overrides.iter().find(|o| !values.contains_key(&o.name)) {
+            return Err(problem(&missing.name, "is needed and not given"));
         }
         for ((bound, b), shape) in bindings.iter().zip(&reflection.bindings).zip(&shapes) {
             let tensor = program.get(bound.tensor);
@@ -288,7 +287,7 @@ impl Dispatch {
             if tensor.dtype != b.dtype || expected.as_ref() != Some(shape) || tensor.is_empty() {
                 let shown = match &expected {
                     Some(dims) => format!("{dims:?}"),
-                    None => b.dims.iter().map(|d| show(d)).collect::<Vec<_>>().join(", "),
+                    None => b.dims.iter().map(show).collect::<Vec<_>>().join(", "),
                 };
                 return Err(PlanError::Mismatch {
                     kernel: label(),
@@ -300,11 +299,13 @@ impl Dispatch {
             }
         }
         let constants = Constants(values);
-        let grid = (kernel.grid)(&constants);
-        if grid.iter().any(|&n| n == 0 || n > 65535) {
-            return Err(PlanError::Grid { kernel: label(), grid });
+        for variant in kernel.variants {
+            let grid = kernel.grid_of(variant, &constants);
+            if grid.iter().any(|&n| n == 0 || n > 65535) {
+                return Err(PlanError::Grid { kernel: label(), grid });
+            }
         }
-        Ok(Dispatch { kernel, bindings, constants, grid: grid.map(|n| n as u32) })
+        Ok(Dispatch { kernel, bindings, constants })
     }
 }
 
@@ -321,15 +322,12 @@ fn infer_dims(
                 let mut known = 1;
                 let mut unknown = Vec::new();
                 for factor in dim {
-                    match factor {
-                        Factor::Number(n) => known *= n,
-                        Factor::Name(name) => match values.get(name) {
-                            Some(value) => known *= *value as usize,
-                            None => unknown.push(name),
-                        },
+                    match factor.value(|name| values.get(name).map(|v| *v as usize)) {
+                        Some(value) => known *= value,
+                        None => unknown.push(factor),
                     }
                 }
-                if let [name] = unknown[..]
+                if let [Factor::Name(name)] = unknown[..]
                     && known > 0
                 {
                     values.insert(name.clone(), (size / known) as f64);
@@ -343,25 +341,12 @@ fn infer_dims(
     }
 }
 
-fn evaluate(dim: &[Factor], values: &BTreeMap<String, f64>) -> Option<usize> {
-    dim.iter().try_fold(1, |product, factor| {
-        Some(
-            product
-                * match factor {
-                    Factor::Number(n) => *n,
-                    Factor::Name(name) => *values.get(name)? as usize,
-                },
-        )
-    })
+fn evaluate(dim: &DimExpr, values: &BTreeMap<String, f64>) -> Option<usize> {
+    let known = |name: &str| values.get(name).map(|v| *v as usize);
+    dim.iter().try_fold(1, |product, factor| Some(product * factor.value(known)?))
 }
 
-fn show(dim: &[Factor]) -> String {
-    let factors: Vec<String> = dim
-        .iter()
-        .map(|f| match f {
-            Factor::Number(n) => n.to_string(),
-            Factor::Name(name) => name.clone(),
-        })
-        .collect();
+fn show(dim: &DimExpr) -> String {
+    let factors: Vec<String> = dim.iter().map(Factor::to_string).collect();
     factors.join("*")
 }

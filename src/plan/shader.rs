@@ -1,6 +1,8 @@
 //! From a WGSL file to what the host must know about it: imports are resolved, naga validates, and the
 //! bindings, their access, element type and shape are read back, so that Rust restates none of it.
 
+use std::fmt;
+
 use naga::compact::{KeepUnused, compact};
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Handle, Module, StorageAccess, TypeInner};
@@ -10,13 +12,26 @@ use super::DType;
 /// The library files that `#import` can name.
 const LIBRARY: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/lib/activation.wgsl")),
+    ("adam_step", include_str!("../../shaders/lib/adam_step.wgsl")),
+    ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
     ("normal", include_str!("../../shaders/lib/normal.wgsl")),
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),
+    ("product", include_str!("../../shaders/lib/product.wgsl")),
+    ("product_sums", include_str!("../../shaders/lib/product_sums.wgsl")),
     ("reduce", include_str!("../../shaders/lib/reduce.wgsl")),
+    ("row_parts_memory", include_str!("../../shaders/lib/row_parts_memory.wgsl")),
+    ("row_parts_subgroups", include_str!("../../shaders/lib/row_parts_subgroups.wgsl")),
     ("shuffle", include_str!("../../shaders/lib/shuffle.wgsl")),
+    ("tile_memory", include_str!("../../shaders/lib/tile_memory.wgsl")),
+    ("tile_subgroups", include_str!("../../shaders/lib/tile_subgroups.wgsl")),
+    ("tile_tiled", include_str!("../../shaders/lib/tile_tiled.wgsl")),
+    ("tile_wide", include_str!("../../shaders/lib/tile_wide.wgsl")),
 ];
+
+/// Names in an `#import` and the library files they stand for: how variants of a kernel differ.
+pub type Imports = [(&'static str, &'static str)];
 
 /// A shader that cannot be used, and why. Always a defect of a shader file, never of user input.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -57,6 +72,29 @@ impl Access {
 pub enum Factor {
     Number(usize),
     Name(String),
+    /// The override's parts of so many, the last of which may be short; no size follows from it.
+    Parts(String, usize),
+}
+
+impl Factor {
+    /// Its value, where `known` knows the override.
+    pub fn value(&self, known: impl Fn(&str) -> Option<usize>) -> Option<usize> {
+        match self {
+            Factor::Number(n) => Some(*n),
+            Factor::Name(name) => known(name),
+            Factor::Parts(name, size) => Some(known(name)?.div_ceil(*size)),
+        }
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Factor::Number(n) => write!(f, "{n}"),
+            Factor::Name(name) => f.write_str(name),
+            Factor::Parts(name, size) => write!(f, "{name}/{size}"),
+        }
+    }
 }
 
 /// A dimension: the product of its factors.
@@ -100,19 +138,26 @@ pub enum Default {
     /// There is none: the host must set it.
     Required,
     Value(f64),
-    /// A number times other overrides; follows them, the host never sets it.
-    Product(f64, Vec<String>),
 }
 
-/// Replaces the `#import name` lines by blank ones and appends the named library files, each once.
-pub fn resolve_imports(file: &str, source: &str) -> Result<String, ShaderError> {
-    resolve_with(LIBRARY, file, source)
+/// Replaces the `#import name` lines by blank ones and appends the named library files, each once; a name
+/// in `imports` stands for another.
+///
+/// # Errors
+/// An unknown, repeated or cyclic import, with its line.
+pub fn resolve_imports(file: &str, source: &str, imports: &Imports) -> Result<String, ShaderError> {
+    resolve_with(LIBRARY, imports, file, source)
 }
 
-fn resolve_with(library: &[(&str, &str)], file: &str, source: &str) -> Result<String, ShaderError> {
+fn resolve_with(
+    library: &[(&str, &str)],
+    imports: &Imports,
+    file: &str,
+    source: &str,
+) -> Result<String, ShaderError> {
     let mut appended = Vec::new();
     let mut path = vec![file.to_string()];
-    let mut text = own_text(library, &mut path, &mut appended, source)?;
+    let mut text = own_text(library, imports, &mut path, &mut appended, source)?;
     for name in &appended {
         let body = lookup(library, name).expect("own_text appends only names it found");
         text.push('\n');
@@ -134,6 +179,7 @@ fn import_of(line: &str) -> Option<&str> {
 
 fn own_text(
     library: &[(&str, &str)],
+    imports: &Imports,
     path: &mut Vec<String>,
     appended: &mut Vec<String>,
     source: &str,
@@ -148,6 +194,7 @@ fn own_text(
             continue;
         };
         text.push('\n');
+        let name = imports.iter().find(|(n, _)| *n == name).map_or(name, |(_, file)| file);
         let name_owned = name.to_string();
         let body = lookup(library, name).ok_or_else(|| ShaderError::UnknownImport {
             file: file.clone(),
@@ -163,7 +210,7 @@ fn own_text(
             return Err(ShaderError::CyclicImport { file, line: i + 1, chain: path.join(" -> ") });
         }
         path.push(name_owned.clone());
-        own_text(library, path, appended, body)?;
+        own_text(library, imports, path, appended, body)?;
         path.pop();
         if !appended.contains(&name_owned) {
             appended.push(name_owned);
@@ -176,17 +223,21 @@ fn own_text(
 ///
 /// # Errors
 /// The import or naga's own message, with the line in the kernel's file.
-pub fn validate(file: &str, source: &str) -> Result<(String, Module, ModuleInfo), ShaderError> {
-    let text = resolve_imports(file, source)?;
+pub fn validate(
+    file: &str,
+    source: &str,
+    imports: &Imports,
+) -> Result<(String, Module, ModuleInfo), ShaderError> {
+    let text = resolve_imports(file, source, imports)?;
     let invalid = |message| ShaderError::Invalid { file: file.to_string(), message };
     let options = naga::front::wgsl::Options {
         parse_doc_comments: true,
-        capabilities: Capabilities::empty(),
+        capabilities: Capabilities::SUBGROUP,
     };
     let module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(&text)
         .map_err(|e| invalid(e.emit_to_string_with_path(&text, &format!("{file}.wgsl"))))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
         .validate(&module)
         .map_err(|e| invalid(e.emit_to_string_with_path(&text, &format!("{file}.wgsl"))))?;
     Ok((text, module, info))
@@ -197,8 +248,13 @@ impl Reflection {
     ///
     /// # Errors
     /// An invalid file, a missing entry point, or a binding without a shape in its doc comment.
-    pub fn new(file: &str, source: &str, entry: &str) -> Result<Self, ShaderError> {
-        let (text, module, info) = validate(file, source)?;
+    pub fn new(
+        file: &str,
+        source: &str,
+        entry: &str,
+        imports: &Imports,
+    ) -> Result<Self, ShaderError> {
+        let (text, module, info) = validate(file, source, imports)?;
         let index = module.entry_points.iter().position(|e| e.name == entry).ok_or_else(|| {
             ShaderError::NoEntryPoint { file: file.to_string(), entry: entry.to_string() }
         })?;
@@ -289,8 +345,14 @@ fn parse_shape(text: &str) -> Result<(bool, Vec<DimExpr>), String> {
                 .map(|factor| {
                     let factor = factor.trim();
                     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                    let parts = factor.split_once('/').map(|(name, n)| (name, n.parse()));
                     if let Ok(number) = factor.parse() {
                         Ok(Factor::Number(number))
+                    } else if let Some((name, Ok(size @ 1..))) = parts
+                        && !name.is_empty()
+                        && name.chars().all(is_name)
+                    {
+                        Ok(Factor::Parts(name.to_string(), size))
                     } else if !factor.is_empty() && factor.chars().all(is_name) {
                         Ok(Factor::Name(factor.to_string()))
                     } else {
@@ -303,45 +365,19 @@ fn parse_shape(text: &str) -> Result<(bool, Vec<DimExpr>), String> {
     Ok((flat, dims))
 }
 
-/// Reads an override's initializer: a literal, or a product of literals and overrides.
+/// Reads an override's initializer: a literal.
 fn initial_value(module: &Module, init: Option<Handle<naga::Expression>>) -> Default {
-    let Some(init) = init else { return Default::Required };
-    let mut factors = Vec::new();
-    let mut value = 1.0;
-    if !collect_factors(module, init, &mut factors, &mut value) {
-        return Default::Required;
-    }
-    match factors.is_empty() {
-        true => Default::Value(value),
-        false => Default::Product(value, factors),
-    }
-}
-
-fn collect_factors(
-    module: &Module,
-    at: Handle<naga::Expression>,
-    names: &mut Vec<String>,
-    value: &mut f64,
-) -> bool {
-    use naga::{BinaryOperator, Expression, Literal, UnaryOperator};
-    match module.global_expressions[at] {
-        Expression::Literal(Literal::F32(v)) => *value *= f64::from(v),
-        Expression::Literal(Literal::U32(v)) => *value *= f64::from(v),
-        Expression::Unary { op: UnaryOperator::Negate, expr } => {
-            *value = -*value;
-            return collect_factors(module, expr, names, value);
-        }
-        Expression::Override(o) => names.extend(module.overrides[o].name.clone()),
-        Expression::Constant(c) => {
-            return collect_factors(module, module.constants[c].init, names, value);
-        }
-        Expression::Binary { op: BinaryOperator::Multiply, left, right } => {
-            return collect_factors(module, left, names, value)
-                && collect_factors(module, right, names, value);
-        }
-        _ => return false,
-    }
-    true
+    use naga::{Expression, Literal, UnaryOperator};
+    let literal = |at| match module.global_expressions[at] {
+        Expression::Literal(Literal::F32(v)) => Some(f64::from(v)),
+        Expression::Literal(Literal::U32(v)) => Some(f64::from(v)),
+        _ => None,
+    };
+    let value = init.and_then(|at| match module.global_expressions[at] {
+        Expression::Unary { op: UnaryOperator::Negate, expr } => literal(expr).map(|v| -v),
+        _ => literal(at),
+    });
+    value.map_or(Default::Required, Default::Value)
 }
 
 #[cfg(test)]
@@ -361,7 +397,7 @@ mod tests {
     ];
 
     fn resolve(source: &str) -> Result<String, String> {
-        resolve_with(LIBRARY, "kernel", source).map_err(|e| e.to_string())
+        resolve_with(LIBRARY, &[("stand_in", "left")], "kernel", source).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -372,6 +408,15 @@ mod tests {
             assert_eq!(text.matches(&format!("fn {name}()")).count(), 1, "{name}: {text}");
         }
         assert!(!text.contains("#import"), "{text}");
+    }
+
+    #[test]
+    fn a_name_can_stand_for_a_file() {
+        let text = resolve("#import stand_in\n#import base\n").unwrap();
+        assert_eq!(text, resolve("#import left\n#import base\n").unwrap());
+        // The file is the same under both names.
+        let message = "kernel.wgsl:2: #import left is repeated";
+        assert_eq!(resolve("#import stand_in\n#import left\n").unwrap_err(), message);
     }
 
     #[test]

@@ -117,8 +117,9 @@ impl Console {
     pub fn row(&mut self, report: &EpochReport) {
         if !self.header {
             self.header = true;
+            let watched = if report.validation { "valid" } else { "test" };
             let bounds = self.bound.map_or(String::new(), |k| {
-                format!(" {:>12} {:>11}", format!("train L_{k}"), format!("test L_{k}"))
+                format!(" {:>12} {:>11}", format!("train L_{k}"), format!("{watched} L_{k}"))
             });
             self.print(&format!("nats per image, {}", report.binarization.label()));
             self.print(&format!(
@@ -126,7 +127,7 @@ impl Console {
                 "epoch",
                 "step",
                 "train ELBO",
-                "test ELBO",
+                format!("{watched} ELBO"),
                 "reconstruction",
                 "KL",
                 "images/s",

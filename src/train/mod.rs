@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
+use crate::data::{self, Dataset};
 use crate::device::DeviceError;
 use crate::kernels::linear::Activation;
 use crate::plan::PlanError;
@@ -25,11 +25,17 @@ pub use watchdog::Divergence;
 /// Everything that a run is a function of, besides the device: what `config.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// "mnist" for the embedded set, else a path.
+    /// "mnist" for the embedded set, "fashion-mnist", else a path.
     pub data: String,
     /// [`Dataset::digest`] of what was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<String>,
+    /// Height and width that the images are stretched to, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<(usize, usize)>,
+    /// Share of the training images that is held out, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<f64>,
     pub architecture: Architecture,
     pub binarization: Binarization,
     pub epochs: u32,
@@ -58,6 +64,8 @@ impl Default for Settings {
         Settings {
             data: "mnist".to_string(),
             data_sha256: None,
+            size: None,
+            valid: None,
             architecture: Architecture {
                 image: (28, 28),
                 hidden: vec![400],
@@ -116,6 +124,11 @@ impl Settings {
             );
         }
         self.objective.check()
+    }
+
+    /// How the data are read.
+    pub fn data_options(&self) -> data::Options {
+        data::Options { size: self.size, valid: self.valid }
     }
 
     /// The learning rate of an epoch; 1 is the first.
@@ -178,8 +191,11 @@ pub struct EpochReport {
     pub step: u64,
     /// Averages over the epoch's minibatches, while the parameters moved.
     pub train: Figures,
-    /// Of the whole test set, after the epoch.
+    /// Of the whole test set, after the epoch, or of the validation images.
     pub test: Figures,
+    /// Whether `test` is of images that were held out from the training images.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub validation: bool,
     pub binarization: Binarization,
     /// Training only.
     pub images_per_second: f64,
@@ -316,6 +332,7 @@ fn go_on(
                 step: trainer.step(),
                 train: train.into(),
                 test: test.into(),
+                validation: trainer.validates(),
                 binarization: trainer.settings().binarization,
                 images_per_second: train.images as f64 / state.open.seconds,
                 seconds: state.open.seconds + evaluating.elapsed().as_secs_f64(),

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
 use crate::device::{Device, DeviceError, Executor};
+use crate::feed::{self, Feed};
 use crate::kernels::{clock, rates, tally};
 use crate::plan::PlanError;
 use crate::vae::objective::Bound;
@@ -74,6 +75,10 @@ pub struct Trainer {
     plan: TrainProgram,
     settings: Settings,
     train_images: u64,
+    /// Whether the watched images are validation images.
+    validates: bool,
+    /// Of the training and the watched images, where they are not on the device as a whole.
+    feeds: [Option<Feed>; 2],
     step: u64,
     /// The learning rate that is on the device, if that is known.
     rate: Option<f32>,
@@ -89,9 +94,24 @@ impl Trainer {
         dataset: &Dataset,
         settings: &Settings,
     ) -> Result<Self, TrainError> {
+        Trainer::within(device, dataset, settings, None)
+    }
+
+    /// The same with at most `resident` bytes of either data set on the device, beyond which it holds a
+    /// window of the images that are drawn next. Nothing but the speed depends on it.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn within(
+        device: &Device,
+        dataset: &Dataset,
+        settings: &Settings,
+        resident: Option<usize>,
+    ) -> Result<Self, TrainError> {
         settings.check_with(dataset)?;
-        let plan = record(dataset, settings)?;
-        let executor = device.load(plan.program.clone())?;
+        let record = |resident| Ok::<_, TrainError>(record_within(dataset, settings, resident)?);
+        let (executor, plan) =
+            feed::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
         Ok(Trainer::on(executor, plan, dataset, settings)?)
     }
 
@@ -106,19 +126,32 @@ impl Trainer {
         settings: &Settings,
     ) -> Result<Self, DeviceError> {
         begin(&mut *executor, &plan, dataset, settings)?;
-        Ok(Trainer::begun(executor, plan, settings))
+        let feed = |pass: Pass, images: &Images, seed| {
+            pass.source.window.map(|rows| Feed::new(images, pass.data, rows, seed))
+        };
+        let train = feed(plan.train, &dataset.train, Some(settings.seed));
+        let test = feed(plan.test, dataset.watched().1, None);
+        let (feeds, validates) = ([train, test], dataset.valid.is_some());
+        Ok(Trainer { feeds, validates, ..Trainer::begun(executor, plan, settings) })
     }
 
     /// The same where data and parameters are on the executor already.
     pub fn begun(executor: Box<dyn Executor>, plan: TrainProgram, settings: &Settings) -> Self {
-        let train_images = plan.program.get(plan.train.data).dims[0] as u64;
+        let train_images = plan.train.source.images as u64;
         let rate = Some(settings.learning_rate_in(1) as f32);
-        Trainer { executor, plan, settings: settings.clone(), train_images, step: 0, rate }
+        let (settings, feeds) = (settings.clone(), [None, None]);
+        let validates = false;
+        Trainer { executor, plan, settings, train_images, validates, feeds, step: 0, rate }
     }
 
     /// Steps finished.
     pub fn step(&self) -> u64 {
         self.step
+    }
+
+    /// Whether evaluation is of validation images rather than the test set.
+    pub fn validates(&self) -> bool {
+        self.validates
     }
 
     pub fn settings(&self) -> &Settings {
@@ -176,7 +209,8 @@ impl Trainer {
         let mut ended = false;
         while self.step < end && !ended {
             let start = self.step;
-            let n = end.min(self.steps_until(self.epoch())) - start;
+            let end = end.min(self.steps_until(self.epoch())).min(self.feed_train()?);
+            let n = end - start;
             let done = self.executor.run(self.plan.train.plan, n, &mut |done| {
                 let flow = progress(start + done);
                 ended |= flow.is_break();
@@ -186,6 +220,37 @@ impl Trainer {
             self.schedule()?;
         }
         Ok(())
+    }
+
+    /// Sees to it that the images of the next training step are on the device, and returns the step up to
+    /// which they are.
+    pub(super) fn feed_train(&mut self) -> Result<u64, DeviceError> {
+        let [feed, _] = &mut self.feeds;
+        let batch = self.settings.batch as u64;
+        Ok(match feed {
+            Some(feed) => feed.prepare(&mut *self.executor, self.step * batch)? / batch,
+            None => u64::MAX,
+        })
+    }
+
+    /// Takes steps `start..end` of the pass over the watched images, and sees to it that those of step
+    /// `end` are on the device.
+    pub(super) fn run_test(&mut self, mut start: u64, end: u64) -> Result<(), DeviceError> {
+        let pass = self.plan.test;
+        let batch = pass.source.batch as u64;
+        let [_, feed] = &mut self.feeds;
+        loop {
+            let fed = match feed {
+                Some(feed) => feed.prepare(&mut *self.executor, start * batch)? / batch,
+                None => u64::MAX,
+            };
+            if start == end {
+                return Ok(());
+            }
+            let n = end.min(fed) - start;
+            self.executor.run_all(pass.plan, n)?;
+            start += n;
+        }
     }
 
     /// The averages over the steps since `from`, which the history must still hold, or the first step
@@ -217,7 +282,7 @@ impl Trainer {
         average(self.plan.train, sums)
     }
 
-    /// The ELBO of the test set, with z sampled from q. The same noise each time, so that epochs compare.
+    /// The ELBO of the watched images, with z sampled from q. The same noise each time, so that epochs compare.
     ///
     /// # Errors
     /// The device failed, or the ELBO is not finite.
@@ -225,7 +290,7 @@ impl Trainer {
         let pass = self.plan.test;
         let steps = pass.history_steps as u64 - 1;
         rewind(&mut *self.executor, pass, &self.settings)?;
-        self.executor.run_all(pass.plan, steps)?;
+        self.run_test(0, steps)?;
         match read_history(&mut *self.executor, pass, 0..steps, Sums::default())? {
             Ok(sums) => Ok(average(pass, sums)),
             Err(bad_step) => Err(self.explain_evaluation(bad_step)),
@@ -249,11 +314,9 @@ impl Trainer {
             .trained
             .iter()
             .map(|t| {
-                Ok([
-                    executor.read_f32(t.parameter)?,
-                    executor.read_f32(t.moment1)?,
-                    executor.read_f32(t.moment2)?,
-                ])
+                let mut moment1 = executor.read_f32(t.moments)?;
+                let moment2 = moment1.split_off(moment1.len() / 2);
+                Ok([executor.read_f32(t.parameter)?, moment1, moment2])
             })
             .collect::<Result<_, DeviceError>>()?;
         Ok(Snapshot {
@@ -270,10 +333,9 @@ impl Trainer {
     /// The device failed.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), DeviceError> {
         let executor = &mut *self.executor;
-        for (t, values) in self.plan.trained.iter().zip(&snapshot.parameters) {
-            for (tensor, values) in [t.parameter, t.moment1, t.moment2].into_iter().zip(values) {
-                executor.write_f32(tensor, values)?;
-            }
+        for (t, [values, moment1, moment2]) in self.plan.trained.iter().zip(&snapshot.parameters) {
+            executor.write_f32(t.parameter, values)?;
+            executor.write_f32(t.moments, &[&moment1[..], moment2].concat())?;
         }
         executor.write_u32(self.plan.train.clock, &snapshot.clock)?;
         executor.write_f32(self.plan.train.rates, &snapshot.rates)?;
@@ -305,11 +367,24 @@ impl Trainer {
 /// # Errors
 /// Sizes beyond what a kernel's grid can cover.
 pub fn record(dataset: &Dataset, settings: &Settings) -> Result<TrainProgram, PlanError> {
-    let source = |images: &Images, samples| Source {
-        images: images.n_images,
-        content: Content::Bytes(settings.binarization),
-        batch: settings.batch.min(images.n_images),
-        samples,
+    record_within(dataset, settings, usize::MAX)
+}
+
+/// The plans of a run with at most `resident` bytes of either data set on the device.
+fn record_within(
+    dataset: &Dataset,
+    settings: &Settings,
+    resident: usize,
+) -> Result<TrainProgram, PlanError> {
+    let source = |images: &Images, samples| {
+        let batch = settings.batch.min(images.n_images);
+        Source {
+            images: images.n_images,
+            window: feed::window(images.n_images, images.n_pixels(), batch, resident),
+            content: Content::Bytes(settings.binarization),
+            batch,
+            samples,
+        }
     };
     let test_samples = match settings.objective.bound {
         Bound::Elbo => 1,
@@ -318,13 +393,13 @@ pub fn record(dataset: &Dataset, settings: &Settings) -> Result<TrainProgram, Pl
     TrainProgram::record(
         &settings.architecture,
         source(&dataset.train, settings.samples),
-        source(&dataset.test, test_samples),
+        source(dataset.watched().1, test_samples),
         &settings.objective,
         &settings.adam,
     )
 }
 
-/// Puts data, first parameters and clock on the device.
+/// Puts data (but what is to be fed), first parameters and clock on the device.
 ///
 /// # Errors
 /// The device failed.
@@ -334,8 +409,11 @@ pub fn begin(
     dataset: &Dataset,
     settings: &Settings,
 ) -> Result<(), DeviceError> {
-    executor.write_bytes(plan.train.data, &dataset.train.pixels)?;
-    executor.write_bytes(plan.test.data, &dataset.test.pixels)?;
+    for (pass, images) in [(plan.train, &dataset.train), (plan.test, dataset.watched().1)] {
+        if pass.source.window.is_none() {
+            executor.write_bytes(pass.data, &images.pixels)?;
+        }
+    }
     let means = match settings.init {
         Init::Pytorch => Vec::new(),
         Init::Glorot => dataset.train.means(settings.binarization == Binarization::Fixed),

@@ -46,6 +46,7 @@ impl Trainer {
         let look_from = bad.saturating_sub(1).max(snapshot.step);
         self.advance(look_from, |_| ControlFlow::Continue(()))?;
         for step in look_from..=bad {
+            self.feed_train()?;
             if let Some(divergence) = self.look_through(self.program().train, step + 1)? {
                 return Ok(Some(divergence));
             }
@@ -77,7 +78,7 @@ impl Trainer {
     pub(super) fn explain_evaluation(&mut self, bad: u64) -> TrainError {
         let pass = self.program().test;
         let found = self.rewind(pass).and_then(|()| {
-            self.executor().run_all(pass.plan, bad)?;
+            self.run_test(0, bad)?;
             self.look_through(pass, self.step())
         });
         match found {

@@ -73,15 +73,20 @@ impl EstimateProgram {
         architecture: &Architecture,
         content: Content,
         images: usize,
+        window: Option<usize>,
         chunks: Chunks,
     ) -> Result<Self, PlanError> {
         let Chunks { batch, samples, runs } = chunks;
         let (rows, k) = (chunks.rows(), samples as f64);
         let latent = architecture.latent;
-        let source = Source { images, content, batch, samples };
+        let source = Source { images, window, content, batch, samples };
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let data = program.tensor("data", &[images, architecture.pixels()], content.dtype());
+        let data = program.tensor(
+            "data",
+            &[window.unwrap_or(images), architecture.pixels()],
+            content.dtype(),
+        );
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
 
         let mut r = Recorder::new(&mut program, "encode", source);

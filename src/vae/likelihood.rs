@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::network::{Network, Trained};
-use super::recorder::Recorder;
-use crate::kernels::{bernoulli, gaussian};
+use super::network::Network;
+use super::recorder::{Recorder, Training};
+use crate::kernels::{adam, bernoulli, decode, gaussian};
 use crate::plan::{PlanError, TensorId};
 
 /// What the decoder's output means.
@@ -37,6 +37,16 @@ pub(super) struct Observed {
     pub eta: TensorId,
 }
 
+/// What the decoder and the likelihood leave for the way back.
+pub(super) struct Decoded {
+    /// Of the decoder's layers, as far as the way back needs them: all but the last.
+    pub outputs: Vec<TensorId>,
+    /// (B*K, T), or (B*K)
+    pub log_px: TensorId,
+    /// (B*K, D)
+    pub d_eta: TensorId,
+}
+
 impl Recorder<'_> {
     /// log p(x|z), (B*K).
     pub fn log_likelihood(
@@ -61,48 +71,96 @@ impl Recorder<'_> {
         Ok(log_px)
     }
 
-    /// log p(x|z) together with the gradient for `eta`, where the rows' weights are known beforehand.
-    pub fn likelihood_and_gradient(
+    /// log p(x|z) of the decoder's output for the rows of `z`, in parts (B*K, T), as the metrics take it;
+    /// where one row's is needed, see [`Recorder::log_likelihood`].
+    pub fn decoded_log_likelihood(
         &mut self,
         network: &Network,
-        trained: &[Trained],
+        x: TensorId,
+        z: TensorId,
+    ) -> Result<TensorId, PlanError> {
+        let rows = self.rows();
+        if network.log_variance.is_some() {
+            let decoded = self.stack(&network.decoder, z, rows)?;
+            let eta = *decoded.last().expect("a decoder has layers");
+            return self.log_likelihood(network, Observed { x, eta });
+        }
+        let (last, hidden) = network.decoder.split_last().expect("a decoder has layers");
+        let h = self.stack(hidden, z, rows)?.pop().unwrap_or(z);
+        let log_px = self.tensor("log_px", &[rows, last.outputs.div_ceil(decode::PART)]);
+        self.dispatch(
+            &decode::DECODE_LOG_LIKELIHOOD,
+            &[("h", h), ("weight", last.weight), ("bias", last.bias), ("x", x), ("log_px", log_px)],
+            &[("K", self.samples() as f64)],
+        )?;
+        Ok(log_px)
+    }
+
+    /// The decoder of the rows of `z`, and log p(x|z) in parts (B*K, T) together with the gradient for its
+    /// output, where the rows' weights are known beforehand.
+    pub fn decoded_likelihood_and_gradient(
+        &mut self,
+        network: &Network,
+        training: Training,
+        x: TensorId,
+        z: TensorId,
+        weight: TensorId,
+    ) -> Result<Decoded, PlanError> {
+        let rows = self.rows();
+        if network.log_variance.is_some() {
+            let outputs = self.stack(&network.decoder, z, rows)?;
+            let observed = Observed { x, eta: *outputs.last().expect("a decoder has layers") };
+            let (log_px, d_eta) =
+                self.gaussian_and_gradient(network, training, observed, weight)?;
+            return Ok(Decoded { outputs, log_px, d_eta });
+        }
+        let (last, hidden) = network.decoder.split_last().expect("a decoder has layers");
+        let outputs = self.stack(hidden, z, rows)?;
+        let h = outputs.last().copied().unwrap_or(z);
+        let d_eta = self.tensor("d_eta", &[rows, last.outputs]);
+        let log_px = self.tensor("log_px", &[rows, last.outputs.div_ceil(decode::PART)]);
+        self.dispatch(
+            &decode::DECODE,
+            &[
+                ("h", h),
+                ("weight", last.weight),
+                ("bias", last.bias),
+                ("x", x),
+                ("row_weight", weight),
+                ("d_eta", d_eta),
+                ("log_px", log_px),
+            ],
+            &[("K", self.samples() as f64)],
+        )?;
+        Ok(Decoded { outputs, log_px, d_eta })
+    }
+
+    fn gaussian_and_gradient(
+        &mut self,
+        network: &Network,
+        training: Training,
         Observed { x, eta }: Observed,
         weight: TensorId,
     ) -> Result<(TensorId, TensorId), PlanError> {
         let rows = self.rows();
         let log_px = self.tensor("log_px", &[rows]);
         let d_eta = self.tensor("d_eta", &[rows, network.architecture.pixels()]);
-        let k = [("K", self.samples() as f64)];
-        match network.log_variance {
-            None => self.dispatch(
-                &bernoulli::GRADIENT,
-                &[
-                    ("x", x),
-                    ("logits", eta),
-                    ("weight", weight),
-                    ("log_px", log_px),
-                    ("d_logits", d_eta),
-                ],
-                &k,
-            )?,
-            Some(v) => {
-                let squares = self.tensor("squares", &[rows]);
-                self.dispatch(
-                    &gaussian::GRADIENT,
-                    &[
-                        ("x", x),
-                        ("eta", eta),
-                        ("log_variance", v),
-                        ("weight", weight),
-                        ("log_px", log_px),
-                        ("d_eta", d_eta),
-                        ("squares", squares),
-                    ],
-                    &k,
-                )?;
-                self.variance_gradient(network, trained, weight, squares)?;
-            }
-        }
+        let squares = self.tensor("squares", &[rows]);
+        let v = network.log_variance.expect("a Gaussian likelihood has one");
+        self.dispatch(
+            &gaussian::GRADIENT,
+            &[
+                ("x", x),
+                ("eta", eta),
+                ("log_variance", v),
+                ("weight", weight),
+                ("log_px", log_px),
+                ("d_eta", d_eta),
+                ("squares", squares),
+            ],
+            &[("K", self.samples() as f64)],
+        )?;
+        self.variance_update(network, training, weight, squares)?;
         Ok((log_px, d_eta))
     }
 
@@ -110,7 +168,7 @@ impl Recorder<'_> {
     pub fn likelihood_backward(
         &mut self,
         network: &Network,
-        trained: &[Trained],
+        training: Training,
         Observed { x, eta }: Observed,
         weight: TensorId,
     ) -> Result<TensorId, PlanError> {
@@ -137,31 +195,42 @@ impl Recorder<'_> {
                     ],
                     &k,
                 )?;
-                self.variance_gradient(network, trained, weight, squares)?;
+                self.variance_update(network, training, weight, squares)?;
             }
         }
         Ok(d_eta)
     }
 
-    /// That of the learned log variance; a given one has none.
-    fn variance_gradient(
+    /// Adam's step of a learned log variance, which nothing later in the plan reads; a given one stays.
+    fn variance_update(
         &mut self,
         network: &Network,
-        trained: &[Trained],
+        training: Training,
         weight: TensorId,
         squares: TensorId,
     ) -> Result<(), PlanError> {
-        let learned = trained.iter().find(|t| Some(t.parameter) == network.log_variance);
+        let learned = training.trained.iter().find(|t| Some(t.parameter) == network.log_variance);
         let Some(t) = learned.filter(|t| !t.frozen) else { return Ok(()) };
+        let gradient = self.tensor("d_log_variance", &[1]);
         self.dispatch(
             &gaussian::VARIANCE,
             &[
                 ("log_variance", t.parameter),
                 ("weight", weight),
                 ("row_squares", squares),
-                ("d_log_variance", t.gradient),
+                ("d_log_variance", gradient),
             ],
             &[("K", self.samples() as f64), ("D", network.architecture.pixels() as f64)],
+        )?;
+        self.dispatch(
+            &adam::ADAM,
+            &[
+                ("gradient", gradient),
+                ("rates", training.rates),
+                ("parameter", t.parameter),
+                ("moments", t.moments),
+            ],
+            &training.constants(),
         )
     }
 

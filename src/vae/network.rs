@@ -47,13 +47,12 @@ pub struct Network {
     pub log_variance: Option<TensorId>,
 }
 
-/// A parameter and what Adam keeps of it; all of one shape.
+/// A parameter and what Adam keeps of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Trained {
     pub parameter: TensorId,
-    pub gradient: TensorId,
-    pub moment1: TensorId,
-    pub moment2: TensorId,
+    /// (2, ..) of the parameter's shape: first moments, then second.
+    pub moments: TensorId,
     /// Given rather than learned: it has no gradient and stays as it is.
     pub frozen: bool,
 }
@@ -98,21 +97,17 @@ impl Network {
             .collect()
     }
 
-    /// Declares gradient and moments beside each parameter.
+    /// Declares moments beside each parameter.
     pub fn declare_training(&self, program: &mut Program) -> Vec<Trained> {
         let given =
             matches!(self.architecture.likelihood, Likelihood::Gaussian { variance: Some(_) });
         let mut all = Vec::new();
         for parameter in self.parameters() {
             let declared = program.get(parameter).clone();
-            let mut beside = |kind: &str| {
-                program.tensor(format!("{}.{kind}", declared.name), &declared.dims, DType::F32)
-            };
+            let dims = [&[2], &declared.dims[..]].concat();
             all.push(Trained {
                 parameter,
-                gradient: beside("gradient"),
-                moment1: beside("moment1"),
-                moment2: beside("moment2"),
+                moments: program.tensor(format!("{}.moments", declared.name), &dims, DType::F32),
                 frozen: given && Some(parameter) == self.log_variance,
             });
         }

@@ -1,6 +1,6 @@
 //! The parts that steps are made of: each records a few kernels and returns the tensors they write.
 
-use super::config::Binarization;
+use super::config::{Adam, Binarization};
 use super::network::{Layer, Network, Trained};
 use crate::kernels::linear::Activation;
 use crate::kernels::philox::{Stream, half_bits};
@@ -25,11 +25,14 @@ impl Content {
     }
 }
 
-/// A resident data set and how minibatches are drawn from it.
+/// A data set and how minibatches are drawn from it.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {
     /// N
     pub images: usize,
+    /// Rows of a window of bytes that the host keeps filled with the next draws, a power of two below N;
+    /// `None` for a data set that is on the device as a whole.
+    pub window: Option<usize>,
     pub content: Content,
     /// B
     pub batch: usize,
@@ -41,8 +44,10 @@ pub struct Source {
 #[derive(Debug, Clone, Copy)]
 pub struct Pass {
     pub plan: PlanId,
-    /// (N, D) u8, or f32 of real values
+    /// (N, D) u8, or f32 of real values; of a window (ROWS, D)
     pub data: TensorId,
+    /// How its minibatches are drawn.
+    pub source: Source,
     /// (8) u32, see [`clock`]
     pub clock: TensorId,
     /// (4), see [`rates`]
@@ -58,7 +63,7 @@ pub struct Pass {
 impl Source {
     pub(super) fn rows(count: usize) -> Self {
         let content = Content::Bytes(Binarization::None);
-        Source { images: count, content, batch: count, samples: 1 }
+        Source { images: count, window: None, content, batch: count, samples: 1 }
     }
 }
 
@@ -87,6 +92,24 @@ pub(super) struct Encoded {
     pub eps: TensorId,
     /// (B*K, Z)
     pub z: TensorId,
+}
+
+/// What moves the parameters in a training step.
+#[derive(Clone, Copy)]
+pub(super) struct Training<'a> {
+    /// In the order of [`Network::parameters`].
+    pub trained: &'a [Trained],
+    /// (4), see [`rates`]
+    pub rates: TensorId,
+    pub adam: &'a Adam,
+}
+
+impl Training<'_> {
+    /// Adam's overrides.
+    pub fn constants(&self) -> [(&'static str, f64); 3] {
+        let Adam { beta1, beta2, epsilon, .. } = *self.adam;
+        [("BETA1", beta1), ("BETA2", beta2), ("EPSILON", epsilon)]
+    }
 }
 
 /// Records one plan; scratch tensors are named after it.
@@ -126,11 +149,12 @@ impl<'a> Recorder<'a> {
 
     pub fn declare_pass(&mut self, network: &Network) -> Pass {
         let name = self.plan.name.clone();
-        let Source { images, content, batch, .. } = self.source;
+        let Source { images, window, content, batch, .. } = self.source;
         let history_steps = images.div_ceil(batch) + 1;
-        let dims = [images, network.architecture.pixels()];
+        let dims = [window.unwrap_or(images), network.architecture.pixels()];
         Pass {
             plan: PlanId(usize::MAX), // set by `finish`
+            source: self.source,
             data: self.program.tensor(format!("{name}/data"), &dims, content.dtype()),
             clock: self.program.tensor(format!("{name}/clock"), &[clock::WORDS], DType::U32),
             rates: self.program.tensor(format!("{name}/rates"), &[rates::WORDS], DType::F32),
@@ -184,6 +208,7 @@ impl<'a> Recorder<'a> {
                 &gather::GATHER,
                 &[("data", data), ("clock", clock), ("x", x)],
                 &[
+                    ("N", images as f64),
                     ("BINARIZATION", binarization.number()),
                     shuffle,
                     half_bits,
@@ -228,12 +253,13 @@ impl<'a> Recorder<'a> {
     }
 
     /// From the gradient of the last layer's output back through `layers`, whose first input is `x` and
-    /// whose outputs are `outputs`: writes every parameter's gradient, and on demand returns that of `x`.
+    /// whose outputs before the last are `outputs`: moves every parameter, those of `training`, and on
+    /// demand returns the gradient for `x`.
     #[allow(clippy::too_many_arguments)] // each is one part of the formula
     pub fn backward(
         &mut self,
         layers: &[Layer],
-        trained: &[Trained],
+        training: Training,
         x: TensorId,
         outputs: &[TensorId],
         d_output: TensorId,
@@ -243,28 +269,36 @@ impl<'a> Recorder<'a> {
         let mut d_y = d_output;
         for (i, layer) in layers.iter().enumerate().rev() {
             let input = if i == 0 { x } else { outputs[i - 1] };
-            let (weight, bias) = (trained[2 * i], trained[2 * i + 1]);
+            // Before the update: it is the gradient at the weights that the step began with.
+            let mut d_input = None;
+            if i > 0 || to_input {
+                let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
+                let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
+                self.dispatch(
+                    &linear::BACKWARD_INPUT,
+                    &[("x", input), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
+                    &[("ACTIVATION", made_by.number())],
+                )?;
+                d_input = Some(d_x);
+            }
+            let (weight, bias) = (training.trained[2 * i], training.trained[2 * i + 1]);
             self.dispatch(
-                &linear::BACKWARD_WEIGHT,
+                &linear::UPDATE,
                 &[
                     ("x", input),
                     ("d_y", d_y),
-                    ("d_weight", weight.gradient),
-                    ("d_bias", bias.gradient),
+                    ("rates", training.rates),
+                    ("weight", weight.parameter),
+                    ("bias", bias.parameter),
+                    ("weight_moments", weight.moments),
+                    ("bias_moments", bias.moments),
                 ],
-                &[],
+                &training.constants(),
             )?;
-            if i == 0 && !to_input {
-                return Ok(None);
+            match d_input {
+                Some(d_x) => d_y = d_x,
+                None => return Ok(None),
             }
-            let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
-            let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
-            self.dispatch(
-                &linear::BACKWARD_INPUT,
-                &[("x", input), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
-                &[("ACTIVATION", made_by.number())],
-            )?;
-            d_y = d_x;
         }
         Ok(Some(d_y))
     }
@@ -320,7 +354,12 @@ impl<'a> Recorder<'a> {
         ];
         tensors.extend(pass.bound.map(|bound| ("bound", bound)));
         let kernel = if pass.bound.is_some() { &tally::TALLY_BOUND } else { &tally::TALLY };
-        let mut all = vec![("N", self.source.images as f64), ("WRAP", f64::from(u8::from(wrap)))];
+        let parts = self.program.get(log_px).len() / self.rows();
+        let mut all = vec![
+            ("T", parts as f64),
+            ("N", self.source.images as f64),
+            ("WRAP", f64::from(u8::from(wrap))),
+        ];
         all.extend(constants);
         self.dispatch(kernel, &tensors, &all)
     }

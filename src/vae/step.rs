@@ -1,15 +1,15 @@
 //! The steps of a VAE as plans: training, evaluation, and decoding.
 
 use super::config::{Adam, Architecture, Binarization};
-use super::likelihood::Observed;
+use super::likelihood::{Decoded, Observed};
 use super::network::Network;
 pub use super::network::Trained;
 use super::objective::{Bound, Estimator, Kl, Objective};
 pub use super::recorder::{Content, Pass, Source};
-use super::recorder::{Encoded, Recorder, Streams};
+use super::recorder::{Encoded, Recorder, Streams, Training};
 use crate::kernels::philox::Stream;
-use crate::kernels::{adam, clock, posterior, prior};
-use crate::plan::{DType, Plan, PlanError, PlanId, Program, TensorId};
+use crate::kernels::{clock, posterior, prior};
+use crate::plan::{DType, PlanError, PlanId, Program, TensorId};
 
 /// Everything a training run does on the device.
 pub struct TrainProgram {
@@ -18,8 +18,6 @@ pub struct TrainProgram {
     pub trained: Vec<Trained>,
     pub train: Pass,
     pub test: Pass,
-    /// Forward and backward of a training step, without the update: for tests of the gradient.
-    pub gradient: PlanId,
     /// (B*K), where the rows' weights in the objective are constant.
     constant_weight: Option<TensorId>,
 }
@@ -43,21 +41,8 @@ impl TrainProgram {
 
         let mut r = Recorder::new(&mut program, "train", train);
         let mut pass = r.declare_pass(&network);
-        let recorded = record_gradient(&mut r, &network, &trained, &mut pass, objective)?;
-        let gradient = r.plan.clone();
-        for t in trained.iter().filter(|t| !t.frozen) {
-            r.dispatch(
-                &adam::ADAM,
-                &[
-                    ("gradient", t.gradient),
-                    ("rates", pass.rates),
-                    ("parameter", t.parameter),
-                    ("moment1", t.moment1),
-                    ("moment2", t.moment2),
-                ],
-                &[("BETA1", adam.beta1), ("BETA2", adam.beta2), ("EPSILON", adam.epsilon)],
-            )?;
-        }
+        let training = Training { trained: &trained, rates: pass.rates, adam };
+        let recorded = record_ascent(&mut r, &network, training, &mut pass, objective)?;
         let warm_up = f64::from(objective.warm_up) * train.images as f64 / train.batch as f64;
         r.tally(
             pass,
@@ -72,10 +57,9 @@ impl TrainProgram {
             ],
         )?;
         let train = r.finish(pass);
-        let gradient = program.add(Plan { name: "gradient".to_string(), ..gradient });
         let test = record_evaluation(&mut program, &network, test, objective.bound)?;
         let constant_weight = recorded.constant_weight;
-        Ok(TrainProgram { program, network, trained, train, test, gradient, constant_weight })
+        Ok(TrainProgram { program, network, trained, train, test, constant_weight })
     }
 
     /// The weight of each row of a minibatch in the ELBO: 1 / (B K). To be written once; iwae has its own
@@ -94,40 +78,45 @@ struct Recorded {
     constant_weight: Option<TensorId>,
 }
 
-/// Forward and backward: every parameter's gradient.
-fn record_gradient(
+/// Forward and backward: every parameter moves.
+fn record_ascent(
     r: &mut Recorder,
     network: &Network,
-    trained: &[Trained],
+    training: Training,
     pass: &mut Pass,
     objective: &Objective,
 ) -> Result<Recorded, PlanError> {
     let rows = r.rows();
     let forward = r.posterior_sample(network, *pass, Streams::TRAIN, 1.0)?;
     let kl = r.gaussian_kl(forward.heads)?;
-    let decoded = r.stack(&network.decoder, forward.z, rows)?;
-    let observed = Observed { x: forward.x, eta: *decoded.last().expect("a decoder has layers") };
-    let (log_px, d_eta, weight, constant_weight) = match objective.bound {
+    let (decoded, weight, constant_weight) = match objective.bound {
         Bound::Elbo => {
             let weight = r.tensor("weight", &[rows]);
-            let (log_px, d_eta) = r.likelihood_and_gradient(network, trained, observed, weight)?;
-            (log_px, d_eta, weight, Some(weight))
+            let (x, z) = (forward.x, forward.z);
+            let decoded = r.decoded_likelihood_and_gradient(network, training, x, z, weight)?;
+            (decoded, weight, Some(weight))
         }
         Bound::Iwae => {
+            let outputs = r.stack(&network.decoder, forward.z, rows)?;
+            let eta = *outputs.last().expect("a decoder has layers");
+            let observed = Observed { x: forward.x, eta };
             let log_px = r.log_likelihood(network, observed)?;
             let log_w = r.log_weights(&forward, log_px)?;
             let (bound, weight) = r.normalize(log_w)?;
             pass.bound = Some(bound);
-            let d_eta = r.likelihood_backward(network, trained, observed, weight)?;
-            (log_px, d_eta, weight, None)
+            let d_eta = r.likelihood_backward(network, training, observed, weight)?;
+            (Decoded { outputs, log_px, d_eta }, weight, None)
         }
     };
-    let (encoder, rest) = trained.split_at(2 * network.encoder.len());
+    let Decoded { outputs, log_px, d_eta } = decoded;
+    let (encoder, rest) = training.trained.split_at(2 * network.encoder.len());
+    let decoder = Training { trained: rest, ..training };
     let d_z = r
-        .backward(&network.decoder, rest, forward.z, &decoded, d_eta, rows, true)?
+        .backward(&network.decoder, decoder, forward.z, &outputs, d_eta, rows, true)?
         .expect("asked for");
     let d_heads = r.posterior_backward(&forward, d_z, weight, *pass, objective)?;
     let (x, encoded, images) = (forward.x, &forward.encoded, rows / r.samples());
+    let encoder = Training { trained: encoder, ..training };
     r.backward(&network.encoder, encoder, x, encoded, d_heads, images, false)?;
     Ok(Recorded { log_px, kl, constant_weight })
 }
@@ -190,14 +179,18 @@ fn record_evaluation(
     let mut pass = r.declare_pass(network);
     let forward = r.posterior_sample(network, pass, Streams::TEST, 1.0)?;
     let kl = r.gaussian_kl(forward.heads)?;
-    let rows = r.rows();
-    let decoded = r.stack(&network.decoder, forward.z, rows)?;
-    let observed = Observed { x: forward.x, eta: *decoded.last().expect("layers") };
-    let log_px = r.log_likelihood(network, observed)?;
-    if bound == Bound::Iwae {
-        let log_w = r.log_weights(&forward, log_px)?;
-        pass.bound = Some(r.normalize(log_w)?.0);
-    }
+    let log_px = match bound {
+        Bound::Elbo => r.decoded_log_likelihood(network, forward.x, forward.z)?,
+        Bound::Iwae => {
+            let rows = r.rows();
+            let decoded = r.stack(&network.decoder, forward.z, rows)?;
+            let observed = Observed { x: forward.x, eta: *decoded.last().expect("layers") };
+            let log_px = r.log_likelihood(network, observed)?;
+            let log_w = r.log_weights(&forward, log_px)?;
+            pass.bound = Some(r.normalize(log_w)?.0);
+            log_px
+        }
+    };
     r.tally(pass, log_px, kl, false, &[])?;
     Ok(r.finish(pass))
 }

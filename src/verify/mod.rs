@@ -247,7 +247,7 @@ fn draw(
     let n = observations.len();
     let chunks = Chunks { batch: n, samples: DRAWS, runs: 1 };
     let architecture = architecture(d, z, Some(model.variance));
-    let plan = EstimateProgram::record(&architecture, Content::Reals, n, chunks)?;
+    let plan = EstimateProgram::record(&architecture, Content::Reals, n, None, chunks)?;
     let mut executor = device.load(plan.program.clone())?;
     let row_major =
         |m: &DMatrix<f64>| m.transpose().iter().map(|&v| v as f32).collect::<Vec<f32>>();
@@ -306,7 +306,13 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
         batch: n / 10,
         ..Settings::default()
     };
-    let source = Source { images: n, content: Content::Reals, batch: settings.batch, samples: 4 };
+    let source = Source {
+        images: n,
+        window: None,
+        content: Content::Reals,
+        batch: settings.batch,
+        samples: 4,
+    };
     let Settings { architecture, objective, adam, .. } = &settings;
     let plan = TrainProgram::record(architecture, source, source, objective, adam)?;
     let mut executor = device.load(plan.program.clone())?;

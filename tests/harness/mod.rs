@@ -7,8 +7,7 @@ use elbo::device::gpu::{Adapters, GUARD_BYTE, GpuDevice, adapter};
 use elbo::device::{Device, DeviceError, Executor};
 use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
-use elbo::kernels::{Case, Kernel};
-use elbo::plan::shader::Factor;
+use elbo::kernels::{Case, Kernel, Variant};
 use elbo::plan::{Access, DType, Plan, PlanId, Program, TensorId};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -63,6 +62,11 @@ pub fn devices() -> Vec<Device> {
     std::iter::once(Device::Cpu(cpu())).chain(gpus).collect()
 }
 
+/// The variants of a kernel that an adapter can run.
+pub fn variants(device: &GpuDevice, kernel: &Kernel) -> Vec<&'static Variant> {
+    kernel.variants.iter().filter(|variant| device.can_run(variant)).collect()
+}
+
 pub fn open_gpu(adapters: &Adapters) -> Result<GpuDevice, String> {
     // The software adapter is preferred: the tests are the same on every machine.
     let software = adapters.find("llvmpipe").or_else(|_| adapters.best());
@@ -109,12 +113,8 @@ pub fn prepare(kernel: &'static Kernel, case: &Case, seed: u64) -> Result<Prepar
         for dim in &binding.dims {
             let mut size = 1;
             for factor in dim {
-                size *= match factor {
-                    Factor::Number(n) => *n,
-                    Factor::Name(name) => {
-                        known(name).ok_or(format!("{kernel}: the case gives no {name}"))?
-                    }
-                };
+                size *=
+                    factor.value(known).ok_or(format!("{kernel}: the case gives no {factor}"))?;
             }
             dims.push(size);
         }

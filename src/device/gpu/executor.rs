@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::GpuDevice;
 use super::pipelines::{Pipelines, Prepared};
 use crate::device::{Description, DeviceError, Executor, Progress, check_memory};
-use crate::plan::{PlanId, Program, Tensor, TensorId};
+use crate::kernels::Variant;
+use crate::plan::{Dispatch, PlanId, Program, Tensor, TensorId};
 
 /// What a submission should take. A watchdog kills one after seconds (Windows: 2 s), so this leaves room
 /// for the load to change; shorter would let the host's overhead show.
@@ -47,7 +48,12 @@ struct InFlight {
 }
 
 impl GpuExecutor {
-    pub(super) fn new(gpu: &GpuDevice, program: Program, guard: u64) -> Result<Self, DeviceError> {
+    pub(super) fn new(
+        gpu: &GpuDevice,
+        program: Program,
+        guard: u64,
+        variant_of: &dyn Fn(&Dispatch) -> &'static Variant,
+    ) -> Result<Self, DeviceError> {
         let limits = gpu.device.limits();
         // Shaders index in u32, and Metal passes a binding's length as one.
         let limit = limits
@@ -73,7 +79,7 @@ impl GpuExecutor {
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
-            buffers.push(gpu.checked(
+            buffers.push(gpu.scoped(
                 &format!("allocating {tensor}, of {total} bytes in all"),
                 || {
                     gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -106,7 +112,7 @@ impl GpuExecutor {
             let dispatches = plan
                 .dispatches
                 .iter()
-                .map(|d| pipelines.prepare(plan, d, &bindings))
+                .map(|d| pipelines.prepare(plan, d, variant_of(d), &bindings))
                 .collect::<Result<_, _>>()?;
             let seconds = plan
                 .dispatches
@@ -201,7 +207,7 @@ impl Executor for GpuExecutor {
         let declared = self.program.get(tensor);
         assert_eq!(bytes.len(), declared.size_bytes(), "{declared}");
         let buffer = &self.buffers[tensor.0];
-        gpu.checked(&format!("writing {declared}"), || {
+        gpu.scoped(&format!("writing {declared}"), || {
             let whole = bytes.len() / 4 * 4;
             gpu.queue.write_buffer(buffer, self.guard, &bytes[..whole]);
             if whole < bytes.len() {
@@ -209,6 +215,20 @@ impl Executor for GpuExecutor {
                 word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
                 gpu.queue.write_buffer(buffer, self.guard + whole as u64, &word);
             }
+        })
+    }
+
+    fn write_part(
+        &mut self,
+        tensor: TensorId,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        let declared = self.program.get(tensor);
+        assert!(offset + bytes.len() <= declared.size_bytes(), "{declared}");
+        self.gpu.scoped(&format!("writing {declared}"), || {
+            let at = self.guard + offset as u64;
+            self.gpu.queue.write_buffer(&self.buffers[tensor.0], at, bytes);
         })
     }
 
@@ -240,7 +260,7 @@ impl GpuExecutor {
     fn read_buffer(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
         let gpu = &self.gpu;
         let source = &self.buffers[tensor.0];
-        let staging = gpu.checked(&format!("reading {}", self.program.get(tensor)), || {
+        let staging = gpu.scoped(&format!("reading {}", self.program.get(tensor)), || {
             let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("read-back"),
                 size: source.size(),

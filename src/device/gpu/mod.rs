@@ -7,9 +7,13 @@ mod pipelines;
 use std::sync::{Arc, Mutex};
 
 use super::{Description, DeviceError};
+use crate::kernels::{Kernel, Variant};
 use crate::plan::Program;
 pub use adapter::Adapters;
 pub use executor::{GUARD_BYTE, GpuExecutor};
+
+/// The environment variable that turns on the checks of shaders.
+const CHECKED: &str = "ELBO_CHECKED";
 
 /// Marks the loss of the device among the recorded failures.
 const LOST: &str = "lost: ";
@@ -20,19 +24,30 @@ pub struct GpuDevice {
     device: wgpu::Device,
     queue: wgpu::Queue,
     description: Description,
+    /// Invocations of a subgroup, where shaders may use them and all have one size.
+    subgroup: Option<u32>,
+    /// Whether shaders get the driver-independent checks of every index and loop.
+    checked: bool,
     /// The first error that no scope caught, or the loss of the device.
     failure: Arc<Mutex<Option<String>>>,
 }
 
 impl GpuDevice {
-    /// Opens an adapter with the limits it reports: the default ones refuse buffers above 128 MiB.
+    /// Opens an adapter with the limits it reports: the default ones refuse buffers above 128 MiB. Shaders
+    /// are as they are written, every index guarded by themselves; with ELBO_CHECKED=1 in the environment
+    /// they are [`GpuDevice::checked`].
     ///
     /// # Errors
     /// The driver refuses.
     pub fn open(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
-        let description = adapter::describe(&adapter.get_info());
+        let info = adapter.get_info();
+        let description = adapter::describe(&info);
+        let same_size = info.subgroup_min_size == info.subgroup_max_size;
+        let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size;
+        let wanted = wgpu::Features::SUBGROUP;
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("elbo"),
+            required_features: if subgroups { wanted } else { wgpu::Features::empty() },
             required_limits: adapter.limits(),
             ..Default::default()
         });
@@ -49,7 +64,15 @@ impl GpuDevice {
                 record(&note, &format!("{LOST}{message}"));
             }
         });
-        Ok(GpuDevice { device, queue, description, failure })
+        let subgroup = subgroups.then_some(info.subgroup_min_size);
+        let checked = std::env::var_os(CHECKED).is_some_and(|value| value == "1");
+        Ok(GpuDevice { device, queue, description, subgroup, checked, failure })
+    }
+
+    /// The same device, on which a shader's index beyond its tensor, or a loop without end, does no harm:
+    /// at a cost, and with results that are as wrong.
+    pub fn checked(&self) -> Self {
+        GpuDevice { checked: true, ..self.clone() }
     }
 
     pub fn description(&self) -> &Description {
@@ -61,20 +84,40 @@ impl GpuDevice {
     /// # Errors
     /// A tensor beyond the adapter's limits, out of memory, a shader the driver refuses.
     pub fn load(&self, program: Program) -> Result<GpuExecutor, DeviceError> {
-        GpuExecutor::new(self, program, 0)
+        GpuExecutor::new(self, program, 0, &|dispatch| self.default_variant(dispatch.kernel))
     }
 
     /// As [`GpuDevice::load`], with `guard` bytes (a multiple of 256) around every tensor that no kernel
-    /// may touch: for [`GpuExecutor::read_guards`].
+    /// may touch, for [`GpuExecutor::read_guards`]; and with this variant of each kernel that has it.
     ///
     /// # Errors
-    /// As [`GpuDevice::load`].
-    pub fn load_guarded(&self, program: Program, guard: u64) -> Result<GpuExecutor, DeviceError> {
-        GpuExecutor::new(self, program, guard)
+    /// As [`GpuDevice::load`], or the adapter cannot run the variant.
+    pub fn load_guarded(
+        &self,
+        program: Program,
+        guard: u64,
+        variant: &str,
+    ) -> Result<GpuExecutor, DeviceError> {
+        GpuExecutor::new(self, program, guard, &|dispatch| {
+            let wanted = dispatch.kernel.variants.iter().find(|v| v.name == variant);
+            wanted.unwrap_or_else(|| self.default_variant(dispatch.kernel))
+        })
+    }
+
+    /// Whether the adapter can run a variant of a kernel.
+    pub fn can_run(&self, variant: &Variant) -> bool {
+        variant.subgroup.is_none() || variant.subgroup == self.subgroup
+    }
+
+    /// What is fastest where nothing was measured: without workgroup memory, which a processor that
+    /// imitates a GPU can only imitate; otherwise the first.
+    fn default_variant(&self, kernel: &Kernel) -> &'static Variant {
+        let subgroups = |v: &&Variant| v.subgroup.is_some() && self.can_run(v);
+        kernel.variants.iter().find(subgroups).unwrap_or(&kernel.variants[0])
     }
 
     /// Runs `f` and turns the errors it raises on the device into one.
-    fn checked<R>(&self, what: &str, f: impl FnOnce() -> R) -> Result<R, DeviceError> {
+    fn scoped<R>(&self, what: &str, f: impl FnOnce() -> R) -> Result<R, DeviceError> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);

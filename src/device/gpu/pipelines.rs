@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::GpuDevice;
 use crate::device::DeviceError;
+use crate::kernels::Variant;
 use crate::plan::{Access, Dispatch, Plan};
 
 /// A dispatch as the encoder needs it.
@@ -13,10 +14,11 @@ pub struct Prepared {
     pub grid: [u32; 3],
 }
 
-/// Pipelines by kernel and constants, so that layers of one shape share one.
+/// Pipelines by kernel, variant and constants, so that layers of one shape share one.
 pub struct Pipelines<'a> {
     gpu: &'a GpuDevice,
-    modules: HashMap<&'static str, wgpu::ShaderModule>,
+    /// By file and variant.
+    modules: HashMap<(&'static str, &'static str), wgpu::ShaderModule>,
     made: HashMap<String, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
 }
 
@@ -29,12 +31,19 @@ impl<'a> Pipelines<'a> {
         &mut self,
         plan: &Plan,
         dispatch: &Dispatch,
+        variant: &'static Variant,
         bindings: &[wgpu::BindingResource],
     ) -> Result<Prepared, DeviceError> {
         let kernel = dispatch.kernel;
-        let key = format!("{kernel} {:?}", dispatch.constants.pairs());
+        if !self.gpu.can_run(variant) {
+            return Err(self
+                .gpu
+                .error(format!("{kernel}: cannot run the variant {}", variant.name)));
+        }
+        let key = format!("{kernel} {} {:?}", variant.name, dispatch.constants.pairs());
         if !self.made.contains_key(&key) {
-            let made = self.gpu.checked(&kernel.to_string(), || self.compile(dispatch))??;
+            let made =
+                self.gpu.scoped(&kernel.to_string(), || self.compile(dispatch, variant))??;
             self.made.insert(key.clone(), made);
         }
         let (pipeline, layout) = &self.made[&key];
@@ -46,28 +55,41 @@ impl<'a> Pipelines<'a> {
                 resource: bindings[b.tensor.0].clone(),
             })
             .collect();
-        let bind_group = self.gpu.checked(&kernel.to_string(), || {
+        let bind_group = self.gpu.scoped(&kernel.to_string(), || {
             self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(&format!("{}: {kernel}", plan.name)),
                 layout,
                 entries: &entries,
             })
         })?;
-        Ok(Prepared { pipeline: pipeline.clone(), bind_group, grid: dispatch.grid })
+        Ok(Prepared { pipeline: pipeline.clone(), bind_group, grid: dispatch.grid(variant) })
     }
 
     fn compile(
         &mut self,
         dispatch: &Dispatch,
+        variant: &'static Variant,
     ) -> Result<(wgpu::ComputePipeline, wgpu::BindGroupLayout), DeviceError> {
         let kernel = dispatch.kernel;
         let device = &self.gpu.device;
-        let reflection = kernel.reflection().map_err(|e| self.gpu.error(e.to_string()))?;
-        let module = self.modules.entry(kernel.file).or_insert_with(|| {
-            device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        let reflection = kernel.reflection_of(variant);
+        let reflection = reflection.map_err(|e| self.gpu.error(e.to_string()))?;
+        let module = self.modules.entry((kernel.file, variant.name)).or_insert_with(|| {
+            let descriptor = wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.file),
                 source: wgpu::ShaderSource::Wgsl(reflection.source.as_str().into()),
-            })
+            };
+            if self.gpu.checked {
+                return device.create_shader_module(descriptor);
+            }
+            // SAFETY: every shader is the program's own. Their indices are guarded or clamped, whatever the
+            // tensors hold, and the plan has checked every tensor's shape; their loops end.
+            unsafe {
+                device.create_shader_module_trusted(
+                    descriptor,
+                    wgpu::ShaderRuntimeChecks::unchecked(),
+                )
+            }
         });
         let label = kernel.to_string();
         let entries: Vec<_> = dispatch

@@ -1,0 +1,23 @@
+// A product of two matrices, a tile of it in each workgroup, and what becomes of each element.
+// The kernel declares the sizes, the operands and the destination:
+//   fn rows() -> u32, fn columns() -> u32, fn inner() -> u32
+//   fn left(row: u32, k: u32) -> f32, fn right(k: u32, column: u32) -> f32, both inside these sizes
+//   fn store(row: u32, column: u32, v: f32), called once for each element
+//   const LEFT_ALONG_INNER, const RIGHT_ALONG_INNER: whether neighbours in memory are neighbours in k
+// Every element is summed over k in ascending order.
+#import fragment
+#import tile
+
+fn product(group: vec3<u32>, lane: u32) {
+    var t: Fragment;
+    let at = multiply(group, lane, &t);
+    for (var r = 0u; r < FRAGMENT_ROWS; r++) {
+        let row = at.x + r;
+        var values = next_row(&t);
+        for (var c = 0u; c < 4u; c++) {
+            let column = at.y + COLUMN_STEP * c;
+            if row < rows() && column < columns() { store(row, column, values.x); }
+            values = values.yzwx;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+// The gradients of a fully connected layer's parameters, and a step of Adam with them.
+//   d_W = d_y^T x,  d_b = sum over rows of d_y;  then m, v and the parameter as in lib/adam_step
+// The bias is one more column of the weight whose input is always 1: column I of the product is d_b. An
+// element of the gradient is used where it is finished, and stored nowhere: see lib/product.
+// Who owns what: a workgroup owns a tile of the parameters, and their moments.
+// Sums run over the rows in ascending order. Moments are in two planes: all m, then all v.
+// Grid: x over tiles of outputs, y over tiles of inputs and bias.
+#import adam_step
+#import product
+
+/// rows: images times samples
+override R: u32;
+/// inputs of the layer
+override I: u32;
+/// outputs of the layer
+override O: u32;
+override BETA1: f32 = 0.9;
+override BETA2: f32 = 0.999;
+override EPSILON: f32 = 1e-8;
+
+/// (R, I) the layer's input
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+/// (R, O)
+@group(0) @binding(1) var<storage, read> d_y: array<f32>;
+/// (4) learning rate, 1 - BETA1^t, 1 - BETA2^t, weight of the KL
+@group(0) @binding(2) var<storage, read> rates: array<f32>;
+/// (O, I)
+@group(0) @binding(3) var<storage, read_write> weight: array<f32>;
+/// (O)
+@group(0) @binding(4) var<storage, read_write> bias: array<f32>;
+/// (2, O, I) first moments, then second
+@group(0) @binding(5) var<storage, read_write> weight_moments: array<f32>;
+/// (2, O)
+@group(0) @binding(6) var<storage, read_write> bias_moments: array<f32>;
+
+fn rows() -> u32 { return O; }
+fn columns() -> u32 { return I + 1u; }
+fn inner() -> u32 { return R; }
+
+const LEFT_ALONG_INNER = false;
+fn left(row: u32, k: u32) -> f32 { return d_y[k * O + row]; }
+
+const RIGHT_ALONG_INNER = false;
+fn right(k: u32, column: u32) -> f32 {
+    return select(x[k * I + min(column, I - 1u)], 1.0, column == I);
+}
+
+fn store(row: u32, column: u32, g: f32) {
+    if column < I {
+        let e = row * I + column;
+        let next = adam_moments(weight_moments[e], weight_moments[O * I + e], g, BETA1, BETA2);
+        weight_moments[e] = next.x;
+        weight_moments[O * I + e] = next.y;
+        weight[e] += adam_change(next, rates[0], rates[1], rates[2], EPSILON);
+    } else {
+        let next = adam_moments(bias_moments[row], bias_moments[O + row], g, BETA1, BETA2);
+        bias_moments[row] = next.x;
+        bias_moments[O + row] = next.y;
+        bias[row] += adam_change(next, rates[0], rates[1], rates[2], EPSILON);
+    }
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn update(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    product(group, lane);
+}

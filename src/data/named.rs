@@ -1,0 +1,120 @@
+//! Which array is what, by its name: training or test, images or classes.
+
+use std::path::Path;
+
+use super::array::Array;
+use super::{DataError, Images, Labels, Part, Parts};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Train,
+    Test,
+    Validation,
+    /// Of no part: the whole set.
+    Whole,
+}
+
+/// The images of the arrays that belong to `path`, named as in `x_train`, `train_images` or `train.npy`
+/// and `y_test` or `test-labels`. Without a name of a part they are the whole set. Validation arrays are
+/// left alone, as others are beside training images.
+///
+/// # Errors
+///
+/// No array or several of a role, an array that does not fit its role.
+pub(super) fn assign(
+    path: &Path,
+    arrays: Vec<Array>,
+    size: Option<(usize, usize)>,
+) -> Result<Parts, DataError> {
+    let mut images: Vec<(Role, &Array)> = Vec::new();
+    let mut classes: Vec<(Role, &Array)> = Vec::new();
+    for array in &arrays {
+        let (role, is_classes) = role(array);
+        if is_classes || array.is_column_of_integers() {
+            classes.push((role, array));
+        } else if array.has_rows() {
+            images.push((role, array));
+        }
+    }
+    let one = |among: &[(Role, &Array)], role: Role| -> Result<Option<usize>, DataError> {
+        let mut of_role = among.iter().enumerate().filter(|(_, (r, _))| *r == role);
+        match (of_role.next(), of_role.next()) {
+            (Some((_, (_, first))), Some((_, (_, second)))) => Err(DataError::Unfit {
+                path: path.into(),
+                message: format!(
+                    "{} and {} could be the same part; {NAMES}",
+                    first.shown(),
+                    second.shown()
+                ),
+            }),
+            (first, _) => Ok(first.map(|(i, _)| i)),
+        }
+    };
+    let part = |image: usize| -> Result<Part, DataError> {
+        let (role, array) = images[image];
+        let (mut found, bytes) = array.images(size)?;
+        if let Some(i) = one(&classes, role)? {
+            found.labels = Some(labels(classes[i].1, array, &found)?);
+        }
+        Ok(Part { path: array.path.clone(), images: found, bytes })
+    };
+    let train = match one(&images, Role::Train)? {
+        Some(train) => Some(train),
+        None => one(&images, Role::Whole)?,
+    };
+    let Some(train) = train else {
+        let there: Vec<String> = arrays.iter().take(8).map(Array::shown).collect();
+        let there = match there.is_empty() {
+            true => "no arrays".to_string(),
+            false => there.join(", "),
+        };
+        return Err(DataError::Unfit {
+            path: path.into(),
+            message: format!("there are {there}, but no training images; {NAMES}"),
+        });
+    };
+    let test = one(&images, Role::Test)?.map(part).transpose()?;
+    Ok(Parts { train: part(train)?, test })
+}
+
+const NAMES: &str = "images are found by names like x_train and x_test, their classes by y_train and y_test \
+                     or train_labels and test_labels";
+
+/// By the words of its name and of its file's. Of a file with names of its own, the file's says which
+/// part, too: `train.npz` with an array `images`.
+fn role(array: &Array) -> (Role, bool) {
+    let file = array.path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = array.name.as_deref().unwrap_or_default().to_lowercase();
+    let mut role = Role::Whole;
+    let mut is_classes = false;
+    // The array's own name is the last to speak.
+    for word in file.split(is_between).chain(name.split(is_between)) {
+        match word {
+            "train" | "training" => role = Role::Train,
+            "test" | "testing" | "t10k" => role = Role::Test,
+            "val" | "valid" | "validation" | "dev" => role = Role::Validation,
+            "y" | "label" | "labels" | "target" | "targets" | "class" | "classes" => {
+                is_classes = true
+            }
+            _ => {}
+        }
+    }
+    (role, is_classes)
+}
+
+fn is_between(c: char) -> bool {
+    !c.is_alphanumeric()
+}
+
+fn labels(classes: &Array, of: &Array, images: &Images) -> Result<Labels, DataError> {
+    let numbers = classes.classes()?;
+    match numbers.len() == images.n_images {
+        true => Ok(Labels::numbered(numbers)),
+        false => Err(classes.unfit(format!(
+            "{} classes for the {} images of {}; expected one per image",
+            numbers.len(),
+            images.n_images,
+            of.shown()
+        ))),
+    }
+}

@@ -1,0 +1,238 @@
+//! Folders of PNG and JPEG images, sub-folders as their classes.
+
+use std::fs;
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, imageops};
+use rayon::prelude::*;
+
+use super::{DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS};
+use crate::kernels::philox::permute;
+
+/// Longest side of a picture, in pixels.
+const MAX_SIDE: u32 = 1 << 15;
+/// Most memory that unpacking one picture may take, in bytes.
+const MAX_ALLOCATION: u64 = 1 << 30;
+
+/// Pictures that are found and not yet read.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// File and class of each, in the order of their paths.
+    files: Vec<(PathBuf, usize)>,
+    /// Names of the sub-folders, if that is where the files are.
+    classes: Vec<String>,
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    matches!(extension.as_str(), "png" | "jpg" | "jpeg")
+}
+
+/// The entries of a folder by name, without the hidden ones.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let failed = |cause: io::Error| DataError::Read { path: folder.into(), cause };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Looks for pictures in a folder, or else in its sub-folders, which are their classes then.
+pub(super) fn find(folder: &Path) -> Result<Found, DataError> {
+    let mut found = Found::default();
+    let mut direct = Vec::new();
+    for path in entries(folder)? {
+        if path.is_dir() {
+            let before = found.files.len();
+            descend(&path, found.classes.len(), &mut found.files)?;
+            if found.files.len() > before {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                found.classes.push(name.escape_debug().to_string());
+            }
+        } else if is_picture(&path) {
+            direct.push((path, 0));
+        }
+    }
+    match (direct.is_empty(), found.files.is_empty()) {
+        (true, _) => Ok(found),
+        (false, true) => Ok(Found { files: direct, classes: Vec::new() }),
+        (false, false) => Err(unfit(
+            folder,
+            format!(
+                "there are pictures both in this folder and in its sub-folder {}; \
+                 put all of them in sub-folders, which are their classes, or none",
+                found.classes[0]
+            ),
+        )),
+    }
+}
+
+/// Finds the pictures of a class. Links to folders are not followed here: they may lead in circles.
+fn descend(
+    folder: &Path,
+    class: usize,
+    files: &mut Vec<(PathBuf, usize)>,
+) -> Result<(), DataError> {
+    for path in entries(folder)? {
+        if path.is_dir() {
+            if !path.is_symlink() {
+                descend(&path, class, files)?;
+            }
+        } else if is_picture(&path) {
+            files.push((path, class));
+        }
+    }
+    Ok(())
+}
+
+impl Found {
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Puts the files in an order that has nothing to do with their names, the same each time.
+    pub fn shuffle(&mut self) {
+        let n = self.files.len();
+        self.files = (0..n).map(|i| self.files[permute(i, n, [0, 0], 0)].clone()).collect();
+    }
+
+    /// Reads the pictures, grey, stretched to `size` if that is given. `classes` are the names of all, if
+    /// other pictures have classes too.
+    ///
+    /// # Errors
+    ///
+    /// A picture that cannot be read, or of another size than the others with no `size` for all.
+    pub fn read(
+        &self,
+        size: Option<(usize, usize)>,
+        classes: &[String],
+    ) -> Result<Images, DataError> {
+        let (first, _) = &self.files[0];
+        if self.files.len() as u64 > MAX_IMAGES {
+            return Err(unfit(first, format!("this is one of more than {MAX_IMAGES} images")));
+        }
+        let target = match size {
+            Some(size) => size,
+            None => {
+                let picture = decode(first)?;
+                (picture.height() as usize, picture.width() as usize)
+            }
+        };
+        let (height, width) = target;
+        if (height * width) as u64 > MAX_PIXELS {
+            return Err(unfit(
+                first,
+                format!(
+                    "{height}x{width} are more than {MAX_PIXELS} pixels; --size HEIGHTxWIDTH shrinks them"
+                ),
+            ));
+        }
+        let needed = self.files.len() * height * width;
+        let mut pixels = Vec::new();
+        pixels.try_reserve_exact(needed).map_err(|_| {
+            unfit(
+                first,
+                format!(
+                    "{} pictures of {height}x{width} need {needed} bytes of memory; \
+                     --size HEIGHTxWIDTH shrinks them",
+                    self.files.len()
+                ),
+            )
+        })?;
+        pixels.resize(needed, 0);
+        pixels.par_chunks_exact_mut(height * width).zip(&self.files).try_for_each(
+            |(pixels, (path, _))| {
+                let mut picture = decode(path)?;
+                let (rows, columns) = (picture.height() as usize, picture.width() as usize);
+                if (rows, columns) != target {
+                    if size.is_none() {
+                        return Err(unfit(
+                            path,
+                            format!(
+                                "this picture is {rows}x{columns} (height x width), {} is \
+                                 {height}x{width}; --size {height}x{width} makes all of them so",
+                                super::shown(first)
+                            ),
+                        ));
+                    }
+                    picture = resize(&picture, target);
+                }
+                pixels.copy_from_slice(picture.as_raw());
+                Ok(())
+            },
+        )?;
+        let labels = (!self.classes.is_empty()).then(|| {
+            let number = |name: &String| {
+                classes.iter().position(|class| class == name).unwrap_or_default() as u16
+            };
+            let numbers: Vec<u16> = self.classes.iter().map(number).collect();
+            Labels {
+                classes: self.files.iter().map(|&(_, class)| numbers[class]).collect(),
+                names: classes.into(),
+            }
+        });
+        Ok(Images { n_images: self.files.len(), height, width, pixels: pixels.into(), labels })
+    }
+}
+
+/// All class names of both, sorted.
+pub(super) fn all_classes(
+    folder: &Path,
+    train: &Found,
+    test: Option<&Found>,
+) -> Result<Vec<String>, DataError> {
+    let mut names = train.classes.clone();
+    names.extend(test.into_iter().flat_map(|test| test.classes.iter().cloned()));
+    names.sort();
+    names.dedup();
+    match names.len() <= usize::from(u16::MAX) {
+        true => Ok(names),
+        false => Err(unfit(folder, "there are more than 65535 sub-folders with pictures")),
+    }
+}
+
+/// A grey picture in the size that is asked for, by a triangle filter that is as wide as what it shrinks.
+pub(super) fn resize(picture: &GrayImage, (height, width): (usize, usize)) -> GrayImage {
+    imageops::resize(picture, width as u32, height as u32, imageops::FilterType::Triangle)
+}
+
+/// A picture in grey (luma of Rec. 709), upright, what is transparent over white.
+fn decode(path: &Path) -> Result<GrayImage, DataError> {
+    let bytes = fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
+    let decoded = || -> image::ImageResult<DynamicImage> {
+        let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(MAX_SIDE);
+        limits.max_image_height = Some(MAX_SIDE);
+        limits.max_alloc = Some(MAX_ALLOCATION);
+        reader.limits(limits);
+        let mut decoder = reader.into_decoder()?;
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut picture = DynamicImage::from_decoder(decoder)?;
+        picture.apply_orientation(orientation);
+        Ok(picture)
+    };
+    let picture = decoded().map_err(|e| {
+        unfit(path, format!("this is no PNG or JPEG picture that can be read: {e}"))
+    })?;
+    if !picture.color().has_alpha() {
+        return Ok(picture.into_luma8());
+    }
+    let with_alpha = picture.into_luma_alpha8();
+    Ok(GrayImage::from_fn(with_alpha.width(), with_alpha.height(), |x, y| {
+        let [grey, alpha] = with_alpha.get_pixel(x, y).0.map(u32::from);
+        image::Luma([((grey * alpha + 255 * (255 - alpha) + 127) / 255) as u8])
+    }))
+}
+
+fn unfit(path: &Path, message: impl Into<String>) -> DataError {
+    let message: String = message.into();
+    DataError::Unfit { path: path.into(), message: message.replace(['\n', '\r'], " ") }
+}

@@ -1,0 +1,175 @@
+//! What is done to images after they are read: their size, and the parts that are held out.
+
+use super::{DataError, Dataset, Images, MAX_PIXELS, Part, Parts, pictures, shown};
+use std::path::Path;
+
+use image::GrayImage;
+use rayon::prelude::*;
+
+/// How images are to be read and parted.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Options {
+    /// Height and width to stretch the images to, or of the images that are rows of pixels.
+    pub size: Option<(usize, usize)>,
+    /// Share of the training images to hold out, in (0, 1): as validation images, or as test images where
+    /// there are none.
+    pub valid: Option<f64>,
+}
+
+impl Options {
+    /// # Errors
+    ///
+    /// A value out of its range.
+    pub(super) fn check(self) -> Result<(), DataError> {
+        if let Some(share) = self.valid
+            && !(share > 0.0 && share < 1.0)
+        {
+            let message =
+                format!("--valid must be a share between 0 and 1, such as 0.1, got {share}");
+            return Err(DataError::Options { message });
+        }
+        if let Some((height, width)) = self.size
+            && !(1..=MAX_PIXELS).contains(&(height as u64).saturating_mul(width as u64))
+        {
+            let message =
+                format!("--size must have from 1 to {MAX_PIXELS} pixels, got {height}x{width}");
+            return Err(DataError::Options { message });
+        }
+        Ok(())
+    }
+
+    /// Stretches the images of a set that has test images, and holds out validation images.
+    pub(super) fn apply(self, mut dataset: Dataset) -> Result<Dataset, DataError> {
+        if let Some(size) = self.size {
+            dataset.train.stretch(size);
+            dataset.test.stretch(size);
+        }
+        if let Some(share) = self.valid {
+            let name = dataset.name.clone();
+            dataset.valid = Some(hold_out(&mut dataset.train, share, Path::new(&name))?);
+            dataset.name += &format!(" ({} held out as validation images)", percent(share));
+        }
+        Ok(dataset)
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{}%", (share * 1e4).round() / 100.0)
+}
+
+/// The data set of these parts. `mixed`: the images are in an order that has nothing to do with them.
+pub(super) fn split(
+    path: &Path,
+    parts: Parts,
+    mixed: bool,
+    options: Options,
+) -> Result<Dataset, DataError> {
+    let Parts { mut train, mut test } = parts;
+    spread_bits(&mut train, test.as_mut());
+    let mut name = shown(path);
+    let Some(mut test) = test else {
+        if let Some(size) = options.size {
+            train.images.stretch(size);
+        }
+        let share = options.valid.unwrap_or(1.0 / 6.0);
+        let test = hold_out(&mut train.images, share, &train.path)?;
+        let order = if mixed { ", in random order," } else { "" };
+        let which =
+            options.valid.map_or("its last sixth".into(), |v| format!("its last {}", percent(v)));
+        name += &format!(" ({which}{order} held out as test images)");
+        return Ok(Dataset { name, train: train.images, test, valid: None });
+    };
+    share_names(&mut train.images, &mut test.images);
+    let dataset = Dataset { name, train: train.images, test: test.images, valid: None };
+    if options.size.is_none() {
+        check_same_size(&train.path, &dataset.train, &test.path, &dataset.test)?;
+    }
+    options.apply(dataset)
+}
+
+/// Cuts off the last images: their share, rounded, but one at least.
+///
+/// # Errors
+///
+/// There would be none left, or the labels say that the last are other images than the rest.
+fn hold_out(images: &mut Images, share: f64, path: &Path) -> Result<Images, DataError> {
+    let n = images.n_images;
+    if n < 2 {
+        return Err(DataError::TooFew { path: path.into() });
+    }
+    let n_held = ((n as f64 * share).round() as usize).clamp(1, n - 1);
+    if let Some(labels) = &images.labels {
+        let (rest, held) = labels.classes.split_at(n - n_held);
+        let ascends = labels.classes.is_sorted() && !labels.classes.is_sorted_by(|a, b| a < b);
+        if ascends && rest.last() < held.last() {
+            return Err(DataError::Unfit {
+                path: path.into(),
+                message:
+                    "the images are sorted by class, so the last would be of other classes than \
+                          the rest; shuffle them, or give test images of their own"
+                        .into(),
+            });
+        }
+    }
+    Ok(images.split_off(n - n_held))
+}
+
+/// Gives both sets the longer of their lists of class names: the other may lack the last classes.
+fn share_names(train: &mut Images, test: &mut Images) {
+    if let (Some(train), Some(test)) = (&mut train.labels, &mut test.labels) {
+        match train.names.len() < test.names.len() {
+            true => train.names = test.names.clone(),
+            false => test.names = train.names.clone(),
+        }
+    }
+}
+
+/// If no value is above 1, they are bits rather than grey levels: 1 becomes 255.
+fn spread_bits(train: &mut Part, test: Option<&mut Part>) {
+    let parts: Vec<&mut Part> = [train].into_iter().chain(test).collect();
+    if parts.iter().all(|part| part.bytes && part.images.pixels.iter().all(|&v| v <= 1)) {
+        for part in parts {
+            let pixels: Vec<u8> = part.images.pixels.iter().map(|v| v * 255).collect();
+            part.images.pixels = pixels.into();
+        }
+    }
+}
+
+fn check_same_size(
+    train_path: &Path,
+    train: &Images,
+    test_path: &Path,
+    test: &Images,
+) -> Result<(), DataError> {
+    if (train.height, train.width) == (test.height, test.width) {
+        return Ok(());
+    }
+    let size = |images: &Images| format!("{}x{}", images.height, images.width);
+    Err(DataError::SizeMismatch {
+        path: test_path.into(),
+        test: size(test),
+        train_path: train_path.into(),
+        train: size(train),
+    })
+}
+
+impl Images {
+    /// Stretches every image to (height, width).
+    fn stretch(&mut self, size: (usize, usize)) {
+        if (self.height, self.width) == size {
+            return;
+        }
+        let (rows, columns) = (self.height as u32, self.width as u32);
+        let pixels: Vec<u8> = self
+            .pixels
+            .par_chunks_exact(self.n_pixels())
+            .flat_map_iter(|image| {
+                let image = GrayImage::from_raw(columns, rows, image.to_vec())
+                    .expect("as many pixels as rows times columns");
+                pictures::resize(&image, size).into_raw()
+            })
+            .collect();
+        self.pixels = pixels.into();
+        (self.height, self.width) = size;
+    }
+}

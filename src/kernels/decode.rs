@@ -1,0 +1,147 @@
+//! The decoder's last layer and the Bernoulli likelihood of its logits in one: they are stored nowhere.
+
+use super::case::Fill;
+use super::real::Matrix;
+use super::variant::PRODUCT;
+use super::{Call, Case, Cost, Kernel, Parts, Real, parallel, twin};
+use crate::plan::Constants;
+
+/// Pixels of a row whose log p(x|z) is summed together.
+pub const PART: usize = 32;
+
+pub static DECODE: Kernel = Kernel::of_variants(
+    Parts {
+        file: "bernoulli/decode",
+        source: include_str!("../../shaders/bernoulli/decode.wgsl"),
+        entry: "decode",
+        summary: "η = h Wᵀ + b; d_η = w (x − sigmoid(η)); log p(x|z) in parts of 32 pixels",
+        grid: |c| [c.dim("B") * c.dim("K"), c.dim("D"), 1],
+        twin: twin!(decode),
+        cases,
+        cost: |c| cost(c, 11, 4),
+    },
+    PRODUCT,
+);
+
+pub static DECODE_LOG_LIKELIHOOD: Kernel = Kernel::of_variants(
+    Parts {
+        file: "bernoulli/decode_log_likelihood",
+        source: include_str!("../../shaders/bernoulli/decode_log_likelihood.wgsl"),
+        entry: "decode_log_likelihood",
+        summary: "the same without d_η",
+        grid: |c| [c.dim("B") * c.dim("K"), c.dim("D"), 1],
+        twin: twin!(decode_log_likelihood),
+        cases: || {
+            let mut cases = cases();
+            for case in &mut cases {
+                case.fills.retain(|(name, _)| *name != "row_weight");
+            }
+            cases
+        },
+        cost: |c| cost(c, 7, 0),
+    },
+    PRODUCT,
+);
+
+/// `flops` and `bytes`: of each logit, besides the product.
+fn cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
+    let (b, k, d, i) = (c.dim("B"), c.dim("K"), c.dim("D"), c.dim("I"));
+    let (rows, d, i, b) = ((b * k) as u64, d as u64, i as u64, b as u64);
+    let bytes = bytes * rows * d + 4 * (rows * i + d * i + b * d);
+    Cost { flops: rows * d * (2 * i + flops), bytes }
+}
+
+fn cases() -> Vec<Case> {
+    let case = |b, k, d, i: usize| {
+        Case::new(&[("B", b), ("K", k), ("D", d), ("I", i)])
+            .fill("x", Fill::Bits)
+            .fill("weight", Fill::Normal(1.0 / (i as f64).sqrt()))
+            .fill("row_weight", Fill::Uniform(0.1, 1.0))
+    };
+    // the product is the bias, or far from it
+    let logits = vec![0.0, 200.0, -200.0, 88.0, -88.0, 1e4, -1e4, 1e-8, -17.0, 17.0, 0.5];
+    let given = |case: Case| {
+        case.fill("weight", Fill::Cycle(vec![0.0])).fill("bias", Fill::Cycle(logits.clone()))
+    };
+    vec![
+        case(1, 1, 1, 1),
+        case(3, 1, 5, 2),
+        case(5, 3, 33, 7),
+        case(2, 8, 31, 16),
+        case(4, 4, 32, 15),
+        case(33, 1, 63, 17),
+        case(13, 5, 65, 9),
+        case(3, 7, 100, 33),
+        case(5, 2, 97, 20).fill("x", Fill::Uniform(0.0, 1.0)), // grey pixels
+        case(5, 2, 97, 20).fill("weight", Fill::Normal(3.0)),
+        given(case(7, 1, 97, 3)),
+        // 32 times ln 2
+        case(3, 1, 70, 3)
+            .fill("weight", Fill::Cycle(vec![0.0]))
+            .fill("bias", Fill::Cycle(vec![0.0])),
+        case(128, 1, 784, 400),
+    ]
+}
+
+fn decode<T: Real>(c: &Call<T>) {
+    let (k, d, i) = (c.dim("K"), c.dim("D"), c.dim("I"));
+    let (h, weight, bias) = (c.read("h"), c.read("weight"), c.read("bias"));
+    let (x, row_weight) = (c.read("x"), c.read("row_weight"));
+    let (mut d_eta, mut log_px) = (c.write("d_eta"), c.write("log_px"));
+    let rows = c.dim("B") * k;
+    // The logits are in the place of d_eta until they are used.
+    T::multiply(rows, d, i, Matrix::new(&h, i), Matrix::new(&weight, i).transposed(), &mut d_eta);
+    let (bias, x, row_weight) = (&bias[..], &x[..], &row_weight[..]);
+    parallel::rows2(
+        (&mut log_px, d.div_ceil(PART)),
+        (&mut d_eta, d),
+        #[inline(always)]
+        |row, log_px, d_eta| {
+            let x = &x[row / k * d..][..d];
+            add_bias(d_eta, bias);
+            let parts = x.chunks(PART).zip(d_eta.chunks_mut(PART));
+            for ((x, d_eta), log_px) in parts.zip(log_px) {
+                *log_px = T::bernoulli_gradient(x, d_eta, row_weight[row]);
+            }
+        },
+    );
+}
+
+fn decode_log_likelihood<T: Real>(c: &Call<T>) {
+    /// Rows whose logits are held at a time.
+    const BLOCK: usize = 256;
+    let (k, d, i) = (c.dim("K"), c.dim("D"), c.dim("I"));
+    let (h, weight, bias) = (c.read("h"), c.read("weight"), c.read("bias"));
+    let (x, mut log_px) = (c.read("x"), c.write("log_px"));
+    let (bias, x, parts) = (&bias[..], &x[..], d.div_ceil(PART));
+    let mut logits = vec![T::ZERO; BLOCK.min(c.dim("B") * k) * d];
+    for (block, log_px) in log_px.chunks_mut(BLOCK * parts).enumerate() {
+        let (first, rows) = (block * BLOCK, log_px.len() / parts);
+        let (h, weight) = (Matrix::new(&h[first * i..], i), Matrix::new(&weight, i).transposed());
+        let logits = &mut logits[..rows * d];
+        T::multiply(rows, d, i, h, weight, logits);
+        parallel::rows2(
+            (log_px, parts),
+            (logits, d),
+            #[inline(always)]
+            |row, log_px, eta| {
+                add_bias(eta, bias);
+                sum_parts(&x[(first + row) / k * d..][..d], eta, log_px);
+            },
+        );
+    }
+}
+
+#[inline(always)]
+fn add_bias<T: Real>(eta: &mut [T], bias: &[T]) {
+    for (eta, &b) in eta.iter_mut().zip(bias) {
+        *eta += b;
+    }
+}
+
+#[inline(always)]
+fn sum_parts<T: Real>(x: &[T], eta: &[T], log_px: &mut [T]) {
+    for ((x, eta), log_px) in x.chunks(PART).zip(eta.chunks(PART)).zip(log_px) {
+        *log_px = T::log_bernoulli(x, eta);
+    }
+}
