@@ -570,7 +570,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
             ("if ROWS < N", "if ROWS > N"),
             ("epoch * N + place", "place"),
-            ("& (ROWS - 1u)", "% (ROWS - 1u)"),
+            ("& (ROWS - 1u)", "% max(ROWS - 1u, 1u)"),
             ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
             // lib/shuffle
             ("round < 6u", "round < 5u"),

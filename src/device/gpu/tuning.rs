@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
         return;
     }
     let device = identity(gpu);
-    let remembered = tuning.cache.as_ref().map(read).unwrap_or_default();
+    let remembered = tuning.cache.as_deref().map(read).unwrap_or_default();
     if let Some(known) = remembered.0.get(&device) {
         open.retain(|place, dispatch| {
             let usable = usable(gpu, dispatch);
@@ -173,13 +173,13 @@ fn time(
 }
 
 /// What the file holds; nothing if it is not there or not what it should be.
-fn read(path: &PathBuf) -> Remembered {
+fn read(path: &Path) -> Remembered {
     let text = std::fs::read(path).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
 /// Whole or not at all.
-fn write(path: &PathBuf, remembered: &Remembered) -> std::io::Result<()> {
+fn write(path: &Path, remembered: &Remembered) -> std::io::Result<()> {
     let folder = path.parent().ok_or(std::io::ErrorKind::InvalidInput)?;
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
