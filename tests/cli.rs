@@ -16,7 +16,9 @@ use tempfile::TempDir;
 /// A small and quick run on the folder `data`, and the same as words.
 const SIZES: &str = "--hidden 16 --latent 3 --batch 50 --epochs 2";
 const TRAIN: &str = "train --data data --device cpu --hidden 16 --latent 3 --batch 50 --epochs 2";
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
+    "best.safetensors",
+    "checkpoint",
     "config.json",
     "interpolation.svg",
     "metrics.jsonl",
@@ -133,6 +135,15 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     all
 }
 
+/// What is in a folder itself.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 #[derive(Debug)]
 struct Ended {
     code: Option<i32>,
@@ -210,15 +221,11 @@ fn grid_size(columns: u32, rows: u32) -> (u32, u32) {
 fn a_run_writes_its_folder() {
     let home = Home::new();
     let ended = home.ok(&format!("{TRAIN} --run new/run --decoder-hidden 8,9 --seed 5 --beta 0.5"));
-    let mut names: Vec<_> = fs::read_dir(home.at("new/run"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    assert_eq!(names, FILES);
+    assert_eq!(names(&home.at("new/run")), FILES);
 
     let config = json!({
         "data": fs::canonicalize(home.0.path()).unwrap().join("data"),
+        "data_sha256": elbo::data::load(&home.at("data"), Default::default()).unwrap().digest(),
         "architecture": {
             "image": [6, 5], "hidden": [16], "decoder_hidden": [8, 9], "latent": 3,
             "activation": "relu", "likelihood": "bernoulli"
@@ -250,7 +257,8 @@ fn a_run_writes_its_folder() {
     assert_eq!(summary["last"], metrics[1]);
     assert_eq!(summary["best_test_elbo"], tests[0].max(tests[1]));
     assert_eq!((&summary["steps"], &summary["seed"]), (&json!(8), &json!(5)));
-    assert_eq!(summary["interrupted"], false);
+    assert_eq!((&summary["finished"], &summary["interrupted"]), (&json!(true), &json!(false)));
+    assert_eq!(summary["best_epoch"], if tests[1] > tests[0] { 2 } else { 1 });
     assert_eq!(summary["versions"]["elbo"], env!("CARGO_PKG_VERSION"));
     assert!(summary["versions"]["wgpu"].as_str().unwrap().starts_with("30."));
     assert_eq!((&summary["device"]["kind"], summary.get("target")), (&json!("cpu"), None));
@@ -439,7 +447,7 @@ fn runs_without_a_name_find_one() {
         fs::read_dir(home.at("runs")).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(runs.len(), 4, "{runs:?}");
     for run in runs {
-        assert_eq!(tree(&run).len(), FILES.len(), "{run:?}");
+        assert_eq!(names(&run), FILES, "{run:?}");
         home.assert_model(run.to_str().unwrap());
     }
 }
@@ -630,15 +638,17 @@ fn pictures_of_no_run_are_refused() {
     home.refuses("sample nowhere --device cpu", &["nowhere:", "not a run folder"]);
     sample(&[("config.json", config.as_bytes())], &["broken:", "no model.safetensors"]);
 
-    with_model(b"", &["not a safetensors file"]);
-    with_model(&model[..model.len() - 1], &["not a safetensors file"]);
+    with_model(b"", &["damaged", "no checksum"]);
+    with_model(&model[..model.len() - 1], &["damaged or cut short"]);
     let mut flipped = model.clone();
     flipped[4] ^= 1; // the length of the header
-    with_model(&flipped, &["not a safetensors file"]);
-    let mut nan = model.clone();
-    let end = nan.len();
-    nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-    with_model(&nan, &["holds NaN"]);
+    with_model(&flipped, &["damaged or cut short"]);
+    let (folder, settings) = RunFolder::open(&home.at("run")).unwrap();
+    let mut parameters = folder.read_model(&settings.architecture).unwrap();
+    parameters[0][0] = f32::NAN;
+    let nan = RunFolder::create(&home.at("nan"), &settings).unwrap();
+    nan.write_model(&settings.architecture, &parameters).unwrap();
+    with_model(&fs::read(home.at("nan/model.safetensors")).unwrap(), &["holds NaN"]);
     home.ok(&format!("{} --run wide", TRAIN.replace("--hidden 16", "--hidden 17")));
     home.ok(&format!("{} --run deep", TRAIN.replace("--hidden 16", "--hidden 16,16")));
     let of = |run: &str| fs::read(home.at(run).join("model.safetensors")).unwrap();
@@ -709,7 +719,7 @@ fn a_run_that_diverges_says_where() {
     let epochs = home.metrics("kept").len();
     assert!((1..50).contains(&epochs));
     assert!(ended.stderr.contains(&format!("error: step {}: ", epochs + 1)), "{ended:?}");
-    assert!(!home.at("kept/summary.json").exists());
+    assert_eq!(home.json("kept/summary.json")["finished"], false);
     home.ok("sample kept --device cpu");
 }
 
@@ -762,7 +772,7 @@ fn closed_pipes_do_not_lose_the_run() {
     drop((child.stdout.take(), child.stderr.take()));
     assert!(soon(|| child.try_wait().unwrap().is_some()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(tree(&home.at("run")).len(), FILES.len());
+    assert_eq!(names(&home.at("run")), FILES);
     home.assert_model("run");
 }
 

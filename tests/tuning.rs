@@ -115,25 +115,26 @@ fn given_choices_come_first() {
     let home = tempfile::tempdir().expect("a folder");
     for gpu in harness::gpus() {
         let cache = home.path().join("variants.json");
-        let device = Device::Gpu(Box::new(gpu.tuned(tuning(&cache))));
+        let device = || Device::Gpu(Box::new(gpu.tuned(tuning(&cache))));
         let program = program();
         for variant in linear::FORWARD.variants {
             let mut given = Choices::default();
             given.set(dispatch(&program), variant);
-            let executor = device.load_with(program.clone(), &given).expect("loads");
+            let executor =
+                device().with_variants(given.clone()).load(program.clone()).expect("loads");
             let ran = dispatch_choice(&executor.variants()).expect("one");
             // One that the adapter cannot run, of a run elsewhere, is not insisted on.
             assert_eq!(ran == variant.name, gpu.can_run(variant), "{} {ran}", variant.name);
         }
         assert!(!cache.exists(), "what is given is not measured");
         // A run's choices survive their file.
-        let executor = device.load(program.clone()).expect("loads");
+        let executor = device().load(program.clone()).expect("loads");
         let text = serde_json::to_string(&executor.variants()).expect("JSON");
         let read: Choices = serde_json::from_str(&text).expect("JSON");
         assert_eq!(read, executor.variants());
         let unknown: Choices =
             serde_json::from_value(json!({ "linear.forward": "x", "y": "z" })).expect("JSON");
-        device.load_with(program.clone(), &unknown).expect("loads");
+        device().with_variants(unknown).load(program.clone()).expect("loads");
     }
     let cpu = Device::Cpu(harness::cpu());
     assert!(cpu.load(program()).expect("loads").variants().is_empty());

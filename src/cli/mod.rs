@@ -15,6 +15,8 @@ mod generate;
 mod import;
 mod options;
 mod preset;
+mod resume;
+mod runs;
 mod settings;
 mod train;
 mod verify;
@@ -22,7 +24,8 @@ mod verify;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::report::console::note;
 
@@ -43,6 +46,7 @@ enum Command {
     Eval(evaluate::Args),
     Curve(curve::Args),
     Explore(explore::Args),
+    Runs(runs::Args),
     Verify(verify::Args),
     Bench(bench::Args),
     Devices(devices::Args),
@@ -70,6 +74,18 @@ impl Failure {
     }
 }
 
+/// The options of a command that stand on the command line, without their dashes.
+fn given(matches: &ArgMatches, command: &str) -> Vec<String> {
+    let (cli, matches) = (Cli::command(), matches.subcommand_matches(command));
+    let (Some(command), Some(matches)) = (cli.find_subcommand(command), matches) else {
+        return Vec::new();
+    };
+    let given =
+        |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let options = command.get_arguments().filter(given);
+    options.filter_map(|arg| arg.get_long().map(str::to_string)).collect()
+}
+
 /// A flag that Ctrl-C raises; the second one ends the program at once.
 fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -86,15 +102,17 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
 /// Parses the arguments and runs the command. Returns the exit code: 0, 1 if the run failed, 2 if the
 /// input was wrong, 130 after Ctrl-C.
 pub fn main() -> u8 {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let result = match cli.command {
-        Command::Train(args) => train::run(*args),
+        Command::Train(args) => train::run(*args, &given(&matches, "train")),
         Command::Sample(args) => generate::sample(args),
         Command::Reconstruct(args) => generate::reconstruct(args),
         Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Explore(args) => explore::run(args),
+        Command::Runs(args) => runs::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Devices(args) => devices::run(args),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Failure;
 use crate::checkpoint::{CONFIG, RunFolder};
 use crate::data::{self, DataError, Dataset};
-use crate::device::gpu::{Tuning, adapter};
+use crate::device::gpu::{Adapters, Tuning, adapter};
 use crate::device::{Choice, Description, Device, DeviceError};
 use crate::report::console::note;
 use crate::train::Settings;
@@ -29,6 +29,16 @@ impl Default for DeviceOption {
 }
 
 impl DeviceOption {
+    /// The device of this description, or auto where it is no longer there.
+    pub fn like(description: &Description) -> Self {
+        let device = match description.kind.as_str() {
+            "cpu" => "cpu",
+            _ if Adapters::enumerate().find(&description.name).is_ok() => &description.name,
+            _ => "auto",
+        };
+        DeviceOption { device: device.to_string(), no_autotune: false }
+    }
+
     /// Opens the device and says in one line what was taken and what else there is.
     pub fn open(&self) -> Result<Device, Failure> {
         let choice = Choice::of(&self.device).map_err(|error| match error {

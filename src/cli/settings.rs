@@ -20,19 +20,21 @@ use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood
 /// --objective iwae the table also has L_K, the importance-weighted bound of K samples.
 ///
 /// The run folder gets config.json, metrics.jsonl (one object an epoch), summary.json,
-/// model.safetensors (after every epoch), and pictures: reconstructions.png, samples.png, the training
-/// curve (training.svg), the KL of each latent unit (units.svg), with two latent units manifold.svg and
+/// model.safetensors (after every epoch), best.safetensors (after the epoch with the best test ELBO),
+/// checkpoint/ (to --resume from), and pictures: reconstructions.png, samples.png, the training curve
+/// (training.svg), the KL of each latent unit (units.svg), with two latent units manifold.svg and
 /// scatter.svg, else interpolation.svg and traversals.svg.
 ///
-/// The same seed, settings and device give the same parameters, bit for bit. Ctrl-C finishes the
-/// current step, writes the model, the summary and the pictures, and exits with 130. Exit code 1 is a run that failed,
-/// 2 is wrong input, of which nothing is left.
+/// The same seed, settings and device give the same parameters, bit for bit, stopped and resumed or not.
+/// Ctrl-C finishes the current step, writes checkpoint, model, summary and pictures, and exits with 130.
+/// Exit code 1 is a run that failed, 2 is wrong input, of which nothing is left.
 #[derive(clap::Args)]
 #[command(after_long_help = "Examples:
   elbo train
   elbo train --preset pytorch-example
   elbo train --hidden 200,200 --latent 50 --epochs 20 --run runs/deep
   elbo train --preset iwae --samples 50 --schedule-stages 4
+  elbo train --resume runs/deep --epochs 40
   elbo train --data path/to/fashion-mnist --steps 500 --device gpu")]
 pub struct Args {
     /// Settings of a published run, whose figure the run is held to; options given beside it take
@@ -66,6 +68,10 @@ pub struct Args {
     /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// Go on with the run in this folder from its last checkpoint, to more --epochs or --steps if they are
+    /// given, on the device that it was on unless there is --device; its other settings stay as they are
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub device: DeviceOption,
     /// Show progress: samples and reconstructions, always the same ones, after every Nth epoch as
@@ -258,6 +264,7 @@ impl Args {
         };
         Ok(Settings {
             data: absolute(&self.data),
+            data_sha256: None,
             size: self.size,
             valid: self.valid,
             architecture: Architecture {
@@ -293,27 +300,52 @@ impl Args {
         })
     }
 
-    /// The preset alone, with nothing changed but what does not matter to its figure.
-    pub fn of_preset(&self) -> Args {
-        let data = match self.preset {
-            Some(Preset::Altosaar) => self.data.clone(), // there is no copy of its own
-            _ => MNIST.to_string(),
-        };
-        Args {
-            preset: self.preset,
-            data,
-            size: None,
-            valid: None,
-            seed: self.seed,
-            run: None,
-            device: DeviceOption::default(),
-            figures_every: None,
-            tensorboard: false,
-            resident_limit: None,
-            model: ModelOptions::default(),
-            objective: ObjectiveOptions::default(),
-            optimizer: OptimizerOptions::default(),
+    /// A run's settings with the end that is given, and its data where that was moved to.
+    pub fn extend(&self, run: &Settings, moved: bool) -> Result<Settings, ConfigError> {
+        let mut settings = run.clone();
+        if let Some(epochs) = self.optimizer.epochs {
+            if run.schedule == Schedule::Cosine && epochs != run.epochs {
+                return Err(ConfigError(format!(
+                    "--epochs {epochs}: with --lr-schedule cosine the rates of all epochs depend on their \
+                     number, which is {} in this run",
+                    run.epochs
+                )));
+            }
+            settings.epochs = epochs;
         }
+        settings.steps = self.optimizer.steps.or(run.steps);
+        if moved {
+            settings.data = absolute(&self.data);
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The preset whose own settings these are, but for what does not matter to its figure.
+    pub fn preset_of(settings: &Settings, dataset: &Dataset) -> Option<Preset> {
+        Preset::value_variants().iter().copied().find(|&preset| {
+            // There is no copy of the binarized images here.
+            let data = if preset == Preset::Altosaar { &settings.data } else { MNIST };
+            let args = Args {
+                preset: Some(preset),
+                data: data.to_string(),
+                size: None,
+                valid: None,
+                seed: settings.seed,
+                run: None,
+                resume: None,
+                device: DeviceOption::default(),
+                figures_every: None,
+                tensorboard: false,
+                resident_limit: None,
+                model: ModelOptions::default(),
+                objective: ObjectiveOptions::default(),
+                optimizer: OptimizerOptions::default(),
+            };
+            args.settings(dataset).is_ok_and(|own| {
+                Settings { data_sha256: settings.data_sha256.clone(), ..own } == *settings
+            })
+        })
     }
 }
 

@@ -1,53 +1,60 @@
 //! `elbo train`
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use serde::Serialize;
-
-use super::options::load_data;
-use super::preset::Target;
+use super::options::{DeviceOption, load_data};
+use super::preset::Preset;
+use super::resume::{self, Resumed};
 use super::settings::Args;
 use super::{Failure, stop_on_interrupt};
-use crate::checkpoint::{CheckpointError, MODEL, RunFolder, SUMMARY};
+use crate::checkpoint::{
+    About, BEGUN, CheckpointError, Lock, MODEL, Origin, RunFolder, SUMMARY, Store, Stretch,
+    Summary, Writer,
+};
 use crate::data::Dataset;
-use crate::device::{Description, DeviceError};
-use crate::kernels::variant::Choices;
+use crate::device::{Device, DeviceError};
 use crate::pictures::{Live, Pictures};
 use crate::report::console::{Console, note, say};
-use crate::train::{self, EpochReport, Observer, Outcome, Settings, TrainError, Trainer, digest};
-use crate::vae::Architecture;
-use crate::versions::versions;
+use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
 
-/// What `summary.json` holds.
-#[derive(Serialize)]
-struct Summary<'a> {
-    /// The last epoch's figures; absent if none was finished.
-    last: Option<&'a EpochReport>,
-    best_test_elbo: Option<f64>,
-    steps: u64,
-    interrupted: bool,
-    /// Wall clock from the first step to the last evaluation.
-    seconds: f64,
-    device: &'a Description,
-    seed: u64,
-    /// SHA-256 of all parameters.
-    parameters_sha256: String,
-    versions: BTreeMap<&'static str, &'static str>,
-    /// Of the kernels that have several: they are part of what determines the run.
-    #[serde(skip_serializing_if = "Choices::is_empty")]
-    variants: Choices,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<Target>,
+/// `given` are the options on the command line.
+pub fn run(args: Args, given: &[String]) -> Result<u8, Failure> {
+    let (job, mut trainer, state) = match &args.resume {
+        Some(path) => match resume::open(path, &args, given)? {
+            Some(resumed) => go_on(&args, resumed, given)?,
+            None => return Ok(0),
+        },
+        None => begin(&args)?,
+    };
+    job.train(&mut trainer, state, &args)
 }
 
-pub fn run(args: Args) -> Result<u8, Failure> {
+/// A run that is ready.
+struct Job {
+    settings: Settings,
+    dataset: Dataset,
+    device: Device,
+    folder: RunFolder,
+    lock: Lock,
+    store: Store,
+    origin: Origin,
+    /// The one that was asked for, or the one that a resumed run has the settings of.
+    preset: Option<Preset>,
+    /// Nothing was in its folder.
+    fresh: bool,
+    stop: Arc<AtomicBool>,
+}
+
+/// A run, its trainer, and what it goes on from.
+type Ready = (Job, Trainer, Option<State>);
+
+fn begin(args: &Args) -> Result<Ready, Failure> {
     let dataset = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
-    let settings = args.settings(&dataset).map_err(Failure::input)?;
+    let mut settings = args.settings(&dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
+    settings.data_sha256 = Some(dataset.digest());
     // Known at once if it is taken; made only when all is well.
     args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let device = args.device.open()?;
@@ -61,158 +68,280 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         None => create_default(&settings),
     }
     .map_err(Failure::input)?;
-    note(format_args!(
-        "{}: {} training and {} test images of {}x{}; {}; {}; run folder {}",
-        dataset.name,
-        dataset.train.n_images,
-        dataset.test.n_images,
-        dataset.train.height,
-        dataset.train.width,
-        settings.architecture,
-        settings.objective.describe(settings.samples),
-        folder.path().display()
-    ));
-
-    let pictures = Pictures {
-        device: &device,
-        folder: &folder,
-        settings: &settings,
-        test: &dataset.test,
-        data: &dataset.name,
-        trained_on: &device.description().name,
-    };
-    let begin = Instant::now();
-    let mut watcher = Watcher {
-        console: Console::new(&settings, trainer.steps_total()),
-        folder: &folder,
-        architecture: &settings.architecture,
-        live: Some(Live::new(pictures, args.figures_every, args.tensorboard)),
+    let lock = folder.lock().map_err(Failure::input)?;
+    let (origin, store) = (origin(&mut trainer), folder.store());
+    let job = Job {
+        settings,
+        dataset,
+        device,
+        folder,
+        lock,
+        store,
+        origin,
+        preset: args.preset,
+        fresh: true,
         stop,
     };
-    let result = train::run(&mut trainer, &mut watcher);
-    watcher.console.finish();
-    let outcome = result.map_err(|error| {
-        let model = folder.file(MODEL);
-        let kept = match model.exists() {
-            true => format!("{} keeps the last good epoch", model.display()),
-            false => {
+    job.announce("");
+    Ok((job, trainer, None))
+}
+
+fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failure> {
+    let Resumed { folder, lock, store, settings, dataset, checkpoint, changed } = resumed;
+    let before = checkpoint.as_ref().and_then(|checkpoint| checkpoint.origin.computed_on.last());
+    let device = match before {
+        Some(before) if !given.iter().any(|option| option == "device") => {
+            DeviceOption::like(&before.device).open()?
+        }
+        _ => args.device.open()?,
+    };
+    let device = match before {
+        Some(before) if before.device == *device.description() => {
+            device.with_variants(before.variants.clone())
+        }
+        _ => device,
+    };
+    let mut trainer =
+        Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
+    let stop = stop_on_interrupt()?;
+    let (mut origin, mut state) = match checkpoint {
+        Some(checkpoint) => (checkpoint.origin, Some(checkpoint.state)),
+        None => (origin(&mut trainer), None),
+    };
+    let step = state.as_ref().map_or(0, State::step);
+    let now = stretch(&mut trainer, step);
+    if let Some(before) = origin.computed_on.last()
+        && (&before.device, &before.elbo) != (&now.device, &now.elbo)
+    {
+        note(format_args!(
+            "the steps before were taken on {} by elbo {}: from here on the run may differ, in the last bits \
+             at first, from what it would have been there",
+            before.device.name, before.elbo
+        ));
+        origin.computed_on.push(now);
+    }
+    if let Some(state) = &mut state {
+        state.reopen(&trainer);
+    }
+    let write = || -> Result<(), CheckpointError> {
+        folder.tidy(&lock);
+        if let Some(state) = &state {
+            folder.write_metrics(&state.reports)?;
+        }
+        match changed {
+            true => folder.write_config(&settings),
+            false => Ok(()),
+        }
+    };
+    write().map_err(Failure::run)?;
+    let preset = Args::preset_of(&settings, &dataset);
+    let job =
+        Job { settings, dataset, device, folder, lock, store, origin, preset, fresh: false, stop };
+    job.announce(&format!("; from step {step}"));
+    Ok((job, trainer, state))
+}
+
+/// Of a run that begins now.
+fn origin(trainer: &mut Trainer) -> Origin {
+    let begun = jiff::Zoned::now().strftime(BEGUN).to_string();
+    Origin { begun, computed_on: vec![stretch(trainer, 0)] }
+}
+
+fn stretch(trainer: &mut Trainer, from_step: u64) -> Stretch {
+    let executor = trainer.executor();
+    let (device, variants) = (executor.description().clone(), executor.variants());
+    Stretch { from_step, device, elbo: env!("CARGO_PKG_VERSION").to_string(), variants }
+}
+
+impl Job {
+    fn announce(&self, from: &str) {
+        let Job { settings, dataset, folder, .. } = self;
+        note(format_args!(
+            "{}: {} training and {} test images of {}x{}; {}; {}; run folder {}{from}",
+            dataset.name,
+            dataset.train.n_images,
+            dataset.test.n_images,
+            dataset.train.height,
+            dataset.train.width,
+            settings.architecture,
+            settings.objective.describe(settings.samples),
+            folder.path().display()
+        ));
+        if !self.lock.works {
+            note(format_args!(
+                "{}: this file system has no locks: see to it that no other process trains here",
+                folder.path().display()
+            ));
+        }
+    }
+
+    fn train(
+        self,
+        trainer: &mut Trainer,
+        state: Option<State>,
+        args: &Args,
+    ) -> Result<u8, Failure> {
+        let about = About { settings: self.settings.clone(), origin: self.origin.clone() };
+        let first = state.as_ref().map_or(0, State::step);
+        let mut watcher = Watcher {
+            console: Console::new(&self.settings, trainer.steps_total(), first),
+            writer: Writer::start(&self.folder, about, self.store.clone(), state.as_ref()),
+            state: state.clone(),
+            live: Some(Live::new(self.pictures(), args.figures_every, args.tensorboard)),
+            stop: self.stop.clone(),
+        };
+        let result = match state {
+            Some(state) => train::resume(trainer, state, &mut watcher),
+            None => train::run(trainer, &mut watcher),
+        };
+        let Watcher { mut console, writer, state, .. } = watcher;
+        console.finish();
+        let (kept, written) = writer.finish();
+        let ended = result.and_then(|outcome| {
+            written.map_err(TrainError::Checkpoint)?;
+            Ok(outcome.interrupted)
+        });
+        match (ended, state) {
+            (Ok(true), Some(state)) => self.interrupted(&state),
+            (Ok(false), Some(state)) => self.finished(&state),
+            (Ok(_), None) => Err(Failure::run("no step was taken")),
+            (Err(error), _) => Err(self.failed(&error, kept)),
+        }
+    }
+
+    fn pictures(&self) -> Pictures<'_> {
+        Pictures {
+            device: &self.device,
+            folder: &self.folder,
+            settings: &self.settings,
+            test: &self.dataset.test,
+            data: &self.dataset.name,
+            trained_on: &self.device.description().name,
+        }
+    }
+
+    /// The names of the pictures, or why one could not be drawn. What matters is safe by now.
+    fn draw(&self, state: &State) -> Result<Vec<&'static str>, String> {
+        let path = self.folder.path().display();
+        self.pictures().write(&state.snapshot.values(), Some(state.step())).map_err(|e| {
+            format!(
+                "{e}; the model is kept, and elbo figures {path} draws the pictures that are missing"
+            )
+        })
+    }
+
+    /// `kept` is the step of the last checkpoint.
+    fn failed(self, error: &TrainError, kept: Option<u64>) -> Failure {
+        let Job { folder, lock, fresh, .. } = self;
+        let path = folder.path().display();
+        let kept = match (error, kept) {
+            (TrainError::Diverged(_), Some(_)) => {
+                format!("{} keeps the last good epoch", folder.file(MODEL).display())
+            }
+            (TrainError::Device(_), Some(step)) => format!(
+                "the checkpoint of step {step} is kept: elbo train --resume {path} goes on, \
+                 on another --device too"
+            ),
+            (_, Some(step)) => {
+                format!("the checkpoint of step {step} is kept: elbo train --resume {path} goes on")
+            }
+            (_, None) if !fresh => format!("elbo train --resume {path} begins anew"),
+            (_, None) => {
+                drop(lock);
                 folder.discard();
                 "no epoch was finished, so there is no run folder".to_string()
             }
         };
         Failure::run(format!("{error}; {kept}"))
-    })?;
-    finish(&args, &dataset, pictures, &outcome, begin.elapsed().as_secs_f64())
-}
+    }
 
-/// Summary, pictures, last words.
-fn finish(
-    args: &Args,
-    dataset: &Dataset,
-    pictures: Pictures,
-    outcome: &Outcome,
-    seconds: f64,
-) -> Result<u8, Failure> {
-    let Pictures { device, folder, settings, .. } = pictures;
-    let architecture = &settings.architecture;
-    let parameters = &outcome.parameters;
-    let last = outcome.epochs.last();
-    // A preset's figure means something only for the preset's own settings, to their end.
-    let own = !outcome.interrupted
-        && args.of_preset().settings(dataset).is_ok_and(|own| own == *settings);
-    let target = match (args.preset, last) {
-        (Some(preset), Some(last)) if own => preset.target(last.test),
-        _ => None,
-    };
-    let summary = Summary {
-        last,
-        best_test_elbo: outcome.epochs.iter().map(|e| e.test.elbo).reduce(f64::max),
-        steps: outcome.steps,
-        interrupted: outcome.interrupted,
-        seconds,
-        device: device.description(),
-        seed: settings.seed,
-        parameters_sha256: digest(parameters),
-        versions: versions(),
-        variants: outcome.variants.clone(),
-        target: target.clone(),
-    };
-    let write = || -> Result<(), CheckpointError> {
-        if outcome.interrupted {
-            folder.write_model(architecture, parameters)?;
+    fn interrupted(&self, state: &State) -> Result<u8, Failure> {
+        let mut summary = Summary::new(&self.settings, &self.origin, state);
+        summary.interrupted = true;
+        self.folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
+        let (step, path) = (state.step(), self.folder.path().display());
+        let drawn = self.draw(state);
+        let shown = match &drawn {
+            Ok(names) => format!("; {} show what it learnt", list(names)),
+            Err(_) => String::new(),
+        };
+        say(format_args!(
+            "interrupted after step {step}; elbo train --resume {path} goes on{shown}"
+        ));
+        if let Err(error) = drawn {
+            note(format_args!("error: {error}"));
         }
-        folder.write_json(SUMMARY, &summary)
-    };
-    write().map_err(Failure::run)?;
-    // What matters is safe by now.
-    let path = folder.path().display();
-    let drawn = pictures.write(parameters, Some(outcome.steps)).map_err(|e| {
-        format!(
-            "{e}; the model is kept, and elbo figures {path} draws the pictures that are missing"
-        )
-    });
-    if outcome.interrupted {
-        let step = outcome.steps;
-        match drawn {
-            Ok(names) => say(format_args!(
-                "interrupted after step {step}; {path}: {} show what it learnt",
-                list(&names)
+        Ok(130)
+    }
+
+    /// Summary, pictures, last words.
+    fn finished(&self, state: &State) -> Result<u8, Failure> {
+        let Job { settings, dataset, folder, .. } = self;
+        let last = state.reports.last();
+        // A preset's figure means something only for the preset's own settings, to their end.
+        let own = Args::preset_of(settings, dataset);
+        let target = match (own, last) {
+            (Some(preset), Some(last)) if self.preset == own => preset.target(last.test),
+            _ => None,
+        };
+        let summary = Summary {
+            finished: true,
+            target: target.as_ref().map(serde_json::to_value).transpose().map_err(Failure::run)?,
+            ..Summary::new(settings, &self.origin, state)
+        };
+        folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
+        let drawn = self.draw(state);
+        let (part, watched) = dataset.watched();
+        if let Some(last) = last {
+            say(format_args!(
+                "{part} ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
+                last.test.elbo,
+                settings.binarization.label(),
+                watched.n_images,
+                summary.seconds
+            ));
+        }
+        if let (Some(bound), Some(k)) =
+            (last.and_then(|last| last.test.bound), settings.bound_samples())
+        {
+            say(format_args!(
+                "{part} L_{k} {bound:.2}: the importance-weighted bound of {k} samples"
+            ));
+        }
+        if dataset.valid.is_some() {
+            let path = folder.path().display();
+            say(format_args!(
+                "elbo eval {path} shows the test set's figures, which training left alone"
+            ));
+        }
+        if settings.objective.beta != 1.0 {
+            let beta = settings.objective.beta;
+            say(format_args!("trained with beta = {beta}; the ELBOs above weigh the KL with 1"));
+        }
+        match (&target, self.preset) {
+            (Some(t), _) => say(format_args!(
+                "{}: {}: target {} ± {}, obtained {:.2}: {}",
+                t.preset,
+                t.quantity,
+                t.target,
+                t.tolerance,
+                t.obtained,
+                match t.met {
+                    true if t.obtained < t.target - t.tolerance => "surpassed",
+                    true => "met",
+                    false => "missed",
+                }
             )),
-            Err(error) => {
-                say(format_args!("interrupted after step {step}"));
-                note(format_args!("error: {error}"));
+            (None, Some(preset)) => {
+                let changed = "the preset's target is not compared: its settings were changed";
+                say(preset.hint().unwrap_or(changed));
             }
+            (None, None) => {}
         }
-        return Ok(130);
-    }
-
-    let (part, watched) = dataset.watched();
-    if let Some(last) = last {
-        say(format_args!(
-            "{part} ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
-            last.test.elbo,
-            settings.binarization.label(),
-            watched.n_images,
-            seconds
-        ));
-    }
-    if let (Some(bound), Some(k)) =
-        (last.and_then(|last| last.test.bound), settings.bound_samples())
-    {
-        say(format_args!("{part} L_{k} {bound:.2}: the importance-weighted bound of {k} samples"));
-    }
-    if dataset.valid.is_some() {
         let path = folder.path().display();
-        say(format_args!(
-            "elbo eval {path} shows the test set's figures, which training left alone"
-        ));
+        say(format_args!("{path}: {} show what it learnt", list(&drawn.map_err(Failure::run)?)));
+        Ok(0)
     }
-    if settings.objective.beta != 1.0 {
-        let beta = settings.objective.beta;
-        say(format_args!("trained with beta = {beta}; the ELBOs above weigh the KL with 1"));
-    }
-    match (&target, args.preset) {
-        (Some(t), _) => say(format_args!(
-            "{}: {}: target {} ± {}, obtained {:.2}: {}",
-            t.preset,
-            t.quantity,
-            t.target,
-            t.tolerance,
-            t.obtained,
-            match t.met {
-                true if t.obtained < t.target - t.tolerance => "surpassed",
-                true => "met",
-                false => "missed",
-            }
-        )),
-        (None, Some(preset)) => {
-            let changed = "the preset's target is not compared: its settings were changed";
-            say(preset.hint().unwrap_or(changed));
-        }
-        (None, None) => {}
-    }
-    say(format_args!("{path}: {} show what it learnt", list(&drawn.map_err(Failure::run)?)));
-    Ok(0)
 }
 
 /// a, b and c
@@ -223,11 +352,12 @@ fn list(names: &[&str]) -> String {
     }
 }
 
-/// Shows the run and writes its folder.
+/// Shows the run and has its folder written.
 struct Watcher<'a> {
     console: Console,
-    folder: &'a RunFolder,
-    architecture: &'a Architecture,
+    writer: Writer,
+    /// The last one.
+    state: Option<State>,
     /// None once it has failed.
     live: Option<Live<'a>>,
     stop: Arc<AtomicBool>,
@@ -249,17 +379,17 @@ impl Observer for Watcher<'_> {
 
     fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String> {
         self.console.row(report);
-        let write = || {
-            self.folder.write_model(self.architecture, parameters)?;
-            self.folder.append_metrics(report)
-        };
-        write().map_err(|e: CheckpointError| e.to_string())?;
         if let Some(Err(error)) = self.live.as_mut().map(|live| live.epoch_ends(report, parameters))
         {
             self.live = None;
             note(format_args!("{error}; the run goes on without"));
         }
         Ok(())
+    }
+
+    fn checkpoint(&mut self, state: &State) -> Result<(), String> {
+        self.state = Some(state.clone());
+        self.writer.save(state)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod amat;
 mod array;
+mod digest;
 mod error;
 mod files;
 mod idx;

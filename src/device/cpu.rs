@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Clock, Description, DeviceError, Executor, Progress};
+use super::{Clock, Description, DeviceError, Executor, Progress, available_memory, check_memory};
 use crate::kernels::bound::Bounded;
 use crate::kernels::team::Team;
 use crate::kernels::{Buffer, Call, Real, Twin};
@@ -69,16 +69,7 @@ impl CpuDevice {
     /// # Errors
     /// There is not that much memory: which tensor, how large.
     pub fn load<T: Precision>(&self, program: Program) -> Result<CpuExecutor<T>, DeviceError> {
-        // Linux hands out more memory than there is, and ends the process that uses it.
-        let element =
-            |t: &Tensor| if t.dtype == DType::F32 { size_of::<T>() } else { t.dtype.size_bytes() };
-        let needed = program.tensors().iter().map(|t| t.len().saturating_mul(element(t)));
-        let needed = needed.fold(0, usize::saturating_add);
-        if available_memory().is_some_and(|available| needed > available) {
-            let largest = program.tensors().iter().max_by_key(|t| t.size_bytes());
-            let tensor = largest.map_or(String::new(), Tensor::to_string);
-            return Err(DeviceError::OutOfMemory { tensor, needed });
-        }
+        check_memory(&program, size_of::<T>())?;
         let mut buffers = Vec::new();
         for tensor in program.tensors() {
             buffers.push(RefCell::new(match tensor.dtype {
@@ -92,19 +83,13 @@ impl CpuDevice {
     }
 }
 
-/// Bytes that can be used without swapping, where the system tells.
-fn available_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
-}
-
 /// A tensor's elements, where `vec!` would end the process if they do not fit.
 fn zeros<T: Clone>(tensor: &Tensor, zero: T) -> Result<Vec<T>, DeviceError> {
     let mut values = Vec::new();
     values.try_reserve_exact(tensor.len()).map_err(|_| DeviceError::OutOfMemory {
         tensor: tensor.to_string(),
         needed: tensor.size_bytes(),
+        available: available_memory(),
     })?;
     values.resize(tensor.len(), zero);
     Ok(values)

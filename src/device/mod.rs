@@ -9,7 +9,7 @@ mod select;
 use std::ops::{ControlFlow, Range};
 
 use crate::kernels::variant::Choices;
-use crate::plan::{PlanId, Program, TensorId};
+use crate::plan::{DType, PlanId, Program, Tensor, TensorId};
 pub use select::Choice;
 
 /// A device that cannot be had, or that failed. One line each.
@@ -42,13 +42,16 @@ pub enum DeviceError {
     },
     /// Less memory is free than all tensors need, in bytes.
     #[error(
-        "this needs {needed} bytes of memory, more than is free; the largest tensor is {tensor}"
+        "this needs {needed} bytes of memory, more than is free{}; the largest tensor is {tensor}",
+        available.map_or(String::new(), |bytes| format!(" ({bytes})"))
     )]
     OutOfMemory {
         /// Name and dimensions of the largest tensor.
         tensor: String,
         /// Bytes of all tensors.
         needed: usize,
+        /// Bytes that are free, where that is known.
+        available: Option<usize>,
     },
     /// The driver gave the device up, as after a reset.
     #[error("{adapter}: the device was lost: {message}")]
@@ -84,6 +87,33 @@ pub enum Clock {
     Wall,
 }
 
+/// Whether a program fits the computer's memory. Linux hands out more than there is, and ends the process
+/// that uses it.
+///
+/// # Errors
+/// It does not: how much it needs with floats of `float_bytes`, and how much is free.
+fn check_memory(program: &Program, float_bytes: usize) -> Result<(), DeviceError> {
+    let element =
+        |t: &Tensor| if t.dtype == DType::F32 { float_bytes } else { t.dtype.size_bytes() };
+    let sizes = program.tensors().iter().map(|t| t.len().saturating_mul(element(t)));
+    let needed = sizes.fold(0, usize::saturating_add);
+    match available_memory() {
+        available if available.is_some_and(|free| needed > free) => {
+            let largest = program.tensors().iter().max_by_key(|t| t.size_bytes());
+            let tensor = largest.map_or(String::new(), Tensor::to_string);
+            Err(DeviceError::OutOfMemory { tensor, needed, available })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that can be used without swapping, where the system tells.
+fn available_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
+}
+
 /// Hears how many runs of a plan are finished, and may end them.
 pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + Send + 'a;
 
@@ -96,7 +126,7 @@ pub trait Executor {
     fn program(&self) -> &Program;
 
     /// The variants of the kernels that have several: what a run needs to be repeated bit for bit, see
-    /// [`Device::load_with`]. None on the CPU.
+    /// [`Device::with_variants`]. None on the CPU.
     fn variants(&self) -> Choices {
         Choices::default()
     }
@@ -187,18 +217,11 @@ impl Device {
         })
     }
 
-    /// The same with the variants of kernels that another run has had, as far as the device can run them.
-    ///
-    /// # Errors
-    /// As [`Device::load`].
-    pub fn load_with(
-        &self,
-        program: Program,
-        variants: &Choices,
-    ) -> Result<Box<dyn Executor>, DeviceError> {
-        Ok(match self {
-            Device::Cpu(device) => Box::new(device.load::<f32>(program)?),
-            Device::Gpu(device) => Box::new(device.load_with(program, variants)?),
-        })
+    /// The same device with the variants of kernels that another run has had, as far as it can run them.
+    pub fn with_variants(self, variants: Choices) -> Device {
+        match self {
+            Device::Cpu(device) => Device::Cpu(device),
+            Device::Gpu(device) => Device::Gpu(Box::new(device.with_variants(variants))),
+        }
     }
 }

@@ -38,6 +38,8 @@ pub struct Console {
     bar: Option<ProgressBar>,
     batch: usize,
     total: u64,
+    /// Steps finished before this process.
+    first: u64,
     epochs: u32,
     /// K of the column L_K, if it is shown.
     bound: Option<usize>,
@@ -48,8 +50,8 @@ pub struct Console {
 }
 
 impl Console {
-    /// For a run of `total` steps.
-    pub fn new(settings: &Settings, total: u64) -> Self {
+    /// For a run of `total` steps, of which `first` are finished.
+    pub fn new(settings: &Settings, total: u64, first: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
@@ -58,6 +60,8 @@ impl Console {
                 ProgressStyle::with_template(template)
                     .unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
+            bar.set_position(first);
+            bar.reset_eta();
             bar
         });
         let now = Instant::now();
@@ -65,6 +69,7 @@ impl Console {
             bar,
             batch: settings.batch,
             total,
+            first,
             epochs: settings.epochs,
             bound: settings.bound_samples(),
             epoch: 0,
@@ -83,7 +88,8 @@ impl Console {
 
     /// `step` steps are finished.
     pub fn step(&mut self, step: u64) {
-        let rate = (step * self.batch as u64) as f64 / self.begin.elapsed().as_secs_f64().max(1e-9);
+        let images = (step - self.first) * self.batch as u64;
+        let rate = images as f64 / self.begin.elapsed().as_secs_f64().max(1e-9);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(step);

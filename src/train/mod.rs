@@ -1,10 +1,12 @@
 //! Training: minibatch ascent on the ELBO, epoch after epoch, on whatever device holds the program.
 
 mod schedule;
+mod state;
 mod trainer;
 mod watchdog;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,8 @@ use crate::plan::PlanError;
 use crate::vae::objective::Bound;
 use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
 pub use schedule::Schedule;
-pub use trainer::{Metrics, Snapshot, Trainer, begin, digest, initialize, record};
+pub use state::{OpenEpoch, State};
+pub use trainer::{Metrics, Snapshot, Sums, Trainer, begin, digest, initialize, record};
 pub use watchdog::Divergence;
 
 /// Everything that a run is a function of, besides the device: what `config.json` holds.
@@ -25,6 +28,9 @@ pub use watchdog::Divergence;
 pub struct Settings {
     /// "mnist" for the embedded set, "fashion-mnist", else a path.
     pub data: String,
+    /// [`Dataset::digest`] of what was found there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<String>,
     /// Height and width that the images are stretched to, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
@@ -66,6 +72,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             data: "mnist".to_string(),
+            data_sha256: None,
             size: None,
             valid: None,
             architecture: Architecture {
@@ -148,6 +155,16 @@ impl Settings {
     /// The learning rate of an epoch; 1 is the first.
     pub fn learning_rate_in(&self, epoch: u32) -> f64 {
         self.schedule.rate(self.learning_rate, epoch, self.epochs)
+    }
+
+    /// Steps from the beginning to the end of `epoch` (1 is the first), of `train_images` images.
+    pub fn steps_until(&self, epoch: u32, train_images: u64) -> u64 {
+        (u64::from(epoch) * train_images).div_ceil(self.batch as u64)
+    }
+
+    /// Steps of the whole run.
+    pub fn steps_total(&self, train_images: u64) -> u64 {
+        self.steps_until(self.epochs, train_images).min(self.steps.unwrap_or(u64::MAX))
     }
 
     /// K where the figures show L_K.
@@ -253,12 +270,19 @@ pub trait Observer: Send {
     /// # Errors
     /// What could not be written ends the run.
     fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String>;
+    /// A state to go on from: after every epoch, and where the observer asked for an end.
+    ///
+    /// # Errors
+    /// What could not be written ends the run.
+    fn checkpoint(&mut self, _state: &State) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// Of every finished epoch, in their order.
+    /// Of every finished epoch in their order, those before a resume too.
     pub epochs: Vec<EpochReport>,
     /// The parameters at the end, all finite.
     pub parameters: Vec<Vec<f32>>,
@@ -278,14 +302,36 @@ const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// # Errors
 /// The device failed, the numbers did, or the observer could not write.
 pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    let state = State::beginning(trainer.snapshot()?);
+    go_on(trainer, state, observer)
+}
+
+/// Goes on from a state of the same run as if it had never stopped: on the same device, bit for bit.
+///
+/// # Errors
+/// As [`run`].
+pub fn resume(
+    trainer: &mut Trainer,
+    mut state: State,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    trainer.restore(&state.snapshot)?;
+    state.reopen(trainer);
+    go_on(trainer, state, observer)
+}
+
+fn go_on(
+    trainer: &mut Trainer,
+    mut state: State,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
     let total = trainer.steps_total();
-    let mut epochs = Vec::new();
-    let mut snapshot = trainer.snapshot()?;
     let mut interrupted = false;
-    let mut epoch = 1;
-    while trainer.step() < total && !interrupted {
+    while !interrupted && (trainer.step() < total || state.reported() < trainer.step()) {
+        let epoch = state.epoch();
         let first = trainer.step();
-        let end = trainer.steps_until(epoch).min(total);
+        let whole = trainer.steps_until(epoch);
+        let end = whole.min(total);
         observer.epoch_begins(epoch);
         let begin = Instant::now();
         while trainer.step() < end && !interrupted {
@@ -298,37 +344,45 @@ pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome
                 }
             })?;
             if let Err(step) = trainer.metrics_since(first)? {
-                return Err(trainer.explain(&snapshot, step));
+                return Err(trainer.explain(&state.snapshot, step));
             }
         }
-        let trained = begin.elapsed().as_secs_f64();
-        let Ok(train) = trainer.metrics_since(first)? else { unreachable!("looked at above") };
+        state.open.seconds += begin.elapsed().as_secs_f64();
+        let Ok(sums) = trainer.sums_since(first, state.open.sums)? else {
+            unreachable!("looked at above")
+        };
+        state.open.sums = sums;
         let after = trainer.snapshot()?;
         if !after.is_finite() {
-            return Err(trainer.explain_state(&snapshot));
+            return Err(trainer.explain_state(&state.snapshot));
         }
-        snapshot = after;
-        if interrupted {
-            break;
+        state.snapshot = Arc::new(after);
+        if !interrupted {
+            let evaluating = Instant::now();
+            observer.evaluating();
+            let test = trainer.evaluate()?;
+            interrupted = observer.step(trainer.step()); // asked for meanwhile
+            let train = trainer.average(state.open.sums);
+            let report = EpochReport {
+                epoch,
+                step: trainer.step(),
+                train: train.into(),
+                test: test.into(),
+                validation: trainer.validates(),
+                binarization: trainer.settings().binarization,
+                images_per_second: train.images as f64 / state.open.seconds,
+                seconds: state.open.seconds + evaluating.elapsed().as_secs_f64(),
+            };
+            let parameters = state.snapshot.values();
+            observer.epoch_ends(&report, &parameters).map_err(TrainError::Checkpoint)?;
+            state.reports.push(report);
+            if end == whole {
+                state.open = OpenEpoch::default();
+            }
         }
-        observer.evaluating();
-        let test = trainer.evaluate()?;
-        interrupted = observer.step(trainer.step()); // asked for meanwhile
-        let report = EpochReport {
-            epoch,
-            step: trainer.step(),
-            train: train.into(),
-            test: test.into(),
-            validation: trainer.validates(),
-            binarization: trainer.settings().binarization,
-            images_per_second: train.images as f64 / trained,
-            seconds: begin.elapsed().as_secs_f64(),
-        };
-        observer.epoch_ends(&report, &snapshot.values()).map_err(TrainError::Checkpoint)?;
-        epochs.push(report);
-        epoch += 1;
+        observer.checkpoint(&state).map_err(TrainError::Checkpoint)?;
     }
-    let (parameters, steps) = (snapshot.values(), snapshot.step);
+    let (parameters, steps) = (state.snapshot.values(), state.step());
     let variants = trainer.executor().variants();
-    Ok(Outcome { epochs, parameters, steps, interrupted, variants })
+    Ok(Outcome { epochs: state.reports, parameters, steps, interrupted, variants })
 }

@@ -35,6 +35,20 @@ impl Metrics {
     }
 }
 
+/// What [`Metrics`] are the averages of, summed over the images of some steps in their order: an epoch
+/// that was left in its middle goes on adding to them, and comes to the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Sums {
+    /// Nats, as are the next two.
+    pub reconstruction: f64,
+    /// KL(q(z|x) || p(z))
+    pub kl: f64,
+    /// Zero where the bound is not the objective.
+    pub bound: f64,
+    /// How many were summed over.
+    pub images: f64,
+}
+
 /// The state of a run between steps: what a resumed run needs to go on as if nothing had happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -42,8 +56,9 @@ pub struct Snapshot {
     pub step: u64,
     /// Values, first and second moment of each parameter tensor, in the network's order.
     pub parameters: Vec<[Vec<f32>; 3]>,
-    clock: Vec<u32>,
-    rates: Vec<f32>,
+    /// The counters of the noise.
+    pub(crate) clock: Vec<u32>,
+    pub(crate) rates: Vec<f32>,
 }
 
 impl Snapshot {
@@ -161,12 +176,12 @@ impl Trainer {
     /// Steps from the beginning of the run to the end of `epoch` (1 is the first): the first step at
     /// whose end every image has been drawn `epoch` times.
     pub fn steps_until(&self, epoch: u32) -> u64 {
-        (u64::from(epoch) * self.train_images).div_ceil(self.settings.batch as u64)
+        self.settings.steps_until(epoch, self.train_images)
     }
 
     /// Steps of the whole run.
     pub fn steps_total(&self) -> u64 {
-        self.steps_until(self.settings.epochs).min(self.settings.steps.unwrap_or(u64::MAX))
+        self.settings.steps_total(self.train_images)
     }
 
     /// The epoch that the next step belongs to, by its first image; 1 is the first.
@@ -251,8 +266,27 @@ impl Trainer {
     /// # Errors
     /// The device failed.
     pub fn metrics_since(&mut self, from: u64) -> Result<Result<Metrics, u64>, DeviceError> {
+        let sums = self.sums_since(from, Sums::default())?;
+        Ok(sums.map(|sums| self.average(sums)))
+    }
+
+    /// The sums over the steps since `from`, added to those of the steps before: as
+    /// [`Trainer::metrics_since`].
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn sums_since(
+        &mut self,
+        from: u64,
+        before: Sums,
+    ) -> Result<Result<Sums, u64>, DeviceError> {
         let pass = self.plan.train;
-        read_history(&mut *self.executor, pass, from..self.step)
+        read_history(&mut *self.executor, pass, from..self.step, before)
+    }
+
+    /// The averages that sums over training steps come to.
+    pub fn average(&self, sums: Sums) -> Metrics {
+        average(self.plan.train, sums)
     }
 
     /// The ELBO of the watched images, with z sampled from q. The same noise each time, so that epochs compare.
@@ -264,8 +298,8 @@ impl Trainer {
         let steps = pass.history_steps as u64 - 1;
         rewind(&mut *self.executor, pass, &self.settings)?;
         self.run_test(0, steps)?;
-        match read_history(&mut *self.executor, pass, 0..steps)? {
-            Ok(metrics) => Ok(metrics),
+        match read_history(&mut *self.executor, pass, 0..steps, Sums::default())? {
+            Ok(sums) => Ok(average(pass, sums)),
             Err(bad_step) => Err(self.explain_evaluation(bad_step)),
         }
     }
@@ -441,29 +475,35 @@ fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Resul
     executor.write_f32(pass.rates, &first)
 }
 
-/// Averages over `steps` of a pass, or the first of them that is not finite.
+/// Sums over `steps` of a pass, added to those `before`, or the first of them that is not finite.
 fn read_history(
     executor: &mut dyn Executor,
     pass: Pass,
     steps: Range<u64>,
-) -> Result<Result<Metrics, u64>, DeviceError> {
+    before: Sums,
+) -> Result<Result<Sums, u64>, DeviceError> {
     let history = executor.read_f32(pass.history)?;
-    let [mut reconstruction, mut kl, mut bound, mut images] = [0.0; 4];
+    let mut sums = before;
     for step in steps {
         let slot = (step % pass.history_steps as u64) as usize * tally::COLUMNS;
         let row = &history[slot..slot + tally::COLUMNS];
         if !row.iter().all(|v| v.is_finite()) {
             return Ok(Err(step));
         }
-        reconstruction += f64::from(row[0]);
-        kl += f64::from(row[1]);
-        images += f64::from(row[2]);
-        bound += f64::from(row[3]);
+        sums.reconstruction += f64::from(row[0]);
+        sums.kl += f64::from(row[1]);
+        sums.images += f64::from(row[2]);
+        sums.bound += f64::from(row[3]);
     }
-    Ok(Ok(Metrics {
+    Ok(Ok(sums))
+}
+
+fn average(pass: Pass, sums: Sums) -> Metrics {
+    let Sums { reconstruction, kl, bound, images } = sums;
+    Metrics {
         reconstruction: reconstruction / images,
         kl: kl / images,
         bound: pass.bound.map(|_| bound / images),
         images: images as u64,
-    }))
+    }
 }

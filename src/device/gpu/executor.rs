@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::GpuDevice;
 use super::clock::Stopwatch;
 use super::pipelines::{Pipelines, Prepared};
-use crate::device::{Clock, Description, DeviceError, Executor, Progress};
+use crate::device::{Clock, Description, DeviceError, Executor, Progress, check_memory};
 use crate::kernels::Variant;
 use crate::kernels::variant::Choices;
 use crate::plan::{Dispatch, PlanId, Program, Tensor, TensorId};
@@ -64,28 +64,36 @@ impl GpuExecutor {
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size)
             .min(u64::from(u32::MAX) - 3);
+        if let Some(tensor) = program.tensors().iter().find(|t| padded_size(t) > limit) {
+            return Err(DeviceError::TooLarge {
+                adapter: gpu.description.name.clone(),
+                tensor: tensor.to_string(),
+                needed: tensor.size_bytes(),
+                limit,
+            });
+        }
+        // A software adapter computes in the computer's own memory.
+        if gpu.description.kind == "software" {
+            check_memory(&program, size_of::<f32>())?;
+        }
+        let total: u64 = program.tensors().iter().map(padded_size).sum();
         let mut buffers = Vec::new();
         for tensor in program.tensors() {
             let size = padded_size(tensor);
-            if size > limit {
-                return Err(DeviceError::TooLarge {
-                    adapter: gpu.description.name.clone(),
-                    tensor: tensor.to_string(),
-                    needed: tensor.size_bytes(),
-                    limit,
-                });
-            }
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
-            buffers.push(gpu.scoped(&format!("allocating {tensor}"), || {
-                gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some(&tensor.name),
-                    size: size + 2 * guard,
-                    usage,
-                    mapped_at_creation: false,
-                })
-            })?);
+            buffers.push(gpu.scoped(
+                &format!("allocating {tensor}, of {total} bytes in all"),
+                || {
+                    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                        label: Some(&tensor.name),
+                        size: size + 2 * guard,
+                        usage,
+                        mapped_at_creation: false,
+                    })
+                },
+            )?);
         }
         let bindings: Vec<wgpu::BindingResource> = buffers
             .iter()

@@ -34,6 +34,8 @@ pub struct GpuDevice {
     checked: bool,
     /// How variants are chosen that no rule or run has chosen; None takes the defaults.
     tuning: Option<Tuning>,
+    /// Those that a run has chosen.
+    variants: Choices,
     /// The first error that no scope caught, or the loss of the device.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -73,7 +75,8 @@ impl GpuDevice {
         });
         let subgroup = subgroups.then_some(info.subgroup_min_size);
         let checked = std::env::var_os(CHECKED).is_some_and(|value| value == "1");
-        Ok(GpuDevice { device, queue, description, subgroup, checked, tuning: None, failure })
+        let (tuning, variants) = (None, Choices::default());
+        Ok(GpuDevice { device, queue, description, subgroup, checked, tuning, variants, failure })
     }
 
     /// The same device, on which a shader's index beyond its tensor, or a loop without end, does no harm:
@@ -87,6 +90,11 @@ impl GpuDevice {
         GpuDevice { tuning: Some(tuning), ..self.clone() }
     }
 
+    /// The same device with variants that another run has chosen, as far as the adapter can run them.
+    pub fn with_variants(&self, variants: Choices) -> Self {
+        GpuDevice { variants, ..self.clone() }
+    }
+
     pub fn description(&self) -> &Description {
         &self.description
     }
@@ -96,15 +104,7 @@ impl GpuDevice {
     /// # Errors
     /// A tensor beyond the adapter's limits, out of memory, a shader the driver refuses.
     pub fn load(&self, program: Program) -> Result<GpuExecutor, DeviceError> {
-        self.load_with(program, &Choices::default())
-    }
-
-    /// The same with variants that another run has chosen, as far as the adapter can run them.
-    ///
-    /// # Errors
-    /// As [`GpuDevice::load`].
-    pub fn load_with(&self, program: Program, given: &Choices) -> Result<GpuExecutor, DeviceError> {
-        let mut choices = given.clone();
+        let mut choices = self.variants.clone();
         if let Some(tuning) = &self.tuning {
             tuning::choose(self, tuning, &program, &mut choices);
         }
@@ -151,6 +151,9 @@ impl GpuDevice {
         let result = f();
         let errors = [internal.pop(), validation.pop(), memory.pop()].map(pollster::block_on);
         match errors.into_iter().flatten().next() {
+            Some(wgpu::Error::OutOfMemory { .. }) => {
+                Err(self.error(format!("{what}: the adapter has not that much memory free")))
+            }
             Some(error) => Err(self.error(format!("{what}: {error}"))),
             None => self.healthy().map(|()| result),
         }

@@ -1,4 +1,13 @@
-//! A run's folder: configuration, metrics, summary, parameters. Files are written whole or not at all.
+//! A run's folder: configuration, metrics, summary, parameters, checkpoints. Files are written whole or not
+//! at all, and what is computed from later has a checksum.
+
+mod files;
+mod lock;
+mod seal;
+mod state;
+mod store;
+mod summary;
+mod writer;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -9,11 +18,22 @@ use serde::Serialize;
 use crate::interchange::{Names, weights};
 use crate::train::{EpochReport, Settings};
 use crate::vae::Architecture;
+pub use files::{check_writable, write_whole};
+pub use lock::Lock;
+pub use state::{BEGUN, Checkpoint, Origin, Stretch};
+pub use store::{Found, Store};
+pub use summary::Summary;
+pub use writer::{About, Writer};
 
 pub const CONFIG: &str = "config.json";
 pub const METRICS: &str = "metrics.jsonl";
 pub const SUMMARY: &str = "summary.json";
 pub const MODEL: &str = "model.safetensors";
+/// The parameters with the best test ELBO.
+pub const BEST: &str = "best.safetensors";
+/// The folder of the checkpoints.
+pub const CHECKPOINTS: &str = "checkpoint";
+const LOCK: &str = "lock";
 pub const RECONSTRUCTIONS: &str = "reconstructions.png";
 pub const SAMPLES: &str = "samples.png";
 
@@ -30,6 +50,10 @@ pub enum CheckpointError {
     NoModel(PathBuf),
     #[error("{}: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
+    #[error("{}: {process} trains in this folder; one at a time can", path.display())]
+    Locked { path: PathBuf, process: String },
+    #[error("no checkpoint is whole: {0}")]
+    NoneWhole(String),
 }
 
 /// The folder of a run.
@@ -41,13 +65,15 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Whether the path is free for a new run: nothing is there, or an empty folder.
+    /// Whether the path is free for a new run: nothing is there, or an empty folder. What a process has
+    /// left half written that was killed before it had begun is nothing.
     ///
     /// # Errors
     /// Something else is there, or it is below a file.
     pub fn check_free(path: &Path) -> Result<(), CheckpointError> {
         let io = |action, source| CheckpointError::Io { path: path.to_path_buf(), action, source };
-        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        let nothing = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| files::is_leftover(&e));
+        match fs::read_dir(path).map(|mut entries| entries.all(nothing)) {
             Ok(true) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) if path.symlink_metadata().is_err() => Err(io("cannot make the folder", e)),
@@ -68,28 +94,59 @@ impl RunFolder {
             .map(Path::to_path_buf)
             .collect();
         let folder = RunFolder { path: path.to_path_buf(), made };
+        let text = json(&folder.file(CONFIG), settings)?;
         let make = || {
             fs::create_dir_all(path)?;
             // Of two runs that begin at once, one finds that the file exists.
-            OpenOptions::new().write(true).create_new(true).open(folder.file(CONFIG))
+            files::write_new(&folder.file(CONFIG), &text)
         };
         make().map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists if path.is_dir() => CheckpointError::Exists(path.into()),
             _ => {
+                folder.remove_made();
                 CheckpointError::Io { path: path.into(), action: "cannot make the folder", source }
             }
         })?;
-        folder.write_json(CONFIG, settings).inspect_err(|_| folder.discard())?;
         Ok(folder)
     }
 
-    /// Takes back what [`RunFolder::create`] did, for a run that came to nothing.
+    /// Takes back what [`RunFolder::create`] did, for a run that came to nothing: not to a checkpoint.
     pub fn discard(&self) {
         // What is still in use, or cannot be removed, stays: the failure that led here is told anyway.
+        let _ = fs::remove_dir(self.file(CHECKPOINTS));
+        let _ = fs::remove_file(self.file(BEST));
         let _ = fs::remove_file(self.file(CONFIG));
+        self.remove_made();
+    }
+
+    fn remove_made(&self) {
         for folder in &self.made {
             let _ = fs::remove_dir(folder);
         }
+    }
+
+    /// The right to train in the folder, until it is dropped.
+    ///
+    /// # Errors
+    /// Another process has it, or the folder cannot be written.
+    pub fn lock(&self) -> Result<Lock, CheckpointError> {
+        Lock::take(self.file(LOCK))
+    }
+
+    /// Whether a process trains in the folder.
+    pub fn is_locked(&self) -> bool {
+        Lock::is_taken(&self.file(LOCK))
+    }
+
+    /// The folder's checkpoints.
+    pub fn store(&self) -> Store {
+        Store::of(&self.path)
+    }
+
+    /// Removes what killed processes have left half written; for the holder of the lock.
+    pub fn tidy(&self, _lock: &Lock) {
+        files::remove_leftovers(&self.path);
+        self.store().tidy();
     }
 
     /// An existing run and its configuration.
@@ -119,33 +176,47 @@ impl RunFolder {
         self.path.join(name)
     }
 
+    /// Writes the configuration anew, where a run goes on to another end.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write_config(&self, settings: &Settings) -> Result<(), CheckpointError> {
+        self.write_json(CONFIG, settings)
+    }
+
     /// # Errors
     /// The disk.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), CheckpointError> {
         let path = self.file(name);
-        let mut text = serde_json::to_vec_pretty(value)
-            .map_err(|e| CheckpointError::Invalid { path: path.clone(), message: e.to_string() })?;
-        text.push(b'\n');
-        write_whole(&path, &text)
+        write_whole(&path, &json(&path, value)?)
     }
 
-    /// Adds one line to `metrics.jsonl`.
+    /// Adds lines to `metrics.jsonl`.
     ///
     /// # Errors
     /// The disk.
-    pub fn append_metrics(&self, report: &EpochReport) -> Result<(), CheckpointError> {
+    pub fn append_metrics(&self, reports: &[EpochReport]) -> Result<(), CheckpointError> {
         let path = self.file(METRICS);
-        let line = serde_json::to_string(report)
-            .map_err(|e| CheckpointError::Invalid { path: path.clone(), message: e.to_string() })?;
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
-            .map_err(|source| CheckpointError::Io { path, action: "cannot write", source })
+        let text = lines(&path, reports)?;
+        let append = || {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(&text)?;
+            file.sync_data()
+        };
+        append().map_err(|source| files::unwritable(&path, source))
     }
 
-    /// Writes `model.safetensors`.
+    /// Writes `metrics.jsonl` anew: a process that was killed may have left half a line, or lines that are
+    /// ahead of its last checkpoint.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write_metrics(&self, reports: &[EpochReport]) -> Result<(), CheckpointError> {
+        let path = self.file(METRICS);
+        write_whole(&path, &lines(&path, reports)?)
+    }
+
+    /// Writes `model.safetensors`, with a checksum.
     ///
     /// # Errors
     /// The disk.
@@ -154,8 +225,30 @@ impl RunFolder {
         architecture: &Architecture,
         parameters: &[Vec<f32>],
     ) -> Result<(), CheckpointError> {
-        let path = self.file(MODEL);
+        self.write_parameters(MODEL, architecture, parameters)
+    }
+
+    /// Writes `best.safetensors`, as [`RunFolder::write_model`].
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write_best(
+        &self,
+        architecture: &Architecture,
+        parameters: &[Vec<f32>],
+    ) -> Result<(), CheckpointError> {
+        self.write_parameters(BEST, architecture, parameters)
+    }
+
+    fn write_parameters(
+        &self,
+        name: &str,
+        architecture: &Architecture,
+        parameters: &[Vec<f32>],
+    ) -> Result<(), CheckpointError> {
+        let path = self.file(name);
         let bytes = weights::encode(architecture, Names::of(architecture), parameters)
+            .and_then(|bytes| seal::seal(&bytes))
             .map_err(|message| CheckpointError::Invalid { path: path.clone(), message })?;
         write_whole(&path, &bytes)
     }
@@ -163,7 +256,8 @@ impl RunFolder {
     /// The parameters, in the order of [`Network::parameters`].
     ///
     /// # Errors
-    /// No model, or one that does not fit the architecture: which tensor, expected, got.
+    /// No model, one whose bytes are not as they were written, or one that does not fit the architecture:
+    /// which tensor, expected, got.
     pub fn read_model(
         &self,
         architecture: &Architecture,
@@ -173,58 +267,31 @@ impl RunFolder {
             io::ErrorKind::NotFound => CheckpointError::NoModel(self.path.clone()),
             _ => CheckpointError::Io { path: path.clone(), action: "cannot read", source },
         })?;
-        weights::decode(architecture, &bytes)
+        // A run of before there were checksums: its configuration has none of the images either.
+        let config = fs::read_to_string(self.file(CONFIG)).unwrap_or_default();
+        let old = !config.contains("\"data_sha256\": \"") && !seal::is_sealed(&bytes);
+        let whole = if old { Ok(()) } else { seal::check(&bytes) };
+        whole
+            .map_err(str::to_string)
+            .and_then(|()| weights::decode(architecture, &bytes))
             .map_err(|message| CheckpointError::Invalid { path, message })
     }
 }
 
-/// Whether a file could be written there, as far as can be told beforehand.
-///
-/// # Errors
-/// The path is a folder, or lies in none.
-pub fn check_writable(path: &Path) -> Result<(), CheckpointError> {
-    let invalid = |message| Err(CheckpointError::Invalid { path: path.to_path_buf(), message });
-    if path.is_dir() {
-        return invalid("it is a folder; name a file in it".to_string());
-    }
-    match folder_of(path) {
-        folder if folder.is_dir() => Ok(()),
-        folder => invalid(format!("there is no folder {}", folder.display())),
-    }
+fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, CheckpointError> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|e| CheckpointError::Invalid { path: path.into(), message: e.to_string() })?;
+    text.push(b'\n');
+    Ok(text)
 }
 
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+/// One line of JSON for each.
+fn lines(path: &Path, reports: &[EpochReport]) -> Result<Vec<u8>, CheckpointError> {
+    let mut text = Vec::new();
+    for report in reports {
+        serde_json::to_writer(&mut text, report)
+            .map_err(|e| CheckpointError::Invalid { path: path.into(), message: e.to_string() })?;
+        text.push(b'\n');
     }
-}
-
-/// Writes a file under a temporary name beside it, then renames: it is there whole or not at all.
-///
-/// # Errors
-/// The disk.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let write = || -> io::Result<()> {
-        // What a link names is replaced, not the link; a device or a pipe is written to.
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        if target.exists() && !target.is_file() {
-            return fs::write(&target, bytes);
-        }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".elbo-");
-        // A temporary file is private to its owner; this one is as readable as any other, by the umask.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder_of(&target))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(target).map_err(|e| e.error)?;
-        Ok(())
-    };
-    write().map_err(|source| CheckpointError::Io {
-        path: path.to_path_buf(),
-        action: "cannot write",
-        source,
-    })
+    Ok(text)
 }

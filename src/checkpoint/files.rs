@@ -1,0 +1,100 @@
+//! Files that are there whole or not at all, whatever happens while they are written.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::CheckpointError;
+
+/// How the names of files begin that are being written; a killed process leaves them.
+const TEMPORARY: &str = ".elbo-";
+
+/// Whether a file could be written there, as far as can be told beforehand.
+///
+/// # Errors
+/// The path is a folder, or lies in none.
+pub fn check_writable(path: &Path) -> Result<(), CheckpointError> {
+    let invalid = |message| Err(CheckpointError::Invalid { path: path.to_path_buf(), message });
+    if path.is_dir() {
+        return invalid("it is a folder; name a file in it".to_string());
+    }
+    match folder_of(path) {
+        folder if folder.is_dir() => Ok(()),
+        folder => invalid(format!("there is no folder {}", folder.display())),
+    }
+}
+
+/// Writes a file under a temporary name beside it, then renames: it is there whole or not at all, after a
+/// loss of power too.
+///
+/// # Errors
+/// The disk.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let write = || -> io::Result<()> {
+        // What a link names is replaced, not the link; a device or a pipe is written to.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        if target.exists() && !target.is_file() {
+            return fs::write(&target, bytes);
+        }
+        temporary(&target, bytes)?.persist(&target).map_err(|e| e.error)?;
+        sync_folder(folder_of(&target))
+    };
+    write().map_err(|source| unwritable(path, source))
+}
+
+/// As [`write_whole`], where nothing may be there yet: of two that write at once, one fails.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`], or the disk.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    temporary(path, bytes)?.persist_noclobber(path).map_err(|e| e.error)?;
+    sync_folder(folder_of(path))
+}
+
+/// A file of these bytes, on the disk under a name that is not yet its own.
+pub(super) fn temporary(target: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // A temporary file is private to its owner; this one is as readable as any other, by the umask.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder_of(target))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Removes what killed processes have left half written in a folder that no other process writes.
+pub(super) fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if is_leftover(&entry) {
+            let _ = fs::remove_file(entry.path()); // it is in nobody's way
+        }
+    }
+}
+
+pub(super) fn is_leftover(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_string_lossy().starts_with(TEMPORARY)
+}
+
+/// Makes what was renamed in a folder last.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    match cfg!(unix) {
+        true => fs::File::open(folder)?.sync_all(),
+        false => Ok(()), // elsewhere a folder cannot be opened
+    }
+}
+
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+pub(super) fn unwritable(path: &Path, source: io::Error) -> CheckpointError {
+    CheckpointError::Io { path: PathBuf::from(path), action: "cannot write", source }
+}

@@ -1,0 +1,140 @@
+//! A checkpoint as a file: a safetensors file with its own checksum, so that numpy and PyTorch read it too.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use serde::{Deserialize, Serialize};
+
+use super::seal;
+use crate::device::Description;
+use crate::kernels::variant::Choices;
+use crate::kernels::{clock, rates};
+use crate::plan::Program;
+use crate::train::{EpochReport, OpenEpoch, Settings, Snapshot, State};
+use crate::vae::{Architecture, Network};
+
+/// How the moment is written at which a run began.
+pub const BEGUN: &str = "%Y-%m-%dT%H:%M:%S%:z";
+
+/// When a run began, and what it was computed on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Date and time of the first step.
+    pub begun: String,
+    /// Each device in its turn.
+    pub computed_on: Vec<Stretch>,
+}
+
+/// The steps that one device and one version have computed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// Steps finished before.
+    pub from_step: u64,
+    pub device: Description,
+    /// Version of this program.
+    pub elbo: String,
+    /// Of the kernels that have several on that device.
+    #[serde(default, skip_serializing_if = "Choices::is_empty")]
+    pub variants: Choices,
+}
+
+/// All that a run needs to go on, besides its data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    pub settings: Settings,
+    pub origin: Origin,
+    pub state: State,
+}
+
+/// What stands in the file's metadata beside the tensors, as JSON.
+#[derive(Serialize, Deserialize)]
+struct About {
+    step: u64,
+    settings: Settings,
+    origin: Origin,
+    open: OpenEpoch,
+    reports: Vec<EpochReport>,
+}
+
+/// The key of [`About`]. One key only: the crate writes them in no fixed order.
+const ABOUT: &str = "run";
+const CLOCK: &str = "clock";
+const RATES: &str = "rates";
+
+/// The names of a parameter and of its two moments, and their shape.
+fn names(architecture: &Architecture) -> Vec<([String; 3], Vec<usize>)> {
+    let mut program = Program::new();
+    let network = Network::declare(&mut program, architecture);
+    let parameters = network.parameters().into_iter().map(|p| program.get(p));
+    parameters
+        .map(|p| {
+            let names = ["", ".moment1", ".moment2"].map(|kind| format!("{}{kind}", p.name));
+            (names, p.dims.clone())
+        })
+        .collect()
+}
+
+pub fn encode(
+    settings: &Settings,
+    origin: &Origin,
+    State { snapshot, reports, open }: &State,
+) -> Result<Vec<u8>, String> {
+    let view =
+        |dtype, shape, bytes| TensorView::new(dtype, shape, bytes).map_err(|e| e.to_string());
+    let mut views = vec![
+        (
+            CLOCK.to_string(),
+            view(Dtype::U32, vec![snapshot.clock.len()], bytemuck::cast_slice(&snapshot.clock))?,
+        ),
+        (
+            RATES.to_string(),
+            view(Dtype::F32, vec![snapshot.rates.len()], bytemuck::cast_slice(&snapshot.rates))?,
+        ),
+    ];
+    for ((names, shape), values) in names(&settings.architecture).iter().zip(&snapshot.parameters) {
+        for (name, values) in names.iter().zip(values) {
+            let bytes = bytemuck::cast_slice(values);
+            views.push((name.clone(), view(Dtype::F32, shape.clone(), bytes)?));
+        }
+    }
+    let about = About {
+        step: snapshot.step,
+        settings: settings.clone(),
+        origin: origin.clone(),
+        open: *open,
+        reports: reports.clone(),
+    };
+    let about = serde_json::to_string(&about).map_err(|e| e.to_string())?;
+    let metadata = HashMap::from([(ABOUT.to_string(), about)]);
+    seal::seal(&serialize(views, Some(metadata)).map_err(|e| e.to_string())?)
+}
+
+pub fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
+    seal::check(bytes)?;
+    let not = |what: String| format!("not a checkpoint of this version: {what}");
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| not(e.to_string()))?;
+    let about = metadata.metadata().as_ref().and_then(|m| m.get(ABOUT));
+    let about = about.ok_or_else(|| not(format!("no {ABOUT:?} in its metadata")))?;
+    let About { step, settings, origin, open, reports } =
+        serde_json::from_str(about).map_err(|e| not(e.to_string()))?;
+    settings.check().map_err(|e| not(e.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| not(e.to_string()))?;
+    let data = |name: &str, dtype, shape: &[usize]| match file.tensor(name) {
+        Ok(view) if view.dtype() == dtype && view.shape() == shape => Ok(view.data()),
+        Ok(view) => Err(not(format!("{name} is {:?} {:?}", view.dtype(), view.shape()))),
+        Err(e) => Err(not(e.to_string())),
+    };
+    let floats = |name: &str, shape: &[usize]| -> Result<Vec<f32>, String> {
+        Ok(bytemuck::pod_collect_to_vec(data(name, Dtype::F32, shape)?))
+    };
+    let clock = bytemuck::pod_collect_to_vec(data(CLOCK, Dtype::U32, &[clock::WORDS])?);
+    let rates = floats(RATES, &[rates::WORDS])?;
+    let mut parameters = Vec::new();
+    for ([value, moment1, moment2], shape) in names(&settings.architecture) {
+        let read = |name: String| floats(&name, &shape);
+        parameters.push([read(value)?, read(moment1)?, read(moment2)?]);
+    }
+    let snapshot = Snapshot { step, parameters, clock, rates }.into();
+    Ok(Checkpoint { settings, origin, state: State { snapshot, reports, open } })
+}

@@ -1,0 +1,69 @@
+//! `summary.json`: how far a run has come, and what came of it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::state::{Origin, Stretch};
+use crate::device::Description;
+use crate::kernels::variant::Choices;
+use crate::train::{EpochReport, Settings, State, digest};
+use crate::versions::versions;
+
+/// What `summary.json` holds: of the last checkpoint while a run goes on, then of its end.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The last epoch's figures; absent if none was finished.
+    pub last: Option<EpochReport>,
+    pub best_test_elbo: Option<f64>,
+    /// The epoch that has it.
+    pub best_epoch: Option<u32>,
+    pub steps: u64,
+    /// Whether the run came to its end, with all its files: false while it goes on.
+    pub finished: bool,
+    /// Whether it was ended by Ctrl-C.
+    pub interrupted: bool,
+    /// Wall clock of training and evaluation.
+    pub seconds: f64,
+    /// Date and time of the first step.
+    pub begun: String,
+    /// The last one.
+    pub device: Option<Description>,
+    /// Each device and version in its turn, where there was more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub computed_on: Vec<Stretch>,
+    /// Of the kernels that have several: they are part of what determines the run.
+    #[serde(skip_serializing_if = "Choices::is_empty")]
+    pub variants: Choices,
+    pub seed: u64,
+    /// SHA-256 of all parameters.
+    pub parameters_sha256: String,
+    pub versions: BTreeMap<&'static str, &'static str>,
+    /// A preset's published figure beside the one obtained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<serde_json::Value>,
+}
+
+impl Summary {
+    /// Of a run that goes on from `state`.
+    pub fn new(settings: &Settings, origin: &Origin, state: &State) -> Self {
+        let stretches = &origin.computed_on;
+        Summary {
+            last: state.reports.last().cloned(),
+            best_test_elbo: state.best().map(|best| best.test.elbo),
+            best_epoch: state.best().map(|best| best.epoch),
+            steps: state.step(),
+            finished: false,
+            interrupted: false,
+            seconds: state.seconds(),
+            begun: origin.begun.clone(),
+            device: stretches.last().map(|stretch| stretch.device.clone()),
+            computed_on: if stretches.len() > 1 { stretches.clone() } else { Vec::new() },
+            variants: stretches.last().map_or_else(Choices::default, |last| last.variants.clone()),
+            seed: settings.seed,
+            parameters_sha256: digest(&state.snapshot.values()),
+            versions: versions(),
+            target: None,
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! `elbo runs`
+
+use std::cmp::Ordering;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use super::evaluate::print;
+use crate::checkpoint::{
+    BEGUN, CHECKPOINTS, CONFIG, CheckpointError, METRICS, MODEL, RunFolder, SUMMARY,
+};
+use crate::device::Description;
+use crate::report::console::say;
+use crate::train::{EpochReport, Settings};
+
+/// List the run folders in a folder with their settings and results
+///
+/// A run is finished; or running, in a process that goes on; or interrupted, by Ctrl-C or whatever ended
+/// its process, and elbo train --resume goes on with it; or broken, with the reason below the table. The
+/// checksum of every model and checkpoint is looked at. ELBOs are of the test set, in nats per image.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The folder that the run folders are in
+    #[arg(default_value = "runs")]
+    folder: PathBuf,
+    /// What the rows are sorted by, downwards from the smallest or earliest; rows without it come last
+    #[arg(long, value_enum, value_name = "KEY", default_value_t = Key::Begun)]
+    sort: Key,
+    /// Sort the other way round
+    #[arg(long)]
+    reverse: bool,
+    /// Print a JSON array with every setting instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Key {
+    Run,
+    Begun,
+    Data,
+    Network,
+    Objective,
+    Epochs,
+    Steps,
+    Elbo,
+    Best,
+    Device,
+    State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Finished,
+    Running,
+    Interrupted,
+    Broken,
+}
+
+/// One run, as `--json` has it.
+#[derive(Serialize)]
+struct Row {
+    run: String,
+    state: State,
+    /// Why it is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    begun: Option<String>,
+    settings: Option<Settings>,
+    /// Epochs evaluated.
+    epochs: usize,
+    steps: u64,
+    last: Option<EpochReport>,
+    best: Option<EpochReport>,
+    device: Option<Description>,
+    parameters_sha256: Option<String>,
+}
+
+/// What is read of a summary.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    finished: bool,
+    steps: u64,
+    begun: Option<String>,
+    device: Option<Description>,
+    parameters_sha256: Option<String>,
+}
+
+pub fn run(args: Args) -> Result<u8, Failure> {
+    let folders = folders(&args.folder)?;
+    let mut rows: Vec<Row> = folders.par_iter().map(|path| Row::read(path, &args.folder)).collect();
+    rows.sort_by(|a, b| compare(a, b, args.sort, args.reverse));
+    if args.json {
+        let text = serde_json::to_string_pretty(&rows).map_err(Failure::run)?;
+        print(&(text + "\n"));
+        return Ok(0);
+    }
+    if rows.is_empty() {
+        say(format_args!("{}: no run folder is in it", args.folder.display()));
+        return Ok(0);
+    }
+    table(&rows);
+    Ok(0)
+}
+
+/// The run folders: the folder itself if it is one, else those in it.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let is_run = |path: &Path| path.join(CONFIG).symlink_metadata().is_ok();
+    if is_run(folder) {
+        return Ok(vec![folder.to_path_buf()]);
+    }
+    let entries = fs::read_dir(folder).map_err(|e| {
+        Failure::input(format!("{}: cannot list the folder: {e}", folder.display()))
+    })?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut all: Vec<PathBuf> = paths.filter(|path| is_run(path)).collect();
+    all.sort();
+    Ok(all)
+}
+
+impl Row {
+    /// Whatever is wrong with a run is said in its row.
+    fn read(path: &Path, listed: &Path) -> Self {
+        let name = path.strip_prefix(listed).ok().filter(|rest| !rest.as_os_str().is_empty());
+        let mut row = Row {
+            run: name.unwrap_or(path).display().to_string(),
+            state: State::Broken,
+            reason: None,
+            begun: None,
+            settings: None,
+            epochs: 0,
+            steps: 0,
+            last: None,
+            best: None,
+            device: None,
+            parameters_sha256: None,
+        };
+        match row.fill(path) {
+            Ok(state) => row.state = state,
+            Err(reason) => row.reason = Some(reason),
+        }
+        row
+    }
+
+    fn fill(&mut self, path: &Path) -> Result<State, String> {
+        let text = |e: CheckpointError| e.to_string();
+        let (folder, settings) = RunFolder::open(path).map_err(text)?;
+        let architecture = settings.architecture.clone();
+        self.settings = Some(settings);
+        // Asked first: what ends while it is read has ended well.
+        let running = folder.is_locked();
+        let told = summary(&folder)?;
+        (self.begun, self.device) =
+            (told.begun.or_else(|| written(&folder.file(CONFIG))), told.device);
+        (self.steps, self.parameters_sha256) = (told.steps, told.parameters_sha256);
+        let reports = metrics(&folder)?;
+        self.epochs = reports.len();
+        let best = |a: EpochReport, b: EpochReport| if b.test.elbo > a.test.elbo { b } else { a };
+        self.best = reports.iter().cloned().reduce(best);
+        self.last = reports.into_iter().next_back();
+        if folder.file(MODEL).exists() {
+            folder.read_model(&architecture).map_err(text)?;
+        }
+        // Of a run that goes on they are replaced while they are read.
+        if !running && folder.file(CHECKPOINTS).exists() {
+            let found = folder.store().newest().map_err(text)?;
+            if let Some(line) = found.and_then(|found| found.damaged.into_iter().next()) {
+                return Err(line);
+            }
+        }
+        Ok(match (running, told.finished) {
+            (true, _) => State::Running,
+            (false, true) => State::Finished,
+            (false, false) => State::Interrupted,
+        })
+    }
+}
+
+fn summary(folder: &RunFolder) -> Result<Told, String> {
+    let path = folder.file(SUMMARY);
+    match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map_err(|e| format!("{}: not a summary: {e}", path.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Told::default()),
+        Err(e) => Err(format!("{}: cannot read: {e}", path.display())),
+    }
+}
+
+/// Date and time of a file's last change.
+fn written(path: &Path) -> Option<String> {
+    let time = fs::metadata(path).and_then(|m| m.modified()).ok()?;
+    let zoned = jiff::Timestamp::try_from(time).ok()?.to_zoned(jiff::tz::TimeZone::system());
+    Some(zoned.strftime(BEGUN).to_string())
+}
+
+/// The epochs of a run. A line that ends without a line break is being written, or was when the process
+/// was killed.
+fn metrics(folder: &RunFolder) -> Result<Vec<EpochReport>, String> {
+    let path = folder.file(METRICS);
+    let text = match fs::read(&path) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(format!("{}: cannot read: {e}", path.display())),
+    };
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole
+        .enumerate()
+        .map(|(i, line)| {
+            serde_json::from_str(line)
+                .map_err(|e| format!("{}: line {}: not an epoch: {e}", path.display(), i + 1))
+        })
+        .collect()
+}
+
+/// Rows without the value come last, whichever way the others are sorted.
+fn compare(a: &Row, b: &Row, key: Key, reverse: bool) -> Ordering {
+    let turned = |order: Ordering| if reverse { order.reverse() } else { order };
+    fn known<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Result<Ordering, Ordering> {
+        match (a, b) {
+            (Some(a), Some(b)) => Ok(a.partial_cmp(&b).unwrap_or(Ordering::Equal)),
+            (a, b) => Err(b.is_some().cmp(&a.is_some())),
+        }
+    }
+    let elbo = |report: &Option<EpochReport>| report.as_ref().map(|r| r.test.elbo);
+    let text = |row: &Row, cell: fn(&Settings) -> String| row.settings.as_ref().map(cell);
+    let order = match key {
+        Key::Run => known(Some(&a.run), Some(&b.run)),
+        Key::Begun => known(a.begun.as_ref(), b.begun.as_ref()),
+        Key::Data => known(text(a, data), text(b, data)),
+        Key::Network => known(text(a, network), text(b, network)),
+        Key::Objective => known(text(a, objective), text(b, objective)),
+        Key::Epochs => known(Some(a.epochs), Some(b.epochs)),
+        Key::Steps => known(Some(a.steps), Some(b.steps)),
+        Key::Elbo => known(elbo(&a.last), elbo(&b.last)),
+        Key::Best => known(elbo(&a.best), elbo(&b.best)),
+        Key::Device => {
+            known(a.device.as_ref().map(|d| &d.name), b.device.as_ref().map(|d| &d.name))
+        }
+        Key::State => known(Some(a.state), Some(b.state)),
+    };
+    let order = order.map_or_else(|missing| missing, turned);
+    order.then_with(|| a.run.cmp(&b.run))
+}
+
+fn data(settings: &Settings) -> String {
+    let path = Path::new(&settings.data);
+    path.file_name().map_or(settings.data.clone(), |name| name.to_string_lossy().into_owned())
+}
+
+fn network(settings: &Settings) -> String {
+    settings.architecture.to_string()
+}
+
+fn objective(settings: &Settings) -> String {
+    settings.objective.describe(settings.samples)
+}
+
+fn table(rows: &[Row]) {
+    let elbo = |report: &Option<EpochReport>| {
+        report.as_ref().map_or(String::new(), |r| format!("{:.2}", r.test.elbo))
+    };
+    let titles = [
+        "run",
+        "begun",
+        "data",
+        "network",
+        "objective",
+        "epochs",
+        "steps",
+        "test ELBO",
+        "best",
+        "device",
+        "state",
+    ];
+    let cells: Vec<[String; 11]> = rows
+        .iter()
+        .map(|row| {
+            let text =
+                |cell: fn(&Settings) -> String| row.settings.as_ref().map_or(String::new(), cell);
+            let begun = row.begun.as_deref().unwrap_or_default();
+            let state = serde_json::to_value(row.state).unwrap_or_default();
+            [
+                row.run.clone(),
+                begun.get(..16).unwrap_or(begun).replace('T', " "),
+                text(data),
+                text(network),
+                text(objective),
+                row.settings
+                    .as_ref()
+                    .map_or(String::new(), |s| format!("{}/{}", row.epochs, s.epochs)),
+                row.steps.to_string(),
+                elbo(&row.last),
+                elbo(&row.best),
+                row.device.as_ref().map_or(String::new(), |d| d.name.clone()),
+                state.as_str().unwrap_or_default().to_string(),
+            ]
+        })
+        .collect();
+    let widths: Vec<usize> = (0..titles.len())
+        .map(|i| {
+            let column = cells.iter().map(|row| row[i].chars().count());
+            column.chain([titles[i].len()]).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |row: &[&str]| {
+        let cell = |(i, text): (usize, &&str)| match i {
+            5..=8 => format!("{text:>0$}", widths[i]), // numbers
+            _ => format!("{text:<0$}", widths[i]),
+        };
+        let cells: Vec<String> = row.iter().enumerate().map(cell).collect();
+        say(cells.join("  ").trim_end());
+    };
+    line(&titles);
+    for row in &cells {
+        line(&row.each_ref().map(String::as_str));
+    }
+    for row in rows {
+        if let Some(reason) = &row.reason {
+            say(format_args!("{} is broken: {reason}", row.run));
+        }
+    }
+}
