@@ -15,7 +15,8 @@ use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
 use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Real, Twin, Variant};
 use elbo::kernels::{
-    adam, bernoulli, decode, gather, gaussian, importance, keep, linear, posterior, prior, tally,
+    adam, bernoulli, ceiling, decode, gather, gaussian, importance, keep, linear, posterior, prior,
+    tally,
 };
 use elbo::plan::shader::resolve_imports;
 use elbo::plan::{Access, DType, PlanId, Program, TensorId};
@@ -1051,6 +1052,19 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("sqrt(moments.y / c2) + epsilon", "sqrt(moments.y / c2 + epsilon)"),
             ("< 1.17549435e-38", "< 1e-36"),
             ("abs(v) < 1.17549435e-38", "v < 1.17549435e-38"),
+        ],
+    ),
+    (
+        &ceiling::TOUCH,
+        &[("count[0] += 1u", "count[0] += 2u"), ("count[0] += 1u", "count[0] = count[0] | 1u")],
+    ),
+    (
+        &ceiling::COPY,
+        &[
+            ("if at < N", "if at + 1u < N"),
+            ("= source[at]", "= source[0]"),
+            ("* WORKGROUP + lane", "* WORKGROUP"),
+            ("+ group.x) * WORKGROUP", ") * WORKGROUP"),
         ],
     ),
     (
