@@ -157,7 +157,8 @@ impl Faulty {
         let found = self.inner.program().tensors().iter().position(|t| t.name.ends_with(name));
         let Some(tensor) = found.map(TensorId) else { return Ok(()) };
         let mut values = self.inner.read_f32(tensor)?;
-        let last = values.last_mut().expect("not empty");
+        // A NaN that stays one would be no fault.
+        let last = values.iter_mut().rfind(|v| v.is_finite()).expect("a number");
         *last = change(*last);
         self.inner.write_f32(tensor, &values)
     }

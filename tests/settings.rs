@@ -170,7 +170,7 @@ fn the_variance_is_kept_with_the_model() {
     assert_eq!(run.read_model(&settings.architecture).expect("reads"), values);
     let bytes = std::fs::read(run.file("model.safetensors")).expect("the file");
     let names = String::from_utf8_lossy(&bytes);
-    for name in ["decoder.log_variance", "decoder.mean.weight"] {
+    for name in ["observation_log_variance", "decoder.2.weight"] {
         assert!(names.contains(name), "{name}");
     }
 }

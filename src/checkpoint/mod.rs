@@ -267,10 +267,7 @@ impl RunFolder {
             io::ErrorKind::NotFound => CheckpointError::NoModel(self.path.clone()),
             _ => CheckpointError::Io { path: path.clone(), action: "cannot read", source },
         })?;
-        // A run of before there were checksums: its configuration has none of the images either.
-        let config = fs::read_to_string(self.file(CONFIG)).unwrap_or_default();
-        let old = !config.contains("\"data_sha256\": \"") && !seal::is_sealed(&bytes);
-        let whole = if old { Ok(()) } else { seal::check(&bytes) };
+        let whole = if seal::is_of_before(&bytes) { Ok(()) } else { seal::check(&bytes) };
         whole
             .map_err(str::to_string)
             .and_then(|()| weights::decode(architecture, &bytes))

@@ -31,9 +31,11 @@ pub fn seal(file: &[u8]) -> Result<Vec<u8>, String> {
     Ok(sealed)
 }
 
-/// Whether there is a checksum: versions before there were any wrote files without.
-pub fn is_sealed(file: &[u8]) -> bool {
-    file.get(START..).is_some_and(|rest| rest.starts_with(KEY))
+/// Whether it begins as the models of versions before there were checksums: one changed byte does not make a
+/// file with a checksum look like that.
+pub fn is_of_before(file: &[u8]) -> bool {
+    let architecture = [BEGIN, br#""architecture":""#].concat();
+    file.get(8..).is_some_and(|rest| rest.starts_with(&architecture))
 }
 
 /// # Errors

@@ -188,7 +188,7 @@ fn bad_requests_get_a_reason() {
         ("POST", "/decode", &z("0, NaN, 0"), 400, "not the JSON wanted"),
         ("POST", "/decode", &z("0, Infinity, 0"), 400, "not the JSON wanted"),
         ("POST", "/decode", &z("0, 1e999, 0"), 400, "number out of range"),
-        ("POST", "/decode", &z("0, 1e39, 0"), 400, "z[1] must be from -100 to 100, got inf"),
+        ("POST", "/decode", &z("0, 1e39, 0"), 400, "number out of range"),
         ("POST", "/decode", &z("0, 0, -100.5"), 400, "z[2] must be from -100 to 100, got -100.5"),
         ("POST", "/decode", &z("0, null, 0"), 400, "null"),
         ("POST", "/decode", &long, 413, "a body may have"),
