@@ -28,7 +28,7 @@ ROOT = HERE.parent
 BURN = HERE / "peers" / "burn"
 # Nats by which the ELBO after the warm-up may differ, relative to itself: seeds differ, and early in
 # training two runs are apart by a percent or so.
-LOSS_TOLERANCE = 0.03
+LOSS_TOLERANCE = 0.05
 
 
 def main():
