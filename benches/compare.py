@@ -26,8 +26,8 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 BURN = HERE / "peers" / "burn"
-# Nats by which the ELBO after the warm-up may differ, relative to itself: seeds differ, and early in
-# training two runs are apart by a percent or so.
+# How far the ELBO after the warm-up may differ, relative to itself: seeds differ, and early in training
+# two runs are apart by up to 3 %.
 LOSS_TOLERANCE = 0.05
 
 

@@ -3,6 +3,7 @@
 mod harness;
 
 use elbo::device::DeviceError;
+use elbo::device::cpu::CpuDevice;
 use elbo::kernels::{Case, Kernel, REGISTRY, Variant, linear};
 use elbo::plan::{DType, Program};
 use harness::{GUARD, Load, Tested};
@@ -47,8 +48,14 @@ fn first(kernel: &Kernel) -> Vec<&'static Variant> {
 
 #[test]
 fn cpu_agrees_with_the_oracle() {
-    let device = harness::cpu();
-    check_all("CPU", usize::MAX, &first, &|program, _| Ok(Box::new(device.load::<f32>(program)?)));
+    // The loops are cut by the number of threads.
+    for threads in [None, Some(1), Some(3), Some(16)] {
+        let device = CpuDevice::new(threads).expect("threads");
+        let name = device.description().name.clone();
+        check_all(&name, usize::MAX, &first, &|program, _| {
+            Ok(Box::new(device.load::<f32>(program)?))
+        });
+    }
 }
 
 #[test]

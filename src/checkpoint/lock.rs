@@ -33,7 +33,12 @@ impl Lock {
             let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
             let mut file = opened.map_err(io)?;
             let works = match file.try_lock() {
-                Ok(()) if !is_at(&file, &path) => continue, // its holder has removed it meanwhile
+                // Its holder has removed it meanwhile; a file system may also give one file many identities.
+                Ok(()) if !is_at(&file, &path) && tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(BETWEEN);
+                    continue;
+                }
                 Ok(()) => true,
                 Err(TryLockError::Error(_)) => false,
                 Err(TryLockError::WouldBlock) if tries < TRIES => {

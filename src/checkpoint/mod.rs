@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::interchange::{Names, weights};
+use crate::pictures::PROGRESS;
+use crate::report::tensorboard::EVENTS;
 use crate::train::{EpochReport, Settings};
 use crate::vae::Architecture;
 pub use files::{check_writable, write_whole};
@@ -115,6 +117,12 @@ impl RunFolder {
         // What is still in use, or cannot be removed, stays: the failure that led here is told anyway.
         let _ = fs::remove_dir(self.file(CHECKPOINTS));
         let _ = fs::remove_file(self.file(BEST));
+        let _ = fs::remove_dir_all(self.file(PROGRESS));
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(EVENTS) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
         let _ = fs::remove_file(self.file(CONFIG));
         self.remove_made();
     }

@@ -36,7 +36,7 @@ impl Store {
     /// Puts a checkpoint in the place of the last one. At every moment a whole one is there.
     ///
     /// # Errors
-    /// The disk: then all is as it was.
+    /// The disk: then what was the last one is still there, under its name or as the previous one.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
         let last = self.folder.join(LAST);
         let write = || -> io::Result<()> {

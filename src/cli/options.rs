@@ -30,13 +30,13 @@ impl Default for DeviceOption {
 
 impl DeviceOption {
     /// The device of this description, or auto where it is no longer there.
-    pub fn like(description: &Description) -> Self {
+    pub fn like(&self, description: &Description) -> Self {
         let device = match description.kind.as_str() {
             "cpu" => "cpu",
             _ if Adapters::enumerate().find(&description.name).is_ok() => &description.name,
             _ => "auto",
         };
-        DeviceOption { device: device.to_string(), no_autotune: false }
+        DeviceOption { device: device.to_string(), no_autotune: self.no_autotune }
     }
 
     /// Opens the device and says in one line what was taken and what else there is.

@@ -47,7 +47,8 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
     if let Some(option) = given.iter().find(|option| !ALLOWED.contains(&option.as_str())) {
         return Err(Failure::input(format!(
             "--{option} cannot be given with --resume: the settings are those of {}; \
-             only --epochs, --steps, --device and --data (the same images, moved) may be",
+             only --epochs, --steps, --device, --no-autotune, --figures-every, --tensorboard and --data \
+             (the same images, moved) may be",
             path.join(CONFIG).display()
         )));
     }
@@ -114,6 +115,9 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
                 true => format!("more --steps than {total} go"),
                 false => format!("more --epochs than {} go", settings.epochs),
             };
+            if settings != config {
+                folder.write_config(&settings).map_err(Failure::run)?; // its images have moved
+            }
             say(format_args!(
                 "{shown} is finished: {epochs} epochs, {steps} steps; {cap} on from there"
             ));

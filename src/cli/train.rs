@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::options::{DeviceOption, load_data};
+use super::options::load_data;
 use super::preset::Preset;
 use super::resume::{self, Resumed};
 use super::settings::Args;
@@ -91,7 +91,7 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
     let before = checkpoint.as_ref().and_then(|checkpoint| checkpoint.origin.computed_on.last());
     let device = match before {
         Some(before) if !given.iter().any(|option| option == "device") => {
-            DeviceOption::like(&before.device).open()?
+            args.device.like(&before.device).open()?
         }
         _ => args.device.open()?,
     };
@@ -119,6 +119,8 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
             before.device.name, before.elbo
         ));
         origin.computed_on.push(now);
+    } else if let Some(before) = origin.computed_on.last_mut() {
+        before.variants = now.variants; // with those of sizes that were not known then
     }
     if let Some(state) = &mut state {
         state.reopen(&trainer);
@@ -220,7 +222,7 @@ impl Job {
         }
     }
 
-    /// The names of the pictures, or why one could not be drawn. What matters is safe by now.
+    /// The names of the pictures, or why one could not be drawn. Model and checkpoint are safe by now.
     fn draw(&self, state: &State) -> Result<Vec<&'static str>, String> {
         let path = self.folder.path().display();
         self.pictures().write(&state.snapshot.values(), Some(state.step())).map_err(|e| {
@@ -249,7 +251,7 @@ impl Job {
             (_, None) => {
                 drop(lock);
                 folder.discard();
-                "no epoch was finished, so there is no run folder".to_string()
+                "no checkpoint was written, so there is no run folder".to_string()
             }
         };
         Failure::run(format!("{error}; {kept}"))
@@ -274,7 +276,7 @@ impl Job {
         Ok(130)
     }
 
-    /// Summary, pictures, last words.
+    /// Pictures, summary, last words.
     fn finished(&self, state: &State) -> Result<u8, Failure> {
         let Job { settings, dataset, folder, .. } = self;
         let last = state.reports.last();
@@ -284,13 +286,13 @@ impl Job {
             (Some(preset), Some(last)) if self.preset == own => preset.target(last.test),
             _ => None,
         };
+        let drawn = self.draw(state);
         let summary = Summary {
-            finished: true,
+            finished: drawn.is_ok(),
             target: target.as_ref().map(serde_json::to_value).transpose().map_err(Failure::run)?,
             ..Summary::new(settings, &self.origin, state)
         };
         folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
-        let drawn = self.draw(state);
         let (part, watched) = dataset.watched();
         if let Some(last) = last {
             say(format_args!(

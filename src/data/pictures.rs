@@ -221,7 +221,10 @@ fn decode(path: &Path) -> Result<GrayImage, DataError> {
         Ok(picture)
     };
     let picture = decoded().map_err(|e| {
-        unfit(path, format!("this is no PNG or JPEG picture that can be read: {e}"))
+        unfit(
+            path,
+            format!("this is no PNG or JPEG picture that can be read: {}", e.to_string().trim()),
+        )
     })?;
     if !picture.color().has_alpha() {
         return Ok(picture.into_luma8());

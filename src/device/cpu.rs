@@ -145,17 +145,18 @@ impl<T: Precision> Executor for CpuExecutor<T> {
 
     fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
         let dispatches = &self.program.plan(plan).dispatches;
-        Ok(self.team.enter(|| {
-            for done in 1..=n {
+        for done in 1..=n {
+            self.team.enter(|| {
                 for dispatch in dispatches {
                     call(dispatch, &self.buffers);
                 }
-                if progress(done).is_break() {
-                    return done;
-                }
+            });
+            // Outside of the team: whoever hears it may use the device.
+            if progress(done).is_break() {
+                return Ok(done);
             }
-            n
-        }))
+        }
+        Ok(n)
     }
 
     fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {

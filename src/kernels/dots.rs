@@ -1,14 +1,14 @@
 //! The product of few rows with many: every element a dot product of two contiguous rows, so that nothing is
 //! packed. Packing the weights costs `gemm` more than multiplying twenty rows by them.
 
-use super::real::{LANES, Matrix, halve};
+use super::real::{LANES, Matrix, halve, has_wide_registers};
 
 type Lanes = [f32; LANES];
 
 /// Whether this is the faster way to a product of these dimensions (measured with AVX-512: 258 against 181
 /// GFLOP/s at 20 x 400 x 784 on two cores, even at about 60 rows).
 pub fn suits([m, _, k]: [usize; 3]) -> bool {
-    m <= 32 && k >= 64
+    m <= 32 && k >= 64 && has_wide_registers()
 }
 
 /// Writes a (m, k) times b (n, k)^T with rows of `stride` elements from `out` on. To be inlined where the

@@ -3,12 +3,12 @@
 
 use std::hint::black_box;
 
-use super::real::{LANES, Matrix};
+use super::real::{LANES, Matrix, has_wide_registers};
 
 /// Whether this is faster than `gemm` and another look at its result (measured with AVX-512 on a 784 x 400
 /// weight and Adam: 75 against 98 us at 20 rows, 257 against 241 at 128).
 pub fn suits([_, _, k]: [usize; 3]) -> bool {
-    k <= 64
+    k <= 64 && has_wide_registers()
 }
 
 /// Calls `f(row, column, values)` for pieces of a^T b that cover it, a (k, m) and b (k, n) row-major. To be
@@ -67,6 +67,7 @@ fn tile<const M: usize, const V: usize>(
     known: usize,
     f: &mut impl FnMut(usize, usize, &[f32]),
 ) {
+    assert!(k > 0);
     assert!((k - 1) * a.row_stride + row + M <= a.data.len());
     assert!((k - 1) * b.row_stride + column + V * LANES <= b.data.len());
     let mut sums = [[[0.0_f32; LANES]; V]; M];

@@ -1,8 +1,5 @@
-//! Loops over rows on all cores. Which core takes which rows depends on the number of threads only, and
-//! no sum crosses rows, so the result is equal bit for bit from run to run.
-//!
-//! Give closures `#[inline(always)]`: one that is called, not inlined, is compiled for the oldest processor
-//! and not for this one.
+//! Loops on all cores. Which core takes what depends on the number of threads only, and no sum crosses what
+//! one core takes, so the result is equal bit for bit from run to run.
 //!
 //! The loops are compiled for this processor's vector instructions. What a kernel passes is compiled so too
 //! only where it is inlined: a closure of any length wants `#[inline(always)]`.

@@ -26,8 +26,10 @@ impl<'a, T> Matrix<'a, T> {
     /// Panics unless every element of an `rows` x `columns` matrix lies inside the slice.
     fn check(&self, rows: usize, columns: usize) {
         assert!(rows > 0 && columns > 0);
-        let last = (rows - 1) * self.row_stride + (columns - 1) * self.column_stride;
-        assert!(last < self.data.len());
+        let down = (rows - 1).checked_mul(self.row_stride);
+        let across = (columns - 1).checked_mul(self.column_stride);
+        let last = down.zip(across).and_then(|(down, across)| down.checked_add(across));
+        assert!(last.is_some_and(|last| last < self.data.len()));
     }
 }
 
@@ -203,6 +205,15 @@ impl Real for f64 {
 
 /// Numbers that are worked on together: a register of the widest kind.
 pub(super) const LANES: usize = 16;
+
+/// Whether the processor has the 32 registers of 16 numbers that the tiles of `dots` and `outer` are cut
+/// for; `gemm` knows how to live with fewer.
+pub(super) fn has_wide_registers() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
 
 /// Sum of x eta - softplus(eta). The logarithms of a lane are one logarithm of the product of its
 /// 1 + e^-|eta|, each in [1, 2].

@@ -12,6 +12,9 @@ use crc::{CRC_32_ISCSI, Crc};
 use image::ImageReader;
 use prost::{Message, Oneof};
 
+/// How the names of event files begin, by which TensorBoard finds them.
+pub const EVENTS: &str = "events.out.tfevents";
+
 #[derive(Clone, PartialEq, Message)]
 struct Event {
     /// Seconds since 1970.
@@ -100,7 +103,7 @@ impl EventFile {
     pub fn create(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let (seconds, process) = (now() as u64, std::process::id());
-        let path = folder.join(format!("events.out.tfevents.{seconds:010}.elbo.{process}"));
+        let path = folder.join(format!("{EVENTS}.{seconds:010}.elbo.{process}"));
         let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
         let mut events = EventFile { path, file };
         events.append(0, What::FileVersion("brain.Event:2".to_string()))?;

@@ -182,9 +182,9 @@ impl Settings {
         dataset.train.check_size(self.architecture.image)?;
         let (batch, n) = (self.batch, dataset.train.n_images);
         match batch > n {
-            true => {
-                Err(ConfigError(format!("--batch {batch} is more than the {n} training images")))
-            }
+            true => Err(ConfigError(format!(
+                "--batch {batch} is more than the {n} training images: give --batch {n} or less"
+            ))),
             false => Ok(()),
         }
     }

@@ -122,7 +122,8 @@ impl Architecture {
         let too_large = layers.find(|w| w[0].saturating_mul(w[1]) >= 1 << 31);
         match too_large {
             Some(w) => Err(ConfigError(format!(
-                "a layer from {} to {} units has 2^31 weights or more, which the kernels cannot index",
+                "a layer from {} to {} units has 2^31 weights or more, which the kernels cannot index: give \
+                 fewer units, or pictures another --size",
                 w[0], w[1]
             ))),
             None => Ok(()),

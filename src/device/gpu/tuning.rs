@@ -78,14 +78,17 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
     let mut measured = BTreeMap::new();
     for (place, dispatch) in &open {
         let usable = usable(gpu, dispatch);
-        let fastest = match begin.elapsed() < MOST {
+        let usual = gpu.default_variant(dispatch.kernel);
+        let variant = match begin.elapsed() < MOST {
             true => fastest(gpu, program, dispatch, &usable),
-            false => None,
+            // Remembered too, so that the next run computes the same.
+            false => Some(usual),
         };
-        // Remembered too, so that the next run computes the same.
-        let variant = fastest.unwrap_or_else(|| gpu.default_variant(dispatch.kernel));
-        choices.set(dispatch, variant);
-        measured.insert(entry(place, &usable), variant.name.to_string());
+        choices.set(dispatch, variant.unwrap_or(usual));
+        // A failure may pass.
+        if let Some(variant) = variant {
+            measured.insert(entry(place, &usable), variant.name.to_string());
+        }
     }
     if let Some(path) = &tuning.cache {
         // Read again: another run may have written meanwhile.
