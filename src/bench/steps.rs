@@ -12,7 +12,7 @@ use super::{BenchError, Checked, Job, Request, Target};
 use crate::device::cpu::CpuDevice;
 use crate::device::{Clock, DeviceError, Executor};
 use crate::plan::{PlanError, TensorId};
-use crate::train::{self, Settings, Trainer};
+use crate::train::{self, Settings, Sums, Trainer};
 use crate::vae::step::TrainProgram;
 
 /// Steps that are taken in double precision too, from where the timed ones end.
@@ -127,8 +127,7 @@ pub fn measure(target: &Target, request: &Request, job: &Job) -> Result<StepRow,
     let warm_up = request.warm_up as u64;
     advance(&mut trainer, (warm_up / 2).saturating_sub(1))?;
     let half = trainer.step();
-    advance(&mut trainer, warm_up.saturating_sub(half).max(1))?;
-    let warm_up_elbo = elbo_since(&mut trainer, half)?;
+    let warm_up_elbo = elbo_of(&mut trainer, warm_up.saturating_sub(half).max(1))?;
 
     let time = sample(request.seconds, |n| {
         let begin = Instant::now();
@@ -173,6 +172,22 @@ fn advance(trainer: &mut Trainer, n: u64) -> Result<(), DeviceError> {
 /// Mean ELBO of the steps since `from`; NaN if any is not finite.
 fn elbo_since(trainer: &mut Trainer, from: u64) -> Result<f64, DeviceError> {
     Ok(trainer.metrics_since(from)?.map_or(f64::NAN, |metrics| metrics.elbo()))
+}
+
+/// Takes steps and returns their ELBO: in pieces that the history holds.
+fn elbo_of(trainer: &mut Trainer, steps: u64) -> Result<f64, DeviceError> {
+    let end = trainer.step() + steps;
+    let most = trainer.program().train.history_steps as u64;
+    let mut sums = Sums::default();
+    while trainer.step() < end {
+        let from = trainer.step();
+        advance(trainer, most.min(end - from))?;
+        match trainer.sums_since(from, sums)? {
+            Ok(more) => sums = more,
+            Err(_) => return Ok(f64::NAN),
+        }
+    }
+    Ok(trainer.average(sums).elbo())
 }
 
 /// On the device's own clock; None where it has none. The trainer is as before.

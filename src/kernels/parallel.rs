@@ -106,7 +106,7 @@ pub fn slices3<T: Real>(
 }
 
 /// Operations of a product below which a second thread costs more than it brings.
-const MIN_OPERATIONS: usize = 4_000_000;
+const MIN_OPERATIONS: usize = 500_000;
 
 /// Calls `f(rows, columns)` for tiles that cover a matrix of `dims` [rows, columns] without overlap, one a
 /// thread: stripes across the longer side, so that of the two factors the larger one is the one divided.
