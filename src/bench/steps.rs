@@ -246,8 +246,9 @@ fn steps_are_right(
 /// of a chain of `terms` additions, whose rounding errors add up like a random walk, sqrt(terms) 2^-24
 /// relatively; the steps may add up their errors in full. A step from the middle of a run is smaller than
 /// the rounding of the parameters allows to see more exactly, and where Adam divides one small number by
-/// another it enlarges the error: a factor of 64 is left for that.
+/// another it enlarges the error: a factor of 256 is left for that (1.4e-3 was seen at batch 4096, where a wrong kernel
+/// makes it about 1).
 fn allowed(plan: &TrainProgram) -> f64 {
     let terms: usize = plan.network.layers().map(|l| l.inputs + l.outputs).sum();
-    64.0 * CHECKED as f64 * (terms as f64).sqrt() / f64::from(1 << 24)
+    256.0 * CHECKED as f64 * (terms as f64).sqrt() / f64::from(1 << 24)
 }
