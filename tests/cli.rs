@@ -712,7 +712,7 @@ fn pictures_that_cannot_be_made_are_refused() {
 fn a_run_that_diverges_says_where() {
     let home = Home::new();
     let ended = home.run(&format!("{TRAIN} --run new/run --lr 1e30"));
-    ended.assert_error(1, &["step 2:", "encoder.heads", "linear.forward", "--lr", "no epoch"]);
+    ended.assert_error(1, &["step 2:", "encoder.heads", "linear.forward", "--lr", "no checkpoint"]);
     assert!(!home.at("new").exists(), "nothing is left of a run without an epoch");
 
     // An epoch is one step here. The sums over many training images overflow long before the one test
