@@ -115,8 +115,10 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
                 true => format!("more --steps than {total} go"),
                 false => format!("more --epochs than {} go", settings.epochs),
             };
-            if settings != config {
-                folder.write_config(&settings).map_err(Failure::run)?; // its images have moved
+            if settings.data != config.data {
+                // Its images have moved: eval and the others find them too.
+                let moved = Settings { data: settings.data.clone(), ..config.clone() };
+                folder.write_config(&moved).map_err(Failure::run)?;
             }
             say(format_args!(
                 "{shown} is finished: {epochs} epochs, {steps} steps; {cap} on from there"
