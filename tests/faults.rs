@@ -623,7 +623,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("group.y * 32u + lane", "group.y * 16u + lane"),
             ("return subgroupExclusiveAdd(1u)", "return subgroupExclusiveAdd(1u) ^ 1u"),
             ("COLUMN_STEP = 8u", "COLUMN_STEP = 4u"),
-            // lib/tile_memory
+            // lib/tile_loads and lib/tile_memory
             ("k < inner() { return left", "k + 1u < inner() { return left"),
             ("row < rows() && k", "row + 1u < rows() && k"),
             ("column < columns() { return right", "column + 1u < columns() { return right"),
@@ -644,6 +644,19 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             // lib/tile_wide
             ("ROW_VECTORS = 2u", "ROW_VECTORS = 1u"),
             ("GROUPS_X = 16u", "GROUPS_X = 8u"),
+            // lib/tile_split
+            ("slice = lane / SLICE_INVOCATIONS", "slice = 0u"),
+            ("lane % SLICE_INVOCATIONS / RIGHT", "lane / RIGHT"),
+            ("slice * SLICE_K + i", "i"),
+            ("i < SLICE_K", "i + 1u < SLICE_K"),
+            ("part[1] += a.y", "part[1] += a.x"),
+            ("= part[r]", "= part[0]"),
+            ("slice * INVOCATIONS + (4u", "(4u"),
+            ("(4u * y + r) * RIGHT_VECTORS", "4u * y * RIGHT_VECTORS"),
+            ("s < SLICES", "s + 1u < SLICES"),
+            ("s * INVOCATIONS + lane", "lane"),
+            ("first_row + lane / GROUPS_X", "first_row"),
+            ("4u * (lane % GROUPS_X)", "lane % GROUPS_X"),
             // lib/activation and lib/math
             ("select(v, 0.0, v < 0.0); }", "abs(v); }"),
             ("select(v, 0.0, v < 0.0) + log", "v + log"),
@@ -664,7 +677,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("let e = row * I + column", "let e = row * O + column"),
             ("inner() -> u32 { return O; }", "inner() -> u32 { return max(O, 2u) - 1u; }"),
             ("columns() -> u32 { return I; }", "columns() -> u32 { return max(I, 2u) - 1u; }"),
-            // lib/tile_memory
+            // lib/tile_loads
             ("e / vectors, e % vectors", "e / vectors, e / vectors"),
             // lib/activation
             ("y > 0.0", "y >= 0.0"),
@@ -715,7 +728,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("sqrt(moments.y / c2) + epsilon", "sqrt(moments.y / c2 + epsilon)"),
             ("< 1.17549435e-38", "< 1e-36"),
             ("abs(v) < 1.17549435e-38", "v < 1.17549435e-38"),
-            // lib/tile_subgroups and lib/tile_memory
+            // lib/tile_subgroups and lib/tile_loads
             ("subgroupShuffle(a1, r)", "subgroupShuffle(a1, r ^ 1u)"),
             ("left_or_0(row + 1u, k)", "left_or_0(row, k)"),
         ],
@@ -920,9 +933,9 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("i < PART_GROUPS", "i + 1u < PART_GROUPS"),
             ("total.y * one.y", "one.y"),
             ("total.x + one.x", "one.x"),
-            ("+ 4u * v + held % 4u", "+ 4u * v"),
-            ("held / 4u)", "0u)"),
-            ("(4u * y + r) * GROUPS_X + x", "(4u * y + r) * GROUPS_X"),
+            ("held % ROWS_AT_ONCE", "held / ROWS_AT_ONCE"),
+            ("+ held / ROWS_AT_ONCE", ""),
+            ("(ROWS_AT_ONCE * y + r) * GROUPS_X + x", "(ROWS_AT_ONCE * y + r) * GROUPS_X"),
             ("[held * GROUPS_X", "[(held ^ 1u) * GROUPS_X"),
             ("group.y * (GROUPS_X / PART_GROUPS) + part", "part"),
             ("in_row * PART < columns()", "(in_row + 1u) * PART < columns()"),

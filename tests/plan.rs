@@ -165,7 +165,7 @@ fn a_grid_beyond_webgpus_limit_is_refused() {
     assert_words(expectation(65_536), &words);
 }
 
-/// A grid is checked for every variant: this one is too large for the smallest tile alone.
+/// A grid is checked for every variant: this one is too large for the smallest tiles alone.
 #[test]
 fn every_variants_grid_is_checked() {
     let forward = |rows: usize| {
@@ -176,7 +176,7 @@ fn every_variants_grid_is_checked() {
     };
     let plan = forward(16 * 65_535).unwrap();
     let grids = linear::FORWARD.variants.iter().map(|v| plan.dispatches[0].grid(v)[0]);
-    assert_eq!(grids.collect::<Vec<_>>(), [32_768, 16_384, 65_535]);
+    assert_eq!(grids.collect::<Vec<_>>(), [32_768, 16_384, 65_535, 65_535]);
     assert_words(forward(16 * 65_535 + 1), &["linear.forward", "the grid [65536, 1, 1]"]);
 }
 

@@ -4,7 +4,8 @@
 //   fn left(row: u32, k: u32) -> f32, fn right(k: u32, column: u32) -> f32, both inside these sizes
 //   fn store(row: u32, column: u32, v: f32), called once for each element
 //   const LEFT_ALONG_INNER, const RIGHT_ALONG_INNER: whether neighbours in memory are neighbours in k
-// Every element is summed over k in ascending order.
+// Every element is summed over k in an order that the tile fixes: ascending, or ascending in each slice of
+// lib/tile_split and then over the slices.
 #import fragment
 #import tile
 

@@ -1,5 +1,7 @@
 // A tile by GROUPS_X x GROUPS_Y invocations that walk the inner dimension TILE_K at a time through
 // workgroup memory. An invocation owns 4 * ROW_VECTORS rows of 4 neighbouring columns.
+#import tile_loads
+
 const INVOCATIONS = GROUPS_X * GROUPS_Y;
 const FRAGMENT_ROWS = 4u * ROW_VECTORS;
 const COLUMN_STEP = 1u;
@@ -7,27 +9,8 @@ const TILE_K = 16u;
 /// Vectors of 4 rows, and of 4 columns, of the tile.
 const LEFT_VECTORS = GROUPS_Y * ROW_VECTORS;
 const RIGHT_VECTORS = GROUPS_X;
-
-// Both are stored with the inner dimension first, and its rows lie one vector apart from a power of two, so
-// that lanes that store down a column meet different banks. Only whole vectors are stored: a store to one
-// component may touch its neighbours, and then two invocations would race.
-var<workgroup> lefts: array<vec4<f32>, TILE_K * (LEFT_VECTORS + 1u)>;
-var<workgroup> rights: array<vec4<f32>, TILE_K * (RIGHT_VECTORS + 1u)>;
-
-fn left_or_0(row: u32, k: u32) -> f32 {
-    if row < rows() && k < inner() { return left(row, k); }
-    return 0.0;
-}
-
-fn right_or_0(k: u32, column: u32) -> f32 {
-    if k < inner() && column < columns() { return right(k, column); }
-    return 0.0;
-}
-
-/// Where invocations `e` of a round load: x in the inner dimension, y the vector. Neighbours load neighbours.
-fn place_in_tile(e: u32, vectors: u32, along_inner: bool) -> vec2<u32> {
-    return select(vec2<u32>(e / vectors, e % vectors), vec2<u32>(e % TILE_K, e / TILE_K), along_inner);
-}
+/// Rows of an invocation that lib/row_parts_memory sums at a time.
+const ROWS_AT_ONCE = 4u;
 
 /// Adds the invocation's part of the tile to `t` and returns row and column of its first element.
 fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32> {
@@ -36,21 +19,7 @@ fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32
     let x = lane % GROUPS_X;
     let y = lane / GROUPS_X;
     for (var k0 = 0u; k0 < inner(); k0 += TILE_K) {
-        for (var e = lane; e < TILE_K * LEFT_VECTORS; e += INVOCATIONS) {
-            let p = place_in_tile(e, LEFT_VECTORS, LEFT_ALONG_INNER);
-            let k = k0 + p.x;
-            let row = first_row + 4u * p.y;
-            lefts[p.x * (LEFT_VECTORS + 1u) + p.y] = vec4<f32>(
-                left_or_0(row, k), left_or_0(row + 1u, k), left_or_0(row + 2u, k), left_or_0(row + 3u, k));
-        }
-        for (var e = lane; e < TILE_K * RIGHT_VECTORS; e += INVOCATIONS) {
-            let p = place_in_tile(e, RIGHT_VECTORS, RIGHT_ALONG_INNER);
-            let k = k0 + p.x;
-            let column = first_column + 4u * p.y;
-            rights[p.x * (RIGHT_VECTORS + 1u) + p.y] = vec4<f32>(
-                right_or_0(k, column), right_or_0(k, column + 1u),
-                right_or_0(k, column + 2u), right_or_0(k, column + 3u));
-        }
+        load_tile(first_row, first_column, k0, lane);
         workgroupBarrier();
         for (var k = 0u; k < TILE_K; k++) {
             let b = rights[k * (RIGHT_VECTORS + 1u) + x];

@@ -2,7 +2,7 @@
 //   d_x = (d_y W) * f'(x), f the activation that made x, f' from its value
 // Every d_ is with respect to pre-activations, so f' is applied once, where d_x is stored: see lib/product.
 // Who owns what: a workgroup owns a tile of d_x.
-// Sums run over the layer's outputs in ascending order.
+// Sums run over the layer's outputs, in the order of lib/product.
 // Grid: x over tiles of rows, y over tiles of columns.
 #import activation
 #import product

@@ -2,7 +2,7 @@
 //   y = f(x W^T + b)
 // A product whose elements get bias and activation where they are stored, see lib/product.
 // Who owns what: a workgroup owns a tile of y.
-// Sums run over the layer's inputs in ascending order.
+// Sums run over the layer's inputs, in the order of lib/product.
 // Grid: x over tiles of rows, y over tiles of columns.
 #import activation
 #import product

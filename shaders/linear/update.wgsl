@@ -3,7 +3,7 @@
 // The bias is one more column of the weight whose input is always 1: column I of the product is d_b. An
 // element of the gradient is used where it is finished, and stored nowhere: see lib/product.
 // Who owns what: a workgroup owns a tile of the parameters, and their moments.
-// Sums run over the rows in ascending order. Moments are in two planes: all m, then all v.
+// Sums run over the rows, in the order of lib/product. Moments are in two planes: all m, then all v.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.
 #import adam_step
 #import product

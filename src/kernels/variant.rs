@@ -38,6 +38,12 @@ pub static PRODUCT: &[Variant] = &[
         subgroup: None,
     },
     Variant {
+        name: "split",
+        imports: &[("tile", "tile_split"), ("row_parts", "row_parts_memory")],
+        tile: [16, 32],
+        subgroup: None,
+    },
+    Variant {
         name: "subgroups",
         imports: &[("tile", "tile_subgroups"), ("row_parts", "row_parts_subgroups")],
         tile: [16, 32],
@@ -46,7 +52,7 @@ pub static PRODUCT: &[Variant] = &[
 ];
 
 /// The most variants a kernel has.
-pub const MOST: usize = 3;
+pub const MOST: usize = 4;
 
 /// Which variant of a kernel runs at which sizes, by name. Two variants of a kernel may round differently: a
 /// run repeats bit for bit with the same choices only.
