@@ -56,7 +56,7 @@ impl GpuExecutor {
         gpu: &GpuDevice,
         program: Program,
         guard: u64,
-        variant_of: &dyn Fn(&Dispatch) -> &'static Variant,
+        variant_of: &dyn Fn(PlanId, &Dispatch) -> &'static Variant,
     ) -> Result<Self, DeviceError> {
         let limits = gpu.device.limits();
         // Shaders index in u32, and Metal passes a binding's length as one.
@@ -113,12 +113,12 @@ impl GpuExecutor {
         let mut variants = Choices::default();
         let mut pipelines = Pipelines::new(gpu);
         let mut plans = Vec::new();
-        for plan in program.plans() {
+        for (index, plan) in program.plans().iter().enumerate() {
             let dispatches = plan
                 .dispatches
                 .iter()
                 .map(|d| {
-                    let variant = variant_of(d);
+                    let variant = variant_of(PlanId(index), d);
                     if d.kernel.variants.len() > 1 {
                         variants.set(d, variant);
                     }

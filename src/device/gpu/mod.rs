@@ -3,7 +3,9 @@
 pub mod adapter;
 mod clock;
 mod executor;
+mod kept;
 mod pipelines;
+mod race;
 mod tuning;
 
 use std::sync::{Arc, Mutex};
@@ -108,7 +110,7 @@ impl GpuDevice {
         if let Some(tuning) = &self.tuning {
             tuning::choose(self, tuning, &program, &mut choices);
         }
-        GpuExecutor::new(self, program, 0, &|dispatch| {
+        GpuExecutor::new(self, program, 0, &|_, dispatch| {
             let chosen = choices.get(dispatch).filter(|variant| self.can_run(variant));
             chosen.unwrap_or_else(|| self.default_variant(dispatch.kernel))
         })
@@ -125,7 +127,7 @@ impl GpuDevice {
         guard: u64,
         variant: &str,
     ) -> Result<GpuExecutor, DeviceError> {
-        GpuExecutor::new(self, program, guard, &|dispatch| {
+        GpuExecutor::new(self, program, guard, &|_, dispatch| {
             let wanted = dispatch.kernel.variants.iter().find(|v| v.name == variant);
             wanted.unwrap_or_else(|| self.default_variant(dispatch.kernel))
         })

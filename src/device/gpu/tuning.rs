@@ -2,24 +2,18 @@
 //! remembered in the user's cache folder.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{GpuDevice, GpuExecutor};
+use super::{GpuDevice, GpuExecutor, kept, race};
 use crate::device::{DeviceError, Executor};
 use crate::kernels::variant::{Choices, Variant, place};
 use crate::plan::{Dispatch, Plan, PlanId, Program};
-use crate::versions::versions;
 
 /// When so much time is spent, what is left is not measured and gets the default.
 const MOST: Duration = Duration::from_millis(1500);
-/// What one timing should take at least, many dispatches together, so that the host's part is small.
-const SAMPLE: Duration = Duration::from_millis(2);
-/// Timings of a variant, of which the median counts.
-const SAMPLES: usize = 5;
 /// Below this nobody is told.
 const NOTICEABLE: Duration = Duration::from_millis(500);
 
@@ -35,10 +29,7 @@ pub struct Tuning {
 impl Tuning {
     /// With the cache of this user, where there is one.
     pub fn of_user(notice: fn(&str)) -> Self {
-        Tuning {
-            cache: dirs::cache_dir().map(|dir| dir.join("elbo").join("variants.json")),
-            notice,
-        }
+        Tuning { cache: kept::folder_of_user().map(|dir| dir.join("variants.json")), notice }
     }
 }
 
@@ -58,7 +49,8 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
     if open.is_empty() {
         return;
     }
-    let device = identity(gpu);
+    let checked = if gpu.checked { ", checked" } else { "" };
+    let device = kept::identity(gpu) + checked;
     let remembered = tuning.cache.as_deref().map(read).unwrap_or_default();
     if let Some(known) = remembered.0.get(&device) {
         open.retain(|place, dispatch| {
@@ -75,12 +67,21 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
     let mut open: Vec<(String, &Dispatch)> = open.into_iter().collect();
     open.sort_by_key(|(_, d)| std::cmp::Reverse((d.kernel.cost)(&d.constants).flops));
     let begin = Instant::now();
+    let left = || MOST.as_secs_f64() - begin.elapsed().as_secs_f64();
+    let mut seconds_per_flop = 0.0;
     let mut measured = BTreeMap::new();
     for (place, dispatch) in &open {
-        let usable = usable(gpu, dispatch);
+        let flops = (dispatch.kernel.cost)(&dispatch.constants).flops as f64;
         let usual = gpu.default_variant(dispatch.kernel);
-        let variant = match begin.elapsed() < MOST {
-            true => fastest(gpu, program, dispatch, &usable),
+        let usable = usable(gpu, dispatch);
+        // First the one that stays where there is no time for the others.
+        let mut racing = usable.clone();
+        racing.sort_by_key(|variant| variant.name != usual.name);
+        let variant = match flops * seconds_per_flop < left() {
+            true => fastest(gpu, program, dispatch, &racing, left).map(|(variant, seconds)| {
+                seconds_per_flop = seconds / flops;
+                variant
+            }),
             // Remembered too, so that the next run computes the same.
             false => Some(usual),
         };
@@ -95,7 +96,9 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
         let mut remembered = read(path);
         remembered.0.entry(device).or_default().extend(measured);
         // A cache that cannot be written costs the next run the measurement again, and nothing else.
-        let _ = write(path, &remembered);
+        if let Ok(text) = serde_json::to_vec_pretty(&remembered) {
+            let _ = kept::write(path, &text);
+        }
     }
     let elapsed = begin.elapsed();
     if elapsed > NOTICEABLE {
@@ -108,85 +111,48 @@ fn usable(gpu: &GpuDevice, dispatch: &Dispatch) -> Vec<&'static Variant> {
     dispatch.kernel.variants.iter().filter(|v| gpu.can_run(v)).collect()
 }
 
-/// What a measurement holds for.
-fn identity(gpu: &GpuDevice) -> String {
-    let d = &gpu.description;
-    let versions = versions();
-    let version = |name| versions.get(name).copied().unwrap_or("unknown");
-    let checked = if gpu.checked { ", checked" } else { "" };
-    let (elbo, wgpu) = (version("elbo"), version("wgpu"));
-    format!("{}, {}, {}, elbo {elbo}, wgpu {wgpu}{checked}", d.name, d.backend, d.driver)
-}
-
 fn entry(place: &str, usable: &[&Variant]) -> String {
     let names: Vec<&str> = usable.iter().map(|v| v.name).collect();
     format!("{place}: {}", names.join(" "))
 }
 
-/// The variant with the shortest median time on tensors of its own; none where that failed.
+/// The quickest of these variants, and the seconds of a run of it; none where measuring failed.
 fn fastest(
     gpu: &GpuDevice,
     program: &Program,
     dispatch: &Dispatch,
     usable: &[&'static Variant],
-) -> Option<&'static Variant> {
-    let (scratch, plan) = alone(program, dispatch);
-    let mut timed = Vec::new();
-    for variant in usable {
-        timed.push((time(gpu, &scratch, plan, variant).ok()?, *variant));
-    }
-    timed.into_iter().min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, variant)| variant)
+    left: impl Fn() -> f64,
+) -> Option<(&'static Variant, f64)> {
+    let scratch = alone(program, dispatch, usable.len());
+    // A plan for each, on the same tensors.
+    let mut executor = GpuExecutor::new(gpu, scratch, 0, &|plan, _| usable[plan.0]).ok()?;
+    let raced = race::quickest(usable.len(), left, |index, n| -> Result<f64, DeviceError> {
+        let executor: &mut dyn Executor = &mut executor;
+        let begin = Instant::now();
+        executor.run_all(PlanId(index), n)?;
+        Ok(begin.elapsed().as_secs_f64())
+    });
+    let (index, seconds) = raced.ok()?;
+    Some((usable[index], seconds))
 }
 
-/// A program of one dispatch and its tensors.
-fn alone(program: &Program, dispatch: &Dispatch) -> (Program, PlanId) {
+/// A program of one dispatch's tensors, and so many plans that each consist of it.
+fn alone(program: &Program, dispatch: &Dispatch, plans: usize) -> Program {
     let mut scratch = Program::new();
     let mut dispatch = dispatch.clone();
     for bound in &mut dispatch.bindings {
         let tensor = program.get(bound.tensor);
         bound.tensor = scratch.tensor(tensor.name.clone(), &tensor.dims, tensor.dtype);
     }
-    let plan = scratch.add(Plan { name: "measured".to_string(), dispatches: vec![dispatch] });
-    (scratch, plan)
-}
-
-/// The median seconds of one run.
-fn time(
-    gpu: &GpuDevice,
-    scratch: &Program,
-    plan: PlanId,
-    variant: &'static Variant,
-) -> Result<f64, DeviceError> {
-    let mut executor = GpuExecutor::new(gpu, scratch.clone(), 0, &|_| variant)?;
-    let mut run = |n: u64| -> Result<f64, DeviceError> {
-        let begin = Instant::now();
-        let executor: &mut dyn Executor = &mut executor;
-        executor.run_all(plan, n)?;
-        Ok(begin.elapsed().as_secs_f64())
-    };
-    run(1)?; // the driver compiles
-    let n = (SAMPLE.as_secs_f64() / run(1)?.max(1e-6)).clamp(1.0, 500.0) as u64;
-    run(n)?;
-    let mut seconds = [0.0; SAMPLES];
-    for sample in &mut seconds {
-        *sample = run(n)? / n as f64;
+    for _ in 0..plans {
+        scratch.add(Plan { name: "measured".to_string(), dispatches: vec![dispatch.clone()] });
     }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[SAMPLES / 2])
+    scratch
 }
 
 /// What the file holds; nothing if it is not there or not what it should be.
 fn read(path: &Path) -> Remembered {
     let text = std::fs::read(path).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
-}
-
-/// Whole or not at all.
-fn write(path: &Path, remembered: &Remembered) -> std::io::Result<()> {
-    let folder = path.parent().ok_or(std::io::ErrorKind::InvalidInput)?;
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&serde_json::to_vec_pretty(remembered)?)?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
 }
