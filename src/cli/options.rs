@@ -72,19 +72,19 @@ impl DeviceOption {
             false => format!("; also there: {}", others.join(", ")),
         };
         note(format_args!("device: {description}{why}{others}"));
+        let software = |a: &wgpu::Adapter| a.get_info().device_type == wgpu::DeviceType::Cpu;
         Ok(match choice.device {
-            Device::Gpu(device) if self.tunes(&choice.adapter) => {
-                Device::Gpu(Box::new(device.tuned(Tuning::of_user(|line| note(line)))))
+            // On a software adapter compiling the variants would take longer than the worse one costs, and the
+            // rule is right by far; what it compiles Mesa keeps, and tells nobody else.
+            Device::Gpu(device) if !choice.adapter.as_ref().is_some_and(software) => {
+                let device = device.keeping_compiled_of_user();
+                Device::Gpu(Box::new(match self.no_autotune {
+                    true => device,
+                    false => device.tuned(Tuning::of_user(|line| note(line))),
+                }))
             }
             device => device,
         })
-    }
-
-    /// On a software adapter compiling the variants would take longer than the worse one costs, and the rule
-    /// is right by far.
-    fn tunes(&self, adapter: &Option<wgpu::Adapter>) -> bool {
-        let software = |a: &wgpu::Adapter| a.get_info().device_type == wgpu::DeviceType::Cpu;
-        !self.no_autotune && !adapter.as_ref().is_some_and(software)
     }
 }
 

@@ -2,12 +2,14 @@
 
 pub mod adapter;
 mod clock;
+mod compiled;
 mod executor;
 mod kept;
 mod pipelines;
 mod race;
 mod tuning;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::{Description, DeviceError};
@@ -15,6 +17,7 @@ use crate::kernels::variant::Choices;
 use crate::kernels::{Kernel, Variant};
 use crate::plan::Program;
 pub use adapter::Adapters;
+use compiled::Compiled;
 pub use executor::{GUARD_BYTE, GpuExecutor};
 pub use tuning::Tuning;
 
@@ -38,6 +41,8 @@ pub struct GpuDevice {
     tuning: Option<Tuning>,
     /// Those that a run has chosen.
     variants: Choices,
+    /// Where what the driver has compiled is kept, if it is.
+    compiled: Option<Arc<Compiled>>,
     /// The first error that no scope caught, or the loss of the device.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -54,7 +59,9 @@ impl GpuDevice {
         let description = adapter::describe(&info);
         let same_size = info.subgroup_min_size == info.subgroup_max_size;
         let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size;
-        let mut wanted = adapter.features() & wgpu::Features::TIMESTAMP_QUERY; // for the benchmark
+        // The first for the benchmark.
+        let useful = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let mut wanted = adapter.features() & useful;
         wanted.set(wgpu::Features::SUBGROUP, subgroups);
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("elbo"),
@@ -77,8 +84,17 @@ impl GpuDevice {
         });
         let subgroup = subgroups.then_some(info.subgroup_min_size);
         let checked = std::env::var_os(CHECKED).is_some_and(|value| value == "1");
-        let (tuning, variants) = (None, Choices::default());
-        Ok(GpuDevice { device, queue, description, subgroup, checked, tuning, variants, failure })
+        Ok(GpuDevice {
+            device,
+            queue,
+            description,
+            subgroup,
+            checked,
+            tuning: None,
+            variants: Choices::default(),
+            compiled: None,
+            failure,
+        })
     }
 
     /// The same device, on which a shader's index beyond its tensor, or a loop without end, does no harm:
@@ -90,6 +106,20 @@ impl GpuDevice {
     /// The same device, which measures what variant of a kernel is the fastest, once for each size.
     pub fn tuned(&self, tuning: Tuning) -> Self {
         GpuDevice { tuning: Some(tuning), ..self.clone() }
+    }
+
+    /// The same device, which keeps what its driver compiles in a folder, if the adapter lets it, and begins
+    /// with what was kept there. A file that is damaged or of another driver is not used and written anew.
+    pub fn keeping_compiled(&self, folder: &Path) -> Self {
+        GpuDevice { compiled: Compiled::open(self, folder).map(Arc::new), ..self.clone() }
+    }
+
+    /// The same in the user's cache folder, where there is one.
+    pub fn keeping_compiled_of_user(&self) -> Self {
+        match kept::folder_of_user() {
+            Some(folder) => self.keeping_compiled(&folder),
+            None => self.clone(),
+        }
     }
 
     /// The same device with variants that another run has chosen, as far as the adapter can run them.
@@ -110,10 +140,14 @@ impl GpuDevice {
         if let Some(tuning) = &self.tuning {
             tuning::choose(self, tuning, &program, &mut choices);
         }
-        GpuExecutor::new(self, program, 0, &|_, dispatch| {
+        let executor = GpuExecutor::new(self, program, 0, &|_, dispatch| {
             let chosen = choices.get(dispatch).filter(|variant| self.can_run(variant));
             chosen.unwrap_or_else(|| self.default_variant(dispatch.kernel))
-        })
+        })?;
+        if let Some(compiled) = &self.compiled {
+            compiled.keep();
+        }
+        Ok(executor)
     }
 
     /// As [`GpuDevice::load`], with `guard` bytes (a multiple of 256) around every tensor that no kernel

@@ -125,7 +125,7 @@ impl<'a> Pipelines<'a> {
                 // Every kernel writes its workgroup memory before it reads it.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.gpu.compiled.as_ref().map(|compiled| &compiled.cache),
         });
         Ok((pipeline, layout))
     }
