@@ -27,7 +27,10 @@ fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32
     let slice = lane / SLICE_INVOCATIONS;
     let x = lane % RIGHT_VECTORS;
     let y = lane % SLICE_INVOCATIONS / RIGHT_VECTORS;
-    var part: array<vec4<f32>, 4>;
+    var part0: vec4<f32>;
+    var part1: vec4<f32>;
+    var part2: vec4<f32>;
+    var part3: vec4<f32>;
     for (var k0 = 0u; k0 < inner(); k0 += TILE_K) {
         load_tile(first_row, first_column, k0, lane);
         workgroupBarrier();
@@ -35,17 +38,19 @@ fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32
             let k = slice * SLICE_K + i;
             let b = rights[k * (RIGHT_VECTORS + 1u) + x];
             let a = lefts[k * (LEFT_VECTORS + 1u) + y];
-            part[0] += a.x * b;
-            part[1] += a.y * b;
-            part[2] += a.z * b;
-            part[3] += a.w * b;
+            part0 += a.x * b;
+            part1 += a.y * b;
+            part2 += a.z * b;
+            part3 += a.w * b;
         }
         workgroupBarrier();
     }
     // The slices' parts take the place of the right matrix: SLICES * INVOCATIONS vectors, which are fewer.
-    for (var r = 0u; r < 4u; r++) {
-        rights[slice * INVOCATIONS + (4u * y + r) * RIGHT_VECTORS + x] = part[r];
-    }
+    let at = slice * INVOCATIONS + 4u * y * RIGHT_VECTORS + x;
+    rights[at] = part0;
+    rights[at + RIGHT_VECTORS] = part1;
+    rights[at + 2u * RIGHT_VECTORS] = part2;
+    rights[at + 3u * RIGHT_VECTORS] = part3;
     workgroupBarrier();
     for (var s = 0u; s < SLICES; s++) { (*t)[0] += rights[s * INVOCATIONS + lane]; }
     return vec2<u32>(first_row + lane / GROUPS_X, first_column + 4u * (lane % GROUPS_X));
