@@ -165,19 +165,28 @@ fn a_grid_beyond_webgpus_limit_is_refused() {
     assert_words(expectation(65_536), &words);
 }
 
-/// A grid is checked for every variant: this one is too large for the smallest tiles alone.
+/// A variant whose tiles are too small for a plan is not used; that of the first must do.
 #[test]
-fn every_variants_grid_is_checked() {
+fn a_variant_with_too_many_tiles_does_not_fit() {
     let forward = |rows: usize| {
         let (x, y) = ([rows, 1], [rows, 1]);
         let given: [Given; 4] =
             [("x", &x, F32), ("weight", &[1, 1], F32), ("bias", &[1], F32), ("y", &y, F32)];
         record(&linear::FORWARD, &given, &[])
     };
-    let plan = forward(16 * 65_535).unwrap();
+    let fitting = |rows: usize| {
+        let plan = forward(rows).unwrap();
+        let variants = linear::FORWARD.variants.iter();
+        variants.map(|v| plan.dispatches[0].fits(v)).collect::<Vec<_>>()
+    };
+    let plan = forward(4 * 65_535).unwrap();
     let grids = linear::FORWARD.variants.iter().map(|v| plan.dispatches[0].grid(v)[0]);
-    assert_eq!(grids.collect::<Vec<_>>(), [32_768, 16_384, 65_535, 65_535]);
-    assert_words(forward(16 * 65_535 + 1), &["linear.forward", "the grid [65536, 1, 1]"]);
+    assert_eq!(grids.collect::<Vec<_>>(), [8192, 4096, 16_384, 65_535, 16_384]);
+    assert_eq!(fitting(4 * 65_535), [true; 5]);
+    assert_eq!(fitting(4 * 65_535 + 1), [true, true, true, false, true]);
+    assert_eq!(fitting(16 * 65_535 + 1), [true, true, false, false, false]);
+    assert_eq!(fitting(32 * 65_535), [true, true, false, false, false]);
+    assert_words(forward(32 * 65_535 + 1), &["linear.forward", "the grid [65536, 1, 1]"]);
 }
 
 #[test]

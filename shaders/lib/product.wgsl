@@ -5,7 +5,7 @@
 //   fn store(row: u32, column: u32, v: f32), called once for each element
 //   const LEFT_ALONG_INNER, const RIGHT_ALONG_INNER: whether neighbours in memory are neighbours in k
 // Every element is summed over k in an order that the tile fixes: ascending, or ascending in each slice of
-// lib/tile_split and then over the slices.
+// lib/tile_split or lib/tile_skinny and then over the slices.
 #import fragment
 #import tile
 

@@ -14,8 +14,11 @@ fn finish_rows(group: vec3<u32>, lane: u32, parts: ptr<function, Parts>) {
     let y = lane / GROUPS_X;
     for (var first = 0u; first < FRAGMENT_ROWS; first += ROWS_AT_ONCE) {
         workgroupBarrier();
-        for (var r = 0u; r < ROWS_AT_ONCE; r++) {
-            row_parts[(ROWS_AT_ONCE * y + r) * GROUPS_X + x] = (*parts)[first + r];
+        // The tile may be in the first invocations only.
+        if y < GROUPS_Y {
+            for (var r = 0u; r < ROWS_AT_ONCE; r++) {
+                row_parts[(ROWS_AT_ONCE * y + r) * GROUPS_X + x] = (*parts)[first + r];
+            }
         }
         workgroupBarrier();
         for (var e = lane; e < HELD * (GROUPS_X / PART_GROUPS); e += INVOCATIONS) {

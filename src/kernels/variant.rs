@@ -23,7 +23,8 @@ pub struct Variant {
 pub static SINGLE: &[Variant] =
     &[Variant { name: "single", imports: &[], tile: [1, 1], subgroup: None }];
 
-/// Of a product of matrices, see shaders/lib/product.wgsl: its grid is rows in x and columns in y.
+/// Of a product of matrices, see shaders/lib/product.wgsl: its grid is rows in x and columns in y. The first
+/// has a grid that is small enough for every plan.
 pub static PRODUCT: &[Variant] = &[
     Variant {
         name: "tiled",
@@ -44,6 +45,12 @@ pub static PRODUCT: &[Variant] = &[
         subgroup: None,
     },
     Variant {
+        name: "skinny",
+        imports: &[("tile", "tile_skinny"), ("row_parts", "row_parts_memory")],
+        tile: [4, 32],
+        subgroup: None,
+    },
+    Variant {
         name: "subgroups",
         imports: &[("tile", "tile_subgroups"), ("row_parts", "row_parts_subgroups")],
         tile: [16, 32],
@@ -52,7 +59,7 @@ pub static PRODUCT: &[Variant] = &[
 ];
 
 /// The most variants a kernel has.
-pub const MOST: usize = 4;
+pub const MOST: usize = 5;
 
 /// Which variant of a kernel runs at which sizes, by name. Two variants of a kernel may round differently: a
 /// run repeats bit for bit with the same choices only.

@@ -203,7 +203,14 @@ impl Plan {
 }
 
 impl Dispatch {
-    /// Workgroups in x, y, z of a variant of its kernel, none beyond 65535.
+    /// Whether a variant of its kernel has no more workgroups than WebGPU allows. The first has: the plan was
+    /// checked.
+    pub fn fits(&self, variant: &Variant) -> bool {
+        let grid = self.kernel.grid_of(variant, &self.constants);
+        grid.iter().all(|n| (1..=65_535).contains(n))
+    }
+
+    /// Workgroups in x, y, z of a variant of its kernel that fits.
     pub fn grid(&self, variant: &Variant) -> [u32; 3] {
         self.kernel.grid_of(variant, &self.constants).map(|n| n as u32)
     }
@@ -305,13 +312,12 @@ impl Dispatch {
             }
         }
         let constants = Constants(values);
-        for variant in kernel.variants {
-            let grid = kernel.grid_of(variant, &constants);
-            if grid.iter().any(|&n| n == 0 || n > 65535) {
-                return Err(PlanError::Grid { kernel: label(), grid });
-            }
+        let dispatch = Dispatch { kernel, bindings, constants };
+        if !dispatch.fits(&kernel.variants[0]) {
+            let grid = kernel.grid_of(&kernel.variants[0], &dispatch.constants);
+            return Err(PlanError::Grid { kernel: label(), grid });
         }
-        Ok(Dispatch { kernel, bindings, constants })
+        Ok(dispatch)
     }
 }
 

@@ -26,6 +26,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("shuffle", include_str!("../../shaders/lib/shuffle.wgsl")),
     ("tile_loads", include_str!("../../shaders/lib/tile_loads.wgsl")),
     ("tile_memory", include_str!("../../shaders/lib/tile_memory.wgsl")),
+    ("tile_skinny", include_str!("../../shaders/lib/tile_skinny.wgsl")),
     ("tile_split", include_str!("../../shaders/lib/tile_split.wgsl")),
     ("tile_subgroups", include_str!("../../shaders/lib/tile_subgroups.wgsl")),
     ("tile_tiled", include_str!("../../shaders/lib/tile_tiled.wgsl")),

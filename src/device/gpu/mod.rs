@@ -13,9 +13,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::{Description, DeviceError};
+use crate::kernels::Variant;
 use crate::kernels::variant::Choices;
-use crate::kernels::{Kernel, Variant};
-use crate::plan::Program;
+use crate::plan::{Dispatch, Program};
 pub use adapter::Adapters;
 use compiled::Compiled;
 pub use executor::{GUARD_BYTE, GpuExecutor};
@@ -141,8 +141,8 @@ impl GpuDevice {
             tuning::choose(self, tuning, &program, &mut choices);
         }
         let executor = GpuExecutor::new(self, program, 0, &|_, dispatch| {
-            let chosen = choices.get(dispatch).filter(|variant| self.can_run(variant));
-            chosen.unwrap_or_else(|| self.default_variant(dispatch.kernel))
+            let chosen = choices.get(dispatch).filter(|variant| self.runs(dispatch, variant));
+            chosen.unwrap_or_else(|| self.default_variant(dispatch))
         })?;
         if let Some(compiled) = &self.compiled {
             compiled.keep();
@@ -163,7 +163,7 @@ impl GpuDevice {
     ) -> Result<GpuExecutor, DeviceError> {
         GpuExecutor::new(self, program, guard, &|_, dispatch| {
             let wanted = dispatch.kernel.variants.iter().find(|v| v.name == variant);
-            wanted.unwrap_or_else(|| self.default_variant(dispatch.kernel))
+            wanted.unwrap_or_else(|| self.default_variant(dispatch))
         })
     }
 
@@ -172,11 +172,17 @@ impl GpuDevice {
         variant.subgroup.is_none() || variant.subgroup == self.subgroup
     }
 
+    /// Whether it can, and the dispatch has not too many workgroups for it.
+    fn runs(&self, dispatch: &Dispatch, variant: &Variant) -> bool {
+        self.can_run(variant) && dispatch.fits(variant)
+    }
+
     /// What is fastest where nothing was measured: without workgroup memory, which a processor that
     /// imitates a GPU can only imitate; otherwise the first.
-    fn default_variant(&self, kernel: &Kernel) -> &'static Variant {
-        let subgroups = |v: &&Variant| v.subgroup.is_some() && self.can_run(v);
-        kernel.variants.iter().find(subgroups).unwrap_or(&kernel.variants[0])
+    fn default_variant(&self, dispatch: &Dispatch) -> &'static Variant {
+        let subgroups = |v: &&Variant| v.subgroup.is_some() && self.runs(dispatch, v);
+        let variants = dispatch.kernel.variants;
+        variants.iter().find(subgroups).unwrap_or(&variants[0])
     }
 
     /// Runs `f` and turns the errors it raises on the device into one.

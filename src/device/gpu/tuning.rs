@@ -72,7 +72,7 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
     let mut measured = BTreeMap::new();
     for (place, dispatch) in &open {
         let flops = (dispatch.kernel.cost)(&dispatch.constants).flops as f64;
-        let usual = gpu.default_variant(dispatch.kernel);
+        let usual = gpu.default_variant(dispatch);
         let usable = usable(gpu, dispatch);
         // First the one that stays where there is no time for the others.
         let mut racing = usable.clone();
@@ -108,7 +108,7 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
 }
 
 fn usable(gpu: &GpuDevice, dispatch: &Dispatch) -> Vec<&'static Variant> {
-    dispatch.kernel.variants.iter().filter(|v| gpu.can_run(v)).collect()
+    dispatch.kernel.variants.iter().filter(|v| gpu.runs(dispatch, v)).collect()
 }
 
 fn entry(place: &str, usable: &[&Variant]) -> String {
