@@ -158,17 +158,27 @@ fn cost(c: &Constants, flops_per_term: u64) -> Cost {
 }
 
 fn forward<T: Real>(c: &Call<T>) {
-    let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
     let (x, weight, bias) = (c.read("x"), c.read("weight"), c.read("bias"));
-    let mut y = c.write("y");
-    T::multiply(r, o, i, Matrix::new(&x, i), Matrix::new(&weight, i).transposed(), &mut y);
-    let (activation, bias) = (Activation::of(c), &bias[..]);
+    layer(c, [c.dim("R"), c.dim("I")], &x, &weight, &bias, &mut c.write("y"));
+}
+
+/// y = f(x W^T + b) of `rows` rows of `inputs`, f the call's ACTIVATION.
+pub(super) fn layer<T: Real>(
+    c: &Call<T>,
+    [rows, inputs]: [usize; 2],
+    x: &[T],
+    weight: &[T],
+    bias: &[T],
+    y: &mut [T],
+) {
+    let (x, weight) = (Matrix::new(x, inputs), Matrix::new(weight, inputs).transposed());
+    T::multiply(rows, bias.len(), inputs, x, weight, y);
     // One loop per activation, so that none of them branches inside it.
-    match activation {
-        Activation::Identity => add_bias(&mut y, bias, |v| v),
-        Activation::Relu => add_bias(&mut y, bias, |v| Activation::Relu.apply(v)),
-        Activation::Tanh => add_bias(&mut y, bias, |v| Activation::Tanh.apply(v)),
-        Activation::Softplus => add_bias(&mut y, bias, |v| Activation::Softplus.apply(v)),
+    match Activation::of(c) {
+        Activation::Identity => add_bias(y, bias, |v| v),
+        Activation::Relu => add_bias(y, bias, |v| Activation::Relu.apply(v)),
+        Activation::Tanh => add_bias(y, bias, |v| Activation::Tanh.apply(v)),
+        Activation::Softplus => add_bias(y, bias, |v| Activation::Softplus.apply(v)),
     }
 }
 
@@ -186,20 +196,31 @@ fn add_bias<T: Real>(y: &mut [T], bias: &[T], f: impl Fn(T) -> T + Sync) {
 }
 
 fn backward_input<T: Real>(c: &Call<T>) {
-    let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
     let (x, weight, d_y) = (c.read("x"), c.read("weight"), c.read("d_y"));
-    let mut d_x = c.write("d_x");
-    T::multiply(r, i, o, Matrix::new(&d_y, o), Matrix::new(&weight, i), &mut d_x);
-    let (activation, x) = (Activation::of(c), &x[..]);
+    layer_backward(c, [c.dim("R"), c.dim("I"), c.dim("O")], &x, &weight, &d_y, &mut c.write("d_x"));
+}
+
+/// d_x = (d_y W) * f'(x) of `rows` rows of `outputs`, f the call's ACTIVATION.
+pub(super) fn layer_backward<T: Real>(
+    c: &Call<T>,
+    [rows, inputs, outputs]: [usize; 3],
+    x: &[T],
+    weight: &[T],
+    d_y: &[T],
+    d_x: &mut [T],
+) {
+    let (d_y, weight) = (Matrix::new(d_y, outputs), Matrix::new(weight, inputs));
+    T::multiply(rows, inputs, outputs, d_y, weight, d_x);
+    let activation = Activation::of(c);
     if activation == Activation::Identity {
         return;
     }
     parallel::rows(
-        &mut d_x,
-        i,
+        d_x,
+        inputs,
         #[inline(always)]
         |row, d_x| {
-            for (d_x, &x) in d_x.iter_mut().zip(&x[row * i..][..i]) {
+            for (d_x, &x) in d_x.iter_mut().zip(&x[row * inputs..][..inputs]) {
                 *d_x *= activation.gradient(x);
             }
         },

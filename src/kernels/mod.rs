@@ -12,6 +12,7 @@ pub mod gather;
 pub mod gaussian;
 pub mod importance;
 pub mod keep;
+pub mod latent;
 pub mod linear;
 mod outer;
 pub mod parallel;
@@ -177,6 +178,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &posterior::BACKWARD,
     &posterior::BACKWARD_FREE_BITS,
     &posterior::BACKWARD_SAMPLED,
+    &latent::SAMPLE_FORWARD,
+    &latent::BACKWARD_INPUT,
     &prior::SAMPLE,
     &bernoulli::LOG_LIKELIHOOD,
     &bernoulli::BACKWARD,

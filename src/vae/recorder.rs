@@ -4,7 +4,7 @@ use super::config::{Adam, Binarization};
 use super::network::{Layer, Network, Trained};
 use crate::kernels::linear::Activation;
 use crate::kernels::philox::{Stream, half_bits};
-use crate::kernels::{Kernel, clock, gather, importance, linear, posterior, rates, tally};
+use crate::kernels::{Kernel, clock, gather, importance, latent, linear, posterior, rates, tally};
 use crate::plan::{DType, Plan, PlanError, PlanId, Program, TensorId};
 
 /// What the elements of a data set are.
@@ -82,18 +82,29 @@ impl Streams {
         Streams { pixels: Stream::TestPixels, noise: Stream::TestNoise, shuffle: false };
 }
 
-/// What the encoder's side of a step leaves behind.
+/// What the encoder leaves behind.
 pub(super) struct Encoded {
     /// (B, D)
     pub x: TensorId,
     /// Outputs of the encoder's layers; the last is `heads`.
-    pub encoded: Vec<TensorId>,
+    pub outputs: Vec<TensorId>,
+    /// (B, 2*Z)
+    pub heads: TensorId,
+}
+
+/// Samples of the posterior, and what came with them.
+#[derive(Clone, Copy)]
+pub(super) struct Sampled {
     /// (B, 2*Z)
     pub heads: TensorId,
     /// (B*K, Z)
     pub eps: TensorId,
     /// (B*K, Z)
     pub z: TensorId,
+    /// (B) nats
+    pub kl: TensorId,
+    /// Of the decoder's first layer, where it came with z.
+    pub first_output: Option<TensorId>,
 }
 
 /// What moves the parameters in a training step.
@@ -171,26 +182,78 @@ impl<'a> Recorder<'a> {
         Pass { plan, ..pass }
     }
 
-    /// Minibatch, encoder, and `noise` times a draw from q around its mean.
-    pub fn posterior_sample(
+    /// Minibatch and encoder.
+    pub fn encode(
         &mut self,
         network: &Network,
         pass: Pass,
-        streams: Streams,
-        noise: f64,
+        streams: &Streams,
     ) -> Result<Encoded, PlanError> {
+        let x = self.minibatch(network, pass.data, pass.clock, streams)?;
+        let outputs = self.stack(&network.encoder, x, self.source.batch)?;
+        let heads = *outputs.last().expect("an encoder has layers");
+        Ok(Encoded { x, outputs, heads })
+    }
+
+    /// K samples of q an image, and its KL.
+    pub fn sample(
+        &mut self,
+        network: &Network,
+        heads: TensorId,
+        pass: Pass,
+        streams: &Streams,
+    ) -> Result<Sampled, PlanError> {
         let Source { images, batch, samples, .. } = self.source;
-        let x = self.minibatch(network, pass.data, pass.clock, &streams)?;
-        let encoded = self.stack(&network.encoder, x, batch)?;
-        let heads = *encoded.last().expect("an encoder has layers");
-        let latent = [batch * samples, network.architecture.latent];
-        let (eps, z) = (self.tensor("eps", &latent), self.tensor("z", &latent));
+        if samples > 1 || network.decoder.len() < 2 {
+            let (eps, z) = self.draw(network, heads, pass, streams, 1.0)?;
+            let kl = self.tensor("kl", &[batch]);
+            self.dispatch(&posterior::GAUSSIAN_KL, &[("heads", heads), ("kl", kl)], &[])?;
+            return Ok(Sampled { heads, eps, z, kl, first_output: None });
+        }
+        let layer = &network.decoder[0];
+        let dims = [batch, network.architecture.latent];
+        let (eps, z) = (self.tensor("eps", &dims), self.tensor("z", &dims));
+        let kl = self.tensor("kl", &[batch]);
+        let y = self.tensor(&layer.name, &[batch, layer.outputs]);
+        self.dispatch(
+            &latent::SAMPLE_FORWARD,
+            &[
+                ("heads", heads),
+                ("clock", pass.clock),
+                ("weight", layer.weight),
+                ("bias", layer.bias),
+                ("eps", eps),
+                ("z", z),
+                ("kl", kl),
+                ("y", y),
+            ],
+            &[
+                ("STREAM", streams.noise.number()),
+                ("N", images as f64),
+                ("ACTIVATION", layer.activation.number()),
+            ],
+        )?;
+        Ok(Sampled { heads, eps, z, kl, first_output: Some(y) })
+    }
+
+    /// `noise` times K draws from q an image, around its mean: the draws and z.
+    pub fn draw(
+        &mut self,
+        network: &Network,
+        heads: TensorId,
+        pass: Pass,
+        streams: &Streams,
+        noise: f64,
+    ) -> Result<(TensorId, TensorId), PlanError> {
+        let images = self.source.images as f64;
+        let dims = [self.rows(), network.architecture.latent];
+        let (eps, z) = (self.tensor("eps", &dims), self.tensor("z", &dims));
         self.dispatch(
             &posterior::SAMPLE,
             &[("heads", heads), ("clock", pass.clock), ("eps", eps), ("z", z)],
-            &[("STREAM", streams.noise.number()), ("NOISE", noise), ("N", images as f64)],
+            &[("STREAM", streams.noise.number()), ("NOISE", noise), ("N", images)],
         )?;
-        Ok(Encoded { x, encoded, heads, eps, z })
+        Ok((eps, z))
     }
 
     /// The next minibatch as the encoder sees it, (B, D).
@@ -226,10 +289,17 @@ impl<'a> Recorder<'a> {
         Ok(x)
     }
 
-    pub fn gaussian_kl(&mut self, heads: TensorId) -> Result<TensorId, PlanError> {
-        let kl = self.tensor("kl", &[self.source.batch]);
-        self.dispatch(&posterior::GAUSSIAN_KL, &[("heads", heads), ("kl", kl)], &[])?;
-        Ok(kl)
+    /// The first of the decoder's layers, of samples of the posterior; returns the output of each.
+    pub fn decode(
+        &mut self,
+        layers: &[Layer],
+        sampled: &Sampled,
+    ) -> Result<Vec<TensorId>, PlanError> {
+        let rows = self.rows();
+        let Some(first) = sampled.first_output else { return self.stack(layers, sampled.z, rows) };
+        let mut outputs = vec![first];
+        outputs.extend(self.stack(&layers[1..], first, rows)?);
+        Ok(outputs)
     }
 
     /// Layers one after the other; returns the output (rows, outputs) of each.
@@ -254,40 +324,51 @@ impl<'a> Recorder<'a> {
         Ok(outputs)
     }
 
-    /// From the gradient of the last layer's output back through `layers`, whose first input is `x` and
-    /// whose outputs before the last are `outputs`: moves every parameter, those of `training`, and on
-    /// demand returns the gradient for `x`.
-    #[allow(clippy::too_many_arguments)] // each is one part of the formula
+    /// From the gradient `d_output` of the last layer's output back through `layers`, of which `inputs` are
+    /// the inputs: the gradient of each layer's output, and on demand that of the first one's input.
     pub fn backward(
         &mut self,
         layers: &[Layer],
-        training: Training,
-        x: TensorId,
-        outputs: &[TensorId],
+        inputs: &[TensorId],
         d_output: TensorId,
-        rows: usize,
         to_input: bool,
-    ) -> Result<Option<TensorId>, PlanError> {
+    ) -> Result<(Vec<TensorId>, Option<TensorId>), PlanError> {
+        let rows = self.program.get(d_output).dims[0];
+        let mut d_outputs = vec![d_output];
         let mut d_y = d_output;
         for (i, layer) in layers.iter().enumerate().rev() {
-            let input = if i == 0 { x } else { outputs[i - 1] };
-            // Before the update: it is the gradient at the weights that the step began with.
-            let mut d_input = None;
-            if i > 0 || to_input {
-                let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
-                let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
-                self.dispatch(
-                    &linear::BACKWARD_INPUT,
-                    &[("x", input), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
-                    &[("ACTIVATION", made_by.number())],
-                )?;
-                d_input = Some(d_x);
+            if i == 0 && !to_input {
+                break;
             }
+            let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
+            let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
+            self.dispatch(
+                &linear::BACKWARD_INPUT,
+                &[("x", inputs[i]), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
+                &[("ACTIVATION", made_by.number())],
+            )?;
+            d_outputs.push(d_x);
+            d_y = d_x;
+        }
+        let d_input = if to_input { d_outputs.pop() } else { None };
+        d_outputs.reverse();
+        Ok((d_outputs, d_input))
+    }
+
+    /// Moves the parameters of every layer, from its input and its output's gradient. Only now: until here
+    /// the gradients were those at the weights that the step began with.
+    pub fn update(
+        &mut self,
+        training: Training,
+        inputs: &[TensorId],
+        d_outputs: &[TensorId],
+    ) -> Result<(), PlanError> {
+        for (i, (&x, &d_y)) in inputs.iter().zip(d_outputs).enumerate() {
             let (weight, bias) = (training.trained[2 * i], training.trained[2 * i + 1]);
             self.dispatch(
                 &linear::UPDATE,
                 &[
-                    ("x", input),
+                    ("x", x),
                     ("d_y", d_y),
                     ("rates", training.rates),
                     ("weight", weight.parameter),
@@ -297,18 +378,14 @@ impl<'a> Recorder<'a> {
                 ],
                 &training.constants(),
             )?;
-            match d_input {
-                Some(d_x) => d_y = d_x,
-                None => return Ok(None),
-            }
         }
-        Ok(Some(d_y))
+        Ok(())
     }
 
     /// log w of each row, (B*K).
     pub fn log_weights(
         &mut self,
-        forward: &Encoded,
+        sampled: &Sampled,
         log_px: TensorId,
     ) -> Result<TensorId, PlanError> {
         let log_w = self.tensor("log_w", &[self.rows()]);
@@ -316,9 +393,9 @@ impl<'a> Recorder<'a> {
             &importance::LOG_WEIGHT,
             &[
                 ("log_px", log_px),
-                ("heads", forward.heads),
-                ("eps", forward.eps),
-                ("z", forward.z),
+                ("heads", sampled.heads),
+                ("eps", sampled.eps),
+                ("z", sampled.z),
                 ("log_w", log_w),
             ],
             &[("K", self.source.samples as f64)],
