@@ -4,6 +4,7 @@ use super::config::{Adam, Binarization};
 use super::network::{Layer, Network, Trained};
 use crate::kernels::linear::Activation;
 use crate::kernels::philox::{Stream, half_bits};
+use crate::kernels::update::{self, Placed};
 use crate::kernels::{Kernel, clock, gather, importance, latent, linear, posterior, rates, tally};
 use crate::plan::{DType, Plan, PlanError, PlanId, Program, TensorId};
 
@@ -105,6 +106,23 @@ pub(super) struct Sampled {
     pub kl: TensorId,
     /// Of the decoder's first layer, where it came with z.
     pub first_output: Option<TensorId>,
+}
+
+/// Encoder or decoder on the way back.
+pub(super) struct Side {
+    /// Of each layer, (rows, inputs).
+    pub inputs: Vec<TensorId>,
+    /// The gradient of each layer's output, (rows, outputs).
+    pub d_outputs: Vec<TensorId>,
+}
+
+/// A tensor whose content is the same in every step: to be written once.
+#[derive(Debug, Clone)]
+pub struct Constant {
+    /// Where it is written.
+    pub tensor: TensorId,
+    /// All of the content, little-endian.
+    pub bytes: Vec<u8>,
 }
 
 /// What moves the parameters in a training step.
@@ -355,18 +373,27 @@ impl<'a> Recorder<'a> {
         Ok((d_outputs, d_input))
     }
 
-    /// Moves the parameters of every layer, from its input and its output's gradient. Only now: until here
-    /// the gradients were those at the weights that the step began with.
+    /// Moves the parameters of every layer of `sides`, from its input and its output's gradient. Only now:
+    /// until here the gradients were those at the weights that the step began with. Returns what is to be
+    /// written to a tensor once, if there is any.
     pub fn update(
         &mut self,
         training: Training,
-        inputs: &[TensorId],
-        d_outputs: &[TensorId],
-    ) -> Result<(), PlanError> {
-        for (i, (&x, &d_y)) in inputs.iter().zip(d_outputs).enumerate() {
-            let (weight, bias) = (training.trained[2 * i], training.trained[2 * i + 1]);
+        sides: [&Side; 2],
+    ) -> Result<Option<Constant>, PlanError> {
+        // Without a hidden layer there is nothing to take turns; places are words.
+        let of_sides = sides.iter().flat_map(|side| side.inputs.iter().chain(&side.d_outputs));
+        let all = of_sides.copied().chain(training.trained.iter().map(|t| t.moments));
+        let elements = all.map(|id| self.program.get(id).len()).fold(0, usize::saturating_add);
+        let hidden = sides.iter().any(|side| side.inputs.len() > 1);
+        if self.samples() == 1 && hidden && elements < u32::MAX as usize {
+            return self.update_at_once(training, sides).map(Some);
+        }
+        let layers = sides.into_iter().flat_map(|s| s.inputs.iter().zip(&s.d_outputs));
+        for ((&x, &d_y), trained) in layers.zip(training.trained.chunks_exact(2)) {
+            let [weight, bias] = [trained[0], trained[1]];
             self.dispatch(
-                &linear::UPDATE,
+                &update::UPDATE,
                 &[
                     ("x", x),
                     ("d_y", d_y),
@@ -379,7 +406,72 @@ impl<'a> Recorder<'a> {
                 &training.constants(),
             )?;
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// The same in one dispatch: what the layers of a side read and write are packed into two tensors each,
+    /// in turn.
+    fn update_at_once(
+        &mut self,
+        training: Training,
+        sides: [&Side; 2],
+    ) -> Result<Constant, PlanError> {
+        let (mut inputs, mut d_outputs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        let mut layers = Vec::new();
+        for Side { inputs: of_side, d_outputs: d_of_side } in sides {
+            let last = of_side.len() - 1;
+            for (i, (&x, &d_y)) in of_side.iter().zip(d_of_side).enumerate() {
+                let turns = [i % 2, (last - i) % 2];
+                inputs[turns[0]].push(x);
+                d_outputs[turns[1]].push(d_y);
+                layers.push((x, d_y, turns.map(|turn| turn == 1)));
+            }
+        }
+        let trained = &training.trained[..2 * layers.len()];
+        let parameters: Vec<TensorId> = trained.iter().map(|t| t.parameter).collect();
+        let moments: Vec<TensorId> = trained.iter().map(|t| t.moments).collect();
+        let mut tensors = vec![("rates", training.rates)];
+        let named = [
+            ("even", &inputs[0]),
+            ("odd", &inputs[1]),
+            ("d_even", &d_outputs[0]),
+            ("d_odd", &d_outputs[1]),
+            ("parameters", &parameters),
+            ("moments", &moments),
+        ];
+        for (name, parts) in named {
+            let label = format!("{}/{name}", self.plan.name);
+            tensors.push((name, self.program.pack(label, parts, &self.plan)?));
+        }
+        let place = |id: TensorId| self.program.place(id).1;
+        let width = |id: TensorId| self.program.get(id).dims[1];
+        let placed: Vec<Placed> = layers
+            .iter()
+            .zip(trained.chunks_exact(2))
+            .map(|(&(x, d_y, [odd, d_odd]), trained)| Placed {
+                inputs: width(x),
+                outputs: width(d_y),
+                input: (odd, place(x)),
+                d_output: (d_odd, place(d_y)),
+                weight: place(trained[0].parameter),
+                bias: place(trained[1].parameter),
+                weight_moments: place(trained[0].moments),
+                bias_moments: place(trained[1].moments),
+            })
+            .collect();
+        let most = |of: fn(&Placed) -> usize| placed.iter().map(of).max().unwrap_or(0) as f64;
+        let mut constants = training.constants().to_vec();
+        constants.extend([
+            ("B", self.rows() as f64),
+            ("MOST_INPUTS", most(|layer| layer.inputs)),
+            ("MOST_OUTPUTS", most(|layer| layer.outputs)),
+        ]);
+        let name = format!("{}/layers", self.plan.name);
+        let table = self.program.tensor(name, &[placed.len(), update::WORDS], DType::U32);
+        tensors.push(("layers", table));
+        self.dispatch(&update::UPDATE_ALL, &tensors, &constants)?;
+        let words: Vec<u32> = placed.iter().flat_map(Placed::words).collect();
+        Ok(Constant { tensor: table, bytes: bytemuck::pod_collect_to_vec(&words) })
     }
 
     /// log w of each row, (B*K).

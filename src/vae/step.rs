@@ -5,8 +5,8 @@ use super::likelihood::{Decoded, Observed};
 pub use super::network::Trained;
 use super::network::{Layer, Network};
 use super::objective::{Bound, Estimator, Kl, Objective};
-pub use super::recorder::{Content, Pass, Source};
-use super::recorder::{Recorder, Sampled, Streams, Training};
+pub use super::recorder::{Constant, Content, Pass, Source};
+use super::recorder::{Recorder, Sampled, Side, Streams, Training};
 use crate::kernels::philox::Stream;
 use crate::kernels::{clock, latent, posterior, prior};
 use crate::plan::{DType, PlanError, PlanId, Program, TensorId};
@@ -18,8 +18,8 @@ pub struct TrainProgram {
     pub trained: Vec<Trained>,
     pub train: Pass,
     pub test: Pass,
-    /// (B*K), where the rows' weights in the objective are constant.
-    constant_weight: Option<TensorId>,
+    /// To be written before the first step: the rows' weights in the ELBO, 1 / (B K), and where layers are.
+    pub constants: Vec<Constant>,
 }
 
 impl TrainProgram {
@@ -58,16 +58,8 @@ impl TrainProgram {
         )?;
         let train = r.finish(pass);
         let test = record_evaluation(&mut program, &network, test, objective.bound)?;
-        let constant_weight = recorded.constant_weight;
-        Ok(TrainProgram { program, network, trained, train, test, constant_weight })
-    }
-
-    /// The weight of each row of a minibatch in the ELBO: 1 / (B K). To be written once; iwae has its own
-    /// at every step.
-    pub fn row_weight(&self) -> Option<(TensorId, Vec<f32>)> {
-        let weight = self.constant_weight?;
-        let rows = self.program.get(weight).len();
-        Some((weight, vec![1.0 / rows as f32; rows]))
+        let constants = recorded.constants;
+        Ok(TrainProgram { program, network, trained, train, test, constants })
     }
 }
 
@@ -75,7 +67,7 @@ impl TrainProgram {
 struct Recorded {
     log_px: TensorId,
     kl: TensorId,
-    constant_weight: Option<TensorId>,
+    constants: Vec<Constant>,
 }
 
 /// Forward and backward: every parameter moves.
@@ -89,12 +81,15 @@ fn record_ascent(
     let rows = r.rows();
     let encoded = r.encode(network, *pass, &Streams::TRAIN)?;
     let sampled = r.sample(network, encoded.heads, *pass, &Streams::TRAIN)?;
-    let (decoded, weight, constant_weight) = match objective.bound {
+    let mut constants = Vec::new();
+    let (decoded, weight) = match objective.bound {
         Bound::Elbo => {
             let weight = r.tensor("weight", &[rows]);
+            let bytes = (1.0 / rows as f32).to_le_bytes().repeat(rows);
+            constants.push(Constant { tensor: weight, bytes });
             let decoded =
                 r.decoded_likelihood_and_gradient(network, training, encoded.x, &sampled, weight)?;
-            (decoded, weight, Some(weight))
+            (decoded, weight)
         }
         Bound::Iwae => {
             let outputs = r.decode(&network.decoder, &sampled)?;
@@ -105,20 +100,19 @@ fn record_ascent(
             let (bound, weight) = r.normalize(log_w)?;
             pass.bound = Some(bound);
             let d_eta = r.likelihood_backward(network, training, observed, weight)?;
-            (Decoded { outputs, log_px, d_eta }, weight, None)
+            (Decoded { outputs, log_px, d_eta }, weight)
         }
     };
     let Decoded { outputs, log_px, d_eta } = decoded;
-    let mut inputs = inputs_of(&network.encoder, encoded.x, &encoded.outputs);
-    let of_decoder = inputs_of(&network.decoder, sampled.z, &outputs);
-    let (d_decoder, d_z) = r.backward(&network.decoder, &of_decoder, d_eta, true)?;
-    let d_z = d_z.expect("asked for");
-    let latent = Latent { sampled, d_z, weight };
-    let mut d_outputs = r.encoder_backward(network, &inputs, latent, *pass, objective)?;
-    inputs.extend(of_decoder);
-    d_outputs.extend(d_decoder);
-    r.update(training, &inputs, &d_outputs)?;
-    Ok(Recorded { log_px, kl: sampled.kl, constant_weight })
+    let inputs = inputs_of(&network.decoder, sampled.z, &outputs);
+    let (d_outputs, d_z) = r.backward(&network.decoder, &inputs, d_eta, true)?;
+    let decoder = Side { inputs, d_outputs };
+    let latent = Latent { sampled, d_z: d_z.expect("asked for"), weight };
+    let inputs = inputs_of(&network.encoder, encoded.x, &encoded.outputs);
+    let d_outputs = r.encoder_backward(network, &inputs, latent, *pass, objective)?;
+    let encoder = Side { inputs, d_outputs };
+    constants.extend(r.update(training, [&encoder, &decoder])?);
+    Ok(Recorded { log_px, kl: sampled.kl, constants })
 }
 
 /// The input of each layer: `first`, then the outputs before it.
