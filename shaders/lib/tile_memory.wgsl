@@ -9,6 +9,8 @@ const TILE_K = 16u;
 /// Vectors of 4 rows, and of 4 columns, of the tile.
 const LEFT_VECTORS = GROUPS_Y * ROW_VECTORS;
 const RIGHT_VECTORS = GROUPS_X;
+const TILE_ROWS = 4u * LEFT_VECTORS;
+const TILE_COLUMNS = 4u * RIGHT_VECTORS;
 /// Rows of an invocation that lib/row_parts_memory sums at a time.
 const ROWS_AT_ONCE = 4u;
 

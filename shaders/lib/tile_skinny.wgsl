@@ -11,6 +11,8 @@ const COLUMN_STEP = 1u;
 const GROUPS_X = 8u;
 const GROUPS_Y = 4u;
 const ROWS_AT_ONCE = 1u;
+const TILE_ROWS = GROUPS_Y;
+const TILE_COLUMNS = 4u * GROUPS_X;
 /// Vectors of the tile, and from one slice's to the next's: lanes that store down the slices meet different
 /// banks.
 const TILE = GROUPS_X * GROUPS_Y;

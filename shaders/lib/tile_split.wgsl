@@ -12,6 +12,8 @@ const LEFT_VECTORS = 4u;
 const RIGHT_VECTORS = 8u;
 const SLICE_INVOCATIONS = LEFT_VECTORS * RIGHT_VECTORS;
 const INVOCATIONS = SLICES * SLICE_INVOCATIONS;
+const TILE_ROWS = 4u * LEFT_VECTORS;
+const TILE_COLUMNS = 4u * RIGHT_VECTORS;
 const FRAGMENT_ROWS = 1u;
 const COLUMN_STEP = 1u;
 /// Of the finished tile, which has as many vectors of 4 columns as there are invocations: see
