@@ -3,7 +3,9 @@
 
 mod amat;
 mod array;
+mod array_files;
 mod digest;
+mod element;
 mod error;
 mod files;
 mod idx;
@@ -226,10 +228,10 @@ pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
         _ => DataError::Read { path: path.into(), cause },
     })?;
     let is_folder = metadata.is_dir();
-    if !is_folder && array::is_array_file(path) {
-        let mut arrays = array::list(path)?;
+    if !is_folder && array_files::is_array_file(path) {
+        let mut arrays = array_files::list(path)?;
         if let Some(sibling) = files::find_sibling(path, |name| name.replace("train", "test"))? {
-            arrays.extend(array::list(&sibling)?);
+            arrays.extend(array_files::list(&sibling)?);
         }
         return split::split(path, named::assign(path, arrays, options.size)?, false, options);
     }
@@ -240,7 +242,7 @@ pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
         let parts = Parts { train: part(train)?, test: test.map(part).transpose()? };
         return split::split(path, parts, false, options);
     }
-    let arrays = array_files(path)?;
+    let arrays = array_files::list_folder(path)?;
     if !arrays.is_empty() {
         return split::split(path, named::assign(path, arrays, options.size)?, false, options);
     }
@@ -267,22 +269,4 @@ pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
         }
     };
     split::split(path, parts, true, options)
-}
-
-/// The arrays of all files of arrays in a folder.
-fn array_files(folder: &Path) -> Result<Vec<array::Array>, DataError> {
-    let failed = |cause| DataError::Read { path: folder.into(), cause };
-    let mut paths = Vec::new();
-    for entry in folder.read_dir().map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if array::is_array_file(&path) && path.is_file() {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let mut arrays = Vec::new();
-    for path in paths {
-        arrays.extend(array::list(&path)?);
-    }
-    Ok(arrays)
 }
