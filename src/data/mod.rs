@@ -124,6 +124,17 @@ impl Images {
         self.pixels.iter().all(|&v| v == 0 || v == 255)
     }
 
+    /// Share of the pixels that are between 0.1 and 0.9 of white, of 2000 images that are spread over all.
+    pub fn grey_share(&self) -> f64 {
+        let images = self.pixels.chunks_exact(self.n_pixels());
+        let (mut grey, mut seen) = (0, 0);
+        for image in images.step_by(self.n_images.div_ceil(2000).max(1)) {
+            grey += image.iter().filter(|v| (26..=229).contains(*v)).count();
+            seen += image.len();
+        }
+        grey as f64 / seen.max(1) as f64
+    }
+
     /// Cuts off the images from `start` on, with their labels.
     fn split_off(&mut self, start: usize) -> Images {
         let middle = start * self.n_pixels();
@@ -185,11 +196,24 @@ struct Parts {
 ///
 /// As [`load`].
 pub fn open(name: &str, options: Options) -> Result<Dataset, DataError> {
+    open_with(name, options, &mut |_| {})
+}
+
+/// As [`open`]; `note` hears in one line what was left out of a folder of pictures.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn open_with(
+    name: &str,
+    options: Options,
+    note: &mut dyn FnMut(String),
+) -> Result<Dataset, DataError> {
     options.check()?;
     match name {
         MNIST => options.apply(mnist()?),
         FASHION_MNIST => options.apply(fashion_mnist()?),
-        path => load(Path::new(path), options),
+        path => load_with(Path::new(path), options, note),
     }
 }
 
@@ -222,6 +246,14 @@ pub fn open(name: &str, options: Options) -> Result<Dataset, DataError> {
 /// and test images differ in size, or if the labels are not one per image. Memory grows
 /// with the data read, never by what a header claims.
 pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
+    load_with(path, options, &mut |_| {})
+}
+
+fn load_with(
+    path: &Path,
+    options: Options,
+    note: &mut dyn FnMut(String),
+) -> Result<Dataset, DataError> {
     options.check()?;
     let metadata = path.metadata().map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound => DataError::NotFound { path: path.into() },
@@ -251,8 +283,10 @@ pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
         true => (pictures::find(&train)?, Some(pictures::find(&test)?)),
         false => (pictures::find(path)?, None),
     };
+    let left_out = pictures::left_out(path, &found.0, found.1.as_ref());
     if found.0.is_empty() || found.1.as_ref().is_some_and(pictures::Found::is_empty) {
-        return Err(DataError::NothingInFolder { path: path.into() });
+        let but = left_out.map_or(String::new(), |what| format!("; there are {what}"));
+        return Err(DataError::NothingInFolder { path: path.into(), but });
     }
     if found.1.is_none() {
         found.0.shuffle();
@@ -268,5 +302,9 @@ pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
             Parts { train: part(&found.0, &train)?, test: Some(part(found_test, &test)?) }
         }
     };
-    split::split(path, parts, true, options)
+    let dataset = split::split(path, parts, true, options)?;
+    if let Some(what) = left_out {
+        note(format!("{}: left out are {what}", shown(path)));
+    }
+    Ok(dataset)
 }
