@@ -1,21 +1,12 @@
 // Parts of both matrices in workgroup memory, TILE_K of the inner dimension at a time. The tile declares
 // TILE_K, INVOCATIONS, and its vectors of 4 rows and of 4 columns, LEFT_VECTORS and RIGHT_VECTORS.
+#import operands
 
 // Both are stored with the inner dimension first, and its rows lie one vector apart from a power of two, so
 // that lanes that store down a column meet different banks. Only whole vectors are stored: a store to one
 // component may touch its neighbours, and then two invocations would race.
 var<workgroup> lefts: array<vec4<f32>, TILE_K * (LEFT_VECTORS + 1u)>;
 var<workgroup> rights: array<vec4<f32>, TILE_K * (RIGHT_VECTORS + 1u)>;
-
-fn left_or_0(row: u32, k: u32) -> f32 {
-    if row < rows() && k < inner() { return left(row, k); }
-    return 0.0;
-}
-
-fn right_or_0(k: u32, column: u32) -> f32 {
-    if k < inner() && column < columns() { return right(k, column); }
-    return 0.0;
-}
 
 /// Where invocations `e` of a round load: x in the inner dimension, y the vector. Neighbours load neighbours.
 fn place_in_tile(e: u32, vectors: u32, along_inner: bool) -> vec2<u32> {

@@ -12,7 +12,7 @@ const RIGHT_VECTORS = GROUPS_X;
 const TILE_ROWS = 4u * LEFT_VECTORS;
 const TILE_COLUMNS = 4u * RIGHT_VECTORS;
 /// Rows of an invocation that lib/row_parts_memory sums at a time.
-const ROWS_AT_ONCE = 4u;
+const ROWS_HELD = 4u;
 
 /// Adds the invocation's part of the tile to `t` and returns row and column of its first element.
 fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32> {

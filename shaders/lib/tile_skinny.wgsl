@@ -10,7 +10,7 @@ const COLUMN_STEP = 1u;
 /// Of the finished tile: vectors of 4 columns, and rows. See lib/row_parts_memory.
 const GROUPS_X = 8u;
 const GROUPS_Y = 4u;
-const ROWS_AT_ONCE = 1u;
+const ROWS_HELD = 1u;
 const TILE_ROWS = GROUPS_Y;
 const TILE_COLUMNS = 4u * GROUPS_X;
 /// Vectors of the tile, and from one slice's to the next's: lanes that store down the slices meet different

@@ -20,7 +20,7 @@ const COLUMN_STEP = 1u;
 /// lib/row_parts_memory.
 const GROUPS_X = RIGHT_VECTORS;
 const GROUPS_Y = 4u * LEFT_VECTORS;
-const ROWS_AT_ONCE = 1u;
+const ROWS_HELD = 1u;
 
 /// Adds the invocation's part of the tile to `t` and returns row and column of its first element.
 fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32> {

@@ -151,6 +151,7 @@ pub struct Plan {
 pub struct Program {
     tensors: Vec<Tensor>,
     plans: Vec<Plan>,
+    constants: Vec<(TensorId, Vec<u8>)>,
 }
 
 impl Program {
@@ -163,6 +164,16 @@ impl Program {
         let tensor = Tensor { name: name.into(), dims: dims.to_vec(), dtype, part_of: None };
         self.tensors.push(tensor);
         TensorId(self.tensors.len() - 1)
+    }
+
+    /// Says what a tensor always holds, all of it, little-endian: whoever runs the program writes it first.
+    pub fn constant(&mut self, tensor: TensorId, bytes: Vec<u8>) {
+        self.constants.push((tensor, bytes));
+    }
+
+    /// Tensors that no plan writes, and what they are to hold.
+    pub fn constants(&self) -> &[(TensorId, Vec<u8>)] {
+        &self.constants
     }
 
     /// Declares a tensor (N) that holds these of F32, each a part of it from now on, and only padding

@@ -17,6 +17,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
     ("normal", include_str!("../../shaders/lib/normal.wgsl")),
+    ("operands", include_str!("../../shaders/lib/operands.wgsl")),
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),
     ("product", include_str!("../../shaders/lib/product.wgsl")),
     ("product_sums", include_str!("../../shaders/lib/product_sums.wgsl")),

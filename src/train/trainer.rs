@@ -439,8 +439,8 @@ pub fn initialize(
     settings: &Settings,
     means: &[f64],
 ) -> Result<(), DeviceError> {
-    for constant in &plan.constants {
-        executor.write_bytes(constant.tensor, &constant.bytes)?;
+    for (tensor, bytes) in plan.program.constants() {
+        executor.write_bytes(*tensor, bytes)?;
     }
     let first = plan.network.initial_values(settings.init, settings.seed, means);
     for (parameter, values) in plan.network.parameters().into_iter().zip(first) {

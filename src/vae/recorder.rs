@@ -116,15 +116,6 @@ pub(super) struct Side {
     pub d_outputs: Vec<TensorId>,
 }
 
-/// A tensor whose content is the same in every step: to be written once.
-#[derive(Debug, Clone)]
-pub struct Constant {
-    /// Where it is written.
-    pub tensor: TensorId,
-    /// All of the content, little-endian.
-    pub bytes: Vec<u8>,
-}
-
 /// What moves the parameters in a training step.
 #[derive(Clone, Copy)]
 pub(super) struct Training<'a> {
@@ -373,21 +364,24 @@ impl<'a> Recorder<'a> {
         Ok((d_outputs, d_input))
     }
 
+    /// A tensor (B*K) that always holds this.
+    pub fn constant(&mut self, name: &str, value: f32) -> TensorId {
+        let rows = self.rows();
+        let tensor = self.tensor(name, &[rows]);
+        self.program.constant(tensor, value.to_le_bytes().repeat(rows));
+        tensor
+    }
+
     /// Moves the parameters of every layer of `sides`, from its input and its output's gradient. Only now:
-    /// until here the gradients were those at the weights that the step began with. Returns what is to be
-    /// written to a tensor once, if there is any.
-    pub fn update(
-        &mut self,
-        training: Training,
-        sides: [&Side; 2],
-    ) -> Result<Option<Constant>, PlanError> {
+    /// until here the gradients were those at the weights that the step began with.
+    pub fn update(&mut self, training: Training, sides: [&Side; 2]) -> Result<(), PlanError> {
         // Without a hidden layer there is nothing to take turns; places are words.
         let of_sides = sides.iter().flat_map(|side| side.inputs.iter().chain(&side.d_outputs));
         let all = of_sides.copied().chain(training.trained.iter().map(|t| t.moments));
         let elements = all.map(|id| self.program.get(id).len()).fold(0, usize::saturating_add);
         let hidden = sides.iter().any(|side| side.inputs.len() > 1);
         if self.samples() == 1 && hidden && elements < u32::MAX as usize {
-            return self.update_at_once(training, sides).map(Some);
+            return self.update_at_once(training, sides);
         }
         let layers = sides.into_iter().flat_map(|s| s.inputs.iter().zip(&s.d_outputs));
         for ((&x, &d_y), trained) in layers.zip(training.trained.chunks_exact(2)) {
@@ -406,16 +400,12 @@ impl<'a> Recorder<'a> {
                 &training.constants(),
             )?;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The same in one dispatch: what the layers of a side read and write are packed into two tensors each,
     /// in turn.
-    fn update_at_once(
-        &mut self,
-        training: Training,
-        sides: [&Side; 2],
-    ) -> Result<Constant, PlanError> {
+    fn update_at_once(&mut self, training: Training, sides: [&Side; 2]) -> Result<(), PlanError> {
         let (mut inputs, mut d_outputs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
         let mut layers = Vec::new();
         for Side { inputs: of_side, d_outputs: d_of_side } in sides {
@@ -469,9 +459,9 @@ impl<'a> Recorder<'a> {
         let name = format!("{}/layers", self.plan.name);
         let table = self.program.tensor(name, &[placed.len(), update::WORDS], DType::U32);
         tensors.push(("layers", table));
-        self.dispatch(&update::UPDATE_ALL, &tensors, &constants)?;
         let words: Vec<u32> = placed.iter().flat_map(Placed::words).collect();
-        Ok(Constant { tensor: table, bytes: bytemuck::pod_collect_to_vec(&words) })
+        self.program.constant(table, bytemuck::pod_collect_to_vec(&words));
+        self.dispatch(&update::UPDATE_ALL, &tensors, &constants)
     }
 
     /// log w of each row, (B*K).

@@ -5,7 +5,7 @@ use super::likelihood::{Decoded, Observed};
 pub use super::network::Trained;
 use super::network::{Layer, Network};
 use super::objective::{Bound, Estimator, Kl, Objective};
-pub use super::recorder::{Constant, Content, Pass, Source};
+pub use super::recorder::{Content, Pass, Source};
 use super::recorder::{Recorder, Sampled, Side, Streams, Training};
 use crate::kernels::philox::Stream;
 use crate::kernels::{clock, latent, posterior, prior};
@@ -18,8 +18,6 @@ pub struct TrainProgram {
     pub trained: Vec<Trained>,
     pub train: Pass,
     pub test: Pass,
-    /// To be written before the first step: the rows' weights in the ELBO, 1 / (B K), and where layers are.
-    pub constants: Vec<Constant>,
 }
 
 impl TrainProgram {
@@ -58,8 +56,7 @@ impl TrainProgram {
         )?;
         let train = r.finish(pass);
         let test = record_evaluation(&mut program, &network, test, objective.bound)?;
-        let constants = recorded.constants;
-        Ok(TrainProgram { program, network, trained, train, test, constants })
+        Ok(TrainProgram { program, network, trained, train, test })
     }
 }
 
@@ -67,7 +64,6 @@ impl TrainProgram {
 struct Recorded {
     log_px: TensorId,
     kl: TensorId,
-    constants: Vec<Constant>,
 }
 
 /// Forward and backward: every parameter moves.
@@ -81,12 +77,9 @@ fn record_ascent(
     let rows = r.rows();
     let encoded = r.encode(network, *pass, &Streams::TRAIN)?;
     let sampled = r.sample(network, encoded.heads, *pass, &Streams::TRAIN)?;
-    let mut constants = Vec::new();
     let (decoded, weight) = match objective.bound {
         Bound::Elbo => {
-            let weight = r.tensor("weight", &[rows]);
-            let bytes = (1.0 / rows as f32).to_le_bytes().repeat(rows);
-            constants.push(Constant { tensor: weight, bytes });
+            let weight = r.constant("weight", 1.0 / rows as f32);
             let decoded =
                 r.decoded_likelihood_and_gradient(network, training, encoded.x, &sampled, weight)?;
             (decoded, weight)
@@ -111,8 +104,8 @@ fn record_ascent(
     let inputs = inputs_of(&network.encoder, encoded.x, &encoded.outputs);
     let d_outputs = r.encoder_backward(network, &inputs, latent, *pass, objective)?;
     let encoder = Side { inputs, d_outputs };
-    constants.extend(r.update(training, [&encoder, &decoder])?);
-    Ok(Recorded { log_px, kl: sampled.kl, constants })
+    r.update(training, [&encoder, &decoder])?;
+    Ok(Recorded { log_px, kl: sampled.kl })
 }
 
 /// The input of each layer: `first`, then the outputs before it.

@@ -125,8 +125,12 @@ fn fastest(
     left: impl Fn() -> f64,
 ) -> Option<(&'static Variant, f64)> {
     let scratch = alone(program, dispatch, usable.len());
-    // A plan for each, on the same tensors.
+    // A plan for each, on the same tensors. What a kernel finds to do may depend on what some always hold.
+    let constants = scratch.constants().to_vec();
     let mut executor = GpuExecutor::new(gpu, scratch, 0, &|plan, _| usable[plan.0]).ok()?;
+    for (tensor, bytes) in constants {
+        executor.write_bytes(tensor, &bytes).ok()?;
+    }
     let raced = race::quickest(usable.len(), left, |index, n| -> Result<f64, DeviceError> {
         let executor: &mut dyn Executor = &mut executor;
         let begin = Instant::now();
@@ -143,7 +147,12 @@ fn alone(program: &Program, dispatch: &Dispatch, plans: usize) -> Program {
     let mut dispatch = dispatch.clone();
     for bound in &mut dispatch.bindings {
         let tensor = program.get(bound.tensor);
-        bound.tensor = scratch.tensor(tensor.name.clone(), &tensor.dims, tensor.dtype);
+        let own = scratch.tensor(tensor.name.clone(), &tensor.dims, tensor.dtype);
+        let always = program.constants().iter().find(|(id, _)| *id == bound.tensor);
+        if let Some((_, bytes)) = always {
+            scratch.constant(own, bytes.clone());
+        }
+        bound.tensor = own;
     }
     for _ in 0..plans {
         scratch.add(Plan { name: "measured".to_string(), dispatches: vec![dispatch.clone()] });
@@ -155,4 +164,32 @@ fn alone(program: &Program, dispatch: &Dispatch, plans: usize) -> Program {
 fn read(path: &Path) -> Remembered {
     let text = std::fs::read(path).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::linear;
+    use crate::plan::{DType, TensorId};
+
+    /// A kernel that finds how much it has to do in a tensor must find that where it is measured.
+    #[test]
+    fn what_is_measured_has_the_constants_of_the_program() {
+        let mut program = Program::new();
+        program.tensor("another", &[7], DType::F32);
+        let declared = [("x", [5, 2]), ("weight", [3, 2]), ("y", [5, 3])];
+        let mut tensors: Vec<(&str, TensorId)> = declared
+            .iter()
+            .map(|(name, dims)| (*name, program.tensor(*name, dims, DType::F32)))
+            .collect();
+        tensors.push(("bias", program.tensor("bias", &[3], DType::F32)));
+        program.constant(tensors[1].1, vec![9; 24]);
+        let mut plan = Plan::new("step");
+        plan.dispatch(&program, &linear::FORWARD, &tensors, &[]).expect("fits");
+        let scratch = alone(&program, &plan.dispatches[0], 3);
+        assert_eq!(scratch.plans().len(), 3);
+        assert_eq!(scratch.tensors().len(), 4);
+        let [(tensor, bytes)] = scratch.constants() else { panic!("one") };
+        assert_eq!((scratch.get(*tensor).name.as_str(), &bytes[..]), ("weight", &[9; 24][..]));
+    }
 }
