@@ -13,6 +13,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use safetensors::SafeTensors;
 use serde::Serialize;
 
 use crate::interchange::{Names, weights};
@@ -31,7 +32,7 @@ pub const CONFIG: &str = "config.json";
 pub const METRICS: &str = "metrics.jsonl";
 pub const SUMMARY: &str = "summary.json";
 pub const MODEL: &str = "model.safetensors";
-/// The parameters with the best test ELBO.
+/// The parameters after the whole epoch with the best test ELBO.
 pub const BEST: &str = "best.safetensors";
 /// The folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoint";
@@ -50,12 +51,23 @@ pub enum CheckpointError {
     NoRun(PathBuf),
     #[error("{}: no {MODEL} yet: the run has not finished an epoch", .0.display())]
     NoModel(PathBuf),
+    #[error("{}: no {BEST}: it is written after a whole epoch (the last parameters are in {MODEL})", .0.display())]
+    NoBest(PathBuf),
     #[error("{}: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
     #[error("{}: {process} trains in this folder; one at a time can", path.display())]
     Locked { path: PathBuf, process: String },
     #[error("no checkpoint is whole: {0}")]
     NoneWhole(String),
+}
+
+/// The end of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The first is 1.
+    pub epoch: u32,
+    /// Steps finished.
+    pub step: u64,
 }
 
 /// The folder of a run.
@@ -71,13 +83,17 @@ impl RunFolder {
     /// left half written that was killed before it had begun is nothing.
     ///
     /// # Errors
-    /// Something else is there, or it is below a file.
+    /// Something else is there, it is below a file, or the folder that it is to be made in is read-only.
     pub fn check_free(path: &Path) -> Result<(), CheckpointError> {
         let io = |action, source| CheckpointError::Io { path: path.to_path_buf(), action, source };
         let nothing = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| files::is_leftover(&e));
         match fs::read_dir(path).map(|mut entries| entries.all(nothing)) {
-            Ok(true) => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(true) => files::probe(path).map_err(|e| io("cannot write", e)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let within = path.ancestors().skip(1).find(|p| p.exists());
+                let probed = files::probe(within.unwrap_or(Path::new(".")));
+                probed.map_err(|e| io("cannot make the folder", e))
+            }
             Err(e) if path.symlink_metadata().is_err() => Err(io("cannot make the folder", e)),
             Err(e) if path.is_dir() => Err(io("cannot open the folder", e)),
             _ => Err(CheckpointError::Exists(path.to_path_buf())),
@@ -233,10 +249,10 @@ impl RunFolder {
         architecture: &Architecture,
         parameters: &[Vec<f32>],
     ) -> Result<(), CheckpointError> {
-        self.write_parameters(MODEL, architecture, parameters)
+        self.write_parameters(MODEL, architecture, parameters, "")
     }
 
-    /// Writes `best.safetensors`, as [`RunFolder::write_model`].
+    /// Writes `best.safetensors`, as [`RunFolder::write_model`], and when in the run that was.
     ///
     /// # Errors
     /// The disk.
@@ -244,8 +260,10 @@ impl RunFolder {
         &self,
         architecture: &Architecture,
         parameters: &[Vec<f32>],
+        Moment { epoch, step }: Moment,
     ) -> Result<(), CheckpointError> {
-        self.write_parameters(BEST, architecture, parameters)
+        let note = format!(r#""epoch":"{epoch}","step":"{step}","#);
+        self.write_parameters(BEST, architecture, parameters, &note)
     }
 
     fn write_parameters(
@@ -253,10 +271,11 @@ impl RunFolder {
         name: &str,
         architecture: &Architecture,
         parameters: &[Vec<f32>],
+        note: &str,
     ) -> Result<(), CheckpointError> {
         let path = self.file(name);
         let bytes = weights::encode(architecture, Names::of(architecture), parameters)
-            .and_then(|bytes| seal::seal(&bytes))
+            .and_then(|bytes| seal::seal_with(&bytes, note))
             .map_err(|message| CheckpointError::Invalid { path: path.clone(), message })?;
         write_whole(&path, &bytes)
     }
@@ -270,16 +289,48 @@ impl RunFolder {
         &self,
         architecture: &Architecture,
     ) -> Result<Vec<Vec<f32>>, CheckpointError> {
-        let path = self.file(MODEL);
-        let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => CheckpointError::NoModel(self.path.clone()),
-            _ => CheckpointError::Io { path: path.clone(), action: "cannot read", source },
-        })?;
+        let missing = CheckpointError::NoModel(self.path.clone());
+        self.read_parameters(MODEL, architecture, missing).map(|(parameters, _)| parameters)
+    }
+
+    /// The parameters of `best.safetensors`, and when in the run they were reached, where the file says it.
+    ///
+    /// # Errors
+    /// As [`RunFolder::read_model`].
+    pub fn read_best(
+        &self,
+        architecture: &Architecture,
+    ) -> Result<(Vec<Vec<f32>>, Option<Moment>), CheckpointError> {
+        let missing = CheckpointError::NoBest(self.path.clone());
+        let (parameters, bytes) = self.read_parameters(BEST, architecture, missing)?;
+        let metadata = SafeTensors::read_metadata(&bytes).ok();
+        let metadata = metadata.and_then(|(_, metadata)| metadata.metadata().clone());
+        let number = |key: &str| metadata.as_ref()?.get(key)?.parse::<u64>().ok();
+        let moment = number("epoch").zip(number("step"));
+        let moment = moment.and_then(|(epoch, step)| {
+            u32::try_from(epoch).ok().map(|epoch| Moment { epoch, step })
+        });
+        Ok((parameters, moment))
+    }
+
+    fn read_parameters(
+        &self,
+        name: &str,
+        architecture: &Architecture,
+        missing: CheckpointError,
+    ) -> Result<(Vec<Vec<f32>>, Vec<u8>), CheckpointError> {
+        let path = self.file(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(missing),
+            Err(source) => return Err(CheckpointError::Io { path, action: "cannot read", source }),
+        };
         let whole = if seal::is_of_before(&bytes) { Ok(()) } else { seal::check(&bytes) };
-        whole
+        let decoded = whole
             .map_err(str::to_string)
             .and_then(|()| weights::decode(architecture, &bytes))
-            .map_err(|message| CheckpointError::Invalid { path, message })
+            .map_err(|message| CheckpointError::Invalid { path, message })?;
+        Ok((decoded, bytes))
     }
 }
 

@@ -200,6 +200,14 @@ impl Explorer {
         })
     }
 
+    /// The same with each executor wrapped, as a test does that makes one fail.
+    #[doc(hidden)]
+    pub fn wrapped(mut self, wrap: impl Fn(Box<dyn Executor>) -> Box<dyn Executor>) -> Self {
+        self.decoder.executor = wrap(self.decoder.executor);
+        self.inference.executor = wrap(self.inference.executor);
+        self
+    }
+
     pub fn about(&self) -> &About {
         &self.about
     }

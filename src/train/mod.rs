@@ -19,7 +19,7 @@ use crate::plan::PlanError;
 use crate::vae::objective::Bound;
 use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
 pub use schedule::Schedule;
-pub use state::{OpenEpoch, State};
+pub use state::{OpenEpoch, State, best};
 pub use trainer::{Metrics, Snapshot, Sums, Trainer, begin, digest, initialize, record};
 pub use watchdog::Divergence;
 
@@ -224,6 +224,9 @@ pub struct EpochReport {
     /// Whether `test` is of images that were held out from the training images.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub validation: bool,
+    /// Whether a cap on the steps ended it before every image was drawn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
     /// What the pixels' bytes became.
     pub binarization: Binarization,
     /// Training only.
@@ -369,6 +372,7 @@ fn go_on(
                 train: train.into(),
                 test: test.into(),
                 validation: trainer.validates(),
+                cut_short: end < whole,
                 binarization: trainer.settings().binarization,
                 images_per_second: train.images as f64 / state.open.seconds,
                 seconds: state.open.seconds + evaluating.elapsed().as_secs_f64(),

@@ -26,6 +26,12 @@ pub struct OpenEpoch {
     pub seconds: f64,
 }
 
+/// The whole epoch with the highest test ELBO, the first of equals.
+pub fn best(reports: &[EpochReport]) -> Option<&EpochReport> {
+    let whole = reports.iter().filter(|report| !report.cut_short);
+    whole.reduce(|best, r| if r.test.elbo > best.test.elbo { r } else { best })
+}
+
 impl State {
     /// Of a run before its first step.
     pub fn beginning(snapshot: Snapshot) -> Self {
@@ -47,9 +53,10 @@ impl State {
         self.reports.last().map_or(0, |report| report.step)
     }
 
-    /// The epoch with the highest test ELBO, the first of equals.
+    /// The whole epoch with the highest test ELBO, the first of equals. One that a cap on the steps has cut
+    /// short is none: a run that goes on takes it back.
     pub fn best(&self) -> Option<&EpochReport> {
-        self.reports.iter().reduce(|best, r| if r.test.elbo > best.test.elbo { r } else { best })
+        best(&self.reports)
     }
 
     /// Wall clock of training and evaluation.
