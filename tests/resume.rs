@@ -2,6 +2,8 @@
 #![cfg(unix)]
 
 mod harness;
+#[path = "harness/lossy.rs"]
+mod lossy;
 #[path = "harness/program.rs"]
 mod program;
 
@@ -10,13 +12,15 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use elbo::checkpoint::{About, Origin, RunFolder, Stretch, Writer};
 use elbo::data;
-use elbo::device::{Clock, Description, Device, DeviceError, Executor, Progress};
-use elbo::plan::{PlanId, Program, TensorId};
+use elbo::device::{Device, DeviceError};
 use elbo::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
+use lossy::{LOST, Lossy};
 use program::{Ended, Home, end, signal, soon, tree};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -605,54 +609,6 @@ fn a_run_goes_on_on_another_device() {
     assert!((elbo("run") - elbo("whole")).abs() < 0.05);
 }
 
-/// A device that is lost after some steps of training.
-struct Lossy {
-    inner: Box<dyn Executor>,
-    steps_left: u64,
-}
-
-impl Executor for Lossy {
-    fn description(&self) -> &Description {
-        self.inner.description()
-    }
-    fn program(&self) -> &Program {
-        self.inner.program()
-    }
-    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
-        let n = self.inner.run(plan, n.min(self.steps_left), progress)?;
-        self.steps_left -= n;
-        match self.steps_left {
-            0 => Err(DeviceError::Lost { adapter: "test".into(), message: "unplugged".into() }),
-            _ => Ok(n),
-        }
-    }
-    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
-        self.inner.run_dispatch(plan, index)
-    }
-    fn time(
-        &mut self,
-        plan: PlanId,
-        dispatches: std::ops::Range<usize>,
-        n: usize,
-    ) -> Result<(f64, Clock), DeviceError> {
-        self.inner.time(plan, dispatches, n)
-    }
-    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
-        self.inner.write_bytes(tensor, bytes)
-    }
-    fn write_part(
-        &mut self,
-        tensor: TensorId,
-        start: usize,
-        bytes: &[u8],
-    ) -> Result<(), DeviceError> {
-        self.inner.write_part(tensor, start, bytes)
-    }
-    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
-        self.inner.read_bytes(tensor)
-    }
-}
-
 struct Keep(Writer);
 
 impl Observer for Keep {
@@ -679,7 +635,7 @@ fn a_lost_device_leaves_the_last_checkpoint() {
     let program = train::record(&dataset, &settings).unwrap();
     let inner = device.load(program.program.clone()).unwrap();
     // Two steps evaluate the test set after each epoch; the third epoch begins after step 14.
-    let lossy = Lossy { inner, steps_left: 14 + 2 * 2 + 3 };
+    let lossy = Lossy { inner, left: Arc::new(AtomicU64::new(14 + 2 * 2 + 3)) };
     let mut trainer = Trainer::on(Box::new(lossy), program, &dataset, &settings).unwrap();
     let folder = RunFolder::create(&home.at("run"), &settings).unwrap();
     let lock = folder.lock().unwrap();
@@ -694,7 +650,7 @@ fn a_lost_device_leaves_the_last_checkpoint() {
     let mut keep = Keep(Writer::start(&folder, about, folder.store(), None));
     match train::run(&mut trainer, &mut keep) {
         Err(error @ TrainError::Device(DeviceError::Lost { .. })) => {
-            assert_eq!(error.to_string(), "test: the device was lost: unplugged");
+            assert_eq!(error.to_string(), LOST);
         }
         other => panic!("{other:?}"),
     }
