@@ -130,7 +130,7 @@ fn available_memory() -> Option<usize> {
 }
 
 /// Hears how many runs of a plan are finished, and may end them.
-pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + Send + 'a;
+pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 
 /// A program loaded on a device. Tensors start as zeros.
 pub trait Executor {

@@ -154,7 +154,7 @@ impl Explorer {
     pub fn load(
         device: &Device,
         subject: Subject,
-        progress: &mut (dyn FnMut(f64) -> ControlFlow<()> + Send),
+        progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
     ) -> Result<Self, ExploreError> {
         let Subject { run, model, test: images, samples } = subject;
         let Architecture { image: (height, width), latent, .. } = *model.architecture;

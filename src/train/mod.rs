@@ -261,7 +261,7 @@ impl From<Metrics> for Figures {
 }
 
 /// What a run tells while it goes on, and what may end it.
-pub trait Observer: Send {
+pub trait Observer {
     /// Epoch 1 is the first.
     fn epoch_begins(&mut self, epoch: u32);
     /// `step` steps are finished. `true` asks for an end after the current step.

@@ -211,7 +211,7 @@ impl Trainer {
     pub fn advance(
         &mut self,
         end: u64,
-        mut progress: impl FnMut(u64) -> ControlFlow<()> + Send,
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), DeviceError> {
         let mut ended = false;
         while self.step < end && !ended {
