@@ -1,6 +1,8 @@
 //! Training: minibatch ascent on the ELBO, epoch after epoch, on whatever device holds the program.
 
+mod metrics;
 mod schedule;
+mod snapshot;
 mod state;
 mod trainer;
 mod watchdog;
@@ -18,9 +20,11 @@ use crate::kernels::variant::Choices;
 use crate::plan::PlanError;
 use crate::vae::objective::Bound;
 use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+pub use metrics::{Metrics, Sums};
 pub use schedule::Schedule;
+pub use snapshot::{Snapshot, digest};
 pub use state::{OpenEpoch, State, best};
-pub use trainer::{Metrics, Snapshot, Sums, Trainer, begin, digest, initialize, record};
+pub use trainer::{Trainer, begin, initialize, record};
 pub use watchdog::Divergence;
 
 /// Everything that a run is a function of, besides the device: what `config.json` holds.
