@@ -270,7 +270,12 @@ fn wrong_options_are_refused() {
     ] {
         home.refuses(&format!("train --data data --device cpu {options}"), words);
     }
-    for args in ["", "frobnicate", "sample", "reconstruct", "devices gpu"] {
+    home.refuses("frobnicate", &["there is no command \"frobnicate\"; there are train, sample, "]);
+    home.refuses(
+        "runs --sort size",
+        &["--sort <KEY>: there is no \"size\"; there are run, begun,"],
+    );
+    for args in ["", "sample", "reconstruct", "devices gpu"] {
         assert_eq!(home.run(args).code, Some(2), "{args}");
     }
 }

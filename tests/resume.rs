@@ -329,6 +329,14 @@ fn a_full_disk_loses_nothing_that_was_written() {
     // The longer end was asked for already.
     home.ok("train --resume run --device cpu");
     home.assert_same("run", "whole");
+
+    // It is told when it happens, not when an epoch of many seconds is over.
+    home.data("big", 20_000, 50);
+    let slow = "--data big --device cpu --hidden 400,400 --batch 1 --epochs 2";
+    home.ok(&format!("train {slow} --steps 1 --run slow"));
+    let ended = cramped("train --resume slow --steps 40000");
+    ended.assert_error(1, &["cannot write", "of step 1 is kept"]);
+    assert!(ended.rows().is_empty(), "{ended:?}");
 }
 
 /// As another user than root, whom nothing stops.

@@ -22,8 +22,12 @@ pub fn check_writable(path: &Path) -> Result<(), CheckpointError> {
         return Err(invalid("it is a folder; name a file in it".to_string()));
     }
     let folder = folder_of(&target);
-    if !folder.is_dir() {
-        return Err(invalid(format!("there is no folder {}", folder.display())));
+    match folder.metadata() {
+        Ok(metadata) if metadata.is_dir() => {}
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(unwritable(path, source));
+        }
+        _ => return Err(invalid(format!("there is no folder {}", folder.display()))),
     }
     match target.metadata() {
         // A device or a pipe may take what it is given only once.

@@ -81,6 +81,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether a state could not be written: [`Writer::save`] says why.
+    pub fn has_failed(&self) -> bool {
+        self.shared.slot().error.is_some()
+    }
+
     /// Writes what is left. Returns the step of the last checkpoint that is on the disk, if there is any,
     /// and why something after it could not be written.
     pub fn finish(mut self) -> (Option<u64>, Result<(), String>) {

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::evaluate::print;
-use super::{Cli, Failure};
+use super::{Cli, Failure, no_command};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::report::console::say;
 
@@ -59,12 +59,9 @@ pub fn man(args: ManArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let wanted = args.command.map_or("elbo".to_string(), |command| format!("elbo-{command}"));
-    let page = pages.iter().find(|page| name(page) == wanted).ok_or_else(|| {
-        let commands: Vec<&str> =
-            pages.iter().filter_map(|page| name(page).strip_prefix("elbo-")).collect();
-        let wanted = wanted.trim_start_matches("elbo-");
-        Failure::input(format!("there is no command {wanted:?}; there are {}", commands.join(", ")))
-    })?;
+    let page = pages.iter().find(|page| name(page) == wanted);
+    let page =
+        page.ok_or_else(|| Failure::input(no_command(wanted.trim_start_matches("elbo-"))))?;
     print(&render(page)?);
     Ok(0)
 }

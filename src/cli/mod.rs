@@ -32,7 +32,13 @@ use crate::report::console::note;
 
 /// Train variational autoencoders with hand-written WGSL kernels, on any GPU or on the CPU.
 #[derive(Parser)]
-#[command(name = "elbo", version, arg_required_else_help = true)]
+#[command(
+    name = "elbo",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done; 1 the work failed (the device, the numbers, the disk); 2 it was not begun: an \
+        option, a file or a folder is not as it must be; 130 ended by Ctrl-C; 143 by SIGTERM"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -97,12 +103,15 @@ fn given(matches: &ArgMatches, command: &str) -> Vec<String> {
     options.filter_map(|arg| arg.get_long().map(str::to_string)).collect()
 }
 
-/// In one line that a value is not among those that there are, if that is the error.
+/// In one line that a value or a command is not among those that there are, if that is the error.
 fn wrong_value(error: &clap::Error) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text),
         _ => None,
     };
+    if let Some(command) = text(ContextKind::InvalidSubcommand) {
+        return Some(no_command(command));
+    }
     let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue) else {
         return None;
     };
@@ -111,6 +120,13 @@ fn wrong_value(error: &clap::Error) -> Option<String> {
         text(ContextKind::InvalidValue).filter(|v| !v.is_empty())?,
     );
     Some(format!("{argument}: there is no {value:?}; there are {}", valid.join(", ")))
+}
+
+/// That there is no such command, and which there are.
+fn no_command(name: &str) -> String {
+    let cli = Cli::command();
+    let names: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
+    format!("there is no command {name:?}; there are {}", names.join(", "))
 }
 
 /// Parses the arguments and runs the command. Returns the exit code: 0; 1 if the work failed; 2 if it was not

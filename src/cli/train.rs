@@ -382,7 +382,8 @@ impl Observer for Watcher<'_> {
 
     fn step(&mut self, step: u64) -> bool {
         self.console.step(step);
-        self.stop.asked()
+        // Nobody should compute for hours what cannot be kept: the next checkpoint says why.
+        self.stop.asked() || self.writer.has_failed()
     }
 
     fn evaluating(&mut self) {

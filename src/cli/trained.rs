@@ -11,7 +11,8 @@ use crate::train::Settings;
 
 #[derive(clap::Args)]
 pub struct ModelOption {
-    /// Take the parameters of the epoch with the best test ELBO, from best.safetensors, not the last ones
+    /// Take the parameters after the whole epoch with the best test (or validation) ELBO, best.safetensors,
+    /// in place of the last ones
     #[arg(long)]
     best: bool,
 }
