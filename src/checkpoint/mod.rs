@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use serde::Serialize;
 
-use crate::interchange::{Names, weights};
+use crate::interchange::{Names, Trained, weights};
 use crate::pictures::PROGRESS;
 use crate::report::tensorboard::EVENTS;
-use crate::train::{EpochReport, Settings};
+use crate::train::{EpochReport, Moment, Settings};
 use crate::vae::Architecture;
 pub use files::{check_writable, write_whole};
 pub use lock::Lock;
-pub use state::{BEGUN, Checkpoint, Origin, Stretch};
+pub use state::{BEGUN, Checkpoint, Origin, Shown, Stretch};
 pub use store::{Found, Store};
 pub use summary::Summary;
 pub use writer::{About, Writer};
@@ -32,7 +32,9 @@ pub const CONFIG: &str = "config.json";
 pub const METRICS: &str = "metrics.jsonl";
 pub const SUMMARY: &str = "summary.json";
 pub const MODEL: &str = "model.safetensors";
-/// The parameters after the whole epoch with the best test ELBO.
+/// Where the parameters of a run come from that was not trained here.
+pub const IMPORT: &str = "import.json";
+/// The parameters after the whole epoch with the best ELBO of the test set, or of the validation images.
 pub const BEST: &str = "best.safetensors";
 /// The folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoint";
@@ -59,15 +61,6 @@ pub enum CheckpointError {
     Locked { path: PathBuf, process: String },
     #[error("no checkpoint is whole: {0}")]
     NoneWhole(String),
-}
-
-/// The end of an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// The first is 1.
-    pub epoch: u32,
-    /// Steps finished.
-    pub step: u64,
 }
 
 /// The folder of a run.
@@ -246,10 +239,10 @@ impl RunFolder {
     /// The disk.
     pub fn write_model(
         &self,
-        architecture: &Architecture,
+        settings: &Settings,
         parameters: &[Vec<f32>],
     ) -> Result<(), CheckpointError> {
-        self.write_parameters(MODEL, architecture, parameters, "")
+        self.write_parameters(MODEL, settings, parameters, None)
     }
 
     /// Writes `best.safetensors`, as [`RunFolder::write_model`], and when in the run that was.
@@ -258,24 +251,25 @@ impl RunFolder {
     /// The disk.
     pub fn write_best(
         &self,
-        architecture: &Architecture,
+        settings: &Settings,
         parameters: &[Vec<f32>],
-        Moment { epoch, step }: Moment,
+        moment: Moment,
     ) -> Result<(), CheckpointError> {
-        let note = format!(r#""epoch":"{epoch}","step":"{step}","#);
-        self.write_parameters(BEST, architecture, parameters, &note)
+        self.write_parameters(BEST, settings, parameters, Some(moment))
     }
 
     fn write_parameters(
         &self,
         name: &str,
-        architecture: &Architecture,
+        settings: &Settings,
         parameters: &[Vec<f32>],
-        note: &str,
+        after: Option<Moment>,
     ) -> Result<(), CheckpointError> {
         let path = self.file(name);
-        let bytes = weights::encode(architecture, Names::of(architecture), parameters)
-            .and_then(|bytes| seal::seal_with(&bytes, note))
+        let a = &settings.architecture;
+        let trained = Trained { after, ..Trained::of(settings) };
+        let bytes = weights::encode(a, Names::of(a), parameters, &trained)
+            .and_then(|bytes| seal::seal(&bytes))
             .map_err(|message| CheckpointError::Invalid { path: path.clone(), message })?;
         write_whole(&path, &bytes)
     }
@@ -305,12 +299,7 @@ impl RunFolder {
         let (parameters, bytes) = self.read_parameters(BEST, architecture, missing)?;
         let metadata = SafeTensors::read_metadata(&bytes).ok();
         let metadata = metadata.and_then(|(_, metadata)| metadata.metadata().clone());
-        let number = |key: &str| metadata.as_ref()?.get(key)?.parse::<u64>().ok();
-        let moment = number("epoch").zip(number("step"));
-        let moment = moment.and_then(|(epoch, step)| {
-            u32::try_from(epoch).ok().map(|epoch| Moment { epoch, step })
-        });
-        Ok((parameters, moment))
+        Ok((parameters, metadata.and_then(|metadata| Trained::read(&metadata).after)))
     }
 
     fn read_parameters(

@@ -18,21 +18,12 @@ const BLANK: [u8; 64] = [b'0'; 64];
 /// # Errors
 /// The file has no metadata.
 pub fn seal(file: &[u8]) -> Result<Vec<u8>, String> {
-    seal_with(file, "")
-}
-
-/// The same with more metadata: JSON strings, each as `"key":"value",`.
-///
-/// # Errors
-/// As of [`seal`].
-pub fn seal_with(file: &[u8], more: &str) -> Result<Vec<u8>, String> {
     let (Some(length), true) =
         (file.first_chunk(), file.get(8..).is_some_and(|header| header.starts_with(BEGIN)))
     else {
         return Err("a safetensors file without metadata has no place for a checksum".to_string());
     };
-    let mut inserted = [KEY, &BLANK, END, more.as_bytes()].concat();
-    inserted.resize(inserted.len().next_multiple_of(8), b' '); // the tensors stay aligned
+    let inserted = [KEY, &BLANK, END].concat();
     let length = u64::from_le_bytes(*length) + inserted.len() as u64;
     let mut sealed = [&length.to_le_bytes(), &file[8..START], &inserted, &file[START..]].concat();
     let digest = digest(&sealed);
@@ -94,13 +85,6 @@ mod tests {
         let (length, metadata) = SafeTensors::read_metadata(&sealed).unwrap();
         let metadata = metadata.metadata().clone().unwrap();
         assert_eq!((length % 8, &metadata["about"][..], metadata.len()), (0, "a test", 2));
-
-        let sealed = seal_with(&file(), r#""epoch":"12","#).unwrap();
-        assert_eq!(check(&sealed), Ok(()));
-        let (length, metadata) = SafeTensors::read_metadata(&sealed).unwrap();
-        let metadata = metadata.metadata().clone().unwrap();
-        assert_eq!((length % 8, &metadata["about"][..]), (0, "a test"));
-        assert_eq!(metadata["epoch"], "12");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::thread::JoinHandle;
 
 use super::state::{Origin, encode};
 use super::store::Store;
-use super::{CheckpointError, Moment, RunFolder, SUMMARY, Summary};
-use crate::train::{Settings, Snapshot, State};
+use super::{CheckpointError, RunFolder, SUMMARY, Summary};
+use crate::train::{Moment, Settings, Snapshot, State};
 
 /// What the writer knows of a run.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl Drop for Writer {
     }
 }
 
-/// The parameters, if the epoch with the best test ELBO so far ends here.
+/// The parameters, if the whole epoch with the best ELBO so far ends here.
 fn ended_best(state: &State) -> Option<(Arc<Snapshot>, Moment)> {
     let best = state.best().filter(|best| best.step == state.step())?;
     Some((state.snapshot.clone(), Moment { epoch: best.epoch, step: best.step }))
@@ -150,9 +150,9 @@ impl Keeper {
     }
 
     fn keep_best(&self, best: Option<(Arc<Snapshot>, Moment)>) -> Result<(), CheckpointError> {
-        let architecture = &self.about.settings.architecture;
+        let settings = &self.about.settings;
         best.map_or(Ok(()), |(best, moment)| {
-            self.folder.write_best(architecture, &best.values(), moment)
+            self.folder.write_best(settings, &best.values(), moment)
         })
     }
 
@@ -169,7 +169,7 @@ impl Keeper {
         let About { settings, origin } = &self.about;
         self.folder.append_metrics(&state.reports[self.rows..])?;
         self.rows = state.reports.len();
-        self.folder.write_model(&settings.architecture, &state.snapshot.values())?;
+        self.folder.write_model(settings, &state.snapshot.values())?;
         self.folder.write_json(SUMMARY, &Summary::new(settings, origin, state))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::evaluate::{check_samples, print};
-use super::options::DeviceOption;
+use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Seed of binarization and draws [default: each run's own]
-    #[arg(long)]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
     model: ModelOption,

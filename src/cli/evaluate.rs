@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Failure;
-use super::options::DeviceOption;
+use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{ModelOption, Trained, count};
 use crate::checkpoint::{check_writable, write_whole};
@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     per_image: Option<PathBuf>,
     /// Seed of binarization and draws [default: the run's own]
-    #[arg(long)]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
     model: ModelOption,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use super::Failure;
-use super::options::DeviceOption;
+use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{ModelOption, Trained};
 use crate::evaluate::{EvaluateError, Model};
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "K", default_value_t = 1000)]
     samples: usize,
     /// Seed of binarization and draws [default: the run's own]
-    #[arg(long)]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
     model: ModelOption,

@@ -6,7 +6,7 @@ use super::Failure;
 use super::trained::{ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::interchange::onnx::{self, OPSET, Part};
-use crate::interchange::{Names, weights};
+use crate::interchange::{self, Names, weights};
 use crate::kernels::linear::Activation;
 use crate::report::console::say;
 use crate::vae::{Architecture, Likelihood};
@@ -52,7 +52,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         }
         check_writable(path).map_err(Failure::input)?;
     }
-    let Trained { settings, parameters, .. } = Trained::open(&args.run, &args.model)?;
+    let trained = Trained::open(&args.run, &args.model)?;
+    let Trained { settings, parameters, .. } = &trained;
     let a = &settings.architecture;
     let names = args.names.unwrap_or(Names::of(a));
     if !names.fit(a) {
@@ -66,11 +67,13 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let mut all = Vec::new();
     for (path, part) in parts {
         let fail = |message| Failure::run(format!("{}: {message}", path.display()));
-        all.push((path, onnx::encode(a, &parameters, part).map_err(fail)?, describe(a, part)));
+        all.push((path, onnx::encode(a, parameters, part).map_err(fail)?, describe(a, part)));
     }
     if let Some(path) = &args.pytorch {
         let fail = |message| Failure::run(format!("{}: {message}", path.display()));
-        let bytes = weights::encode(a, names, &parameters).map_err(fail)?;
+        let about =
+            interchange::Trained { after: trained.after(), ..interchange::Trained::of(settings) };
+        let bytes = weights::encode(a, names, parameters, &about).map_err(fail)?;
         all.push((path, bytes, pytorch(a, names)));
     }
     for (path, bytes, description) in all {

@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         data: &dataset.name,
         trained_on: &trained_on.name,
     };
-    let steps = trained.best_step().or(summary.steps);
+    let steps = trained.after().map(|after| after.step).or(summary.steps);
     let written = pictures.write(parameters, steps).map_err(|error| match error {
         PictureError::Write(CheckpointError::Invalid { .. })
         | PictureError::Generate(GenerateError::Plan(_)) => Failure::input(error),

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::Failure;
 use super::options::load_data_of;
-use crate::checkpoint::{BEST, CONFIG, Moment, RunFolder};
+use crate::checkpoint::{BEST, CONFIG, RunFolder};
 use crate::data::Dataset;
 use crate::report::console::note;
-use crate::train::Settings;
+use crate::train::{Moment, Settings};
 
 #[derive(clap::Args)]
 pub struct ModelOption {
@@ -62,9 +62,9 @@ impl Trained {
         }
     }
 
-    /// The steps that the best parameters had taken; None for the last ones.
-    pub fn best_step(&self) -> Option<u64> {
-        self.best.as_ref()?.0.map(|moment| moment.step)
+    /// When the best parameters were reached; None for the last ones.
+    pub fn after(&self) -> Option<Moment> {
+        self.best.as_ref()?.0
     }
 
     /// The data of the run.

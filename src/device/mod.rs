@@ -108,13 +108,13 @@ fn check_memory(program: &Program, float_bytes: usize) -> Result<(), DeviceError
 fn memory(program: &Program, float_bytes: usize) -> usize {
     let element =
         |t: &Tensor| if t.dtype == DType::F32 { float_bytes } else { t.dtype.size_bytes() };
-    let sizes = program.tensors().iter().map(|t| t.len().saturating_mul(element(t)));
+    let sizes = program.stored().map(|t| t.len().saturating_mul(element(t)));
     sizes.fold(0, usize::saturating_add)
 }
 
 /// What to say where a program does not fit the computer's memory, or what the process may have of it.
 fn out_of_memory(program: &Program, float_bytes: usize) -> DeviceError {
-    let largest = program.tensors().iter().max_by_key(|t| t.size_bytes());
+    let largest = program.stored().max_by_key(|t| t.size_bytes());
     DeviceError::OutOfMemory {
         tensor: largest.map_or(String::new(), Tensor::to_string),
         needed: memory(program, float_bytes),

@@ -23,7 +23,7 @@ use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood
 pub use metrics::{Metrics, Sums};
 pub use schedule::Schedule;
 pub use snapshot::{Snapshot, digest};
-pub use state::{OpenEpoch, State, best};
+pub use state::{Moment, OpenEpoch, State, best};
 pub use trainer::{Trainer, begin, initialize, record};
 pub use watchdog::Divergence;
 
@@ -237,6 +237,18 @@ pub struct EpochReport {
     pub images_per_second: f64,
     /// Training and evaluation.
     pub seconds: f64,
+}
+
+/// What the images are called that [`EpochReport::test`] is of.
+pub const TEST: &str = "test";
+/// The same where they were held out from the training images.
+pub const VALID: &str = "valid";
+
+impl EpochReport {
+    /// [`TEST`] or [`VALID`].
+    pub fn set(&self) -> &'static str {
+        if self.validation { VALID } else { TEST }
+    }
 }
 
 /// ELBO = reconstruction - KL, the KL with weight 1.

@@ -26,7 +26,16 @@ pub struct OpenEpoch {
     pub seconds: f64,
 }
 
-/// The whole epoch with the highest test ELBO, the first of equals.
+/// The end of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The first is 1.
+    pub epoch: u32,
+    /// Steps finished.
+    pub step: u64,
+}
+
+/// The whole epoch with the highest ELBO of the images that training is watched by, the first of equals.
 pub fn best(reports: &[EpochReport]) -> Option<&EpochReport> {
     let whole = reports.iter().filter(|report| !report.cut_short);
     whole.reduce(|best, r| if r.test.elbo > best.test.elbo { r } else { best })
@@ -53,8 +62,8 @@ impl State {
         self.reports.last().map_or(0, |report| report.step)
     }
 
-    /// The whole epoch with the highest test ELBO, the first of equals. One that a cap on the steps has cut
-    /// short is none: a run that goes on takes it back.
+    /// The whole epoch with the highest ELBO of the images that training is watched by, the first of equals.
+    /// One that a cap on the steps has cut short is none: a run that goes on takes it back.
     pub fn best(&self) -> Option<&EpochReport> {
         best(&self.reports)
     }
