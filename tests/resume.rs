@@ -539,7 +539,7 @@ fn the_best_model_is_taken_where_it_is_asked_for() {
     ] {
         let device = if command == "export" { "" } else { "--device cpu" };
         let name = file.split(' ').nth(1).unwrap();
-        home.ok(&format!("{command} two {device} {file}"));
+        home.ok(&format!("{command} two {device} {file} --best")); // its last
         fs::rename(home.at(name), home.at("of-two")).unwrap();
         let ended = home.ok(&format!("{command} run {device} {file} --best"));
         let note = "run/best.safetensors: the parameters after epoch 2, step 14";
