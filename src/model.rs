@@ -164,7 +164,7 @@ impl Trainer {
     /// The device failed, or the numbers overflow: in which step, tensor and kernel.
     pub fn train(
         &mut self,
-        each: impl FnMut(&EpochReport) -> ControlFlow<()> + Send,
+        each: impl FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<Vae, Error> {
         let mut watcher = Watcher { each, ended: None };
         let outcome = train::run(self, &mut watcher)?;
@@ -180,7 +180,7 @@ struct Watcher<F> {
     ended: Option<Vec<Vec<f32>>>,
 }
 
-impl<F: FnMut(&EpochReport) -> ControlFlow<()> + Send> Observer for Watcher<F> {
+impl<F: FnMut(&EpochReport) -> ControlFlow<()>> Observer for Watcher<F> {
     fn epoch_begins(&mut self, _epoch: u32) {}
 
     fn step(&mut self, _step: u64) -> bool {

@@ -1,17 +1,20 @@
 //! The program as its users meet it: what it prints, what it writes, how it ends.
 
-use std::collections::BTreeMap;
+#[path = "harness/program.rs"]
+mod program;
+
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use elbo::checkpoint::RunFolder;
 use elbo::train::digest;
+use program::{Ended, Home, end, idx, piped, signal, soon, tree};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// A small and quick run on the folder `data`, and the same as words.
 const SIZES: &str = "--hidden 16 --latent 3 --batch 50 --epochs 2";
@@ -35,73 +38,12 @@ const FILES: [&str; 14] = [
 const NO_ADAPTER: [(&str, &str); 2] =
     [("VK_DRIVER_FILES", "/nonexistent"), ("VK_ICD_FILENAMES", "/nonexistent")];
 
-/// A folder to work in, with data of 6x5 pixels in `data`.
-struct Home(TempDir);
-
 impl Home {
-    fn new() -> Self {
-        let home = Home(tempfile::tempdir().unwrap());
-        home.data("data", 200, 50);
-        home
-    }
-
-    /// Home with a finished run in `run`.
+    /// With a finished run in `run`.
     fn with_run() -> Self {
         let home = Home::new();
         home.ok(&format!("{TRAIN} --run run"));
         home
-    }
-
-    fn data(&self, folder: &str, train: u32, test: u32) {
-        fs::create_dir(self.at(folder)).unwrap();
-        for (name, n) in [("train-images-idx3-ubyte", train), ("t10k-images-idx3-ubyte", test)] {
-            fs::write(self.at(&format!("{folder}/{name}")), idx(n, 6, 5)).unwrap();
-        }
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    /// The program with arguments separated by blanks, in this folder.
-    fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_elbo"));
-        command.current_dir(self.0.path()).args(args.split_whitespace());
-        // As in a container, where a driver's layer would complain.
-        command.env_remove("XDG_RUNTIME_DIR");
-        command
-    }
-
-    fn run(&self, args: &str) -> Ended {
-        self.command(args).output().unwrap().into()
-    }
-
-    #[track_caller]
-    fn ok(&self, args: &str) -> Ended {
-        let ended = self.run(args);
-        assert_eq!(ended.code, Some(0), "{args}: {ended:?}");
-        ended
-    }
-
-    /// Runs it and checks that it ends with code 2 and one line on stderr that contains the words, and
-    /// leaves everything as it was.
-    #[track_caller]
-    fn refuses(&self, args: &str, words: &[&str]) {
-        let before = tree(self.0.path());
-        let ended = self.run(args);
-        ended.assert_error(2, words);
-        assert_eq!(ended.stdout, "", "{args}");
-        assert!(tree(self.0.path()) == before, "{args} changed files");
-    }
-
-    fn json(&self, path: &str) -> Value {
-        serde_json::from_slice(&fs::read(self.at(path)).unwrap()).unwrap()
-    }
-
-    /// The lines of a run's metrics.
-    fn metrics(&self, run: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.at(run).join("metrics.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Checks that a run's model can be read and is the one that its summary speaks of.
@@ -114,29 +56,6 @@ impl Home {
     }
 }
 
-/// An IDX file of images with a pattern to learn.
-fn idx(n: u32, height: u32, width: u32) -> Vec<u8> {
-    let mut bytes: Vec<u8> =
-        [0x803, n, height, width].iter().flat_map(|word: &u32| word.to_be_bytes()).collect();
-    let pixel = |image: u32, p: u32| if (p + image % 3) % 5 < 2 { 230 } else { (image % 40) as u8 };
-    bytes.extend((0..n).flat_map(|image| (0..height * width).map(move |p| pixel(image, p))));
-    bytes
-}
-
-/// Everything below a folder, with the content of files.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-    let mut all = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let content = fs::read(&path).ok();
-        if path.is_dir() {
-            all.extend(tree(&path));
-        }
-        all.insert(path, content);
-    }
-    all
-}
-
 /// What is in a folder itself.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -144,74 +63,6 @@ fn names(folder: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
-}
-
-#[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        Ended { code: output.status.code(), stdout, stderr }
-    }
-}
-
-impl Ended {
-    /// One line that starts with "error:" and contains the words. What a run says before it begins may
-    /// come first; clap explains the usage below.
-    #[track_caller]
-    fn assert_error(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        let usage = self.stderr.contains("For more information, try '--help'.");
-        let lines: Vec<&str> = self.stderr.lines().collect();
-        let line = if usage { lines[0] } else { lines[lines.len() - 1] };
-        assert!(line.starts_with("error: "), "{self:?}");
-        assert!(usage || code == 1 || lines.len() == 1, "{self:?}");
-        assert_eq!(lines.iter().filter(|line| line.starts_with("error")).count(), 1, "{self:?}");
-        assert!(!line.contains(char::is_control), "{self:?}");
-        for word in words {
-            assert!(line.contains(word), "no {word:?} in: {}", self.stderr);
-        }
-    }
-
-    /// The line of stdout that contains the text.
-    #[track_caller]
-    fn line(&self, text: &str) -> &str {
-        let line = self.stdout.lines().find(|line| line.contains(text));
-        line.unwrap_or_else(|| panic!("no {text:?} in {self:?}"))
-    }
-}
-
-/// Waits for the end of a program that should come soon.
-#[track_caller]
-fn end(child: Child) -> Ended {
-    let id = child.id();
-    let (output, received) = std::sync::mpsc::channel();
-    // Its output is read meanwhile: a full pipe would hold it up.
-    std::thread::spawn(move || output.send(child.wait_with_output()));
-    match received.recv_timeout(Duration::from_secs(30)) {
-        Ok(output) => output.unwrap().into(),
-        Err(_) => {
-            let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
-            panic!("it does not end: {:?}", received.recv());
-        }
-    }
-}
-
-fn soon(mut happens: impl FnMut() -> bool) -> bool {
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(30) {
-        if happens() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    false
 }
 
 fn png_size(path: &Path) -> (u32, u32) {
@@ -232,7 +83,7 @@ fn a_run_writes_its_folder() {
     assert_eq!(names(&home.at("new/run")), FILES);
 
     let config = json!({
-        "data": fs::canonicalize(home.0.path()).unwrap().join("data"),
+        "data": fs::canonicalize(home.path()).unwrap().join("data"),
         "data_sha256": elbo::data::load(&home.at("data"), Default::default()).unwrap().digest(),
         "architecture": {
             "image": [6, 5], "hidden": [16], "decoder_hidden": [8, 9], "latent": 3,
@@ -454,7 +305,12 @@ fn wrong_options_are_refused() {
     ] {
         home.refuses(&format!("train --data data --device cpu {options}"), words);
     }
-    for args in ["", "frobnicate", "sample", "reconstruct", "devices gpu"] {
+    home.refuses("frobnicate", &["there is no command \"frobnicate\"; there are train, sample, "]);
+    home.refuses(
+        "runs --sort size",
+        &["--sort <KEY>: there is no \"size\"; there are run, begun,"],
+    );
+    for args in ["", "sample", "reconstruct", "devices gpu"] {
         assert_eq!(home.run(args).code, Some(2), "{args}");
     }
 }
@@ -478,8 +334,7 @@ fn nothing_is_written_over() {
 #[test]
 fn runs_without_a_name_find_one() {
     let home = Home::new();
-    let spawn = |_| home.command(TRAIN).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let children: Vec<Child> = (0..4).map(spawn).map(Result::unwrap).collect();
+    let children: Vec<Child> = (0..4).map(|_| home.spawn(TRAIN)).collect();
     for child in children {
         let ended = end(child);
         assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -765,12 +620,12 @@ fn data_beyond_the_device_give_the_same_run() {
 #[test]
 fn a_network_larger_than_the_memory_is_refused() {
     let home = Home::new();
-    let before = tree(home.0.path());
+    let before = tree(home.path());
     let ended = home.run("train --device cpu --batch 60000 --hidden 1000000 --run huge"); // a terabyte
     assert_eq!(ended.code, Some(2), "{ended:?}");
     let error = ended.stderr.lines().last().unwrap();
     assert!(error.starts_with("error: ") && error.contains("more than is free"), "{ended:?}");
-    assert!(tree(home.0.path()) == before, "something was left");
+    assert!(tree(home.path()) == before, "something was left");
 }
 
 #[test]
@@ -897,6 +752,132 @@ fn pictures_that_cannot_be_made_are_refused() {
     home.ok("sample run --device cpu");
 }
 
+/// Nothing is computed for a file that cannot be written: not even a device is opened.
+#[test]
+fn a_destination_that_cannot_be_written_is_found_before_the_work() {
+    let home = Home::with_run();
+    for name in ["mine.png", "mine.svg", "mine.csv", "mine.json", "mine-decoder.onnx"] {
+        fs::write(home.at(name), "mine").unwrap();
+        let mut permissions = fs::metadata(home.at(name)).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(home.at(name), permissions).unwrap();
+    }
+    fs::create_dir(home.at("folder.svg")).unwrap();
+    for (command, file) in [
+        ("bench --json", "json"),
+        ("sample run --out", "png"),
+        ("reconstruct run --out", "png"),
+        ("eval run --per-image", "csv"),
+        ("curve run --out", "svg"),
+        ("curve run --csv", "csv"),
+        ("export run --pytorch", "csv"),
+    ] {
+        home.refuses(&format!("{command} nowhere/a.{file}"), &["no folder nowhere"]);
+        home.refuses(
+            &format!("{command} mine.{file}"),
+            &[&format!("mine.{file}: it is read-only")],
+        );
+    }
+    home.refuses("curve run --out folder.svg", &["folder.svg: it is a folder"]);
+    home.refuses("curve run --out a.svg --csv a.svg", &["a.svg: named twice"]);
+    home.refuses("curve run --images 0", &["--images", "at least 1"]);
+    home.refuses("export run --onnx mine-decoder.onnx", &["it is read-only"]);
+    // Before the run is looked at.
+    home.refuses("export nowhere --onnx nowhere/decoder.onnx", &["no folder nowhere"]);
+    fs::write(home.at("run/summary.json"), "{").unwrap();
+    home.refuses("figures run", &["run/summary.json: not a summary"]);
+}
+
+/// What the disk does not take is a failure of the work, told by the name that people know the file by.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_in_the_end_is_a_failure() {
+    let home = Home::with_run();
+    let before = tree(home.path());
+    for (command, file) in [
+        ("sample run --device cpu --out", "a.png"),
+        ("reconstruct run --device cpu --out", "a.png"),
+        ("eval run --samples 2 --device cpu --per-image", "a.csv"),
+        ("curve run --samples 2 --device cpu --out a.svg --csv", "a.csv"),
+        ("export run --pytorch", "a.safetensors"),
+        ("bench --quick --only ceilings --device cpu --json", "a.json"),
+        ("figures --device cpu", "run"),
+    ] {
+        let ended = home.cramped(0, &format!("{command} {file}"));
+        ended.assert_error(1, &[file, ": cannot write: ", "too large"]);
+        assert!(!ended.stderr.contains(".elbo-"), "{ended:?}");
+        assert!(tree(home.path()) == before, "{command} left something");
+    }
+}
+
+/// Where the adapter cannot hold what was asked for, there is nothing to repair but the request.
+#[test]
+fn sizes_that_the_adapter_cannot_hold_are_refused() {
+    let home = Home::new();
+    for (name, n) in [("train-images-idx3-ubyte", 20), ("t10k-images-idx3-ubyte", 5)] {
+        fs::create_dir_all(home.at("large")).unwrap();
+        fs::write(home.at("large").join(name), idx(n, 64, 64)).unwrap();
+    }
+    home.ok(
+        "train --data large --device cpu --hidden 2 --latent 1 --batch 10 --epochs 1 --run run",
+    );
+    let ended = home.run("sample run --device llvmpipe --count 10000 --out a.png");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let error = ended.stderr.lines().last().unwrap();
+    assert!(error.contains("bytes, and the adapter binds at most"), "{ended:?}");
+}
+
+/// A limit on the process is told like a lack of memory: by what all tensors need, not by one of them.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_the_process_may_not_have_is_told_in_all() {
+    let home = Home::new();
+    let train = "train --data data --device cpu --batch 1 --hidden 6000,6000 --run huge";
+    let limited = "ulimit -v 400000; exec taskset -c 0 \"$@\"";
+    let mut command = Command::new("bash");
+    command.current_dir(home.path()).args(["-c", limited, "bash", env!("CARGO_BIN_EXE_elbo")]);
+    command.args(train.split(' ')).env("MALLOC_ARENA_MAX", "1");
+    let ended: Ended = command.output().unwrap().into();
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let error = ended.stderr.lines().last().unwrap();
+    let bytes = error.strip_prefix("error: this needs ").and_then(|rest| rest.split(' ').next());
+    let bytes: u64 =
+        bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or_else(|| panic!("{ended:?}"));
+    // Twice 6000 x 6000 weights, and two moments of each.
+    assert!(bytes > 2 * 3 * 4 * 6000 * 6000, "{ended:?}");
+    assert!(error.contains(" bytes of memory, more than the process may have ("), "{ended:?}");
+    assert!(!home.at("huge").exists());
+}
+
+/// Figures of other images are not passed off as those of the run's test set.
+#[test]
+fn other_images_than_the_run_was_trained_on_are_told() {
+    let home = Home::with_run();
+    let eval = "eval run --samples 2 --device cpu --json";
+    let other = |ended: &Ended| {
+        let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+        (
+            ended.stderr.contains("not the images that the run was trained on"),
+            report["other_data"].clone(),
+        )
+    };
+    assert_eq!(other(&home.ok(eval)), (false, json!(false)));
+    let images = home.at("data/t10k-images-idx3-ubyte");
+    let mut bytes = fs::read(&images).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&images, bytes).unwrap();
+    let ended = home.ok(eval);
+    assert_eq!(other(&ended), (true, json!(true)));
+    assert!(
+        ended.stderr.contains("run/config.json") && ended.stderr.contains("SHA-256"),
+        "{ended:?}"
+    );
+    for command in ["reconstruct", "figures", "curve --samples 2"] {
+        let ended = home.ok(&format!("{command} run --device cpu"));
+        assert!(ended.stderr.contains("not the images"), "{command}: {ended:?}");
+    }
+}
+
 #[test]
 fn a_run_that_diverges_says_where() {
     let home = Home::new();
@@ -958,12 +939,7 @@ fn output_is_plain_where_there_is_no_terminal() {
 #[test]
 fn closed_pipes_do_not_lose_the_run() {
     let home = Home::new();
-    let mut child = home
-        .command(&format!("{TRAIN} --run run"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = home.spawn(&format!("{TRAIN} --run run"));
     drop((child.stdout.take(), child.stderr.take()));
     assert!(soon(|| child.try_wait().unwrap().is_some()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -972,33 +948,23 @@ fn closed_pipes_do_not_lose_the_run() {
 }
 
 #[cfg(unix)]
-fn signal(child: &Child, name: &str) {
-    let kill = format!("kill -{name} {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-}
-
-#[cfg(unix)]
 #[test]
-fn ctrl_c_ends_a_run_well() {
+fn ctrl_c_and_sigterm_end_a_run_well() {
     let home = Home::new();
     home.data("big", 20_000, 50);
     // One with an epoch behind it, and one in its first epoch, which takes many seconds.
     let small = TRAIN.replace("--epochs 2", "--epochs 100000");
     let slow = "train --data big --device cpu --hidden 400,400 --batch 1";
-    for (args, run, signal_at) in
-        [(&small[..], "epochs", "epochs/metrics.jsonl"), (slow, "steps", "steps/config.json")]
-    {
-        let child = home
-            .command(&format!("{args} --run {run}"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    for (args, run, signal_at, name, code) in [
+        (&small[..], "epochs", "epochs/metrics.jsonl", "INT", 130),
+        (slow, "steps", "steps/config.json", "TERM", 143),
+    ] {
+        let child = home.spawn(&format!("{args} --run {run}"));
         let begun = soon(|| fs::metadata(home.at(signal_at)).is_ok_and(|m| m.len() > 0));
-        signal(&child, "INT");
+        signal(&child, name);
         let ended = end(child);
         assert!(begun, "{ended:?}");
-        assert_eq!(ended.code, Some(130), "{ended:?}");
+        assert_eq!(ended.code, Some(code), "{ended:?}");
         ended.line("interrupted after step");
 
         let summary = home.json(&format!("{run}/summary.json"));
@@ -1019,20 +985,37 @@ fn ctrl_c_ends_a_run_well() {
     }
 }
 
+/// An evaluation has nothing to save.
+#[cfg(unix)]
+#[test]
+fn signals_end_an_evaluation() {
+    let home = Home::with_run();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let mut command = home.command("eval run --samples 1000000 --device cpu --per-image a.csv");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("device: "), "{line}");
+        std::thread::sleep(Duration::from_millis(300)); // it listens for signals then
+        signal(&child, name);
+        let ended = end(child);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert_eq!(ended.stderr, "interrupted; nothing was written\n");
+        assert!(!home.at("a.csv").exists());
+    }
+}
+
 /// `nohup elbo train` outlives its terminal.
 #[cfg(unix)]
 #[test]
 fn a_hangup_that_is_ignored_stays_ignored() {
     let home = Home::new();
     let mut command = Command::new("sh");
-    let child = command
-        .current_dir(home.0.path())
+    let command = command
+        .current_dir(home.path())
         .args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_elbo")])
-        .args(TRAIN.replace("--epochs 2", "--epochs 100000 --run run").split(' '))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .args(TRAIN.replace("--epochs 2", "--epochs 100000 --run run").split(' '));
+    let child = piped(command);
     let written = || fs::metadata(home.at("run/metrics.jsonl")).map_or(0, |m| m.len());
     assert!(soon(|| written() > 0));
     signal(&child, "HUP");
@@ -1161,11 +1144,11 @@ fn without_an_adapter_the_cpu_is_taken() {
     let bare =
         |args: &str| -> Ended { home.command(args).envs(NO_ADAPTER).output().unwrap().into() };
     let train = format!("train --data data {SIZES}");
-    let before = tree(home.0.path());
+    let before = tree(home.path());
     for which in ["gpu", "0", "llvmpipe"] {
         let ended = bare(&format!("{train} --run {which} --device {which}"));
         ended.assert_error(2, &["--device", which]);
-        assert!(tree(home.0.path()) == before);
+        assert!(tree(home.path()) == before);
     }
     bare(&format!("{train} --device gpu")).assert_error(2, &["no GPU adapter", "apt-get install"]);
 

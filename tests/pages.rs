@@ -40,7 +40,10 @@ fn completions_know_every_command() {
         }
     }
     let output = elbo(&["completions", "tcsh"]);
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    let words = "<SHELL>: there is no \"tcsh\"; there are bash, elvish, fish, powershell, zsh";
+    assert_eq!(stderr, format!("error: {words}\n"));
 }
 
 #[test]
@@ -72,7 +75,8 @@ fn every_command_has_a_manual_page() {
     let output = elbo(&["man", "nothing"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr.starts_with("error: no such command") && stderr.contains("train"), "{stderr}");
+    assert!(stderr.starts_with("error: there is no command \"nothing\"; there are train, "));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     let output = elbo(&["man", "--out", "/dev/null/man"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }

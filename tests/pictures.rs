@@ -14,6 +14,7 @@ use elbo::data::{Images, Labels};
 use elbo::evaluate::{Model, Posteriors};
 use elbo::generate;
 use elbo::report::latent;
+use elbo::report::tiles::{Group, Tiles};
 use elbo::vae::{Architecture, Binarization, Likelihood};
 use roxmltree::{Document, Node};
 use serde_json::Value;
@@ -380,6 +381,32 @@ fn strips_have_their_tiles() {
     assert_eq!(all.iter().filter(|w| w.ends_with(" nats")).count(), 10);
     for word in ["−3", "0", "3"] {
         assert!(all.iter().any(|w| w == word), "{word}");
+    }
+}
+
+/// The words beside one row do not run into those of the next, however low the rows are.
+#[test]
+fn labels_of_low_rows_do_not_cover_each_other() {
+    for (size, lines) in [((16, 16), 6), ((12, 16), 3), ((8, 16), 3)] {
+        let rows = vec![vec![vec![0.5; size.0 * size.1]; 13]; 3];
+        let groups = [Group { labels: vec!["0".to_string(); 13], rows }];
+        let row_labels =
+            ["unit 1", "unit 12", "unit 3"].map(|u| [u.to_string(), "1.34 nats".to_string()]);
+        let tiles = Tiles { title: "", row_labels: &row_labels, groups: &groups, note: "" };
+        let text = tiles.svg(size).unwrap();
+        let document = Document::parse(&text).unwrap();
+        let labels = elements(&document, "text");
+        let labels: Vec<&Node> =
+            labels.iter().filter(|t| t.attribute("text-anchor") == Some("end")).collect();
+        assert_eq!(labels.len(), lines, "{size:?}");
+        for pair in labels.windows(2) {
+            assert!(attribute(pair[1], "y") - attribute(pair[0], "y") >= 9.0, "{size:?}: {pair:?}");
+        }
+        for label in labels {
+            assert!(label.text().unwrap().contains("unit") || lines == 6);
+            assert!(attribute(label, "x") - 4.9 * label.text().unwrap().len() as f64 > 0.0);
+        }
+        assert!(words(&document).join(" ").contains("1.34 nats"));
     }
 }
 

@@ -2,62 +2,34 @@
 #![cfg(unix)]
 
 mod harness;
+#[path = "harness/lossy.rs"]
+mod lossy;
+#[path = "harness/program.rs"]
+mod program;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use elbo::checkpoint::{About, Origin, RunFolder, Stretch, Writer};
 use elbo::data;
-use elbo::device::{Clock, Description, Device, DeviceError, Executor, Progress};
-use elbo::plan::{PlanId, Program, TensorId};
+use elbo::device::{Device, DeviceError};
 use elbo::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
+use lossy::{LOST, Lossy};
+use program::{Ended, Home, end, signal, soon, tree};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// 200 images in batches of 30: an epoch ends inside a batch.
 const TRAIN: &str = "train --data data --hidden 16 --latent 3 --batch 30";
 
-/// A folder to work in, with data of 6x5 pixels in `data`.
-struct Home(TempDir);
-
-#[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        Ended { code: output.status.code(), stdout, stderr }
-    }
-}
-
 impl Ended {
-    /// The last line of stderr is the only error, and has the words.
-    #[track_caller]
-    fn assert_error(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        let errors: Vec<&str> = self.stderr.lines().filter(|l| l.starts_with("error")).collect();
-        assert_eq!(
-            (errors.len(), errors.last().copied()),
-            (1, self.stderr.lines().last()),
-            "{self:?}"
-        );
-        for word in words {
-            assert!(errors[0].contains(word), "no {word:?} in: {self:?}");
-        }
-    }
-
     /// The table's rows, but for the two columns that are timings.
     fn rows(&self) -> Vec<Vec<String>> {
         let cells = self.stdout.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
@@ -67,75 +39,21 @@ impl Ended {
 }
 
 impl Home {
-    fn new() -> Self {
-        let home = Home(tempfile::tempdir().unwrap());
-        home.data("data", 200);
-        home
-    }
-
-    fn data(&self, folder: &str, train: u32) {
-        fs::create_dir(self.at(folder)).unwrap();
-        for (name, n) in [("train-images-idx3-ubyte", train), ("t10k-images-idx3-ubyte", 50)] {
-            fs::write(self.at(folder).join(name), idx(n)).unwrap();
-        }
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_elbo"));
-        command.current_dir(self.0.path()).args(args.split_whitespace());
-        command.env_remove("XDG_RUNTIME_DIR");
-        command
-    }
-
-    fn run(&self, args: &str) -> Ended {
-        self.command(args).output().unwrap().into()
-    }
-
-    #[track_caller]
-    fn ok(&self, args: &str) -> Ended {
-        let ended = self.run(args);
-        assert_eq!(ended.code, Some(0), "{args}: {ended:?}");
-        ended
-    }
-
-    /// Refused with one line, and nothing is changed.
-    #[track_caller]
-    fn refuses(&self, args: &str, words: &[&str]) {
-        let before = tree(self.0.path());
-        self.run(args).assert_error(2, words);
-        assert!(tree(self.0.path()) == before, "{args} changed files");
-    }
-
-    fn spawn(&self, args: &str) -> Child {
-        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn json(&self, path: &str) -> Value {
-        serde_json::from_slice(&fs::read(self.at(path)).unwrap()).unwrap()
-    }
-
-    /// The lines of a run's metrics, but for the timings.
-    fn metrics(&self, run: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.at(run).join("metrics.jsonl")).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines
-            .map(|mut row| {
-                let fields = row.as_object_mut().unwrap();
-                assert!(fields.remove("seconds").unwrap().as_f64().unwrap() > 0.0);
-                assert!(fields.remove("images_per_second").unwrap().as_f64().unwrap() > 0.0);
-                row
-            })
-            .collect()
+    /// A run's metrics, but for the timings.
+    fn figures(&self, run: &str) -> Vec<Value> {
+        let without_timings = |mut row: Value| {
+            let fields = row.as_object_mut().unwrap();
+            assert!(fields.remove("seconds").unwrap().as_f64().unwrap() > 0.0);
+            assert!(fields.remove("images_per_second").unwrap().as_f64().unwrap() > 0.0);
+            row
+        };
+        self.metrics(run).into_iter().map(without_timings).collect()
     }
 
     /// Checks that two runs came to the same, timings and dates aside.
     #[track_caller]
     fn assert_same(&self, run: &str, whole: &str) {
-        assert_eq!(self.metrics(run), self.metrics(whole));
+        assert_eq!(self.figures(run), self.figures(whole));
         let [ours, theirs] = [run, whole].map(|run| self.json(&format!("{run}/summary.json")));
         for key in ["parameters_sha256", "steps", "best_test_elbo", "best_epoch", "finished"] {
             assert_eq!(ours[key], theirs[key], "{key}");
@@ -152,41 +70,6 @@ impl Home {
             let read = |run: &str| fs::read(self.at(run).join(name)).unwrap();
             assert!(read(run) == read(whole), "{name} differs");
         }
-    }
-}
-
-/// An IDX file of images with a pattern to learn.
-fn idx(n: u32) -> Vec<u8> {
-    let mut bytes: Vec<u8> = [0x803, n, 6, 5].iter().flat_map(|w: &u32| w.to_be_bytes()).collect();
-    let pixel = |image: u32, p: u32| if (p + image % 3) % 5 < 2 { 230 } else { (image % 40) as u8 };
-    bytes.extend((0..n).flat_map(|image| (0..30).map(move |p| pixel(image, p))));
-    bytes
-}
-
-/// Everything below a folder, with the content of files.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-    let mut all = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(tree(&path));
-        }
-        all.insert(path.clone(), fs::read(path).ok());
-    }
-    all
-}
-
-fn signal(child: &Child, name: &str) {
-    let kill = format!("kill -{name} {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut happens: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !happens() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{what} does not come");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -245,33 +128,40 @@ fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
     }
 }
 
-/// Ctrl-C comes when it comes: in the middle of a long epoch.
+/// Signals come when they come: in the middle of a long epoch.
 #[test]
-fn ctrl_c_in_the_middle_of_an_epoch_loses_nothing() {
+fn a_signal_in_the_middle_of_an_epoch_loses_nothing() {
     let home = Home::new();
-    home.data("big", 6000);
+    home.data("big", 6000, 50);
     // Epochs of some tenths of a second.
-    for (device, sizes, steps) in
-        [("cpu", "--hidden 400,400 --batch 2", 3000), ("gpu", "--hidden 64 --batch 8", 750)]
-    {
+    for (device, signals, sizes, steps) in [
+        ("cpu", &[("INT", 130), ("TERM", 143)][..], "--hidden 400,400 --batch 2", 3000),
+        ("gpu", &[("INT", 130)], "--hidden 64 --batch 8", 750),
+    ] {
         let train = format!("train --data big --device {device} {sizes} --latent 3 --epochs 2");
         let whole = format!("{device}-whole");
         let ended = home.ok(&format!("{train} --run {whole}"));
-        let child = home.spawn(&format!("{train} --run {device}"));
-        wait_until("the run", || home.at(device).join("lock").exists());
-        std::thread::sleep(Duration::from_millis(10));
-        signal(&child, "INT");
-        let first: Ended = child.wait_with_output().unwrap().into();
-        assert_eq!(first.code, Some(130), "{first:?}");
-        let summary = home.json(&format!("{device}/summary.json"));
-        let step = summary["steps"].as_u64().unwrap();
-        assert!(0 < step && step < 2 * steps && step != steps, "{first:?}");
-        assert_eq!((&summary["interrupted"], &summary["finished"]), (&true.into(), &false.into()));
-        assert!(first.stdout.contains(&format!("elbo train --resume {device} goes on")));
-        let second = home.ok(&format!("train --resume {device} --device {device}"));
-        assert!(second.stderr.contains(&format!("from step {step}")), "{second:?}");
-        assert_eq!([first.rows(), second.rows()].concat(), ended.rows());
-        home.assert_same(device, &whole);
+        for (name, code) in signals {
+            let run = format!("{device}-{name}");
+            let child = home.spawn(&format!("{train} --run {run}"));
+            assert!(soon(|| home.at(&run).join("lock").exists()), "the run does not come");
+            std::thread::sleep(Duration::from_millis(10));
+            signal(&child, name);
+            let first = end(child);
+            assert_eq!(first.code, Some(*code), "{first:?}");
+            let summary = home.json(&format!("{run}/summary.json"));
+            let step = summary["steps"].as_u64().unwrap();
+            assert!(0 < step && step < 2 * steps && step != steps, "{first:?}");
+            assert_eq!(
+                (&summary["interrupted"], &summary["finished"]),
+                (&true.into(), &false.into())
+            );
+            assert!(first.stdout.contains(&format!("elbo train --resume {run} goes on")));
+            let second = home.ok(&format!("train --resume {run} --device {device}"));
+            assert!(second.stderr.contains(&format!("from step {step}")), "{second:?}");
+            assert_eq!([first.rows(), second.rows()].concat(), ended.rows());
+            home.assert_same(&run, &whole);
+        }
     }
 }
 
@@ -279,7 +169,7 @@ fn ctrl_c_in_the_middle_of_an_epoch_loses_nothing() {
 #[test]
 fn a_killed_run_goes_on_where_it_was() {
     let home = Home::new();
-    home.data("more", 2000);
+    home.data("more", 2000, 50);
     let train = "train --data more --device cpu --hidden 16 --latent 3 --batch 30";
     let seed = std::process::id().into();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -405,8 +295,7 @@ fn metrics_are_those_of_the_checkpoint() {
     let damaged = [format!("{text}{ahead}\n"), text[..text.len() - 30].to_string(), String::new()];
     for (i, damaged) in damaged.iter().enumerate() {
         let run = format!("run{i}");
-        let copied =
-            Command::new("cp").args(["-r", "run", &run]).current_dir(home.0.path()).status();
+        let copied = Command::new("cp").args(["-r", "run", &run]).current_dir(home.path()).status();
         assert!(copied.unwrap().success());
         fs::write(home.at(&run).join("metrics.jsonl"), damaged).unwrap();
         home.ok(&format!("train --resume {run} --device cpu --epochs 4"));
@@ -418,13 +307,7 @@ fn metrics_are_those_of_the_checkpoint() {
 fn a_full_disk_loses_nothing_that_was_written() {
     let home = Home::new();
     // No file of more than 8 KiB: that is room for all but the checkpoint.
-    let cramped = |args: &str| -> Ended {
-        let mut command = Command::new("bash");
-        command.current_dir(home.0.path());
-        command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "bash"]);
-        command.arg(env!("CARGO_BIN_EXE_elbo")).args(args.split_whitespace());
-        command.output().unwrap().into()
-    };
+    let cramped = |args: &str| home.cramped(8, args);
     let ended = cramped(&format!("{TRAIN} --device cpu --epochs 3 --run new/run"));
     ended.assert_error(1, &["last.safetensors: cannot write", "too large", "no run folder"]);
     assert!(!home.at("new").exists());
@@ -446,6 +329,14 @@ fn a_full_disk_loses_nothing_that_was_written() {
     // The longer end was asked for already.
     home.ok("train --resume run --device cpu");
     home.assert_same("run", "whole");
+
+    // It is told when it happens, not when an epoch of many seconds is over.
+    home.data("big", 20_000, 50);
+    let slow = "--data big --device cpu --hidden 400,400 --batch 1 --epochs 2";
+    home.ok(&format!("train {slow} --steps 1 --run slow"));
+    let ended = cramped("train --resume slow --steps 40000");
+    ended.assert_error(1, &["cannot write", "of step 1 is kept"]);
+    assert!(ended.rows().is_empty(), "{ended:?}");
 }
 
 /// As another user than root, whom nothing stops.
@@ -453,29 +344,29 @@ fn a_full_disk_loses_nothing_that_was_written() {
 fn a_folder_that_cannot_be_written_is_left_as_it_is() {
     let home = Home::new();
     home.ok(&format!("{TRAIN} --device cpu --epochs 2 --run run"));
-    let program = home.at("elbo");
-    fs::copy(env!("CARGO_BIN_EXE_elbo"), &program).unwrap();
     let allow =
         |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    allow(home.0.path(), 0o755);
-    allow(&program, 0o755);
     for folder in ["run", "run/checkpoint"] {
         allow(&home.at(folder), 0o555);
     }
     let before = tree(&home.at("run"));
-    let run = |args: &str| -> Ended {
-        let mut command = Command::new(&program);
-        command.current_dir(home.0.path()).args(args.split_whitespace());
-        if fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) {
-            command.uid(65534).gid(65534);
-        }
-        command.output().unwrap().into()
-    };
+    let run = |args: &str| home.as_nobody(args);
     let ended = run("train --resume run --device cpu --epochs 3");
     ended.assert_error(2, &["run/lock: cannot write", "ermission denied"]);
     assert!(tree(&home.at("run")) == before);
     let ended = run(&format!("{TRAIN} --device cpu --run run/within"));
     ended.assert_error(2, &["run/within: cannot make the folder", "ermission denied"]);
+    // What would write into the run finds out before it computes anything, and names the file.
+    for (command, file) in
+        [("sample", "samples"), ("reconstruct", "reconstructions"), ("figures", "samples")]
+    {
+        let ended = run(&format!("{command} run --device cpu"));
+        let line =
+            format!("error: run/{file}.png: cannot write: Permission denied (os error 13)\n");
+        assert_eq!((ended.code, ended.stderr), (Some(2), line), "{command}");
+    }
+    let ended = run("eval run --samples 2 --device cpu --per-image each.csv");
+    ended.assert_error(2, &["each.csv: cannot write", "ermission denied"]);
     for folder in ["run", "run/checkpoint"] {
         allow(&home.at(folder), 0o755);
     }
@@ -486,7 +377,10 @@ fn a_folder_that_cannot_be_written_is_left_as_it_is() {
 fn one_process_at_a_time_trains_in_a_folder() {
     let home = Home::new();
     let mut first = home.spawn(&format!("{TRAIN} --device cpu --epochs 100000 --run runs/run"));
-    wait_until("a checkpoint", || home.at("runs/run/checkpoint/last.safetensors").exists());
+    assert!(
+        soon(|| home.at("runs/run/checkpoint/last.safetensors").exists()),
+        "a checkpoint does not come"
+    );
     let process = format!("process {}", first.id());
     for _ in 0..3 {
         let second = home.run("train --resume runs/run --device cpu --steps 1");
@@ -573,7 +467,7 @@ fn what_would_change_the_run_is_refused() {
     flip(&images, 1000);
     fs::rename(home.at("data"), home.at("moved")).unwrap();
     home.refuses(resume, &["run/config.json", "no such file"]);
-    home.data("data", 201);
+    home.data("data", 201, 50);
     home.refuses(resume, &["run/config.json", "not the images"]);
     home.refuses(&format!("{resume} --data data"), &["--data", "not the images"]);
     home.ok(&format!("{resume} --data moved"));
@@ -588,6 +482,88 @@ fn what_would_change_the_run_is_refused() {
         "train --data moved --device cpu --hidden 4 --lr-schedule cosine --epochs 2 --run cosine",
     );
     home.refuses("train --resume cosine --epochs 3", &["--epochs 3", "cosine", "2 in this run"]);
+}
+
+/// An epoch that --steps has cut short is taken back where the run goes on: it is never the best.
+#[test]
+fn the_best_is_of_a_whole_epoch() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --device cpu --epochs 1 --run one"));
+    home.ok(&format!("{TRAIN} --device cpu --epochs 3 --steps 13 --run cut"));
+    let metrics = home.metrics("cut");
+    let elbo = |row: &Value| row["test"]["elbo"].as_f64().unwrap();
+    assert!(elbo(&metrics[1]) > elbo(&metrics[0]), "the cut epoch was the better one: {metrics:?}");
+    assert_eq!((&metrics[0]["cut_short"], &metrics[1]["cut_short"]), (&Value::Null, &true.into()));
+    let read = |path: &str| fs::read(home.at(path)).unwrap();
+    assert!(read("cut/best.safetensors") == read("one/best.safetensors"));
+    let summary = home.json("cut/summary.json");
+    assert_eq!((&summary["best_epoch"], &summary["steps"]), (&1.into(), &13.into()));
+    assert_eq!(summary["best_test_elbo"], metrics[0]["test"]["elbo"]);
+    let listed: Value = serde_json::from_str(&home.ok("runs cut --json").stdout).unwrap();
+    assert_eq!((&listed[0]["best"]["epoch"], &listed[0]["epochs"]), (&1.into(), &2.into()));
+    // Whoever goes on with it finds the same best as a run that never stopped.
+    home.ok("train --resume cut --device cpu --steps 14");
+    home.ok(&format!("{TRAIN} --device cpu --epochs 2 --run two"));
+    assert!(read("cut/best.safetensors") == read("two/best.safetensors"));
+    // Less than an epoch has none.
+    home.ok(&format!("{TRAIN} --device cpu --steps 3 --run short"));
+    assert!(!home.at("short/best.safetensors").exists());
+    home.refuses("sample short --best", &["short: no best.safetensors", "after a whole epoch"]);
+}
+
+/// Every command that takes a model takes the best one.
+#[test]
+fn the_best_model_is_taken_where_it_is_asked_for() {
+    let home = Home::new();
+    // The third epoch spoils what the second has come to.
+    let spoilt = "--epochs 3 --lr 0.01 --lr-schedule step:3=0.5";
+    let ended = home.ok(&format!("{TRAIN} --device cpu {spoilt} --run run"));
+    let summary = home.json("run/summary.json");
+    assert_eq!(summary["best_epoch"], 2, "{ended:?}");
+    let told = format!(
+        "the best test ELBO was {:.2}, after epoch 2: run/best.safetensors has those parameters, --best takes them",
+        summary["best_test_elbo"].as_f64().unwrap()
+    );
+    assert_eq!(ended.line("the best"), told);
+    home.ok(&format!("{TRAIN} --device cpu {} --run two", spoilt.replace("epochs 3", "epochs 2")));
+    let same = |ours: &str, theirs: &str| {
+        let read = |path: &str| fs::read(home.at(path)).unwrap();
+        assert!(read(ours) == read(theirs), "{ours} differs from {theirs}");
+    };
+    for (command, file) in [
+        ("sample", "--out a.png"),
+        ("reconstruct", "--out b.png"),
+        ("eval --samples 4", "--per-image c.csv"),
+        ("export", "--pytorch d.safetensors"),
+        ("export", "--onnx decoder.onnx"),
+    ] {
+        let device = if command == "export" { "" } else { "--device cpu" };
+        let name = file.split(' ').nth(1).unwrap();
+        home.ok(&format!("{command} two {device} {file} --best")); // its last
+        fs::rename(home.at(name), home.at("of-two")).unwrap();
+        let ended = home.ok(&format!("{command} run {device} {file} --best"));
+        let note = "run/best.safetensors: the parameters after epoch 2, step 14";
+        assert!(ended.stderr.lines().any(|line| line == note), "{ended:?}");
+        same(name, "of-two");
+        let ended = home.ok(&format!("{command} run {device} {file}"));
+        assert!(!ended.stderr.contains("best"), "{ended:?}");
+        assert!(fs::read(home.at(name)).unwrap() != fs::read(home.at("of-two")).unwrap());
+    }
+    let report = |args: &str| -> Value {
+        serde_json::from_str(
+            &home.ok(&format!("eval --samples 4 --device cpu --json {args}")).stdout,
+        )
+        .unwrap()
+    };
+    assert_eq!(report("run --best")["run"], "run, best epoch 2");
+    assert_eq!(report("run --best")["elbo"], report("two")["elbo"]);
+    home.ok("curve run --samples 4 --device cpu --best");
+    home.ok("figures run --device cpu --best");
+    same("run/samples.png", "two/samples.png");
+    let units = fs::read_to_string(home.at("run/units.svg")).unwrap();
+    assert!(units.contains("after step 14"), "{units}");
+    flip(&home.at("run/best.safetensors"), 700);
+    home.refuses("eval run --best", &["run/best.safetensors: damaged"]);
 }
 
 /// Killed between its last checkpoint and its pictures, a run still comes to its end.
@@ -641,54 +617,6 @@ fn a_run_goes_on_on_another_device() {
     assert!((elbo("run") - elbo("whole")).abs() < 0.05);
 }
 
-/// A device that is lost after some steps of training.
-struct Lossy {
-    inner: Box<dyn Executor>,
-    steps_left: u64,
-}
-
-impl Executor for Lossy {
-    fn description(&self) -> &Description {
-        self.inner.description()
-    }
-    fn program(&self) -> &Program {
-        self.inner.program()
-    }
-    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
-        let n = self.inner.run(plan, n.min(self.steps_left), progress)?;
-        self.steps_left -= n;
-        match self.steps_left {
-            0 => Err(DeviceError::Lost { adapter: "test".into(), message: "unplugged".into() }),
-            _ => Ok(n),
-        }
-    }
-    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
-        self.inner.run_dispatch(plan, index)
-    }
-    fn time(
-        &mut self,
-        plan: PlanId,
-        dispatches: std::ops::Range<usize>,
-        n: usize,
-    ) -> Result<(f64, Clock), DeviceError> {
-        self.inner.time(plan, dispatches, n)
-    }
-    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
-        self.inner.write_bytes(tensor, bytes)
-    }
-    fn write_part(
-        &mut self,
-        tensor: TensorId,
-        start: usize,
-        bytes: &[u8],
-    ) -> Result<(), DeviceError> {
-        self.inner.write_part(tensor, start, bytes)
-    }
-    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
-        self.inner.read_bytes(tensor)
-    }
-}
-
 struct Keep(Writer);
 
 impl Observer for Keep {
@@ -715,7 +643,7 @@ fn a_lost_device_leaves_the_last_checkpoint() {
     let program = train::record(&dataset, &settings).unwrap();
     let inner = device.load(program.program.clone()).unwrap();
     // Two steps evaluate the test set after each epoch; the third epoch begins after step 14.
-    let lossy = Lossy { inner, steps_left: 14 + 2 * 2 + 3 };
+    let lossy = Lossy { inner, left: Arc::new(AtomicU64::new(14 + 2 * 2 + 3)) };
     let mut trainer = Trainer::on(Box::new(lossy), program, &dataset, &settings).unwrap();
     let folder = RunFolder::create(&home.at("run"), &settings).unwrap();
     let lock = folder.lock().unwrap();
@@ -734,7 +662,7 @@ fn a_lost_device_leaves_the_last_checkpoint() {
     let mut keep = Keep(Writer::start(&folder, about, folder.store(), None));
     match train::run(&mut trainer, &mut keep) {
         Err(error @ TrainError::Device(DeviceError::Lost { .. })) => {
-            assert_eq!(error.to_string(), "test: the device was lost: unplugged");
+            assert_eq!(error.to_string(), LOST);
         }
         other => panic!("{other:?}"),
     }
@@ -749,7 +677,7 @@ fn a_lost_device_leaves_the_last_checkpoint() {
 #[test]
 fn memory_that_is_not_there_is_asked_of_no_device() {
     let home = Home::new();
-    let before = tree(home.0.path());
+    let before = tree(home.path());
     let deep = vec!["4000"; 1000].join(","); // 250 GB in tensors of 128 MB at most
     for device in ["cpu", "llvmpipe"] {
         let ended = home.run(&format!(
@@ -758,7 +686,7 @@ fn memory_that_is_not_there_is_asked_of_no_device() {
         assert_eq!(ended.code, Some(2), "{ended:?}");
         let error = ended.stderr.lines().last().unwrap();
         assert!(error.starts_with("error: ") && error.contains("more than is free ("), "{ended:?}");
-        assert!(tree(home.0.path()) == before, "something was left");
+        assert!(tree(home.path()) == before, "something was left");
     }
 }
 

@@ -11,19 +11,38 @@ use super::CheckpointError;
 /// How the names of files begin that are being written; a killed process leaves them.
 const TEMPORARY: &str = ".elbo-";
 
-/// Whether a file could be written there, as far as can be told beforehand.
+/// Whether [`write_whole`] could write a file there, as far as can be told before there is anything to write.
 ///
 /// # Errors
-/// The path is a folder, or lies in none.
+/// The path is a folder or lies in none, or the file or its folder is read-only.
 pub fn check_writable(path: &Path) -> Result<(), CheckpointError> {
-    let invalid = |message| Err(CheckpointError::Invalid { path: path.to_path_buf(), message });
-    if path.is_dir() {
-        return invalid("it is a folder; name a file in it".to_string());
+    let invalid = |message: String| CheckpointError::Invalid { path: path.to_path_buf(), message };
+    let target = target(path);
+    if target.is_dir() {
+        return Err(invalid("it is a folder; name a file in it".to_string()));
     }
-    match folder_of(path) {
-        folder if folder.is_dir() => Ok(()),
-        folder => invalid(format!("there is no folder {}", folder.display())),
+    let folder = folder_of(&target);
+    match folder.metadata() {
+        Ok(metadata) if metadata.is_dir() => {}
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(unwritable(path, source));
+        }
+        _ => return Err(invalid(format!("there is no folder {}", folder.display()))),
     }
+    match target.metadata() {
+        // A device or a pipe may take what it is given only once.
+        Ok(metadata) if !metadata.is_file() => return Ok(()),
+        Ok(metadata) if metadata.permissions().readonly() => {
+            return Err(invalid("it is read-only".to_string()));
+        }
+        _ => {}
+    }
+    probe(folder).map_err(|source| unwritable(path, source))
+}
+
+/// Whether files can be made in a folder.
+pub(super) fn probe(folder: &Path) -> io::Result<()> {
+    temporary(&folder.join("probe"), b"").map(|_| ())
 }
 
 /// Writes a file under a temporary name beside it, then renames: it is there whole or not at all, after a
@@ -33,8 +52,8 @@ pub fn check_writable(path: &Path) -> Result<(), CheckpointError> {
 /// The disk.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let write = || -> io::Result<()> {
-        // What a link names is replaced, not the link; a device or a pipe is written to.
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let target = target(path);
+        // A device or a pipe is written to.
         if target.exists() && !target.is_file() {
             return fs::write(&target, bytes);
         }
@@ -42,6 +61,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
         sync_folder(folder_of(&target))
     };
     write().map_err(|source| unwritable(path, source))
+}
+
+/// What a link names is replaced, not the link.
+fn target(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// As [`write_whole`], where nothing may be there yet: of two that write at once, one fails.
@@ -55,13 +79,11 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// A file of these bytes, on the disk under a name that is not yet its own.
 pub(super) fn temporary(target: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY);
-    // A temporary file is private to its owner; this one is as readable as any other, by the umask.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder_of(target))?;
-    file.write_all(bytes)?;
+    // Opened and written here: the crate's own errors name the temporary file, which nobody has asked for,
+    // and its files are private to their owner, where this one is as readable as any other.
+    let open = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = tempfile::Builder::new().prefix(TEMPORARY).make_in(folder_of(target), open)?;
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
 }

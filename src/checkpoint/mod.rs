@@ -13,12 +13,13 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use safetensors::SafeTensors;
 use serde::Serialize;
 
 use crate::interchange::{Names, Trained, weights};
 use crate::pictures::PROGRESS;
 use crate::report::tensorboard::EVENTS;
-use crate::train::{EpochReport, Settings};
+use crate::train::{EpochReport, Moment, Settings};
 use crate::vae::Architecture;
 pub use files::{check_writable, write_whole};
 pub use lock::Lock;
@@ -33,7 +34,7 @@ pub const SUMMARY: &str = "summary.json";
 pub const MODEL: &str = "model.safetensors";
 /// Where the parameters of a run come from that was not trained here.
 pub const IMPORT: &str = "import.json";
-/// The parameters with the best ELBO of the test set, or of the validation images.
+/// The parameters after the whole epoch with the best ELBO of the test set, or of the validation images.
 pub const BEST: &str = "best.safetensors";
 /// The folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoint";
@@ -52,6 +53,8 @@ pub enum CheckpointError {
     NoRun(PathBuf),
     #[error("{}: no {MODEL} yet: the run has not finished an epoch", .0.display())]
     NoModel(PathBuf),
+    #[error("{}: no {BEST}: it is written after a whole epoch (the last parameters are in {MODEL})", .0.display())]
+    NoBest(PathBuf),
     #[error("{}: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
     #[error("{}: {process} trains in this folder; one at a time can", path.display())]
@@ -73,13 +76,17 @@ impl RunFolder {
     /// left half written that was killed before it had begun is nothing.
     ///
     /// # Errors
-    /// Something else is there, or it is below a file.
+    /// Something else is there, it is below a file, or the folder that it is to be made in is read-only.
     pub fn check_free(path: &Path) -> Result<(), CheckpointError> {
         let io = |action, source| CheckpointError::Io { path: path.to_path_buf(), action, source };
         let nothing = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| files::is_leftover(&e));
         match fs::read_dir(path).map(|mut entries| entries.all(nothing)) {
-            Ok(true) => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(true) => files::probe(path).map_err(|e| io("cannot write", e)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let within = path.ancestors().skip(1).find(|p| p.exists());
+                let probed = files::probe(within.unwrap_or(Path::new(".")));
+                probed.map_err(|e| io("cannot make the folder", e))
+            }
             Err(e) if path.symlink_metadata().is_err() => Err(io("cannot make the folder", e)),
             Err(e) if path.is_dir() => Err(io("cannot open the folder", e)),
             _ => Err(CheckpointError::Exists(path.to_path_buf())),
@@ -235,10 +242,10 @@ impl RunFolder {
         settings: &Settings,
         parameters: &[Vec<f32>],
     ) -> Result<(), CheckpointError> {
-        self.write_parameters(MODEL, settings, parameters)
+        self.write_parameters(MODEL, settings, parameters, None)
     }
 
-    /// Writes `best.safetensors`, as [`RunFolder::write_model`].
+    /// Writes `best.safetensors`, as [`RunFolder::write_model`], and when in the run that was.
     ///
     /// # Errors
     /// The disk.
@@ -246,8 +253,9 @@ impl RunFolder {
         &self,
         settings: &Settings,
         parameters: &[Vec<f32>],
+        moment: Moment,
     ) -> Result<(), CheckpointError> {
-        self.write_parameters(BEST, settings, parameters)
+        self.write_parameters(BEST, settings, parameters, Some(moment))
     }
 
     fn write_parameters(
@@ -255,9 +263,11 @@ impl RunFolder {
         name: &str,
         settings: &Settings,
         parameters: &[Vec<f32>],
+        after: Option<Moment>,
     ) -> Result<(), CheckpointError> {
         let path = self.file(name);
-        let (a, trained) = (&settings.architecture, Trained::of(settings));
+        let a = &settings.architecture;
+        let trained = Trained { after, ..Trained::of(settings) };
         let bytes = weights::encode(a, Names::of(a), parameters, &trained)
             .and_then(|bytes| seal::seal(&bytes))
             .map_err(|message| CheckpointError::Invalid { path: path.clone(), message })?;
@@ -273,16 +283,43 @@ impl RunFolder {
         &self,
         architecture: &Architecture,
     ) -> Result<Vec<Vec<f32>>, CheckpointError> {
-        let path = self.file(MODEL);
-        let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => CheckpointError::NoModel(self.path.clone()),
-            _ => CheckpointError::Io { path: path.clone(), action: "cannot read", source },
-        })?;
+        let missing = CheckpointError::NoModel(self.path.clone());
+        self.read_parameters(MODEL, architecture, missing).map(|(parameters, _)| parameters)
+    }
+
+    /// The parameters of `best.safetensors`, and when in the run they were reached, where the file says it.
+    ///
+    /// # Errors
+    /// As [`RunFolder::read_model`].
+    pub fn read_best(
+        &self,
+        architecture: &Architecture,
+    ) -> Result<(Vec<Vec<f32>>, Option<Moment>), CheckpointError> {
+        let missing = CheckpointError::NoBest(self.path.clone());
+        let (parameters, bytes) = self.read_parameters(BEST, architecture, missing)?;
+        let metadata = SafeTensors::read_metadata(&bytes).ok();
+        let metadata = metadata.and_then(|(_, metadata)| metadata.metadata().clone());
+        Ok((parameters, metadata.and_then(|metadata| Trained::read(&metadata).after)))
+    }
+
+    fn read_parameters(
+        &self,
+        name: &str,
+        architecture: &Architecture,
+        missing: CheckpointError,
+    ) -> Result<(Vec<Vec<f32>>, Vec<u8>), CheckpointError> {
+        let path = self.file(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(missing),
+            Err(source) => return Err(CheckpointError::Io { path, action: "cannot read", source }),
+        };
         let whole = if seal::is_of_before(&bytes) { Ok(()) } else { seal::check(&bytes) };
-        whole
+        let decoded = whole
             .map_err(str::to_string)
             .and_then(|()| weights::decode(architecture, &bytes))
-            .map_err(|message| CheckpointError::Invalid { path, message })
+            .map_err(|message| CheckpointError::Invalid { path, message })?;
+        Ok((decoded, bytes))
     }
 }
 

@@ -15,17 +15,18 @@ use crate::versions::versions;
 pub struct Summary {
     /// The last epoch's figures; absent if none was finished.
     pub last: Option<EpochReport>,
+    /// Of the whole epochs; absent if none was finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_test_elbo: Option<f64>,
     /// In its place where training is watched by validation images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_valid_elbo: Option<f64>,
-    /// The epoch that has it.
+    /// The epoch that has it, whose parameters are in `best.safetensors`.
     pub best_epoch: Option<u32>,
     pub steps: u64,
     /// Whether the run came to its end, with all its files: false while it goes on.
     pub finished: bool,
-    /// Whether it was ended by Ctrl-C.
+    /// Whether Ctrl-C or SIGTERM has ended it.
     pub interrupted: bool,
     /// Wall clock of training and evaluation.
     pub seconds: f64,

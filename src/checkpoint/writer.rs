@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use super::state::{Origin, encode};
 use super::store::Store;
 use super::{CheckpointError, RunFolder, SUMMARY, Summary};
-use crate::train::{Settings, Snapshot, State};
+use crate::train::{Moment, Settings, Snapshot, State};
 
 /// What the writer knows of a run.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Slot {
     last: Option<State>,
-    best: Option<Arc<Snapshot>>,
+    best: Option<(Arc<Snapshot>, Moment)>,
     closed: bool,
     error: Option<String>,
     /// Step of the last checkpoint that is on the disk.
@@ -52,7 +52,7 @@ impl Writer {
     pub fn start(folder: &RunFolder, about: About, store: Store, state: Option<&State>) -> Self {
         let slot = Slot {
             last: state.cloned(),
-            best: state.filter(|s| ends_best(s)).map(|s| s.snapshot.clone()),
+            best: state.and_then(ended_best),
             written: state.map(State::step),
             ..Slot::default()
         };
@@ -73,12 +73,17 @@ impl Writer {
         if let Some(error) = &slot.error {
             return Err(error.clone());
         }
-        if ends_best(state) {
-            slot.best = Some(state.snapshot.clone());
+        if let Some(best) = ended_best(state) {
+            slot.best = Some(best);
         }
         slot.last = Some(state.clone());
         self.shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Whether a state could not be written: [`Writer::save`] says why.
+    pub fn has_failed(&self) -> bool {
+        self.shared.slot().error.is_some()
     }
 
     /// Writes what is left. Returns the step of the last checkpoint that is on the disk, if there is any,
@@ -106,9 +111,10 @@ impl Drop for Writer {
     }
 }
 
-/// Whether the epoch with the best ELBO so far ends here.
-fn ends_best(state: &State) -> bool {
-    state.best().is_some_and(|best| best.step == state.step())
+/// The parameters, if the whole epoch with the best ELBO so far ends here.
+fn ended_best(state: &State) -> Option<(Arc<Snapshot>, Moment)> {
+    let best = state.best().filter(|best| best.step == state.step())?;
+    Some((state.snapshot.clone(), Moment { epoch: best.epoch, step: best.step }))
 }
 
 /// The thread's own.
@@ -131,7 +137,7 @@ impl Keeper {
             let best = slot.best.take();
             drop(slot);
             // A checkpoint says which epoch was the best, so its parameters must be there before.
-            let kept = self.keep_best(best.as_deref()).and_then(|()| self.keep_checkpoint(&state));
+            let kept = self.keep_best(best).and_then(|()| self.keep_checkpoint(&state));
             let step = kept.is_ok().then(|| state.step());
             let kept = kept.and_then(|()| self.keep_results(&state));
             let mut slot = shared.slot();
@@ -143,9 +149,11 @@ impl Keeper {
         }
     }
 
-    fn keep_best(&self, best: Option<&Snapshot>) -> Result<(), CheckpointError> {
+    fn keep_best(&self, best: Option<(Arc<Snapshot>, Moment)>) -> Result<(), CheckpointError> {
         let settings = &self.about.settings;
-        best.map_or(Ok(()), |best| self.folder.write_best(settings, &best.values()))
+        best.map_or(Ok(()), |(best, moment)| {
+            self.folder.write_best(settings, &best.values(), moment)
+        })
     }
 
     fn keep_checkpoint(&mut self, state: &State) -> Result<(), CheckpointError> {

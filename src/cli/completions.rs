@@ -7,8 +7,8 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use super::evaluate::print;
-use super::{Cli, Failure};
-use crate::checkpoint::write_whole;
+use super::{Cli, Failure, no_command};
+use crate::checkpoint::{check_writable, write_whole};
 use crate::report::console::say;
 
 /// Print a shell's completions of commands and options
@@ -51,18 +51,17 @@ pub fn man(args: ManArgs) -> Result<u8, Failure> {
         })?;
         for page in &pages {
             let path = folder.join(format!("{}.1", name(page)));
-            write_whole(&path, render(page)?.as_bytes()).map_err(Failure::input)?;
+            check_writable(&path).map_err(Failure::input)?;
+            write_whole(&path, render(page)?.as_bytes()).map_err(Failure::run)?;
         }
         let (n, folder) = (pages.len(), folder.display());
         say(format_args!("{folder}: {n} pages; man -l {folder}/elbo.1 shows the first"));
         return Ok(0);
     }
     let wanted = args.command.map_or("elbo".to_string(), |command| format!("elbo-{command}"));
-    let page = pages.iter().find(|page| name(page) == wanted).ok_or_else(|| {
-        let commands: Vec<&str> =
-            pages.iter().filter_map(|page| name(page).strip_prefix("elbo-")).collect();
-        Failure::input(format!("no such command; there are {}", commands.join(", ")))
-    })?;
+    let page = pages.iter().find(|page| name(page) == wanted);
+    let page =
+        page.ok_or_else(|| Failure::input(no_command(wanted.trim_start_matches("elbo-"))))?;
     print(&render(page)?);
     Ok(0)
 }

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::evaluate::{Trained, check_samples, print};
+use super::Failure;
+use super::evaluate::{check_samples, print};
 use super::options::{DeviceOption, seed};
-use super::{Failure, stop_on_interrupt};
+use super::stop::Stop;
+use super::trained::{ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
 use crate::report::console::note;
@@ -38,6 +40,8 @@ pub struct Args {
     #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
+    model: ModelOption,
+    #[command(flatten)]
     device: DeviceOption,
 }
 
@@ -69,11 +73,17 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             args.out.display()
         )));
     }
+    if args.images == 0 {
+        return Err(Failure::input("--images must be at least 1, got 0"));
+    }
     let csv = args.csv.clone().unwrap_or_else(|| args.out.with_extension("csv"));
+    if csv == args.out {
+        return Err(Failure::input(format!("{}: named twice", csv.display())));
+    }
     check_writable(&args.out).map_err(Failure::input)?;
     check_writable(&csv).map_err(Failure::input)?;
     let trained: Vec<Trained> =
-        args.runs.iter().map(|run| Trained::open(run)).collect::<Result<_, _>>()?;
+        args.runs.iter().map(|run| Trained::open(run, &args.model)).collect::<Result<_, _>>()?;
     let first = &trained[0].settings;
     for (run, t) in args.runs.iter().zip(&trained) {
         let data = |s: &Settings| (s.data.clone(), s.size, s.valid, s.binarization);
@@ -90,22 +100,35 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         }
     }
     let dataset = trained[0].data()?;
-    let wanted = Some(args.images.min(dataset.test.n_images));
-    let counts: Vec<usize> =
-        trained.iter().map(|t| t.count(&dataset, wanted)).collect::<Result<_, _>>()?;
+    for (run, t) in args.runs.iter().zip(&trained) {
+        let (image, first) = (t.settings.architecture.image, first.architecture.image);
+        if image != first {
+            return Err(Failure::input(format!(
+                "{}: its images are {}x{}, those of {} {}x{}",
+                run.display(),
+                image.0,
+                image.1,
+                args.runs[0].display(),
+                first.0,
+                first.1
+            )));
+        }
+        t.has_other(&dataset);
+    }
     let device = args.device.open()?;
-    let stop = stop_on_interrupt()?;
+    let stop = Stop::listen()?;
     let mut curves = Vec::new();
-    for ((run, t), images) in args.runs.iter().zip(&trained).zip(counts) {
+    let images = args.images.min(dataset.test.n_images);
+    for t in &trained {
         let request = Request { images, ks: ks(args.samples), rows: None, resident: None };
         let seed = args.seed.unwrap_or(t.settings.seed);
-        let label = run.display().to_string();
+        let label = t.name();
         let Some(evaluation) = t.evaluate(&device, &dataset, &request, seed, label, &stop)? else {
             note("interrupted; nothing was written");
-            return Ok(130);
+            return Ok(stop.code());
         };
         let latent = t.settings.architecture.latent;
-        curves.push(Curve { run: run.display().to_string(), latent, evaluation });
+        curves.push(Curve { run: t.name(), latent, evaluation });
     }
     write(&csv, &numbers(&curves))?;
     write(&args.out, &picture(&curves).svg())?;

@@ -2,20 +2,20 @@
 
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use super::options::{DeviceOption, load_data_of, seed};
-use super::{Failure, stop_on_interrupt};
-use crate::checkpoint::{CONFIG, RunFolder, check_writable, write_whole};
+use super::Failure;
+use super::options::{DeviceOption, seed};
+use super::stop::Stop;
+use super::trained::{ModelOption, Trained, count};
+use crate::checkpoint::{check_writable, write_whole};
 use crate::data::Dataset;
 use crate::device::Device;
 use crate::evaluate::{EvaluateError, Evaluation, Model, Request, evaluate};
 use crate::report::console::note;
 use crate::report::evaluation::{Subject, json, per_image, table};
 use crate::report::progress::Progress;
-use crate::train::Settings;
 
 /// Evaluate a trained model on the test set: ELBO, log p(x) by importance sampling and by draws from
 /// the prior, the gap between them, KL per latent unit
@@ -49,6 +49,8 @@ pub struct Args {
     #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
+    model: ModelOption,
+    #[command(flatten)]
     device: DeviceOption,
 }
 
@@ -57,29 +59,31 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     if let Some(path) = &args.per_image {
         check_writable(path).map_err(Failure::input)?;
     }
-    let trained = Trained::open(&args.run)?;
+    let trained = Trained::open(&args.run, &args.model)?;
     let dataset = trained.data()?;
-    let images = trained.count(&dataset, args.images)?;
+    let images = count(&dataset, args.images)?;
+    let other_data = trained.has_other(&dataset);
     let device = args.device.open()?;
     let ks = [1, 5, 50, 500].into_iter().filter(|&k| k < args.samples);
     let request =
         Request { images, ks: ks.chain([args.samples]).collect(), rows: None, resident: None };
-    let stop = stop_on_interrupt()?;
+    let stop = Stop::listen()?;
     let begin = Instant::now();
     let label = format!("{images} images, {} samples each", args.samples);
     let seed = args.seed.unwrap_or(trained.settings.seed);
     let Some(evaluation) = trained.evaluate(&device, &dataset, &request, seed, label, &stop)?
     else {
         note("interrupted; nothing was written");
-        return Ok(130);
+        return Ok(stop.code());
     };
     if let Some(path) = &args.per_image {
         write_whole(path, per_image(&evaluation).as_bytes()).map_err(Failure::run)?;
     }
     let subject = Subject {
-        run: args.run.display().to_string(),
+        run: trained.name(),
         model: trained.settings.architecture.to_string(),
         seed,
+        other_data,
         device: device.description().clone(),
         seconds: begin.elapsed().as_secs_f64(),
     };
@@ -91,46 +95,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// A run and its parameters.
-pub struct Trained {
-    path: PathBuf,
-    pub settings: Settings,
-    pub parameters: Vec<Vec<f32>>,
-}
-
 impl Trained {
-    pub fn open(path: &Path) -> Result<Self, Failure> {
-        let (folder, settings) = RunFolder::open(path).map_err(Failure::input)?;
-        let parameters = folder.read_model(&settings.architecture).map_err(Failure::input)?;
-        Ok(Trained { path: path.to_path_buf(), settings, parameters })
-    }
-
-    /// The data of the run.
-    pub fn data(&self) -> Result<Dataset, Failure> {
-        load_data_of(&self.path.join(CONFIG), &self.settings)
-    }
-
-    /// How many test images to take: `asked`, or all.
-    pub fn count(&self, dataset: &Dataset, asked: Option<usize>) -> Result<usize, Failure> {
-        let (have, needed) = (dataset.test.n_pixels(), self.settings.architecture.pixels());
-        if have != needed {
-            return Err(Failure::input(format!(
-                "{}: its images have {have} pixels now, {} was trained on {needed}",
-                self.settings.data,
-                self.path.display()
-            )));
-        }
-        let all = dataset.test.n_images;
-        match asked {
-            None => Ok(all),
-            Some(n) if (1..=all).contains(&n) => Ok(n),
-            Some(n) => Err(Failure::input(format!(
-                "--images must be from 1 to {all}, the test images of {}, got {n}",
-                self.settings.data
-            ))),
-        }
-    }
-
     /// None if it was interrupted.
     pub fn evaluate(
         &self,
@@ -139,7 +104,7 @@ impl Trained {
         request: &Request,
         seed: u64,
         label: String,
-        stop: &AtomicBool,
+        stop: &Stop,
     ) -> Result<Option<Evaluation>, Failure> {
         let model = Model {
             architecture: &self.settings.architecture,
@@ -150,7 +115,7 @@ impl Trained {
         let mut progress = Progress::new(label);
         let result = evaluate(device, model, &dataset.test, request, &mut |share| {
             progress.set(share);
-            match stop.load(Ordering::Relaxed) {
+            match stop.asked() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -159,7 +124,8 @@ impl Trained {
             Ok(evaluation) => Ok(Some(evaluation)),
             Err(EvaluateError::Interrupted) => Ok(None),
             Err(e @ EvaluateError::Plan(_)) => Err(Failure::input(e)),
-            Err(e) => Err(Failure::run(format!("{}: {e}", self.path.display()))),
+            Err(EvaluateError::Device(e)) => Err(Failure::device(&e, &e)),
+            Err(e) => Err(Failure::run(format!("{}: {e}", self.folder.path().display()))),
         }
     }
 }

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 
 use super::Failure;
-use super::evaluate::Trained;
 use super::options::{DeviceOption, seed};
+use super::stop::Stop;
+use super::trained::{ModelOption, Trained};
 use crate::evaluate::{EvaluateError, Model};
 use crate::explore::End;
 use crate::explore::model::{ExploreError, Explorer, Subject};
@@ -39,6 +40,8 @@ pub struct Args {
     #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
+    model: ModelOption,
+    #[command(flatten)]
     device: DeviceOption,
 }
 
@@ -47,10 +50,10 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         let got = args.samples;
         return Err(Failure::input(format!("--samples must be from 1 to 100000, got {got}")));
     }
-    let trained = Trained::open(&args.run)?;
+    let trained = Trained::open(&args.run, &args.model)?;
     let test = {
         let dataset = trained.data()?;
-        trained.count(&dataset, None)?;
+        trained.has_other(&dataset);
         dataset.test // the training images are not kept
     };
     let listener = server::listen(args.port)
@@ -59,14 +62,11 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let device = args.device.open()?;
     let (end, ended) = watch::channel(None);
     let interrupt = end.clone();
-    ctrlc::set_handler(move || {
-        if interrupt.send_replace(Some(End::Interrupted)).is_some() {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
+    Stop::listen_and(move || {
+        interrupt.send_replace(Some(End::Interrupted));
+    })?;
 
-    let (run, seed) = (args.run.display().to_string(), args.seed);
+    let (run, seed) = (trained.name(), args.seed);
     let stop = ended.clone();
     let load = move || {
         let settings = &trained.settings;
@@ -89,7 +89,12 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let (worker, about, thread) = match Worker::start(load, end) {
         Ok(started) => started,
         Err(ExploreError::Evaluate(EvaluateError::Interrupted)) => return Ok(0),
-        Err(e @ ExploreError::Plan(_)) => return Err(Failure::input(e)),
+        Err(e @ (ExploreError::Plan(_) | ExploreError::Evaluate(EvaluateError::Plan(_)))) => {
+            return Err(Failure::input(e));
+        }
+        Err(ExploreError::Device(e) | ExploreError::Evaluate(EvaluateError::Device(e))) => {
+            return Err(Failure::device(&e, &e));
+        }
         Err(e) => return Err(Failure::run(format!("{}: {e}", args.run.display()))),
     };
     let page = format!("http://{address}/");
@@ -106,7 +111,12 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             note("interrupted; the page is down");
             Ok(0)
         }
-        End::Failed(message) => Err(Failure::run(message)),
+        End::Failed(message) => {
+            let run = args.run.display();
+            Err(Failure::run(format!(
+                "{message}; elbo explore {run} starts again, on another --device too"
+            )))
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use crate::checkpoint::{RunFolder, check_writable, write_whole};
+use super::trained::{ModelOption, Trained};
+use crate::checkpoint::{check_writable, write_whole};
 use crate::interchange::onnx::{self, OPSET, Part};
-use crate::interchange::{Names, Trained, weights};
+use crate::interchange::{self, Names, weights};
 use crate::kernels::linear::Activation;
 use crate::report::console::say;
 use crate::vae::{Architecture, Likelihood};
@@ -38,11 +39,21 @@ pub struct Args {
     /// Whose parameter names the file of --pytorch bears [default: example if they fit, else sequential]
     #[arg(long, value_enum, requires = "pytorch")]
     names: Option<Names>,
+    #[command(flatten)]
+    model: ModelOption,
 }
 
 pub fn run(args: Args) -> Result<u8, Failure> {
     let parts = parts(&args).map_err(Failure::input)?;
-    let (folder, settings) = RunFolder::open(&args.run).map_err(Failure::input)?;
+    let files: Vec<&PathBuf> = args.onnx.iter().chain(&args.pytorch).collect();
+    for (i, path) in files.iter().enumerate() {
+        if files[..i].contains(path) {
+            return Err(Failure::input(format!("{}: named twice", path.display())));
+        }
+        check_writable(path).map_err(Failure::input)?;
+    }
+    let trained = Trained::open(&args.run, &args.model)?;
+    let Trained { settings, parameters, .. } = &trained;
     let a = &settings.architecture;
     let names = args.names.unwrap_or(Names::of(a));
     if !names.fit(a) {
@@ -53,26 +64,20 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             names.whose()
         )));
     }
-    let parameters = folder.read_model(a).map_err(Failure::input)?;
     let mut all = Vec::new();
     for (path, part) in parts {
         let fail = |message| Failure::run(format!("{}: {message}", path.display()));
-        all.push((path, onnx::encode(a, &parameters, part).map_err(fail)?, describe(a, part)));
+        all.push((path, onnx::encode(a, parameters, part).map_err(fail)?, describe(a, part)));
     }
     if let Some(path) = &args.pytorch {
         let fail = |message| Failure::run(format!("{}: {message}", path.display()));
-        let bytes =
-            weights::encode(a, names, &parameters, &Trained::of(&settings)).map_err(fail)?;
+        let about =
+            interchange::Trained { after: trained.after(), ..interchange::Trained::of(settings) };
+        let bytes = weights::encode(a, names, parameters, &about).map_err(fail)?;
         all.push((path, bytes, pytorch(a, names)));
     }
-    for (i, (path, ..)) in all.iter().enumerate() {
-        check_writable(path).map_err(Failure::input)?;
-        if all[..i].iter().any(|(other, ..)| other == path) {
-            return Err(Failure::input(format!("{}: named twice", path.display())));
-        }
-    }
     for (path, bytes, description) in all {
-        write_whole(path, &bytes).map_err(Failure::input)?;
+        write_whole(path, &bytes).map_err(Failure::run)?;
         say(format_args!("{}: {description}", path.display()));
     }
     Ok(0)

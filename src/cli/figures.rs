@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::Failure;
-use super::options::{DeviceOption, load_run_data};
-use crate::checkpoint::{CheckpointError, RunFolder, SUMMARY};
+use super::options::DeviceOption;
+use super::trained::{ModelOption, Trained};
+use crate::checkpoint::{CheckpointError, SAMPLES, SUMMARY, check_writable};
 use crate::device::Description;
+use crate::generate::GenerateError;
 use crate::pictures::{PictureError, Pictures};
 use crate::report::console::say;
 
@@ -19,6 +21,8 @@ use crate::report::console::say;
 pub struct Args {
     /// The folder of a run
     run: PathBuf,
+    #[command(flatten)]
+    model: ModelOption,
     #[command(flatten)]
     device: DeviceOption,
 }
@@ -31,9 +35,9 @@ struct Summary {
 }
 
 pub fn run(args: Args) -> Result<u8, Failure> {
-    let (folder, settings) = RunFolder::open(&args.run).map_err(Failure::input)?;
-    let parameters = folder.read_model(&settings.architecture).map_err(Failure::input)?;
-    let dataset = load_run_data(&folder, &settings)?;
+    let trained = Trained::open(&args.run, &args.model)?;
+    let Trained { folder, settings, parameters, .. } = &trained;
+    check_writable(&folder.file(SAMPLES)).map_err(Failure::input)?; // all are written beside it
     let summary: Summary = match fs::read(folder.file(SUMMARY)) {
         Ok(text) => serde_json::from_slice(&text).map_err(|e| {
             Failure::input(format!("{}: not a summary: {e}", folder.file(SUMMARY).display()))
@@ -41,18 +45,23 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         // A run that diverged has none.
         Err(_) => Summary::default(),
     };
+    let dataset = trained.data()?;
+    trained.has_other(&dataset);
     let device = args.device.open()?;
     let trained_on = summary.device.as_ref().unwrap_or(device.description());
     let pictures = Pictures {
         device: &device,
-        folder: &folder,
-        settings: &settings,
+        folder,
+        settings,
         test: &dataset.test,
         data: &dataset.name,
         trained_on: &trained_on.name,
     };
-    let written = pictures.write(&parameters, summary.steps).map_err(|error| match error {
-        PictureError::Write(CheckpointError::Invalid { .. }) => Failure::input(error),
+    let steps = trained.after().map(|after| after.step).or(summary.steps);
+    let written = pictures.write(parameters, steps).map_err(|error| match error {
+        PictureError::Write(CheckpointError::Invalid { .. })
+        | PictureError::Generate(GenerateError::Plan(_)) => Failure::input(error),
+        PictureError::Generate(GenerateError::Device(device)) => Failure::device(&device, &device),
         _ => Failure::run(error),
     })?;
     for name in written {

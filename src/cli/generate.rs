@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::options::{DeviceOption, load_run_data, seed};
-use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
+use super::options::{DeviceOption, seed};
+use super::trained::{ModelOption, Trained};
+use crate::checkpoint::{RECONSTRUCTIONS, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
 use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
@@ -43,31 +44,33 @@ struct Common {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    model: ModelOption,
+    #[command(flatten)]
     device: DeviceOption,
 }
 
 pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
-    let (folder, settings) = RunFolder::open(&args.common.run).map_err(Failure::input)?;
     check_count(args.count)?;
+    let trained = Trained::open(&args.common.run, &args.common.model)?;
+    let Trained { folder, settings, parameters, .. } = &trained;
     let architecture = &settings.architecture;
-    let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(SAMPLES));
     check_out(&out)?;
     let device = args.common.device.open()?;
     let seed = args.common.seed.unwrap_or(settings.seed);
     let images =
-        generate::sample(&device, architecture, &parameters, args.count, seed).map_err(failure)?;
+        generate::sample(&device, architecture, parameters, args.count, seed).map_err(failure)?;
     write_grid(&images, architecture.image, Layout::Square, &out)
 }
 
 pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
-    let (folder, settings) = RunFolder::open(&args.common.run).map_err(Failure::input)?;
     args.count.map_or(Ok(()), check_count)?;
+    let trained = Trained::open(&args.common.run, &args.common.model)?;
+    let Trained { folder, settings, parameters, .. } = &trained;
     let architecture = &settings.architecture;
-    let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
     check_out(&out)?;
-    let dataset = load_run_data(&folder, &settings)?;
+    let dataset = trained.data()?;
     let there = dataset.test.n_images;
     let count = match args.count {
         Some(count) if count > there => {
@@ -78,11 +81,12 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
         }
         count => count.unwrap_or(PAIRS.min(there)),
     };
+    trained.has_other(&dataset);
     let device = args.common.device.open()?;
     let images = generate::reconstruct(
         &device,
         architecture,
-        &parameters,
+        parameters,
         settings.binarization,
         &dataset.test,
         count,
@@ -117,7 +121,7 @@ fn write_grid(
     out: &Path,
 ) -> Result<u8, Failure> {
     let png = grid(images, size, layout).map_err(Failure::run)?;
-    write_whole(out, &png).map_err(Failure::input)?;
+    write_whole(out, &png).map_err(Failure::run)?;
     say(out.display());
     Ok(0)
 }
@@ -125,6 +129,6 @@ fn write_grid(
 fn failure(error: GenerateError) -> Failure {
     match error {
         GenerateError::Plan(_) => Failure::input(error),
-        GenerateError::Device(_) => Failure::run(error),
+        GenerateError::Device(device) => Failure::device(&device, &device),
     }
 }

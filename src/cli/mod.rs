@@ -18,20 +18,27 @@ mod preset;
 mod resume;
 mod runs;
 mod settings;
+mod stop;
 mod train;
+mod trained;
 mod verify;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::device::DeviceError;
 use crate::report::console::note;
 
 /// Train variational autoencoders with hand-written WGSL kernels, on any GPU or on the CPU.
 #[derive(Parser)]
-#[command(name = "elbo", version, arg_required_else_help = true)]
+#[command(
+    name = "elbo",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done; 1 the work failed (the device, the numbers, the disk); 2 it was not begun: an \
+        option, a file or a folder is not as it must be; 130 ended by Ctrl-C; 143 by SIGTERM"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -63,14 +70,24 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The run itself failed: the device, the numbers, the disk.
+    /// The work failed once it had begun: the device, the numbers, a disk that filled up.
     fn run(error: impl std::fmt::Display) -> Self {
         Failure { message: error.to_string(), code: 1 }
     }
 
-    /// The input was wrong.
+    /// The work was not begun: an option, a file or a folder is not as it must be.
     fn input(error: impl std::fmt::Display) -> Self {
         Failure { message: error.to_string(), code: 2 }
+    }
+
+    /// A device's error: whether it failed, or cannot be had, or is too small for what was asked.
+    fn device(error: &DeviceError, message: impl std::fmt::Display) -> Self {
+        match error {
+            DeviceError::Selection(_)
+            | DeviceError::TooLarge { .. }
+            | DeviceError::OutOfMemory { .. } => Failure::input(message),
+            DeviceError::Adapter { .. } | DeviceError::Lost { .. } => Failure::run(message),
+        }
     }
 }
 
@@ -86,23 +103,45 @@ fn given(matches: &ArgMatches, command: &str) -> Vec<String> {
     options.filter_map(|arg| arg.get_long().map(str::to_string)).collect()
 }
 
-/// A flag that Ctrl-C raises; the second one ends the program at once.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
-    Ok(stop)
+/// In one line that a value or a command is not among those that there are, if that is the error.
+fn wrong_value(error: &clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        _ => None,
+    };
+    if let Some(command) = text(ContextKind::InvalidSubcommand) {
+        return Some(no_command(command));
+    }
+    let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue) else {
+        return None;
+    };
+    let (argument, value) = (
+        text(ContextKind::InvalidArg)?,
+        text(ContextKind::InvalidValue).filter(|v| !v.is_empty())?,
+    );
+    Some(format!("{argument}: there is no {value:?}; there are {}", valid.join(", ")))
 }
 
-/// Parses the arguments and runs the command. Returns the exit code: 0, 1 if the run failed, 2 if the
-/// input was wrong, 130 after Ctrl-C.
+/// That there is no such command, and which there are.
+fn no_command(name: &str) -> String {
+    let cli = Cli::command();
+    let names: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
+    format!("there is no command {name:?}; there are {}", names.join(", "))
+}
+
+/// Parses the arguments and runs the command. Returns the exit code: 0; 1 if the work failed; 2 if it was not
+/// begun, for what was asked or what is there must be another; 130 after Ctrl-C, 143 after SIGTERM.
 pub fn main() -> u8 {
-    let matches = Cli::command().get_matches();
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => match wrong_value(&error) {
+            Some(line) => {
+                note(format_args!("error: {line}"));
+                return 2;
+            }
+            None => error.exit(),
+        },
+    };
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let result = match cli.command {
         Command::Train(args) => train::run(*args, &given(&matches, "train")),

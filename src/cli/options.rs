@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use super::Failure;
-use crate::checkpoint::{CONFIG, RunFolder};
 use crate::data::{self, DataError, Dataset};
 use crate::device::gpu::{Adapters, Tuning, adapter};
-use crate::device::{Choice, Description, Device, DeviceError};
+use crate::device::{Choice, Description, Device};
 use crate::report::console::note;
 use crate::train::Settings;
 
@@ -41,10 +40,7 @@ impl DeviceOption {
 
     /// Opens the device and says in one line what was taken and what else there is.
     pub fn open(&self) -> Result<Device, Failure> {
-        let choice = Choice::of(&self.device).map_err(|error| match error {
-            DeviceError::Selection(_) => Failure::input(error),
-            _ => Failure::run(error),
-        })?;
+        let choice = Choice::of(&self.device).map_err(|e| Failure::device(&e, &e))?;
         if let Some(error) = choice.fallen_back {
             note(error);
         }
@@ -124,18 +120,4 @@ pub fn load_data(name: &str, options: data::Options) -> Result<(Dataset, Option<
 pub fn load_data_of(config: &Path, settings: &Settings) -> Result<Dataset, Failure> {
     data::open(&settings.data, settings.data_options())
         .map_err(|e| Failure::input(format!("the data that {} names: {e}", config.display())))
-}
-
-/// The data of a run, whose images must have kept their size.
-pub fn load_run_data(folder: &RunFolder, settings: &Settings) -> Result<Dataset, Failure> {
-    let dataset = load_data_of(&folder.file(CONFIG), settings)?;
-    let (height, width) = (dataset.test.height, dataset.test.width);
-    let architecture = &settings.architecture;
-    if (height, width) != architecture.image {
-        return Err(Failure::input(format!(
-            "{}: its images are {height}x{width} now, those of the run were {}x{}",
-            settings.data, architecture.image.0, architecture.image.1
-        )));
-    }
-    Ok(dataset)
 }

@@ -17,7 +17,7 @@ use crate::checkpoint::{
 use crate::device::Description;
 use crate::report::console::{figure, say};
 use crate::report::table::{Column, lines};
-use crate::train::{EpochReport, Settings, VALID};
+use crate::train::{EpochReport, Settings, VALID, best};
 
 /// List the run folders in a folder with their settings and results
 ///
@@ -168,8 +168,7 @@ impl Row {
         (self.steps, self.parameters_sha256) = (told.steps, told.parameters_sha256);
         let reports = metrics(&folder)?;
         self.epochs = reports.len();
-        let best = |a: EpochReport, b: EpochReport| if b.test.elbo > a.test.elbo { b } else { a };
-        self.best = reports.iter().cloned().reduce(best);
+        self.best = best(&reports).cloned();
         self.last = reports.into_iter().next_back();
         if folder.file(MODEL).exists() {
             folder.read_model(&architecture).map_err(text)?;

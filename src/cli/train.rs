@@ -1,20 +1,19 @@
 //! `elbo train`
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
 
+use super::Failure;
 use super::options::load_data;
 use super::preset::Preset;
 use super::resume::{self, Resumed};
 use super::settings::Args;
-use super::{Failure, stop_on_interrupt};
+use super::stop::Stop;
 use crate::checkpoint::{
-    About, BEGUN, CheckpointError, Lock, MODEL, Origin, RunFolder, SUMMARY, Shown, Store, Stretch,
-    Summary, Writer,
+    About, BEGUN, BEST, CheckpointError, Lock, MODEL, Origin, RunFolder, SUMMARY, Shown, Store,
+    Stretch, Summary, Writer,
 };
 use crate::data::Dataset;
-use crate::device::{Device, DeviceError};
+use crate::device::Device;
 use crate::pictures::{Live, Pictures};
 use crate::report::console::{Console, figure, note, say};
 use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
@@ -45,7 +44,7 @@ struct Job {
     preset: Option<Preset>,
     /// Nothing was in its folder.
     fresh: bool,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 /// Share of grey pixels from which on images are taken for photos: MNIST has 0.09, Fashion-MNIST 0.40.
@@ -60,12 +59,13 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
     // Known at once if it is taken; made only when all is well.
-    args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
+    let path = args.run.clone().unwrap_or_else(default_path);
+    RunFolder::check_free(&path).map_err(Failure::input)?;
     let device = args.device.open()?;
     let mut trainer =
         Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
 
-    let stop = stop_on_interrupt()?;
+    let stop = Stop::listen()?;
 
     let folder = match &args.run {
         Some(path) => RunFolder::create(path, &settings),
@@ -111,7 +111,7 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
     };
     let mut trainer =
         Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
-    let stop = stop_on_interrupt()?;
+    let stop = Stop::listen()?;
     let (mut origin, mut state) = match checkpoint {
         Some(checkpoint) => (checkpoint.origin, Some(checkpoint.state)),
         None => (origin(&mut trainer, args), None),
@@ -291,7 +291,7 @@ impl Job {
         if let Err(error) = drawn {
             note(format_args!("error: {error}"));
         }
-        Ok(130)
+        Ok(self.stop.code())
     }
 
     /// Pictures, summary, last words.
@@ -319,6 +319,16 @@ impl Job {
                 settings.binarization.label(),
                 watched.n_images,
                 summary.seconds
+            ));
+        }
+        if let (Some(best), Some(last)) = (state.best(), last)
+            && best.step != last.step
+        {
+            say(format_args!(
+                "the best {part} ELBO was {:.2}, after epoch {}: {} has those parameters, --best takes them",
+                best.test.elbo,
+                best.epoch,
+                folder.file(BEST).display()
             ));
         }
         if let (Some(bound), Some(k)) =
@@ -381,7 +391,7 @@ struct Watcher<'a> {
     state: Option<State>,
     /// None once it has failed.
     live: Option<Live<'a>>,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 impl Observer for Watcher<'_> {
@@ -391,7 +401,8 @@ impl Observer for Watcher<'_> {
 
     fn step(&mut self, step: u64) -> bool {
         self.console.step(step);
-        self.stop.load(Ordering::Relaxed)
+        // Nobody should compute for hours what cannot be kept: the next checkpoint says why.
+        self.stop.asked() || self.writer.has_failed()
     }
 
     fn evaluating(&mut self) {
@@ -417,23 +428,29 @@ impl Observer for Watcher<'_> {
 fn failure(error: TrainError) -> Failure {
     match error {
         TrainError::Config(_) | TrainError::Plan(_) => Failure::input(error),
-        // Sizes that somebody asked for.
-        TrainError::Device(DeviceError::TooLarge { .. } | DeviceError::OutOfMemory { .. }) => {
-            Failure::input(error)
-        }
+        TrainError::Device(device) => Failure::device(&device, &device),
         _ => Failure::run(error),
     }
 }
 
-/// Makes runs/2026-11-23-142501, with a number behind it if that is taken.
+/// runs/2026-11-23-142501
+fn default_path() -> PathBuf {
+    Path::new("runs").join(jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S").to_string())
+}
+
+/// Makes [`default_path`], with a number behind it if that is taken.
 pub fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
-    let stamp = jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S").to_string();
-    let mut path = Path::new("runs").join(&stamp);
+    let first = default_path();
+    let mut path = first.clone();
     let mut n = 2;
     loop {
         // Another run may begin in the same moment.
         match RunFolder::create(&path, settings) {
-            Err(CheckpointError::Exists(_)) => path.set_file_name(format!("{stamp}-{n}")),
+            Err(CheckpointError::Exists(_)) => {
+                let mut name = first.as_os_str().to_owned();
+                name.push(format!("-{n}"));
+                path = name.into();
+            }
             made => return made,
         }
         n += 1;

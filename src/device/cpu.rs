@@ -3,15 +3,16 @@
 //! In `f32` it is what runs where there is no hardware GPU; in `f64` it is the oracle of the tests.
 
 use std::cell::RefCell;
+use std::collections::TryReserveError;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Clock, Description, DeviceError, Executor, Progress, available_memory, check_memory};
+use super::{Clock, Description, DeviceError, Executor, Progress, check_memory, out_of_memory};
 use crate::kernels::bound::Bounded;
 use crate::kernels::team::Team;
 use crate::kernels::{Buffer, Call, Real, Twin};
-use crate::plan::{DType, Dispatch, PlanId, Program, Tensor, TensorId};
+use crate::plan::{DType, Dispatch, PlanId, Program, TensorId};
 
 /// A number type that every twin comes in.
 pub trait Precision: Real {
@@ -67,7 +68,7 @@ impl CpuDevice {
     /// Allocates the program's tensors.
     ///
     /// # Errors
-    /// There is not that much memory: which tensor, how large.
+    /// There is not that much memory: how much it needs, and how much is free.
     pub fn load<T: Precision>(&self, program: Program) -> Result<CpuExecutor<T>, DeviceError> {
         check_memory(&program, size_of::<T>())?;
         let mut buffers = Vec::new();
@@ -76,26 +77,26 @@ impl CpuDevice {
                 buffers.push(RefCell::new(Buffer::Part(whole, first..first + tensor.len())));
                 continue;
             }
-            buffers.push(RefCell::new(match tensor.dtype {
-                DType::F32 => Buffer::Float(zeros(tensor, T::ZERO)?),
-                DType::U32 => Buffer::U32(zeros(tensor, 0)?),
-                DType::U8 => Buffer::U8(zeros(tensor, 0)?),
-            }));
+            let n = tensor.len();
+            let buffer = match tensor.dtype {
+                DType::F32 => zeros(n, T::ZERO).map(Buffer::Float),
+                DType::U32 => zeros(n, 0).map(Buffer::U32),
+                DType::U8 => zeros(n, 0).map(Buffer::U8),
+            };
+            // A limit of the process may leave it less than is free.
+            let buffer = buffer.map_err(|_| out_of_memory(&program, size_of::<T>()))?;
+            buffers.push(RefCell::new(buffer));
         }
         let description = self.description.clone();
         Ok(CpuExecutor { program, buffers, team: self.team.clone(), description })
     }
 }
 
-/// A tensor's elements, where `vec!` would end the process if they do not fit.
-fn zeros<T: Clone>(tensor: &Tensor, zero: T) -> Result<Vec<T>, DeviceError> {
+/// A tensor's `n` elements, where `vec!` would end the process if they do not fit.
+fn zeros<T: Clone>(n: usize, zero: T) -> Result<Vec<T>, TryReserveError> {
     let mut values = Vec::new();
-    values.try_reserve_exact(tensor.len()).map_err(|_| DeviceError::OutOfMemory {
-        tensor: tensor.to_string(),
-        needed: tensor.size_bytes(),
-        available: available_memory(),
-    })?;
-    values.resize(tensor.len(), zero);
+    values.try_reserve_exact(n)?;
+    values.resize(n, zero);
     Ok(values)
 }
 

@@ -40,10 +40,14 @@ pub enum DeviceError {
         /// Bytes that can be bound.
         limit: u64,
     },
-    /// Less memory is free than all tensors need, in bytes.
+    /// Less memory is free than all tensors need, or the process may have less, in bytes.
     #[error(
-        "this needs {needed} bytes of memory, more than is free{}; the largest tensor is {tensor}",
-        available.map_or(String::new(), |bytes| format!(" ({bytes})"))
+        "this needs {needed} bytes of memory, more than {}; the largest tensor is {tensor}",
+        match available {
+            Some(free) if free >= needed => format!("the process may have ({free} are free)"),
+            Some(free) => format!("is free ({free})"),
+            None => "is free".to_string(),
+        }
     )]
     OutOfMemory {
         /// Name and dimensions of the largest tensor.
@@ -91,19 +95,30 @@ pub enum Clock {
 /// that uses it.
 ///
 /// # Errors
-/// It does not: how much it needs with floats of `float_bytes`, and how much is free.
+/// It does not, with floats of `float_bytes`.
 fn check_memory(program: &Program, float_bytes: usize) -> Result<(), DeviceError> {
+    let needed = memory(program, float_bytes);
+    match available_memory() {
+        Some(free) if needed > free => Err(out_of_memory(program, float_bytes)),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of all tensors of a program, with floats of `float_bytes`.
+fn memory(program: &Program, float_bytes: usize) -> usize {
     let element =
         |t: &Tensor| if t.dtype == DType::F32 { float_bytes } else { t.dtype.size_bytes() };
     let sizes = program.stored().map(|t| t.len().saturating_mul(element(t)));
-    let needed = sizes.fold(0, usize::saturating_add);
-    match available_memory() {
-        available if available.is_some_and(|free| needed > free) => {
-            let largest = program.stored().max_by_key(|t| t.size_bytes());
-            let tensor = largest.map_or(String::new(), Tensor::to_string);
-            Err(DeviceError::OutOfMemory { tensor, needed, available })
-        }
-        _ => Ok(()),
+    sizes.fold(0, usize::saturating_add)
+}
+
+/// What to say where a program does not fit the computer's memory, or what the process may have of it.
+fn out_of_memory(program: &Program, float_bytes: usize) -> DeviceError {
+    let largest = program.stored().max_by_key(|t| t.size_bytes());
+    DeviceError::OutOfMemory {
+        tensor: largest.map_or(String::new(), Tensor::to_string),
+        needed: memory(program, float_bytes),
+        available: available_memory(),
     }
 }
 
@@ -115,7 +130,7 @@ fn available_memory() -> Option<usize> {
 }
 
 /// Hears how many runs of a plan are finished, and may end them.
-pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + Send + 'a;
+pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 
 /// A program loaded on a device. Tensors start as zeros.
 pub trait Executor {

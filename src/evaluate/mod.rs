@@ -160,7 +160,7 @@ pub fn evaluate(
     model: Model,
     test: &Images,
     request: &Request,
-    progress: &mut (dyn FnMut(f64) -> ControlFlow<()> + Send),
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Evaluation, EvaluateError> {
     // As many as keep the logits in a core's cache, or fill a GPU.
     let rows = request.rows.unwrap_or(match device {
@@ -281,7 +281,7 @@ impl Kept {
 
 /// Runs of plans, and how far they are.
 struct Work<'a> {
-    progress: &'a mut (dyn FnMut(f64) -> ControlFlow<()> + Send),
+    progress: &'a mut dyn FnMut(f64) -> ControlFlow<()>,
     /// Runs of all plans so far, and in all.
     done: u64,
     total: u64,

@@ -154,7 +154,7 @@ impl Explorer {
     pub fn load(
         device: &Device,
         subject: Subject,
-        progress: &mut (dyn FnMut(f64) -> ControlFlow<()> + Send),
+        progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
     ) -> Result<Self, ExploreError> {
         let Subject { run, model, test: images, samples } = subject;
         let Architecture { image: (height, width), latent, .. } = *model.architecture;
@@ -198,6 +198,14 @@ impl Explorer {
             images,
             map,
         })
+    }
+
+    /// The same with each executor wrapped, as a test does that makes one fail.
+    #[doc(hidden)]
+    pub fn wrapped(mut self, wrap: impl Fn(Box<dyn Executor>) -> Box<dyn Executor>) -> Self {
+        self.decoder.executor = wrap(self.decoder.executor);
+        self.inference.executor = wrap(self.inference.executor);
+        self
     }
 
     pub fn about(&self) -> &About {

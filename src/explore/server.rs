@@ -25,6 +25,8 @@ use super::worker::Worker;
 const CONNECTIONS: usize = 256;
 /// For a request's head, for its body, and for a connection to come to its end.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// From a failure to the end, for those who wait to hear of it.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// After this a connection takes no more requests; a page opens another.
 const LIFETIME: Duration = Duration::from_secs(60);
 
@@ -75,9 +77,13 @@ pub fn serve(
                 }
             }
         });
+        let end = end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+        let end = end.unwrap_or(End::Interrupted);
+        if let End::Failed(_) = end {
+            sleep(LAST_WORDS).await;
+        }
         // What is still open then ends with the runtime.
-        let end = end.wait_for(Option::is_some).await;
-        Ok(end.ok().and_then(|end| end.clone()).unwrap_or(End::Interrupted))
+        Ok(end)
     })
 }
 

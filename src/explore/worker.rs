@@ -1,5 +1,5 @@
 //! One thread owns the model and answers one question after the other. The queue is short: whoever asks
-//! faster than the device answers is told so.
+//! faster than the device answers is told so. A device that has failed is asked nothing more.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -17,6 +17,8 @@ struct Job {
     question: Question,
     reply: oneshot::Sender<Reply>,
 }
+
+const GONE: &str = "elbo explore has ended: what it says in its terminal tells why";
 
 /// The way to the thread. When the last is dropped, the thread ends.
 #[derive(Clone)]
@@ -55,11 +57,11 @@ impl Worker {
     pub async fn ask(&self, question: Question) -> Reply {
         let (reply, answer) = oneshot::channel();
         match self.0.try_send(Job { question, reply }) {
-            Ok(()) => answer.await.unwrap_or_else(|_| Reply::error(500, "the model is gone")),
+            Ok(()) => answer.await.unwrap_or_else(|_| Reply::error(503, GONE)),
             Err(TrySendError::Full(_)) => {
                 Reply::error(503, format!("{WAITING} questions are waiting already; ask again"))
             }
-            Err(TrySendError::Disconnected(_)) => Reply::error(500, "the model is gone"),
+            Err(TrySendError::Disconnected(_)) => Reply::error(503, GONE),
         }
     }
 }
@@ -69,18 +71,25 @@ fn work(explorer: &mut Explorer, queue: &Receiver<Job>, end: &watch::Sender<Opti
         if reply.is_closed() {
             continue; // whoever asked has gone
         }
-        let answered = answer(explorer, question).unwrap_or_else(|error| {
-            if let ExploreError::Device(_) = error {
-                end.send_if_modified(|end| match end {
-                    None => {
-                        *end = Some(End::Failed(error.to_string()));
-                        true
-                    }
-                    Some(_) => false,
-                });
+        let failure = match answer(explorer, question) {
+            Ok(answered) => {
+                let _ = reply.send(answered);
+                continue;
             }
-            Reply::error(500, error)
-        });
-        let _ = reply.send(answered);
+            Err(failure) => failure,
+        };
+        let lost = match &failure {
+            ExploreError::Device(error) => Some(error.to_string()),
+            _ => None,
+        };
+        let _ = reply.send(Reply::error(if lost.is_some() { 503 } else { 500 }, failure));
+        if let Some(message) = lost {
+            end.send_if_modified(|end| {
+                let first = end.is_none();
+                end.get_or_insert(End::Failed(message));
+                first
+            });
+            return;
+        }
     }
 }

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use crate::data::{FASHION_MNIST, MNIST};
-use crate::train::Settings;
+use crate::train::{Moment, Settings};
 use crate::vae::Binarization;
 
 const BINARIZATION: &str = "binarization";
 const DATA: &str = "data";
 const SIZE: &str = "size";
 const VALID: &str = "valid";
+const EPOCH: &str = "epoch";
+const STEP: &str = "step";
 
 /// How a model was trained, as far as it is known and means the same elsewhere.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,6 +26,8 @@ pub struct Trained {
     pub size: Option<(usize, usize)>,
     /// Share of the training images that was held out.
     pub valid: Option<f64>,
+    /// When in its run, where it is not the last of it.
+    pub after: Option<Moment>,
 }
 
 impl Trained {
@@ -35,6 +39,7 @@ impl Trained {
             data: Some(&settings.data).filter(is_known).cloned(),
             size: settings.size,
             valid: settings.valid,
+            after: None,
         }
     }
 
@@ -46,6 +51,8 @@ impl Trained {
             (DATA, self.data.clone()),
             (SIZE, self.size.map(|(height, width)| format!("{height}x{width}"))),
             (VALID, self.valid.map(|share| share.to_string())),
+            (EPOCH, self.after.map(|after| after.epoch.to_string())),
+            (STEP, self.after.map(|after| after.step.to_string())),
         ];
         all.into_iter().filter_map(|(key, text)| Some((key.to_string(), text?))).collect()
     }
@@ -53,6 +60,7 @@ impl Trained {
     /// What a file says; a word that is not known says nothing.
     pub fn read(metadata: &HashMap<String, String>) -> Self {
         let text = |key| metadata.get(key).map(String::as_str);
+        let number = |key| text(key).and_then(|number| number.parse::<u64>().ok());
         let known = |name: &&str| [MNIST, FASHION_MNIST].contains(name);
         let size = |text: &str| {
             let (height, width) = text.split_once('x')?;
@@ -66,6 +74,9 @@ impl Trained {
             valid: text(VALID)
                 .and_then(|share| share.parse().ok())
                 .filter(|share| *share > 0.0 && *share < 1.0),
+            after: number(EPOCH)
+                .zip(number(STEP))
+                .and_then(|(epoch, step)| Some(Moment { epoch: u32::try_from(epoch).ok()?, step })),
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Subject {
     pub model: String,
     /// Of binarization and draws.
     pub seed: u64,
+    /// Whether the images are known not to be those of the training.
+    pub other_data: bool,
     pub device: Description,
     pub seconds: f64,
 }

@@ -10,6 +10,9 @@ const BARE_TOP: f64 = 28.0;
 const GAP: f64 = 8.0;
 /// Words beside rows.
 const SMALL: &str = "font-size=\"11\"";
+const SMALLER: &str = "font-size=\"9.5\"";
+/// Least height of a row with two lines beside it.
+const TWO_LINES: f64 = 24.0;
 
 /// Columns that belong together.
 pub struct Group {
@@ -33,14 +36,33 @@ impl Tiles<'_> {
     /// # Errors
     /// As [`embedded`].
     pub fn svg(&self, (height, width): (usize, usize)) -> Result<String, String> {
-        let letters = self.row_labels.iter().map(|[first, _]| first.chars().count()).max();
-        // The widest usual font has letters of 5.8 pixels at this size.
-        let left =
-            letters.map_or(MARGIN, |letters| (MARGIN + 6.0 + 5.8 * letters as f64).max(68.0));
         let columns: usize = self.groups.iter().map(|g| g.labels.len()).sum();
-        let free = COLUMN - left - MARGIN - GAP * (self.groups.len() - 1) as f64;
-        let tile = free / columns as f64;
-        let row = tile * height as f64 / width as f64;
+        let tile_beside = |left: f64| {
+            (COLUMN - left - MARGIN - GAP * (self.groups.len() - 1) as f64) / columns as f64
+        };
+        let row_beside = |left: f64| tile_beside(left) * height as f64 / width as f64;
+        // The widest usual font has letters of 5.8 pixels at the larger size, of 5 at the smaller.
+        let room = |letters: Option<usize>, letter: f64| {
+            letters.map_or(MARGIN, |n| (MARGIN + 6.0 + letter * n as f64).max(68.0))
+        };
+        let letters = |text: &String| text.chars().count();
+        let mut left = room(self.row_labels.iter().map(|[first, _]| letters(first)).max(), 5.8);
+        let mut labels: Vec<(String, Option<&String>)> = self
+            .row_labels
+            .iter()
+            .map(|[first, second]| (first.clone(), Some(second).filter(|s| !s.is_empty())))
+            .collect();
+        // In a low row the two lines are one.
+        let low = row_beside(left) < TWO_LINES && labels.iter().any(|(_, second)| second.is_some());
+        if low {
+            for (first, second) in &mut labels {
+                if let Some(second) = second.take() {
+                    *first = format!("{first}, {second}");
+                }
+            }
+            left = room(labels.iter().map(|(first, _)| letters(first)).max(), 5.0);
+        }
+        let (tile, row) = (tile_beside(left), row_beside(left));
         let rows = self.groups.iter().map(|g| g.rows.len()).max().unwrap_or(0);
 
         let labelled = self.groups.iter().flat_map(|g| &g.labels).any(|label| !label.is_empty());
@@ -48,12 +70,13 @@ impl Tiles<'_> {
 
         let mut svg = Svg::new(COLUMN, self.title);
         svg.text((MARGIN, 18.0), Anchor::Start, TITLE, self.title);
-        for (i, lines) in self.row_labels.iter().enumerate() {
+        for (i, (first, second)) in labels.iter().enumerate() {
             let middle = top + (i as f64 + 0.5) * row;
-            let first = if lines[1].is_empty() { middle + 4.0 } else { middle - 1.5 };
-            svg.text((left - 6.0, first), Anchor::End, SMALL, &lines[0]);
-            if !lines[1].is_empty() {
-                svg.text((left - 6.0, first + 11.0), Anchor::End, "font-size=\"9.5\"", &lines[1]);
+            let baseline = if second.is_none() { middle + 4.0 } else { middle - 1.5 };
+            let style = if low { SMALLER } else { SMALL };
+            svg.text((left - 6.0, baseline), Anchor::End, style, first);
+            if let Some(second) = second {
+                svg.text((left - 6.0, baseline + 11.0), Anchor::End, SMALLER, second);
             }
         }
         let mut at = left;

@@ -1,6 +1,8 @@
 //! Training: minibatch ascent on the ELBO, epoch after epoch, on whatever device holds the program.
 
+mod metrics;
 mod schedule;
+mod snapshot;
 mod state;
 mod trainer;
 mod watchdog;
@@ -18,9 +20,11 @@ use crate::kernels::variant::Choices;
 use crate::plan::PlanError;
 use crate::vae::objective::Bound;
 use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+pub use metrics::{Metrics, Sums};
 pub use schedule::Schedule;
-pub use state::{OpenEpoch, State};
-pub use trainer::{Metrics, Snapshot, Sums, Trainer, begin, digest, initialize, record};
+pub use snapshot::{Snapshot, digest};
+pub use state::{Moment, OpenEpoch, State, best};
+pub use trainer::{Trainer, begin, initialize, record};
 pub use watchdog::Divergence;
 
 /// Everything that a run is a function of, besides the device: what `config.json` holds.
@@ -224,6 +228,9 @@ pub struct EpochReport {
     /// Whether `test` is of images that were held out from the training images.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub validation: bool,
+    /// Whether a cap on the steps ended it before every image was drawn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
     /// What the pixels' bytes became.
     pub binarization: Binarization,
     /// Training only.
@@ -270,7 +277,7 @@ impl From<Metrics> for Figures {
 }
 
 /// What a run tells while it goes on, and what may end it.
-pub trait Observer: Send {
+pub trait Observer {
     /// Epoch 1 is the first.
     fn epoch_begins(&mut self, epoch: u32);
     /// `step` steps are finished. `true` asks for an end after the current step.
@@ -381,6 +388,7 @@ fn go_on(
                 train: train.into(),
                 test: test.into(),
                 validation: trainer.validates(),
+                cut_short: end < whole,
                 binarization: trainer.settings().binarization,
                 images_per_second: train.images as f64 / state.open.seconds,
                 seconds: state.open.seconds + evaluating.elapsed().as_secs_f64(),

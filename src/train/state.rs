@@ -26,6 +26,21 @@ pub struct OpenEpoch {
     pub seconds: f64,
 }
 
+/// The end of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The first is 1.
+    pub epoch: u32,
+    /// Steps finished.
+    pub step: u64,
+}
+
+/// The whole epoch with the highest ELBO of the images that training is watched by, the first of equals.
+pub fn best(reports: &[EpochReport]) -> Option<&EpochReport> {
+    let whole = reports.iter().filter(|report| !report.cut_short);
+    whole.reduce(|best, r| if r.test.elbo > best.test.elbo { r } else { best })
+}
+
 impl State {
     /// Of a run before its first step.
     pub fn beginning(snapshot: Snapshot) -> Self {
@@ -47,9 +62,10 @@ impl State {
         self.reports.last().map_or(0, |report| report.step)
     }
 
-    /// The epoch with the highest ELBO of the images that training is watched by, the first of equals.
+    /// The whole epoch with the highest ELBO of the images that training is watched by, the first of equals.
+    /// One that a cap on the steps has cut short is none: a run that goes on takes it back.
     pub fn best(&self) -> Option<&EpochReport> {
-        self.reports.iter().reduce(|best, r| if r.test.elbo > best.test.elbo { r } else { best })
+        best(&self.reports)
     }
 
     /// Wall clock of training and evaluation.

@@ -1,77 +1,18 @@
 //! A training run on a device: steps, metrics, evaluation, snapshots.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
+use super::metrics::{Metrics, Sums, average, read_history};
+use super::snapshot::{Snapshot, digest};
 use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
 use crate::device::{Device, DeviceError, Executor};
 use crate::feed::{self, Feed};
-use crate::kernels::{clock, rates, tally};
+use crate::kernels::{clock, rates};
 use crate::plan::PlanError;
 use crate::vae::objective::Bound;
 use crate::vae::step::{Content, Pass, Source, TrainProgram};
 use crate::vae::{Binarization, Init};
-
-/// Averages over images, in nats per image.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Metrics {
-    /// E_q log p(x|z), one or K samples an image.
-    pub reconstruction: f64,
-    /// KL(q(z|x) || p(z))
-    pub kl: f64,
-    /// L_K, the importance-weighted bound, where that is the objective.
-    pub bound: Option<f64>,
-    /// Images averaged over.
-    pub images: u64,
-}
-
-impl Metrics {
-    /// reconstruction - KL
-    pub fn elbo(&self) -> f64 {
-        self.reconstruction - self.kl
-    }
-}
-
-/// What [`Metrics`] are the averages of, summed over the images of some steps in their order: an epoch
-/// that was left in its middle goes on adding to them, and comes to the same bits.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Sums {
-    /// Nats, as are the next two.
-    pub reconstruction: f64,
-    /// KL(q(z|x) || p(z))
-    pub kl: f64,
-    /// Zero where the bound is not the objective.
-    pub bound: f64,
-    /// How many were summed over.
-    pub images: f64,
-}
-
-/// The state of a run between steps: what a resumed run needs to go on as if nothing had happened.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// Steps finished.
-    pub step: u64,
-    /// Values, first and second moment of each parameter tensor, in the network's order.
-    pub parameters: Vec<[Vec<f32>; 3]>,
-    /// The counters of the noise.
-    pub(crate) clock: Vec<u32>,
-    pub(crate) rates: Vec<f32>,
-}
-
-impl Snapshot {
-    /// The parameters' values alone.
-    pub fn values(&self) -> Vec<Vec<f32>> {
-        self.parameters.iter().map(|[values, ..]| values.clone()).collect()
-    }
-
-    /// Whether no parameter or moment is NaN or infinite.
-    pub fn is_finite(&self) -> bool {
-        self.parameters.iter().flatten().flatten().all(|v| v.is_finite())
-    }
-}
 
 /// A training run on a device.
 pub struct Trainer {
@@ -211,7 +152,7 @@ impl Trainer {
     pub fn advance(
         &mut self,
         end: u64,
-        mut progress: impl FnMut(u64) -> ControlFlow<()> + Send,
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), DeviceError> {
         let mut ended = false;
         while self.step < end && !ended {
@@ -449,15 +390,6 @@ pub fn initialize(
     rewind(executor, plan.train, settings)
 }
 
-/// SHA-256 of parameter values, little-endian.
-pub fn digest(parameters: &[Vec<f32>]) -> String {
-    let mut hash = Sha256::new();
-    for value in parameters.iter().flatten() {
-        hash.update(value.to_le_bytes());
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Result<(), DeviceError> {
     let mut words = [0; clock::WORDS];
     words[clock::SEED_LOW] = settings.seed as u32;
@@ -473,37 +405,4 @@ fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Resul
         _ => 0.0,
     };
     executor.write_f32(pass.rates, &first)
-}
-
-/// Sums over `steps` of a pass, added to those `before`, or the first of them that is not finite.
-fn read_history(
-    executor: &mut dyn Executor,
-    pass: Pass,
-    steps: Range<u64>,
-    before: Sums,
-) -> Result<Result<Sums, u64>, DeviceError> {
-    let history = executor.read_f32(pass.history)?;
-    let mut sums = before;
-    for step in steps {
-        let slot = (step % pass.history_steps as u64) as usize * tally::COLUMNS;
-        let row = &history[slot..slot + tally::COLUMNS];
-        if !row.iter().all(|v| v.is_finite()) {
-            return Ok(Err(step));
-        }
-        sums.reconstruction += f64::from(row[0]);
-        sums.kl += f64::from(row[1]);
-        sums.images += f64::from(row[2]);
-        sums.bound += f64::from(row[3]);
-    }
-    Ok(Ok(sums))
-}
-
-fn average(pass: Pass, sums: Sums) -> Metrics {
-    let Sums { reconstruction, kl, bound, images } = sums;
-    Metrics {
-        reconstruction: reconstruction / images,
-        kl: kl / images,
-        bound: pass.bound.map(|_| bound / images),
-        images: images as u64,
-    }
 }

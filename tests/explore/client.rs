@@ -3,28 +3,29 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::program::{Home, idx, piped};
 
 pub const HEIGHT: usize = 9;
 pub const WIDTH: usize = 7;
 /// K of the servers here.
 pub const SAMPLES: usize = 60;
 
-/// A folder to work in, with data of 9x7 pixels and labels in `data`.
-pub struct Home(TempDir);
-
 impl Home {
-    pub fn new() -> Self {
-        let home = Home(tempfile::tempdir().expect("a folder"));
+    /// With images of 9x7 pixels and labels in `data`.
+    pub fn labelled() -> Self {
+        let home = Home::empty();
         let data = home.at("data");
         fs::create_dir(&data).expect("a folder");
         for (name, n) in [("train", 200), ("t10k", 50)] {
-            fs::write(data.join(format!("{name}-images-idx3-ubyte")), images(n)).expect("a file");
+            let images = idx(n, HEIGHT as u32, WIDTH as u32);
+            fs::write(data.join(format!("{name}-images-idx3-ubyte")), images).expect("a file");
             fs::write(data.join(format!("{name}-labels-idx1-ubyte")), labels(n)).expect("a file");
         }
         home
@@ -32,45 +33,11 @@ impl Home {
 
     /// With a small trained run in `run`; `more` are other options.
     pub fn with_run(more: &str) -> Self {
-        let home = Home::new();
+        let home = Home::labelled();
         home.ok(&format!(
             "train --data data --device cpu --hidden 16 --batch 50 --epochs 2 --run run {more}"
         ));
         home
-    }
-
-    pub fn at(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    /// The program with arguments separated by blanks, in this folder, on a machine without a desktop.
-    pub fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_elbo"));
-        command.current_dir(self.0.path()).args(args.split_whitespace());
-        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").stdin(Stdio::null());
-        command
-    }
-
-    pub fn run(&self, args: &str) -> Output {
-        self.command(args).output().expect("the program runs")
-    }
-
-    #[track_caller]
-    pub fn ok(&self, args: &str) {
-        let output = self.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args}: {stderr}");
-    }
-
-    /// Exit code and one line on stderr with these words in it.
-    #[track_caller]
-    pub fn refuses(&self, args: &str, code: i32, words: &str) {
-        let output = self.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let last = stderr.lines().last().unwrap_or_default();
-        assert_eq!(output.status.code(), Some(code), "{args}: {stderr}");
-        assert!(last.starts_with("error: ") && last.contains(words), "{args}: {stderr}");
-        assert!(output.stdout.is_empty(), "{args}");
     }
 
     pub fn serve(&self) -> Server {
@@ -82,21 +49,8 @@ impl Home {
     }
 }
 
-fn words(header: &[u32]) -> Vec<u8> {
-    header.iter().flat_map(|word| word.to_be_bytes()).collect()
-}
-
-/// An IDX file of images with a pattern to learn.
-fn images(n: u32) -> Vec<u8> {
-    let mut bytes = words(&[0x803, n, HEIGHT as u32, WIDTH as u32]);
-    let pixel = |i: u32, p: u32| if (p + i % 3) % 5 < 2 { 230 } else { (i % 40) as u8 };
-    let size = (HEIGHT * WIDTH) as u32;
-    bytes.extend((0..n).flat_map(|i| (0..size).map(move |p| pixel(i, p))));
-    bytes
-}
-
 fn labels(n: u32) -> Vec<u8> {
-    let mut bytes = words(&[0x801, n]);
+    let mut bytes: Vec<u8> = [0x801, n].iter().flat_map(|word: &u32| word.to_be_bytes()).collect();
     bytes.extend((0..n).map(|i| (i % 3) as u8));
     bytes
 }
@@ -104,13 +58,26 @@ fn labels(n: u32) -> Vec<u8> {
 /// A served run. It is killed with the value.
 pub struct Server {
     child: Child,
+    site: Site,
+}
+
+impl Deref for Server {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+/// Where the page is.
+#[derive(Clone, Copy)]
+pub struct Site {
     pub port: u16,
 }
 
 impl Server {
     pub fn start(command: &mut Command) -> Self {
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = piped(command);
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -119,15 +86,34 @@ impl Server {
             let output = child.wait_with_output().expect("it ends");
             panic!("no address in {line:?}: {}", String::from_utf8_lossy(&output.stderr));
         };
-        Server { child, port }
-    }
-
-    pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port)
+        Server { child, site: Site { port } }
     }
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn interrupt(&self) {
+        let kill = Command::new("kill").args(["-INT", &self.id().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// How it ended, with stderr.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.child.try_wait().expect("a child").is_none() {
+            assert!(Instant::now() < end, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut stderr = String::new();
+        let _ = self.child.stderr.take().expect("piped").read_to_string(&mut stderr);
+        (self.child.wait().expect("it ended").code(), stderr)
+    }
+}
+
+impl Site {
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -161,23 +147,6 @@ impl Server {
     #[track_caller]
     pub fn model(&self) -> Value {
         self.ask("GET", "/model", "").json()
-    }
-
-    pub fn interrupt(&self) {
-        let kill = Command::new("kill").args(["-INT", &self.id().to_string()]).status();
-        assert!(kill.expect("kill runs").success());
-    }
-
-    /// How it ended, with stderr.
-    pub fn ended(mut self) -> (Option<i32>, String) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while self.child.try_wait().expect("a child").is_none() {
-            assert!(Instant::now() < end, "it does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let mut stderr = String::new();
-        let _ = self.child.stderr.take().expect("piped").read_to_string(&mut stderr);
-        (self.child.wait().expect("it ended").code(), stderr)
     }
 }
 

@@ -12,7 +12,8 @@ use elbo::device::cpu::CpuDevice;
 use elbo::generate;
 use serde_json::{Value, json};
 
-use crate::client::{HEIGHT, Home, Response, SAMPLES, Server, WIDTH, numbers, process};
+use crate::client::{HEIGHT, Response, SAMPLES, Server, WIDTH, numbers, process};
+use crate::program::Home;
 
 /// Grey levels may differ by one where rounding is at its edge.
 #[track_caller]
@@ -99,7 +100,7 @@ fn answers_are_those_of_the_other_commands() {
     assert_eq!(model["samples"], SAMPLES);
     assert_eq!(model["tiles"], Value::Null);
     let eval = home.run("eval run --samples 1 --device cpu --json");
-    let eval: Value = serde_json::from_slice(&eval.stdout).expect("JSON");
+    let eval: Value = serde_json::from_str(&eval.stdout).expect("JSON");
     let mut expected: Vec<(f64, u64)> = eval["kl_per_unit"]
         .as_array()
         .expect("units")
@@ -383,13 +384,13 @@ fn an_idle_page_costs_nothing() {
 fn what_cannot_be_explored() {
     let home = Home::with_run("--latent 3");
     let server = home.serve();
-    home.refuses(&format!("explore run --device cpu --port {}", server.port), 2, "--port");
-    home.refuses("explore nowhere", 2, "not a run folder");
-    home.refuses("explore run --samples 0", 2, "--samples must be from 1 to 100000, got 0");
-    home.refuses("explore run --samples 100001", 2, "got 100001");
-    home.refuses("explore run --device nosuch", 2, "nosuch");
+    home.refuses(&format!("explore run --device cpu --port {}", server.port), &["--port"]);
+    home.refuses("explore nowhere", &["not a run folder"]);
+    home.refuses("explore run --samples 0", &["--samples must be from 1 to 100000, got 0"]);
+    home.refuses("explore run --samples 100001", &["got 100001"]);
+    home.refuses("explore run --device nosuch", &["nosuch"]);
     fs::rename(home.at("data"), home.at("elsewhere")).expect("a move");
-    home.refuses("explore run --device cpu", 2, "no such file or folder");
+    home.refuses("explore run --device cpu", &["no such file or folder"]);
 }
 
 #[test]
@@ -413,7 +414,7 @@ fn numbers_that_overflow_are_an_error_of_that_question() {
 
     parameters[decoder + 2].fill(f32::MAX);
     folder.write_model(&settings, &parameters).expect("a model");
-    home.refuses("explore run --device cpu", 1, "overflow");
+    home.run("explore run --device cpu").assert_error(1, &["overflow"]);
 }
 
 #[test]

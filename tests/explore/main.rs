@@ -6,5 +6,10 @@ mod client;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod http;
+#[path = "../harness/lossy.rs"]
+mod lossy;
+mod lost;
 mod model;
 mod page;
+#[path = "../harness/program.rs"]
+mod program;

@@ -9,10 +9,10 @@ use elbo::evaluate::Model;
 use elbo::explore::model::{Explorer, Figure, Inferred, Subject};
 use elbo::vae::Binarization;
 
-use crate::client::Home;
 use crate::harness;
+use crate::program::Home;
 
-fn explorer(home: &Home, device: &Device, seed: u64, samples: usize) -> Explorer {
+pub fn explorer(home: &Home, device: &Device, seed: u64, samples: usize) -> Explorer {
     let (folder, settings) = RunFolder::open(&home.at("run")).expect("the run");
     let parameters = folder.read_model(&settings.architecture).expect("its model");
     let test = data::load(&home.at("data"), data::Options::default()).expect("its data").test;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::chromium::Tab;
-use crate::client::{Home, Server, numbers};
+use crate::client::{Server, numbers};
+use crate::program::Home;
 
 const TRAIN: &str = "train --device cpu --hidden 64 --steps 300 --run run";
 

@@ -1,37 +1,16 @@
 //! The float types of the twins.
 
+mod lanes;
+mod matrix;
+
 use std::cell::RefCell;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use super::{dots, outer};
-
-/// A matrix inside a slice: element (i, j) is `data[i * row_stride + j * column_stride]`.
-#[derive(Clone, Copy)]
-pub struct Matrix<'a, T> {
-    pub data: &'a [T],
-    pub row_stride: usize,
-    pub column_stride: usize,
-}
-
-impl<'a, T> Matrix<'a, T> {
-    /// A row-major matrix of `width` columns.
-    pub fn new(data: &'a [T], width: usize) -> Self {
-        Matrix { data, row_stride: width, column_stride: 1 }
-    }
-
-    pub fn transposed(self) -> Self {
-        Matrix { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
-    }
-
-    /// Panics unless every element of an `rows` x `columns` matrix lies inside the slice.
-    fn check(&self, rows: usize, columns: usize) {
-        assert!(rows > 0 && columns > 0);
-        let down = (rows - 1).checked_mul(self.row_stride);
-        let across = (columns - 1).checked_mul(self.column_stride);
-        let last = down.zip(across).and_then(|(down, across)| down.checked_add(across));
-        assert!(last.is_some_and(|last| last < self.data.len()));
-    }
-}
+pub(super) use lanes::{LANES, halve, has_wide_registers};
+use lanes::{LogBernoulli, ln_polynomial};
+pub use matrix::Matrix;
+use matrix::multiply_tile;
 
 /// What a twin may do with a number.
 pub trait Real:
@@ -74,7 +53,7 @@ pub trait Real:
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<Self>, b: Matrix<Self>, out: &mut [Self]) {
         a.check(m, k);
         b.check(k, n);
-        super::parallel::rows(
+        crate::kernels::parallel::rows(
             &mut out[..m * n],
             n,
             #[inline(always)]
@@ -92,19 +71,15 @@ pub trait Real:
     }
 
     /// Calls `f(row, column, values)` for pieces of a^T b that cover it, a (k, m) and b (k, n) row-major, on
-    /// this thread. To be inlined inside [`Real::vectorized`].
-    #[inline(always)]
+    /// this thread. To be inlined inside [`Real::vectorized`], and only where
+    /// [`Real::streams_outer_products`].
     fn outer_products(
-        [m, n, k]: [usize; 3],
-        a: Matrix<Self>,
-        b: Matrix<Self>,
-        mut f: impl FnMut(usize, usize, &[Self]),
+        _dims: [usize; 3],
+        _a: Matrix<Self>,
+        _b: Matrix<Self>,
+        _f: impl FnMut(usize, usize, &[Self]),
     ) {
-        let mut product = vec![Self::ZERO; m * n];
-        Self::multiply(m, n, k, a.transposed(), b, &mut product);
-        for (row, values) in product.chunks_exact(n).enumerate() {
-            f(row, 0, values);
-        }
+        unreachable!("only where it beats multiply")
     }
 
     /// Whether [`Real::outer_products`] of these dimensions beats [`Real::multiply`] and a look at its result.
@@ -132,7 +107,7 @@ pub trait Real:
     /// Sum over pixels of x eta - softplus(eta).
     #[inline(always)]
     fn log_bernoulli(x: &[Self], logits: &[Self]) -> Self {
-        super::parallel::sum(x.len(), |i| x[i] * logits[i] - logits[i].softplus())
+        crate::kernels::parallel::sum(x.len(), |i| x[i] * logits[i] - logits[i].softplus())
     }
 
     /// [`Real::log_bernoulli`] together with `d` = w (x - sigmoid(eta)); `d` holds the logits eta before.
@@ -190,8 +165,8 @@ impl Real for f64 {
         a.check(m, k);
         b.check(k, n);
         assert!(out.len() >= m * n);
-        let out = super::parallel::Shared(out.as_mut_ptr());
-        super::parallel::tiles(
+        let out = crate::kernels::parallel::Shared(out.as_mut_ptr());
+        crate::kernels::parallel::tiles(
             [m, n],
             2 * m * n * k,
             #[inline(always)]
@@ -201,108 +176,6 @@ impl Real for f64 {
             },
         );
     }
-}
-
-/// Numbers that are worked on together: a register of the widest kind.
-pub(super) const LANES: usize = 16;
-
-/// Whether the processor has the 32 registers of 16 numbers that the tiles of `dots` and `outer` are cut
-/// for; `gemm` knows how to live with fewer.
-pub(super) fn has_wide_registers() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Sum of x eta - softplus(eta). The logarithms of a lane are one logarithm of the product of its
-/// 1 + e^-|eta|, each in [1, 2].
-struct LogBernoulli {
-    total: f32,
-    sums: [f32; LANES],
-    products: [f32; LANES],
-    factors: usize,
-}
-
-impl Default for LogBernoulli {
-    fn default() -> Self {
-        LogBernoulli { total: 0.0, sums: [0.0; LANES], products: [1.0; LANES], factors: 0 }
-    }
-}
-
-impl LogBernoulli {
-    /// Returns e^-|eta|.
-    #[inline(always)]
-    fn add(&mut self, x: &[f32; LANES], eta: &[f32; LANES]) -> [f32; LANES] {
-        let mut e = [0.0; LANES];
-        for i in 0..LANES {
-            e[i] = Real::exp(-f32::abs(eta[i]));
-            self.sums[i] += x[i] * eta[i] - if eta[i] < 0.0 { 0.0 } else { eta[i] };
-            self.products[i] *= 1.0 + e[i];
-        }
-        self.factors += 1;
-        // so few that a product stays below 2^64
-        if self.factors == 64 {
-            self.flush();
-        }
-        e
-    }
-
-    #[inline(always)]
-    fn add_part(&mut self, x: &[f32], eta: &[f32]) {
-        for (i, (&x, &eta)) in x.iter().zip(eta).enumerate() {
-            self.sums[i] += x * eta - if eta < 0.0 { 0.0 } else { eta };
-            self.products[i] *= 1.0 + Real::exp(-f32::abs(eta));
-        }
-    }
-
-    #[inline(always)]
-    fn flush(&mut self) {
-        let mut lanes = [0.0; LANES];
-        for (lane, (sum, product)) in lanes.iter_mut().zip(self.sums.iter().zip(self.products)) {
-            *lane = sum - Real::ln_1p(product - 1.0);
-        }
-        self.total += halve(lanes, |a, b| a + b);
-        (self.sums, self.products, self.factors) = ([0.0; LANES], [1.0; LANES], 0);
-    }
-
-    #[inline(always)]
-    fn total(mut self) -> f32 {
-        // Few factors: their products' product is still below 2^64, and one logarithm does.
-        if self.factors <= 3 {
-            let product = halve(self.products, |a, b| a * b);
-            return self.total + (halve(self.sums, |a, b| a + b) - Real::ln_1p(product - 1.0));
-        }
-        self.flush();
-        self.total
-    }
-}
-
-/// All lanes in one, by halves whose bounds the compiler sees.
-#[inline(always)]
-pub(super) fn halve(v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut eight = [0.0; 8];
-    for i in 0..8 {
-        eight[i] = f(v[i], v[i + 8]);
-    }
-    let mut four = [0.0; 4];
-    for i in 0..4 {
-        four[i] = f(eight[i], eight[i + 4]);
-    }
-    f(f(four[0], four[2]), f(four[1], four[3]))
-}
-
-/// (ln(1 + f) - f + f^2 / 2) / f^3 on [1/sqrt 2 - 1, sqrt 2 - 1) (Cephes).
-#[inline(always)]
-fn ln_polynomial(f: f32) -> f32 {
-    let mut p = 7.037_684e-2 * f - 1.151_461e-1;
-    p = p * f + 1.167_699_9e-1;
-    p = p * f - 1.242_014_1e-1;
-    p = p * f + 1.424_932_3e-1;
-    p = p * f - 1.666_805_8e-1;
-    p = p * f + 2.000_071_5e-1;
-    p = p * f - 2.499_999_4e-1;
-    p * f + 3.333_333e-1
 }
 
 impl Real for f32 {
@@ -441,10 +314,10 @@ impl Real for f32 {
         a.check(m, k);
         b.check(k, n);
         assert!(out.len() >= m * n);
-        let out = super::parallel::Shared(out.as_mut_ptr());
+        let out = crate::kernels::parallel::Shared(out.as_mut_ptr());
         let rows_of_both =
             [a.row_stride, a.column_stride, b.row_stride, b.column_stride] == [k, 1, 1, k];
-        super::parallel::tiles(
+        crate::kernels::parallel::tiles(
             [m, n],
             2 * m * n * k,
             #[inline(always)]
@@ -496,43 +369,5 @@ impl Real for f32 {
     #[inline(always)]
     fn vectorized<R>(f: impl FnOnce() -> R) -> R {
         pulp::Arch::new().dispatch(f)
-    }
-}
-
-/// Some rows and columns of `out`, of `n` columns, as the product of `k` terms by the `gemm` crate.
-///
-/// # Safety
-/// They lie inside `out`, the rows of `a` and the columns of `b` inside theirs, and nobody else is at them.
-unsafe fn multiply_tile<T: Real>(
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
-    [n, k]: [usize; 2],
-    a: Matrix<T>,
-    b: Matrix<T>,
-    out: *mut T,
-) {
-    // SAFETY: what this function asks for.
-    unsafe {
-        gemm::gemm(
-            rows.len(),
-            columns.len(),
-            k,
-            out.add(rows.start * n + columns.start),
-            1,
-            n as isize,
-            false,
-            a.data.as_ptr().add(rows.start * a.row_stride),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr().add(columns.start * b.column_stride),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            T::ZERO,
-            T::ONE,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
     }
 }

@@ -1,0 +1,64 @@
+//! The signals that ask the program to stop: Ctrl-C and SIGTERM, which `kill`, a shutdown and batch systems
+//! send. SIGHUP is left alone, so that `nohup` works.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::Failure;
+
+/// Ctrl-C's.
+const SIGINT: u8 = 2;
+
+/// Whether a signal has asked for the end, and which: 0 while none has.
+#[derive(Clone)]
+pub struct Stop(Arc<AtomicU8>);
+
+impl Stop {
+    /// Listens from now on. The first signal is for who asks; the second ends the program at once.
+    pub fn listen() -> Result<Stop, Failure> {
+        Stop::listen_and(|| {})
+    }
+
+    /// The same, and calls `asked` at the first signal.
+    pub fn listen_and(mut asked: impl FnMut() + Send + 'static) -> Result<Stop, Failure> {
+        let stop = Stop(Arc::new(AtomicU8::new(0)));
+        let theirs = stop.clone();
+        on_signal(move |signal| {
+            match theirs.0.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => asked(),
+                Err(_) => std::process::exit(i32::from(128 + signal)),
+            }
+        })
+        .map_err(|e| Failure::run(format!("cannot listen for Ctrl-C: {e}")))?;
+        Ok(stop)
+    }
+
+    /// Whether the end was asked for.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    /// The exit code of a program that a signal has stopped: 128 and the signal's number, 130 after Ctrl-C,
+    /// 143 after SIGTERM.
+    pub fn code(&self) -> u8 {
+        match self.0.load(Ordering::Relaxed) {
+            0 => 128 + SIGINT,
+            signal => 128 + signal,
+        }
+    }
+}
+
+/// Calls `heard` with the number of each signal that asks for the end, on a thread of its own.
+#[cfg(unix)]
+fn on_signal(mut heard: impl FnMut(u8) + Send + 'static) -> std::io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    let listen = move || signals.forever().for_each(|signal| heard(signal as u8));
+    std::thread::Builder::new().name("signals".to_string()).spawn(listen).map(|_| ())
+}
+
+/// Elsewhere Ctrl-C is no signal, and there is no other.
+#[cfg(not(unix))]
+fn on_signal(mut heard: impl FnMut(u8) + Send + 'static) -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(move || heard(SIGINT))
+}

@@ -1,0 +1,105 @@
+//! Single precision in lanes, as the widest registers have it.
+
+use super::Real;
+
+/// Numbers that are worked on together: a register of the widest kind.
+pub const LANES: usize = 16;
+
+/// Whether the processor has the 32 registers of 16 numbers that the tiles of `dots` and `outer` are cut
+/// for; `gemm` knows how to live with fewer.
+pub fn has_wide_registers() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Sum of x eta - softplus(eta). The logarithms of a lane are one logarithm of the product of its
+/// 1 + e^-|eta|, each in [1, 2].
+pub struct LogBernoulli {
+    total: f32,
+    sums: [f32; LANES],
+    products: [f32; LANES],
+    factors: usize,
+}
+
+impl Default for LogBernoulli {
+    fn default() -> Self {
+        LogBernoulli { total: 0.0, sums: [0.0; LANES], products: [1.0; LANES], factors: 0 }
+    }
+}
+
+impl LogBernoulli {
+    /// Returns e^-|eta|.
+    #[inline(always)]
+    pub fn add(&mut self, x: &[f32; LANES], eta: &[f32; LANES]) -> [f32; LANES] {
+        let mut e = [0.0; LANES];
+        for i in 0..LANES {
+            e[i] = Real::exp(-f32::abs(eta[i]));
+            self.sums[i] += x[i] * eta[i] - if eta[i] < 0.0 { 0.0 } else { eta[i] };
+            self.products[i] *= 1.0 + e[i];
+        }
+        self.factors += 1;
+        // so few that a product stays below 2^64
+        if self.factors == 64 {
+            self.flush();
+        }
+        e
+    }
+
+    #[inline(always)]
+    pub fn add_part(&mut self, x: &[f32], eta: &[f32]) {
+        for (i, (&x, &eta)) in x.iter().zip(eta).enumerate() {
+            self.sums[i] += x * eta - if eta < 0.0 { 0.0 } else { eta };
+            self.products[i] *= 1.0 + Real::exp(-f32::abs(eta));
+        }
+    }
+
+    #[inline(always)]
+    fn flush(&mut self) {
+        let mut lanes = [0.0; LANES];
+        for (lane, (sum, product)) in lanes.iter_mut().zip(self.sums.iter().zip(self.products)) {
+            *lane = sum - Real::ln_1p(product - 1.0);
+        }
+        self.total += halve(lanes, |a, b| a + b);
+        (self.sums, self.products, self.factors) = ([0.0; LANES], [1.0; LANES], 0);
+    }
+
+    #[inline(always)]
+    pub fn total(mut self) -> f32 {
+        // Few factors: their products' product is still below 2^64, and one logarithm does.
+        if self.factors <= 3 {
+            let product = halve(self.products, |a, b| a * b);
+            return self.total + (halve(self.sums, |a, b| a + b) - Real::ln_1p(product - 1.0));
+        }
+        self.flush();
+        self.total
+    }
+}
+
+/// All lanes in one, by halves whose bounds the compiler sees.
+#[inline(always)]
+pub fn halve(v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut eight = [0.0; 8];
+    for i in 0..8 {
+        eight[i] = f(v[i], v[i + 8]);
+    }
+    let mut four = [0.0; 4];
+    for i in 0..4 {
+        four[i] = f(eight[i], eight[i + 4]);
+    }
+    f(f(four[0], four[2]), f(four[1], four[3]))
+}
+
+/// (ln(1 + f) - f + f^2 / 2) / f^3 on [1/sqrt 2 - 1, sqrt 2 - 1) (Cephes).
+#[inline(always)]
+pub fn ln_polynomial(f: f32) -> f32 {
+    let mut p = 7.037_684e-2 * f - 1.151_461e-1;
+    p = p * f + 1.167_699_9e-1;
+    p = p * f - 1.242_014_1e-1;
+    p = p * f + 1.424_932_3e-1;
+    p = p * f - 1.666_805_8e-1;
+    p = p * f + 2.000_071_5e-1;
+    p = p * f - 2.499_999_4e-1;
+    p * f + 3.333_333e-1
+}

@@ -1,0 +1,77 @@
+//! What a run's steps are worth: sums on the device, averages over images.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::{DeviceError, Executor};
+use crate::kernels::tally;
+use crate::vae::step::Pass;
+
+/// Averages over images, in nats per image.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Metrics {
+    /// E_q log p(x|z), one or K samples an image.
+    pub reconstruction: f64,
+    /// KL(q(z|x) || p(z))
+    pub kl: f64,
+    /// L_K, the importance-weighted bound, where that is the objective.
+    pub bound: Option<f64>,
+    /// Images averaged over.
+    pub images: u64,
+}
+
+impl Metrics {
+    /// reconstruction - KL
+    pub fn elbo(&self) -> f64 {
+        self.reconstruction - self.kl
+    }
+}
+
+/// What [`Metrics`] are the averages of, summed over the images of some steps in their order: an epoch
+/// that was left in its middle goes on adding to them, and comes to the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Sums {
+    /// Nats, as are the next two.
+    pub reconstruction: f64,
+    /// KL(q(z|x) || p(z))
+    pub kl: f64,
+    /// Zero where the bound is not the objective.
+    pub bound: f64,
+    /// How many were summed over.
+    pub images: f64,
+}
+
+/// Sums over `steps` of a pass, added to those `before`, or the first of them that is not finite.
+pub(super) fn read_history(
+    executor: &mut dyn Executor,
+    pass: Pass,
+    steps: Range<u64>,
+    before: Sums,
+) -> Result<Result<Sums, u64>, DeviceError> {
+    let history = executor.read_f32(pass.history)?;
+    let mut sums = before;
+    for step in steps {
+        let slot = (step % pass.history_steps as u64) as usize * tally::COLUMNS;
+        let row = &history[slot..slot + tally::COLUMNS];
+        if !row.iter().all(|v| v.is_finite()) {
+            return Ok(Err(step));
+        }
+        sums.reconstruction += f64::from(row[0]);
+        sums.kl += f64::from(row[1]);
+        sums.images += f64::from(row[2]);
+        sums.bound += f64::from(row[3]);
+    }
+    Ok(Ok(sums))
+}
+
+/// The averages that the sums over steps of a pass come to.
+pub(super) fn average(pass: Pass, sums: Sums) -> Metrics {
+    let Sums { reconstruction, kl, bound, images } = sums;
+    Metrics {
+        reconstruction: reconstruction / images,
+        kl: kl / images,
+        bound: pass.bound.map(|_| bound / images),
+        images: images as u64,
+    }
+}
