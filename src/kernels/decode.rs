@@ -99,10 +99,7 @@ fn decode<T: Real>(c: &Call<T>) {
         |row, log_px, d_eta| {
             let x = &x[row / k * d..][..d];
             add_bias(d_eta, bias);
-            let parts = x.chunks(PART).zip(d_eta.chunks_mut(PART));
-            for ((x, d_eta), log_px) in parts.zip(log_px) {
-                *log_px = T::bernoulli_gradient(x, d_eta, row_weight[row]);
-            }
+            T::bernoulli_gradient(x, d_eta, row_weight[row], log_px);
         },
     );
 }
@@ -126,7 +123,7 @@ fn decode_log_likelihood<T: Real>(c: &Call<T>) {
             #[inline(always)]
             |row, log_px, eta| {
                 add_bias(eta, bias);
-                sum_parts(&x[(first + row) / k * d..][..d], eta, log_px);
+                T::log_bernoulli_of_parts(&x[(first + row) / k * d..][..d], eta, log_px);
             },
         );
     }
@@ -136,12 +133,5 @@ fn decode_log_likelihood<T: Real>(c: &Call<T>) {
 fn add_bias<T: Real>(eta: &mut [T], bias: &[T]) {
     for (eta, &b) in eta.iter_mut().zip(bias) {
         *eta += b;
-    }
-}
-
-#[inline(always)]
-fn sum_parts<T: Real>(x: &[T], eta: &[T], log_px: &mut [T]) {
-    for ((x, eta), log_px) in x.chunks(PART).zip(eta.chunks(PART)).zip(log_px) {
-        *log_px = T::log_bernoulli(x, eta);
     }
 }

@@ -67,13 +67,44 @@ impl LogBernoulli {
 
     #[inline(always)]
     pub fn total(mut self) -> f32 {
-        // Few factors: their products' product is still below 2^64, and one logarithm does.
-        if self.factors <= 3 {
-            let product = halve(self.products, |a, b| a * b);
-            return self.total + (halve(self.sums, |a, b| a + b) - Real::ln_1p(product - 1.0));
-        }
         self.flush();
         self.total
+    }
+
+    /// Of three additions at most: the sum of x eta - max(eta, 0), and the product, below 2^64, whose
+    /// logarithm is to be taken off.
+    #[inline(always)]
+    pub fn sum_and_product(self) -> (f32, f32) {
+        (halve(self.sums, |a, b| a + b), halve(self.products, |a, b| a * b))
+    }
+}
+
+/// Adds logits `d` to `sum`, and puts w (x - sigmoid(eta)) in their place.
+#[inline(always)]
+pub fn gradient_of_lanes(sum: &mut LogBernoulli, x: &[f32; LANES], d: &mut [f32; LANES], w: f32) {
+    let (eta, e) = (*d, sum.add(x, d));
+    // By way of a copy: the compiler cannot know that x and d do not overlap.
+    let mut gradient = [0.0; LANES];
+    for i in 0..LANES {
+        let numerator = if eta[i] < 0.0 { e[i] } else { 1.0 };
+        gradient[i] = w * (x[i] - numerator / (1.0 + e[i]));
+    }
+    *d = gradient;
+}
+
+/// Fills `out` with the differences of the first and the logarithm of the second of what `part` returns for
+/// each place: 16 logarithms at once.
+#[inline(always)]
+pub fn less_logarithms(out: &mut [f32], mut part: impl FnMut(usize) -> (f32, f32)) {
+    for (group, out) in out.chunks_mut(LANES).enumerate() {
+        let (mut sums, mut products) = ([0.0; LANES], [1.0; LANES]);
+        for i in 0..out.len() {
+            (sums[i], products[i]) = part(group * LANES + i);
+        }
+        for (sum, product) in sums.iter_mut().zip(products) {
+            *sum -= Real::ln_1p(product - 1.0);
+        }
+        out.copy_from_slice(&sums[..out.len()]);
     }
 }
 

@@ -6,9 +6,10 @@ mod matrix;
 use std::cell::RefCell;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
+use super::decode::PART;
 use super::{dots, outer};
 pub(super) use lanes::{LANES, halve, has_wide_registers};
-use lanes::{LogBernoulli, ln_polynomial};
+use lanes::{LogBernoulli, gradient_of_lanes, less_logarithms, ln_polynomial};
 pub use matrix::Matrix;
 use matrix::multiply_tile;
 
@@ -110,14 +111,21 @@ pub trait Real:
         crate::kernels::parallel::sum(x.len(), |i| x[i] * logits[i] - logits[i].softplus())
     }
 
-    /// [`Real::log_bernoulli`] together with `d` = w (x - sigmoid(eta)); `d` holds the logits eta before.
+    /// [`Real::log_bernoulli`] of each [`PART`] pixels.
     #[inline(always)]
-    fn bernoulli_gradient(x: &[Self], d: &mut [Self], w: Self) -> Self {
-        let total = Self::log_bernoulli(x, d);
+    fn log_bernoulli_of_parts(x: &[Self], logits: &[Self], out: &mut [Self]) {
+        for ((x, eta), out) in x.chunks(PART).zip(logits.chunks(PART)).zip(out) {
+            *out = Self::log_bernoulli(x, eta);
+        }
+    }
+
+    /// The same together with `d` = w (x - sigmoid(eta)); `d` holds the logits eta before.
+    #[inline(always)]
+    fn bernoulli_gradient(x: &[Self], d: &mut [Self], w: Self, out: &mut [Self]) {
+        Self::log_bernoulli_of_parts(x, d, out);
         for (d, &x) in d.iter_mut().zip(x) {
             *d = w * (x - d.sigmoid());
         }
-        total
     }
 
     #[inline(always)]
@@ -261,20 +269,54 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn bernoulli_gradient(x: &[f32], d: &mut [f32], w: f32) -> f32 {
-        let mut sum = LogBernoulli::default();
-        let ((xs, x), (ds, d)) = (x.as_chunks(), d.as_chunks_mut());
-        for (x, d) in xs.iter().zip(ds) {
-            let (eta, e) = (*d, sum.add(x, d));
-            for i in 0..LANES {
-                d[i] = w * (x[i] - if eta[i] < 0.0 { e[i] } else { 1.0 } / (1.0 + e[i]));
-            }
-        }
-        sum.add_part(x, d);
-        for (d, &x) in d.iter_mut().zip(x) {
-            *d = w * (x - d.sigmoid());
-        }
-        sum.total()
+    fn log_bernoulli_of_parts(x: &[f32], logits: &[f32], out: &mut [f32]) {
+        let ((xs, x), (etas, eta)) = (x.as_chunks::<PART>(), logits.as_chunks::<PART>());
+        less_logarithms(
+            out,
+            #[inline(always)]
+            |part| {
+                let mut sum = LogBernoulli::default();
+                if part < xs.len() {
+                    for (x, eta) in xs[part].as_chunks().0.iter().zip(etas[part].as_chunks().0) {
+                        sum.add(x, eta);
+                    }
+                } else {
+                    let ((xs, x), (etas, eta)) = (x.as_chunks(), eta.as_chunks());
+                    for (x, eta) in xs.iter().zip(etas) {
+                        sum.add(x, eta);
+                    }
+                    sum.add_part(x, eta);
+                }
+                sum.sum_and_product()
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn bernoulli_gradient(x: &[f32], d: &mut [f32], w: f32, out: &mut [f32]) {
+        let ((xs, x), (ds, d)) = (x.as_chunks::<PART>(), d.as_chunks_mut::<PART>());
+        less_logarithms(
+            out,
+            #[inline(always)]
+            |part| {
+                let mut sum = LogBernoulli::default();
+                if part < xs.len() {
+                    for (x, d) in xs[part].as_chunks().0.iter().zip(ds[part].as_chunks_mut().0) {
+                        gradient_of_lanes(&mut sum, x, d, w);
+                    }
+                } else {
+                    let ((xs, x), (ds, d)) = (x.as_chunks(), d.as_chunks_mut());
+                    for (x, d) in xs.iter().zip(ds) {
+                        gradient_of_lanes(&mut sum, x, d, w);
+                    }
+                    sum.add_part(x, d);
+                    for (d, &x) in d.iter_mut().zip(x) {
+                        *d = w * (x - d.sigmoid());
+                    }
+                }
+                sum.sum_and_product()
+            },
+        );
     }
 
     #[inline(always)]
