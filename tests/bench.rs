@@ -20,6 +20,7 @@ fn request() -> Request {
         networks: vec![bench::network("12-8-3").expect("a network")],
         batches: vec![6],
         samples: 2,
+        precision: Precision::F32,
         seconds: 0.005,
         warm_up: 10,
         copied: 1 << 20,

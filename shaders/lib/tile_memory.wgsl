@@ -1,8 +1,11 @@
 // A tile by GROUPS_X x GROUPS_Y invocations that walk the inner dimension TILE_K at a time through
 // workgroup memory. An invocation owns 4 * ROW_VECTORS rows of 4 neighbouring columns.
+#import operands
+
 const INVOCATIONS = GROUPS_X * GROUPS_Y;
 const FRAGMENT_ROWS = 4u * ROW_VECTORS;
 const COLUMN_STEP = 1u;
+const ROWS_HELD = 4u;
 const TILE_K = 16u;
 /// Vectors of 4 rows, and of 4 columns, of the tile.
 const LEFT_VECTORS = GROUPS_Y * ROW_VECTORS;
@@ -13,16 +16,6 @@ const RIGHT_VECTORS = GROUPS_X;
 // component may touch its neighbours, and then two invocations would race.
 var<workgroup> lefts: array<vec4<f32>, TILE_K * (LEFT_VECTORS + 1u)>;
 var<workgroup> rights: array<vec4<f32>, TILE_K * (RIGHT_VECTORS + 1u)>;
-
-fn left_or_0(row: u32, k: u32) -> f32 {
-    if row < rows() && k < inner() { return left(row, k); }
-    return 0.0;
-}
-
-fn right_or_0(k: u32, column: u32) -> f32 {
-    if k < inner() && column < columns() { return right(k, column); }
-    return 0.0;
-}
 
 /// Where invocations `e` of a round load: x in the inner dimension, y the vector. Neighbours load neighbours.
 fn place_in_tile(e: u32, vectors: u32, along_inner: bool) -> vec2<u32> {

@@ -14,7 +14,7 @@ use crate::checkpoint::{
     Summary, Writer,
 };
 use crate::data::Dataset;
-use crate::device::{Device, DeviceError};
+use crate::device::{Device, DeviceError, Precision};
 use crate::pictures::{Live, Pictures};
 use crate::report::console::{Console, note, say};
 use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
@@ -158,8 +158,17 @@ fn stretch(trainer: &mut Trainer, from_step: u64) -> Stretch {
 impl Job {
     fn announce(&self, from: &str) {
         let Job { settings, dataset, folder, .. } = self;
+        let precision = match settings.precision {
+            Precision::F32 => "",
+            Precision::Mixed => "; mixed precision",
+        };
+        if settings.precision == Precision::Mixed && matches!(self.device, Device::Cpu(_)) {
+            note(
+                "mixed precision is imitated on the CPU: the same roundings as on a GPU, and no faster",
+            );
+        }
         note(format_args!(
-            "{}: {} training and {} test images of {}x{}; {}; {}; run folder {}{from}",
+            "{}: {} training and {} test images of {}x{}; {}; {}{precision}; run folder {}{from}",
             dataset.name,
             dataset.train.n_images,
             dataset.test.n_images,
@@ -399,9 +408,11 @@ fn failure(error: TrainError) -> Failure {
     match error {
         TrainError::Config(_) | TrainError::Plan(_) => Failure::input(error),
         // Sizes that somebody asked for.
-        TrainError::Device(DeviceError::TooLarge { .. } | DeviceError::OutOfMemory { .. }) => {
-            Failure::input(error)
-        }
+        TrainError::Device(
+            DeviceError::TooLarge { .. }
+            | DeviceError::OutOfMemory { .. }
+            | DeviceError::Precision { .. },
+        ) => Failure::input(error),
         _ => Failure::run(error),
     }
 }

@@ -10,6 +10,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::kernels::variant::Choices;
 use crate::plan::{DType, PlanId, Program, Tensor, TensorId};
+pub use crate::kernels::Precision;
 pub use select::Choice;
 
 /// A device that cannot be had, or that failed. One line each.
@@ -25,6 +26,14 @@ pub enum DeviceError {
         adapter: String,
         /// What was said.
         message: String,
+    },
+    /// Mixed precision is asked for of an adapter that cannot compute in it.
+    #[error("--precision mixed: {adapter}: {problem}; --precision f32 needs none, and --device cpu imitates them")]
+    Precision {
+        /// Its name.
+        adapter: String,
+        /// What it lacks, or what it computes wrongly.
+        problem: String,
     },
     /// A tensor that is larger than what the adapter can bind, in bytes.
     #[error(
@@ -214,6 +223,17 @@ impl Device {
         Ok(match self {
             Device::Cpu(device) => Box::new(device.load::<f32>(program)?),
             Device::Gpu(device) => Box::new(device.load(program)?),
+        })
+    }
+
+    /// The same device for products of this precision. On the CPU mixed precision is imitated, and no faster.
+    ///
+    /// # Errors
+    /// The adapter has no cooperative matrices for it, or they fail the test that is made of them here.
+    pub fn in_precision(&self, precision: Precision) -> Result<Device, DeviceError> {
+        Ok(match self {
+            Device::Cpu(device) => Device::Cpu(device.in_precision(precision)),
+            Device::Gpu(device) => Device::Gpu(Box::new(device.in_precision(precision)?)),
         })
     }
 

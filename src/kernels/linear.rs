@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adam::Adam;
 use super::case::Fill;
+use super::precision::mean_scale;
 use super::real::Matrix;
 use super::variant::PRODUCT;
 use super::{Call, Case, Cost, Kernel, Parts, Real, parallel, twin};
@@ -160,6 +161,7 @@ fn cost(c: &Constants, flops_per_term: u64) -> Cost {
 fn forward<T: Real>(c: &Call<T>) {
     let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
     let (x, weight, bias) = (c.read("x"), c.read("weight"), c.read("bias"));
+    let (x, weight) = (c.operand(&x, 1.0), c.operand(&weight, 1.0));
     let mut y = c.write("y");
     T::multiply(r, o, i, Matrix::new(&x, i), Matrix::new(&weight, i).transposed(), &mut y);
     let (activation, bias) = (Activation::of(c), &bias[..]);
@@ -189,7 +191,8 @@ fn backward_input<T: Real>(c: &Call<T>) {
     let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
     let (x, weight, d_y) = (c.read("x"), c.read("weight"), c.read("d_y"));
     let mut d_x = c.write("d_x");
-    T::multiply(r, i, o, Matrix::new(&d_y, o), Matrix::new(&weight, i), &mut d_x);
+    let (left, right) = (c.operand(&d_y, mean_scale(r)), c.operand(&weight, 1.0));
+    T::multiply(r, i, o, Matrix::new(&left, o), Matrix::new(&right, i), &mut d_x);
     let (activation, x) = (Activation::of(c), &x[..]);
     if activation == Activation::Identity {
         return;
@@ -209,6 +212,7 @@ fn backward_input<T: Real>(c: &Call<T>) {
 fn update<T: Real>(c: &Call<T>) {
     let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
     let (x, d_y, adam) = (c.read("x"), c.read("d_y"), Adam::of(c));
+    let (x, d_y) = (c.operand(&x, 1.0), c.operand(&d_y, mean_scale(r)));
     let (mut weight, mut weight_moments) = (c.write("weight"), c.write("weight_moments"));
     let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
     if T::streams_outer_products([o, i, r]) {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{self, Dataset};
 use crate::device::DeviceError;
+use crate::kernels::Precision;
 use crate::kernels::linear::Activation;
 use crate::kernels::variant::Choices;
 use crate::plan::PlanError;
@@ -65,6 +66,9 @@ pub struct Settings {
     pub init: Init,
     /// Of everything random: parameters, order, binarization, noise.
     pub seed: u64,
+    /// How the steps, and the figures of each epoch, multiply matrices.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What `elbo train` does without options.
@@ -94,6 +98,7 @@ impl Default for Settings {
             objective: Objective::default(),
             init: Init::default(),
             seed: 0,
+            precision: Precision::F32,
         }
     }
 }

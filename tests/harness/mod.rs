@@ -7,7 +7,7 @@ use elbo::device::gpu::{Adapters, GUARD_BYTE, GpuDevice, adapter};
 use elbo::device::{Device, DeviceError, Executor};
 use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
-use elbo::kernels::{Case, Kernel, Variant};
+use elbo::kernels::{Case, Kernel, Precision, Variant};
 use elbo::plan::{Access, DType, Plan, PlanId, Program, TensorId};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -54,6 +54,21 @@ pub fn gpus() -> Vec<GpuDevice> {
     assert!(!adapters.all().is_empty(), "no GPU adapter for the tests: {}", adapter::HINT);
     let open = |a| GpuDevice::open(a).unwrap_or_else(|e| panic!("{e}"));
     adapters.all().iter().map(open).collect()
+}
+
+/// Every adapter that has cooperative matrices, in mixed precision. The others are named: what is tested is
+/// not all that there is.
+pub fn mixed_gpus() -> Vec<GpuDevice> {
+    let mixed = |gpu: &GpuDevice| match gpu.in_precision(Precision::Mixed) {
+        Ok(gpu) => Some(gpu),
+        Err(DeviceError::Precision { adapter, problem }) => {
+            assert!(!problem.contains("wrongly"), "{adapter}: {problem}");
+            println!("NOT TESTED: cooperative matrices, on {adapter}: {problem}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    };
+    gpus().iter().filter_map(mixed).collect()
 }
 
 /// The CPU and every adapter.
@@ -170,7 +185,13 @@ fn content(fill: &Fill, n: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
 
 /// The case's result in f64, with the bound on what single precision may do to it.
 pub fn oracle(prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
-    let mut oracle = cpu().load::<Bounded>(prepared.program.clone()).map_err(|e| e.to_string())?;
+    oracle_in(Precision::F32, prepared)
+}
+
+/// The same with the bound of a precision.
+pub fn oracle_in(precision: Precision, prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
+    let cpu = cpu().in_precision(precision);
+    let mut oracle = cpu.load::<Bounded>(prepared.program.clone()).map_err(|e| e.to_string())?;
     for (id, _, bytes) in &prepared.tensors {
         oracle.write_bytes(*id, bytes).map_err(|e| e.to_string())?;
     }
@@ -185,8 +206,19 @@ pub fn oracle(prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
 /// # Errors
 /// What was wrong first: kernel, case, tensor, element, got, expected, bound.
 pub fn check(kernel: &'static Kernel, case: &Case, seed: u64, load: Load) -> Result<f64, String> {
+    check_in(Precision::F32, kernel, case, seed, load)
+}
+
+/// The same with the bounds of a precision.
+pub fn check_in(
+    precision: Precision,
+    kernel: &'static Kernel,
+    case: &Case,
+    seed: u64,
+    load: Load,
+) -> Result<f64, String> {
     let prepared = prepare(kernel, case, seed)?;
-    let mut oracle = oracle(&prepared)?;
+    let mut oracle = oracle_in(precision, &prepared)?;
     let mut device = load(prepared.program.clone()).map_err(|e| e.to_string())?;
     let first = run(&prepared, &mut *device)?;
     let second = run(&prepared, &mut *device)?;
