@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::process::{Command, Output};
 
 use elbo::bench::{self, Report, Request, Target, Timing, percentile, table};
-use elbo::device::{Clock, Description, Device, DeviceError, Executor, Progress};
+use elbo::device::{Clock, Description, Device, DeviceError, Executor, Precision, Progress};
 use elbo::plan::{PlanId, Program, TensorId};
 use elbo::train::{self, Settings};
 use serde_json::Value;

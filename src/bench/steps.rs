@@ -250,11 +250,12 @@ fn steps_are_right(
 /// another it enlarges the error: a factor of 256 is left for that (1.4e-3 was seen at batch 4096, where a wrong kernel
 /// makes it about 1).
 ///
-/// In mixed precision it is
+/// In mixed precision operands are off by 2^-11, and where Adam divides one small number by another the steps
+/// are off by more: by up to 0.08 of the way in the first ones of a run.
 fn allowed(plan: &TrainProgram, precision: Precision) -> f64 {
     let terms: usize = plan.network.layers().map(|l| l.inputs + l.outputs).sum();
     match precision {
         Precision::F32 => 256.0 * CHECKED as f64 * (terms as f64).sqrt() / f64::from(1 << 24),
-        Precision::Mixed => 0.1,
+        Precision::Mixed => 0.2,
     }
 }

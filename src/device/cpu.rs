@@ -139,11 +139,7 @@ impl<T: Number> CpuExecutor<T> {
     }
 }
 
-fn call<T: Number>(
-    dispatch: &Dispatch,
-    buffers: &[RefCell<Buffer<T>>],
-    precision: Precision,
-) {
+fn call<T: Number>(dispatch: &Dispatch, buffers: &[RefCell<Buffer<T>>], precision: Precision) {
     T::twin(&dispatch.kernel.twin)(&Call { dispatch, buffers, precision });
 }
 

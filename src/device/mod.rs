@@ -8,9 +8,9 @@ mod select;
 
 use std::ops::{ControlFlow, Range};
 
+pub use crate::kernels::Precision;
 use crate::kernels::variant::Choices;
 use crate::plan::{DType, PlanId, Program, Tensor, TensorId};
-pub use crate::kernels::Precision;
 pub use select::Choice;
 
 /// A device that cannot be had, or that failed. One line each.
@@ -28,7 +28,9 @@ pub enum DeviceError {
         message: String,
     },
     /// Mixed precision is asked for of an adapter that cannot compute in it.
-    #[error("--precision mixed: {adapter}: {problem}; --precision f32 needs none, and --device cpu imitates them")]
+    #[error(
+        "--precision mixed: {adapter}: {problem}; --precision f32 needs none, and --device cpu imitates them"
+    )]
     Precision {
         /// Its name.
         adapter: String,

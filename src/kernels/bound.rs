@@ -183,6 +183,14 @@ impl Real for Bounded {
         let (cos, sin) = f64::cos_sin_turn(n);
         (Bounded::new(cos, 4.0 * U), Bounded::new(sin, 4.0 * U))
     }
+    /// The argument's error, unless that leaves it negative (four times, as it is first order).
+    fn relu(self) -> Self {
+        match self.value < 0.0 {
+            true if self.value + 4.0 * self.error < 0.0 => Bounded::ZERO,
+            true => Bounded { value: 0.0, ..self },
+            false => self,
+        }
+    }
     /// WGSL: either neighbour of a number that f16 has not, and subnormals may be flushed.
     fn to_half(self, scale: f64) -> Self {
         let size = (self.value * scale).abs();

@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How products of matrices are computed; all else, parameters and moments too, is in f32 always.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// In f32.

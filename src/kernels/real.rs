@@ -128,6 +128,12 @@ pub trait Real:
         f()
     }
 
+    /// max(v, 0); NaN stays one.
+    #[inline(always)]
+    fn relu(self) -> Self {
+        if self < Self::ZERO { Self::ZERO } else { self }
+    }
+
     /// max(v, 0) + ln(1 + e^-|v|): no overflow, no logarithm of a probability.
     #[inline(always)]
     fn softplus(self) -> Self {

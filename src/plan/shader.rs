@@ -248,10 +248,8 @@ pub fn validate(
 ) -> Result<(String, Module, ModuleInfo), ShaderError> {
     let text = resolve_imports(file, source, imports)?;
     let invalid = |message| ShaderError::Invalid { file: file.to_string(), message };
-    let options = naga::front::wgsl::Options {
-        parse_doc_comments: true,
-        capabilities: CAPABILITIES,
-    };
+    let options =
+        naga::front::wgsl::Options { parse_doc_comments: true, capabilities: CAPABILITIES };
     let module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(&text)
         .map_err(|e| invalid(e.emit_to_string_with_path(&text, &format!("{file}.wgsl"))))?;

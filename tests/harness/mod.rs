@@ -189,7 +189,10 @@ pub fn oracle(prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
 }
 
 /// The same with the bound of a precision.
-pub fn oracle_in(precision: Precision, prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
+pub fn oracle_in(
+    precision: Precision,
+    prepared: &Prepared,
+) -> Result<CpuExecutor<Bounded>, String> {
     let cpu = cpu().in_precision(precision);
     let mut oracle = cpu.load::<Bounded>(prepared.program.clone()).map_err(|e| e.to_string())?;
     for (id, _, bytes) in &prepared.tensors {

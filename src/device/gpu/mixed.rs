@@ -14,9 +14,8 @@ use crate::kernels::{Kernel, Precision, Variant, linear};
 use crate::plan::{Access, DType, Plan, Program, TensorId};
 
 /// What the shaders use of wgpu.
-pub(super) const FEATURES: Features = Features::SHADER_F16
-    .union(Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
-    .union(Features::SUBGROUP);
+pub(super) const FEATURES: Features =
+    Features::SHADER_F16.union(Features::EXPERIMENTAL_COOPERATIVE_MATRIX).union(Features::SUBGROUP);
 /// Bytes of workgroup memory that they need at most.
 const WORKGROUP_MEMORY: u32 = 32 << 10;
 /// The bounds of `Bounded` are first order; what they leave out fits in this factor.
@@ -47,11 +46,8 @@ impl GpuDevice {
         };
         let candidates = candidates(&self.adapter);
         if candidates.is_empty() {
-            return refuse(format!(
-                "it has {}, where cooperative matrices of 16x16 or 8x8 elements in f16 with sums in f32 are \
-                 needed",
-                there_is(&self.adapter)
-            ));
+            let (there_is, needed) = (there_is(&self.adapter), needed());
+            return refuse(format!("{there_is}; needed are, of f16 with sums in f32, {needed}"));
         }
         let opened = GpuDevice::open_with(&self.adapter, FEATURES)?;
         let device = GpuDevice {
@@ -105,21 +101,30 @@ fn candidates(adapter: &wgpu::Adapter) -> Vec<&'static Variant> {
         .collect()
 }
 
-/// What there is of what is needed, for people.
+/// What a variant needs, for people.
+fn needed() -> String {
+    let all = PRODUCT.iter().filter_map(|v| v.cooperative.zip(v.subgroup));
+    let texts: Vec<_> =
+        all.map(|(side, size)| format!("{side}x{side} in subgroups of {size}")).collect();
+    texts.join(" or ")
+}
+
+/// What there is of it.
 fn there_is(adapter: &wgpu::Adapter) -> String {
     let info = adapter.get_info();
     let all = adapter.cooperative_matrix_properties();
     if all.is_empty() || !adapter.features().contains(FEATURES) {
-        return "none that can be used".to_string();
+        return "it has no cooperative matrices".to_string();
     }
     let list: Vec<String> = all
         .iter()
         .map(|p| {
-            format!("{}x{}x{} {:?} to {:?}", p.m_size, p.n_size, p.k_size, p.ab_type, p.cr_type)
+            let (ab, cr) = (p.ab_type, p.cr_type);
+            format!("{}x{}x{} of {ab:?} with sums in {cr:?}", p.m_size, p.n_size, p.k_size)
         })
         .collect();
     let (min, max) = (info.subgroup_min_size, info.subgroup_max_size);
-    format!("{}, in subgroups of {min} to {max}", list.join(", "))
+    format!("its cooperative matrices are {}, in subgroups of {min} to {max}", list.join(", "))
 }
 
 /// Whether products are right, by the CPU twins in double precision with a bound on each element: in all
@@ -136,7 +141,9 @@ pub fn test(
     const RUNS: usize = 4;
     let cpu = CpuDevice::new(None)?.in_precision(Precision::Mixed);
     for kernel in [&linear::FORWARD, &linear::BACKWARD_INPUT, &linear::UPDATE] {
-        for (sizes, exact) in [([37, 45, 71], true), ([300, 170, 201], true), ([65, 130, 19], false)] {
+        for (sizes, exact) in
+            [([37, 45, 71], true), ([300, 170, 201], true), ([65, 130, 19], false)]
+        {
             let (program, inputs) = product(kernel, sizes, exact);
             let plan = crate::plan::PlanId(0);
             let mut oracle = cpu.load::<Bounded>(program.clone())?;
@@ -173,16 +180,23 @@ pub fn test(
 }
 
 /// A program of one layer's kernel, and what its tensors begin with.
-fn product(kernel: &'static Kernel, [r, i, o]: [usize; 3], exact: bool) -> (Program, Vec<Vec<f32>>) {
+fn product(
+    kernel: &'static Kernel,
+    [r, i, o]: [usize; 3],
+    exact: bool,
+) -> (Program, Vec<Vec<f32>>) {
     let reflection = kernel.reflection().expect("tests/shaders");
-    let known = |name: &str| [("R", r), ("I", i), ("O", o)].iter().find(|d| d.0 == name).map(|d| d.1);
+    let known =
+        |name: &str| [("R", r), ("I", i), ("O", o)].iter().find(|d| d.0 == name).map(|d| d.1);
     let mut rng = ChaCha8Rng::seed_from_u64((r * i * o) as u64);
     let mut program = Program::new();
     let mut tensors = Vec::new();
     let mut inputs = Vec::new();
     for binding in &reflection.bindings {
         let size = |dim: &Vec<_>| {
-            dim.iter().map(|f: &crate::plan::shader::Factor| f.value(known).expect("R, I, O")).product()
+            dim.iter()
+                .map(|f: &crate::plan::shader::Factor| f.value(known).expect("R, I, O"))
+                .product()
         };
         let dims: Vec<usize> = binding.dims.iter().map(size).collect();
         let id = program.tensor(binding.name.clone(), &dims, DType::F32);
