@@ -342,6 +342,20 @@ fn an_adapter_without_cooperative_matrices_is_refused() {
     }
 }
 
+/// What f16 cannot hold ends a run, with what helps.
+#[test]
+fn an_overflow_is_told() {
+    let home = tempfile::tempdir().expect("a folder");
+    // gradients of (x - mean) / variance
+    let train =
+        "train --device cpu --hidden 8 --latent 2 --likelihood gaussian --variance 1e-6 --steps 3";
+    let output = elbo(home.path(), &format!("{train} --precision mixed --run mixed"));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("is NaN") && said.contains("--precision f32"), "{said}");
+    succeeds(&elbo(home.path(), &format!("{train} --run single")));
+}
+
 /// Steps in mixed precision are those of f32, but for roundings.
 #[test]
 fn steps_go_where_those_of_f32_go() {
