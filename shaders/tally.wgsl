@@ -26,7 +26,7 @@ override LN_BETA2: f32 = -0.0010005003335835335;
 override BETA: f32 = 1.0;
 /// steps of the warm-up, 0 for none
 override WARM_UP: f32 = 0.0;
-override WORKGROUP: u32 = 64u;
+override WORKGROUP: u32 = 256u;
 
 /// (..B*K*T) nats
 @group(0) @binding(0) var<storage, read> log_px: array<f32>;
@@ -66,11 +66,25 @@ fn tally_bound(@builtin(local_invocation_index) lane: u32) {
     finish(lane, counted, workgroup_sum(part, lane));
 }
 
+fn likelihood_of(part: u32, parts: u32) -> f32 {
+    if part < parts { return log_px[part]; }
+    return 0.0;
+}
+
 fn finish(lane: u32, counted: u32, bound_sum: f32) {
     let position = clock[4];
-    var likelihood = 0.0;
-    for (var part = lane; part < counted * K * T; part += WORKGROUP) { likelihood += log_px[part]; }
-    let likelihood_sum = workgroup_sum(likelihood, lane);
+    // Four at once: one workgroup reads what all the others wrote, and must not wait for each of them.
+    let parts = counted * K * T;
+    var likelihood = vec4<f32>();
+    for (var part = lane; part < parts; part += 4u * WORKGROUP) {
+        likelihood += vec4<f32>(
+            log_px[part],
+            likelihood_of(part + WORKGROUP, parts),
+            likelihood_of(part + 2u * WORKGROUP, parts),
+            likelihood_of(part + 3u * WORKGROUP, parts));
+    }
+    let likelihood_sum =
+        workgroup_sum((likelihood.x + likelihood.y) + (likelihood.z + likelihood.w), lane);
     var divergence = 0.0;
     for (var row = lane; row < counted; row += WORKGROUP) { divergence += kl[row]; }
     let divergence_sum = workgroup_sum(divergence, lane);

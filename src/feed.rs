@@ -62,7 +62,7 @@ pub fn load<T, E: From<DeviceError>>(
 }
 
 fn bytes(program: &Program) -> usize {
-    program.tensors().iter().map(|t| t.size_bytes()).sum()
+    program.stored().map(|t| t.size_bytes()).sum()
 }
 
 /// Images on their way to a device's window.

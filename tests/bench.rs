@@ -113,7 +113,8 @@ fn memory_is_that_of_the_plan() {
         let only_steps = Request { ceilings: false, kernels: false, batches, ..request() };
         measure(&device(), &only_steps).steps
     };
-    let steps = at(vec![6, 12, 24]);
+    // Rows whose parts of a tensor end at its alignment: padding, which does not grow, is the same in all.
+    let steps = at(vec![64, 128, 256]);
     let parameters = (12 * 8 + 8) + (8 * 6 + 6) + (3 * 8 + 8) + (8 * 12 + 12);
     for step in &steps {
         assert_eq!(step.parameters, parameters);

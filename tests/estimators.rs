@@ -353,7 +353,7 @@ fn memory_does_not_grow_with_the_samples() {
             chunks,
         );
         let program = plan.expect("a plan").program;
-        program.tensors().iter().map(|t| t.size_bytes()).sum::<usize>()
+        program.stored().map(|t| t.size_bytes()).sum::<usize>()
     };
     for rows in [1024, 16_384] {
         let (few, many) = (bytes(rows, 5000), bytes(rows, 500_000_000));

@@ -15,8 +15,8 @@ use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
 use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Real, Twin, Variant};
 use elbo::kernels::{
-    adam, bernoulli, ceiling, decode, gather, gaussian, importance, keep, linear, posterior, prior,
-    tally,
+    adam, bernoulli, ceiling, decode, gather, gaussian, importance, keep, latent, linear,
+    posterior, prior, tally, update,
 };
 use elbo::plan::shader::resolve_imports;
 use elbo::plan::{Access, DType, PlanId, Program, TensorId};
@@ -264,7 +264,7 @@ fn every_fault_of_a_device_is_caught() {
         let mut names = BTreeSet::new();
         for case in (kernel.cases)() {
             let prepared = harness::prepare(kernel, &case, 1).unwrap();
-            let bytes: usize = prepared.program.tensors().iter().map(|t| t.size_bytes()).sum();
+            let bytes: usize = prepared.program.stored().map(|t| t.size_bytes()).sum();
             if bytes > 20_000 {
                 continue;
             }
@@ -308,11 +308,11 @@ fn a_device_that_fails_is_not_a_device_that_passes() {
 fn swapped_operands_are_caught() {
     let square = Case::new(&[("R", 9), ("I", 9), ("O", 9)]);
     let of = |kernel: &Kernel, case: usize| (kernel.cases)()[case].clone();
-    let decode = Case::new(&[("B", 9), ("K", 1), ("D", 9), ("I", 9)]);
+    let decode = Case::new(&[("BATCH", 9), ("K", 1), ("D", 9), ("I", 9)]);
     let table: [(&'static Kernel, Case, usize); 12] = [
         (&linear::FORWARD, square.clone(), 1),
         (&linear::BACKWARD_INPUT, square.clone(), 3),
-        (&linear::UPDATE, Case { dims: square.dims, ..of(&linear::UPDATE, 0) }, 1),
+        (&update::UPDATE, Case { dims: square.dims, ..of(&update::UPDATE, 0) }, 1),
         (&decode::DECODE, decode.clone(), 4),
         (&decode::DECODE_LOG_LIKELIHOOD, decode, 3),
         (&posterior::BACKWARD, of(&posterior::BACKWARD, 1), 1),
@@ -673,7 +673,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
         ],
     ),
     (
-        &linear::UPDATE,
+        &update::UPDATE,
         &[
             ("d_y[k * O + row]", "d_y[k * I + row]"),
             ("x[k * I + min", "x[k * O + min"),
@@ -718,6 +718,36 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             // lib/tile_subgroups and lib/tile_memory
             ("subgroupShuffle(a1, r)", "subgroupShuffle(a1, r ^ 1u)"),
             ("left_or_0(row + 1u, k)", "left_or_0(row, k)"),
+        ],
+    ),
+    (
+        &update::UPDATE_ALL,
+        &[
+            ("let words = WORDS * min(group.z, L - 1u)", "let words = 0u"),
+            ("group.y * TILE_COLUMNS > layers", "group.y * TILE_COLUMNS + 1u > layers"),
+            (">= layers[words + 1u]", ">= layers[words]"),
+            ("return min(layer[1], MOST_OUTPUTS)", "return min(layer[1], 16u)"),
+            ("min(layer[0], MOST_INPUTS) + 1u", "min(layer[0], MOST_INPUTS)"),
+            ("inner() -> u32 { return B; }", "inner() -> u32 { return max(B, 2u) - 1u; }"),
+            ("layer[5] + k * layer[1] + row", "layer[5] + k * layer[0] + row"),
+            ("layer[5] + k", "k"),
+            ("layer[3] + k * layer[0] + column", "layer[3] + k * layer[1] + column"),
+            ("if layer[4] == 1u", "if layer[4] == 0u"),
+            ("if layer[2] == 1u", "if layer[4] == 1u"),
+            ("{ return 1.0; }", "{ return 0.5; }"),
+            ("if column == layer[0] { return", "if column + 1u == layer[0] { return"),
+            ("if column < layer[0] {", "if column + 1u < layer[0] {"),
+            ("let weights = layer[1] * layer[0]", "let weights = layer[1]"),
+            ("layer[8] + weights + e, g", "layer[8] + e, g"),
+            ("layer[9] + layer[1] + row, g", "layer[9] + row, g"),
+            ("step(layer[7] + row", "step(layer[6] + row"),
+            ("parameter >= P ||", "parameter + 8u >= P ||"),
+            ("max(first, second) >= M", "max(first, second) + 8u >= M"),
+            ("g, BETA1, BETA2", "g, BETA2, BETA1"),
+            ("parameters[parameter] +=", "parameters[parameter] -="),
+            ("moments[second] = next.y", "moments[second] = next.x"),
+            ("rates[0], rates[1], rates[2]", "rates[0], rates[2], rates[1]"),
+            ("rates[0], rates[1]", "rates[3], rates[1]"),
         ],
     ),
     (
@@ -814,6 +844,61 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("sum_noise += g * eps_k", "sum_noise += g"),
             ("select(l, 20.0, l > 20.0)", "select(l, 21.0, l > 21.0)"),
             ("-30.0, l < -30.0", "-31.0, l < -31.0"),
+        ],
+    ),
+    (
+        &latent::SAMPLE_FORWARD,
+        &[
+            ("clock[4] + image", "image"),
+            ("clock[3] + place / N", "clock[3]"),
+            ("place % N", "place"),
+            ("clock[5], STREAM", "0u, STREAM"),
+            ("clock[5], STREAM", "clock[5], 0u"),
+            ("STREAM, unit / 4u", "STREAM, unit / 2u"),
+            ("unit % 4u >= 2u", "unit % 4u >= 1u"),
+            ("unit % 2u == 1u", "unit % 2u == 0u"),
+            ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
+            ("heads[image * 2u * Z + Z + unit]", "heads[image * 2u * Z + unit]"),
+            ("exp(0.5 * log_variance", "exp(log_variance"),
+            ("return mean(image, unit) + exp", "return exp"),
+            ("weight[column * Z + k]", "weight[k * O + column]"),
+            (" + bias[column]", ""),
+            ("y[row * O + column]", "y[row * Z + column]"),
+            ("inner() -> u32 { return Z; }", "inner() -> u32 { return max(Z, 2u) - 1u; }"),
+            ("activate(ACTIVATION, v", "activate(min(ACTIVATION, 2u), v"),
+            ("e += step", "e += 2u * step"),
+            ("let draw = noise(e / Z, e % Z)", "let draw = noise(e / Z, e / Z)"),
+            ("latent(e / Z, e % Z, draw)", "latent(e / Z, e % Z, 0.0)"),
+            ("group.x * INVOCATIONS + lane", "group.x * INVOCATIONS"),
+            ("exp(l) - 1.0 - l", "exp(l) - 1.0 + l"),
+            ("0.5 * sum", "sum"),
+            ("select(l, 20.0, l > 20.0)", "select(l, 21.0, l > 21.0)"),
+            ("-30.0, l < -30.0", "-20.0, l < -20.0"),
+        ],
+    ),
+    (
+        &latent::BACKWARD_INPUT,
+        &[
+            ("rates[3] / f32(B)", "rates[3]"),
+            ("rates[3] / f32(B)", "rates[0] / f32(B)"),
+            ("+ head] - kl_weight * value", "+ head] + kl_weight * value"),
+            ("if head < Z {", "if head <= Z {"),
+            ("image * Z + head - Z", "image * Z"),
+            ("0.5 * exp(0.5 * l)", "exp(0.5 * l)"),
+            ("exp(0.5 * l) * (d_z", "exp(0.5 * value) * (d_z"),
+            ("d_z[e] * noise[e]", "d_z[e]"),
+            ("0.5 * kl_weight", "kl_weight"),
+            ("(exp(l) - 1.0));", "exp(l));"),
+            ("inside * (", "("),
+            ("weight[k * I + column]", "weight[column * 2u * Z + k]"),
+            ("inner() -> u32 { return 2u * Z; }", "inner() -> u32 { return Z; }"),
+            ("activation_gradient(ACTIVATION, x[e])", "1.0"),
+            ("e < B * 2u * Z", "e < B * Z"),
+            ("e += groups.x * INVOCATIONS", "e += B * 2u * Z"),
+            ("d_head(e / (2u * Z), e % (2u * Z))", "d_head(e / (2u * Z), e % Z)"),
+            ("if group.y > 0u { return; }", "if group.x > 0u { return; }"),
+            ("select(l, 20.0, l > 20.0)", "select(l, 21.0, l > 21.0)"),
+            ("-30.0, l < -30.0", "-29.0, l < -29.0"),
         ],
     ),
     (
@@ -1088,9 +1173,13 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
         &tally::TALLY,
         &[
             ("if WRAP == 0u { return min(B, N - min(clock[4], N)); }", ""),
-            ("part < counted * K * T", "part < counted * K"),
-            ("part < counted * K * T", "part < counted * T"),
+            ("let parts = counted * K * T", "let parts = counted * K"),
+            ("let parts = counted * K * T", "let parts = counted * T"),
             ("log_px[part]", "log_px[part / T]"),
+            ("part += 4u * WORKGROUP", "part += 8u * WORKGROUP"),
+            ("if part < parts { return", "if part + 1u < parts { return"),
+            ("likelihood_of(part + 2u * WORKGROUP", "likelihood_of(part + WORKGROUP"),
+            ("likelihood.z + likelihood.w", "likelihood.z"),
             ("likelihood_sum / f32(K)", "likelihood_sum"),
             ("clock[2] % S", "min(clock[2], S - 1u)"),
             ("clock[2] = step;", "clock[2] = step + 1u;"),

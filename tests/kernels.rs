@@ -135,6 +135,7 @@ fn a_variant_that_the_adapter_cannot_run_is_refused() {
 
 /// Inputs through which a NaN need not show: another tensor of the same step shows it.
 const HIDDEN: &[(&str, &str)] = &[
+    ("posterior.backward_input", "x"),
     ("linear.backward_input", "x"), // only the sign of a ReLU's value matters, the forward pass has it
     ("tally.tally", "history"),     // other rows, which stay as they are
     ("keep.keep", "kept"),

@@ -12,7 +12,7 @@ use elbo::device::gpu::{Tuning, test_mixed_precision};
 use elbo::device::{Clock, Description, Device, DeviceError, Executor, Precision, Progress};
 use elbo::kernels::case::Fill;
 use elbo::kernels::precision::to_half;
-use elbo::kernels::{Case, Kernel, REGISTRY, linear};
+use elbo::kernels::{Case, Kernel, REGISTRY, linear, update};
 use elbo::plan::{Access, PlanId, Program, TensorId};
 use elbo::train::{Settings, Trainer};
 use serde_json::Value;
@@ -183,7 +183,7 @@ fn a_number_beyond_f16_is_a_nan_and_no_infinity() {
             (&linear::FORWARD, forward.fill("weight", huge()), "y"),
             // 4 rows of a mean
             (&linear::BACKWARD_INPUT, layer(4, 7, 9).fill("d_y", huge()), "d_x"),
-            (&linear::UPDATE, update.fill("x", huge()), "weight"),
+            (&update::UPDATE, update.fill("x", huge()), "weight"),
         ]
     };
     for (kernel, case, output) in cases(65_600.0) {
@@ -205,7 +205,7 @@ fn small_gradients_are_kept() {
     let d_y = || Fill::Uniform(1e-7, 3e-7);
     for (kernel, case, output) in [
         (&linear::BACKWARD_INPUT, layer(4096, 3, 5).fill("weight", Fill::Uniform(0.1, 1.0)), "d_x"),
-        (&linear::UPDATE, layer(4096, 3, 5).fill("x", Fill::Uniform(0.1, 1.0)), "weight_moments"),
+        (&update::UPDATE, layer(4096, 3, 5).fill("x", Fill::Uniform(0.1, 1.0)), "weight_moments"),
     ] {
         let zero = || Fill::Cycle(vec![0.0]);
         let case = case.fill("d_y", d_y());

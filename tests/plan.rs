@@ -1,7 +1,10 @@
 //! Recording a plan: what does not fit its kernel is refused, and the message says what is wrong.
 
+mod harness;
+
+use elbo::device::Executor;
 use elbo::kernels::{Kernel, bernoulli, decode, gather, linear, tally};
-use elbo::plan::{DType, Plan, Program, TensorId};
+use elbo::plan::{DType, Plan, PlanId, Program, TensorId};
 
 const F32: DType = DType::F32;
 
@@ -109,6 +112,58 @@ fn a_tensor_bound_twice_is_refused() {
     let named = [("x", ids[0]), ("x", ids[2]), ("weight", ids[0]), ("bias", ids[1])];
     let error = Plan::new("step").dispatch(&program, &linear::FORWARD, &named, &[]).unwrap_err();
     assert_eq!(error.to_string(), "linear.forward: the binding x is given twice");
+}
+
+#[test]
+fn parts_are_places_in_a_tensor() {
+    let mut program = Program::new();
+    let ids = declare(&mut program, &FORWARD);
+    let named: Vec<_> = FORWARD.iter().map(|(name, ..)| *name).zip(ids.clone()).collect();
+    let mut plan = Plan::new("step");
+    plan.dispatch(&program, &linear::FORWARD, &named, &[]).unwrap();
+    // x and weight are only read; y is written
+    let whole = program.clone().pack("both", &[ids[0], ids[3]], &plan).unwrap_err().to_string();
+    assert_eq!(whole, "linear.forward: the tensor both is bound twice, as x and as y");
+    let whole = program.pack("both", &[ids[1], ids[0]], &plan).unwrap();
+    assert_eq!(
+        [ids[1], ids[0], ids[3]].map(|id| program.place(id)),
+        [(whole, 0), (whole, 64), (ids[3], 0)]
+    );
+    assert_eq!(
+        (program.parts_of(whole), program.parts_of(ids[3])),
+        (vec![ids[0], ids[1]], vec![ids[3]])
+    );
+    let names: Vec<&str> = program.stored().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["bias", "y", "both"]);
+    // the whole and a part of it, one of them written
+    let named = [("x", ids[0]), ("weight", ids[1]), ("bias", ids[2]), ("y", whole)];
+    let error = Plan::new("step").dispatch(&program, &linear::FORWARD, &named, &[]).unwrap_err();
+    assert!(error.to_string().contains("the tensor both is bound twice"), "{error}");
+
+    // A device reads and writes a part where it is in the whole, and runs on it.
+    program.add(plan);
+    let given: Vec<Vec<f32>> =
+        [6, 12, 4].map(|n| (0..n).map(|i| (i as f32).sin()).collect()).to_vec();
+    let (x, weight, bias) = (&given[0], &given[1], &given[2]);
+    let dot =
+        |row: usize, o: usize| -> f32 { (0..3).map(|k| x[3 * row + k] * weight[3 * o + k]).sum() };
+    let expected: Vec<f32> = (0..8).map(|e| dot(e / 4, e % 4) + bias[e % 4]).collect();
+    let mut devices: Vec<Box<dyn Executor>> =
+        vec![Box::new(harness::cpu().load::<f32>(program.clone()).unwrap())];
+    for gpu in harness::gpus() {
+        devices.push(Box::new(gpu.load(program.clone()).unwrap()));
+    }
+    for device in &mut devices {
+        for (id, values) in ids.iter().zip(&given) {
+            device.write_f32(*id, values).unwrap();
+        }
+        device.run_dispatch(PlanId(0), 0).unwrap();
+        let y = device.read_f32(ids[3]).unwrap();
+        assert!(y.iter().zip(&expected).all(|(y, e)| (y - e).abs() < 1e-5), "{y:?} {expected:?}");
+        assert_eq!(&device.read_f32(ids[0]).unwrap(), x);
+        let both = device.read_f32(whole).unwrap();
+        assert_eq!((both.len(), &both[..12], &both[64..70]), (128, &weight[..], &x[..]));
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ const TILE_K = 16u;
 /// Vectors of 4 rows, and of 4 columns, of the tile.
 const LEFT_VECTORS = GROUPS_Y * ROW_VECTORS;
 const RIGHT_VECTORS = GROUPS_X;
+const TILE_ROWS = 4u * LEFT_VECTORS;
+const TILE_COLUMNS = 4u * RIGHT_VECTORS;
 
 // Both are stored with the inner dimension first, and its rows lie one vector apart from a power of two, so
 // that lanes that store down a column meet different banks. Only whole vectors are stored: a store to one

@@ -4,6 +4,8 @@
 const INVOCATIONS = 8u;
 const FRAGMENT_ROWS = 16u;
 const COLUMN_STEP = 8u;
+const TILE_ROWS = 16u;
+const TILE_COLUMNS = 32u;
 
 /// Place in the subgroup: WGSL does not promise that it is the place in the workgroup.
 fn subgroup_lane() -> u32 { return subgroupExclusiveAdd(1u); }

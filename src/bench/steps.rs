@@ -97,21 +97,28 @@ impl Memory {
 
 /// Bytes of the data, of the parameters with their moments, and of all else that a step has bound.
 fn used_by(plan: &TrainProgram) -> [u64; 3] {
-    let dispatches = &plan.program.plan(plan.train.plan).dispatches;
+    let program = &plan.program;
+    let dispatches = &program.plan(plan.train.plan).dispatches;
     let bound: BTreeSet<TensorId> =
-        dispatches.iter().flat_map(|d| &d.bindings).map(|b| b.tensor).collect();
+        dispatches.iter().flat_map(|d| &d.bindings).map(|b| program.place(b.tensor).0).collect();
     let is_data = |id| id == plan.train.data || id == plan.train.history;
     let is_parameter = |id| plan.trained.iter().any(|t| [t.parameter, t.moments].contains(&id));
     let mut sums = [0; 3];
-    for id in bound {
-        let kind = if is_data(id) {
-            0
-        } else if is_parameter(id) {
-            1
-        } else {
-            2
-        };
-        sums[kind] += plan.program.get(id).size_bytes() as u64;
+    for whole in bound {
+        // What is between the parts of a tensor is padding.
+        sums[2] += program.get(whole).size_bytes() as u64;
+        for part in program.parts_of(whole) {
+            let size = program.get(part).size_bytes() as u64;
+            let kind = if is_data(part) {
+                0
+            } else if is_parameter(part) {
+                1
+            } else {
+                2
+            };
+            sums[kind] += size;
+            sums[2] -= size;
+        }
     }
     sums
 }

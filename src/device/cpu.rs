@@ -80,6 +80,10 @@ impl CpuDevice {
         check_memory(&program, size_of::<T>())?;
         let mut buffers = Vec::new();
         for tensor in program.tensors() {
+            if let Some((whole, first)) = tensor.part_of {
+                buffers.push(RefCell::new(Buffer::Part(whole, first..first + tensor.len())));
+                continue;
+            }
             buffers.push(RefCell::new(match tensor.dtype {
                 DType::F32 => Buffer::Float(zeros(tensor, T::ZERO)?),
                 DType::U32 => Buffer::U32(zeros(tensor, 0)?),
@@ -132,8 +136,10 @@ impl<T: Number> CpuExecutor<T> {
     /// # Panics
     /// If the tensor is not F32.
     pub fn floats_mut(&mut self, tensor: TensorId) -> &mut [T] {
-        match self.buffers[tensor.0].get_mut() {
-            Buffer::Float(values) => values,
+        let place = self.program.place(tensor);
+        let len = self.program.get(tensor).len();
+        match self.buffers[place.0.0].get_mut() {
+            Buffer::Float(values) => &mut values[place.1..][..len],
             _ => panic!("the tensor is not F32"),
         }
     }
@@ -194,23 +200,21 @@ impl<T: Number> Executor for CpuExecutor<T> {
     }
 
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
-        assert_eq!(
-            bytes.len(),
-            self.program.get(tensor).size_bytes(),
-            "{}",
-            self.program.get(tensor)
-        );
-        match self.buffers[tensor.0].get_mut() {
-            Buffer::Float(values) => {
-                let given: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-                for (value, v) in values.iter_mut().zip(given) {
-                    *value = T::from_f64(f64::from(v));
-                }
+        let declared = self.program.get(tensor);
+        assert_eq!(bytes.len(), declared.size_bytes(), "{declared}");
+        if declared.dtype == DType::F32 {
+            let given: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+            for (value, v) in self.floats_mut(tensor).iter_mut().zip(given) {
+                *value = T::from_f64(f64::from(v));
             }
+            return Ok(());
+        }
+        match self.buffers[tensor.0].get_mut() {
             Buffer::U32(values) => {
                 values.copy_from_slice(&bytemuck::pod_collect_to_vec::<u8, u32>(bytes))
             }
             Buffer::U8(values) => values.copy_from_slice(bytes),
+            Buffer::Float(_) | Buffer::Part(..) => unreachable!("they are F32"),
         }
         Ok(())
     }
@@ -229,13 +233,15 @@ impl<T: Number> Executor for CpuExecutor<T> {
     }
 
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
+        if self.program.get(tensor).dtype == DType::F32 {
+            let values: Vec<f32> =
+                self.floats_mut(tensor).iter().map(|v| v.to_f64() as f32).collect();
+            return Ok(bytemuck::pod_collect_to_vec(&values));
+        }
         Ok(match self.buffers[tensor.0].get_mut() {
-            Buffer::Float(values) => {
-                let values: Vec<f32> = values.iter().map(|v| v.to_f64() as f32).collect();
-                bytemuck::pod_collect_to_vec(&values)
-            }
             Buffer::U32(values) => bytemuck::pod_collect_to_vec(values),
             Buffer::U8(values) => values.clone(),
+            Buffer::Float(_) | Buffer::Part(..) => unreachable!("they are F32"),
         })
     }
 }

@@ -106,11 +106,11 @@ pub enum Clock {
 fn check_memory(program: &Program, float_bytes: usize) -> Result<(), DeviceError> {
     let element =
         |t: &Tensor| if t.dtype == DType::F32 { float_bytes } else { t.dtype.size_bytes() };
-    let sizes = program.tensors().iter().map(|t| t.len().saturating_mul(element(t)));
+    let sizes = program.stored().map(|t| t.len().saturating_mul(element(t)));
     let needed = sizes.fold(0, usize::saturating_add);
     match available_memory() {
         available if available.is_some_and(|free| needed > free) => {
-            let largest = program.tensors().iter().max_by_key(|t| t.size_bytes());
+            let largest = program.stored().max_by_key(|t| t.size_bytes());
             let tensor = largest.map_or(String::new(), Tensor::to_string);
             Err(DeviceError::OutOfMemory { tensor, needed, available })
         }

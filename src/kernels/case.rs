@@ -31,6 +31,11 @@ impl Case {
         Case { dims: dims.to_vec(), constants: Vec::new(), fills: Vec::new() }
     }
 
+    pub fn dim(mut self, name: &'static str, size: usize) -> Self {
+        self.dims.push((name, size));
+        self
+    }
+
     pub fn constant(mut self, name: &'static str, value: f64) -> Self {
         self.constants.push((name, value));
         self

@@ -1,8 +1,7 @@
-//! Fully connected layers, and the way back through them: to the input, and into the parameters.
+//! Fully connected layers, and the way back through them to their input.
 
 use serde::{Deserialize, Serialize};
 
-use super::adam::Adam;
 use super::case::Fill;
 use super::precision::mean_scale;
 use super::real::Matrix;
@@ -80,7 +79,7 @@ pub static FORWARD: Kernel = Kernel::of_variants(
             cases.push(exact("x", "weight"));
             cases
         },
-        cost: |c| cost(c, 2),
+        cost,
     },
     PRODUCT,
 );
@@ -104,75 +103,40 @@ pub static BACKWARD_INPUT: Kernel = Kernel::of_variants(
             cases.push(exact("d_y", "weight"));
             cases
         },
-        cost: |c| cost(c, 2),
+        cost,
     },
     PRODUCT,
 );
 
-pub static UPDATE: Kernel = Kernel::of_variants(
-    Parts {
-        file: "linear/update",
-        source: include_str!("../../shaders/linear/update.wgsl"),
-        entry: "update",
-        summary: "d_W = d_yᵀ x, d_b = Σ d_y, and Adam's step of W and b",
-        grid: |c| [c.dim("O"), c.dim("I") + 1, 1],
-        twin: twin!(update),
-        cases: || {
-            let rates = |case: Case| {
-                case.fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
-                    .fill("weight_moments", Fill::Uniform(0.0, 2.0))
-                    .fill("bias_moments", Fill::Uniform(0.0, 2.0))
-            };
-            let mut cases: Vec<Case> = sizes().into_iter().map(rates).collect();
-            let zero = || Fill::Cycle(vec![0.0]);
-            let first =
-                |case: Case| case.fill("weight_moments", zero()).fill("bias_moments", zero());
-            let at = rates(case([21, 33, 37]));
-            cases.push(rates(exact("d_y", "x")));
-            cases.push(at.clone().fill("rates", Fill::Cycle(vec![0.02, 0.19, 1.999e-3, 0.0])));
-            let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
-            cases.push(adam.iter().fold(at.clone(), |case, (name, v)| case.constant(name, *v)));
-            // the first step, and one whose gradients are about as small as epsilon
-            cases.push(first(at.clone()));
-            let small = at.fill("d_y", Fill::Cycle(vec![1e-9, -3e-9, 7e-9, 0.0]));
-            cases.push(first(small).fill("weight", zero()).fill("bias", zero()));
-            // dead units: no gradient, moments about to become subnormal
-            let about = |n: usize| {
-                let (firsts, seconds) = ([1.2e-38, -1.2e-38, 1e-37], [1.17549435e-38, 1e-30, 0.0]);
-                let plane = |values: [f64; 3]| values.into_iter().cycle().take(n);
-                Fill::Cycle(plane(firsts).chain(plane(seconds)).collect())
-            };
-            let dead = rates(case([3, 4, 6])).fill("d_y", zero());
-            cases.push(dead.fill("weight_moments", about(24)).fill("bias_moments", about(6)));
-            cases
-        },
-        cost: |c| {
-            let (i, o) = (c.dim("I") as u64, c.dim("O") as u64);
-            let Cost { flops, bytes } = cost(c, 2);
-            Cost { flops: flops + 14 * (i + 1) * o, bytes: bytes + 20 * (i + 1) * o }
-        },
-    },
-    PRODUCT,
-);
-
-fn cost(c: &Constants, flops_per_term: u64) -> Cost {
+/// Of the product.
+pub(super) fn cost(c: &Constants) -> Cost {
     let (r, i, o) = (c.dim("R") as u64, c.dim("I") as u64, c.dim("O") as u64);
-    Cost { flops: flops_per_term * r * i * o, bytes: 4 * (r * i + i * o + r * o) }
+    Cost { flops: 2 * r * i * o, bytes: 4 * (r * i + i * o + r * o) }
 }
 
 fn forward<T: Real>(c: &Call<T>) {
-    let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
     let (x, weight, bias) = (c.read("x"), c.read("weight"), c.read("bias"));
-    let (x, weight) = (c.operand(&x, 1.0), c.operand(&weight, 1.0));
-    let mut y = c.write("y");
-    T::multiply(r, o, i, Matrix::new(&x, i), Matrix::new(&weight, i).transposed(), &mut y);
-    let (activation, bias) = (Activation::of(c), &bias[..]);
+    layer(c, [c.dim("R"), c.dim("I")], &x, &weight, &bias, &mut c.write("y"));
+}
+
+/// y = f(x W^T + b) of `rows` rows of `inputs`, f the call's ACTIVATION.
+pub(super) fn layer<T: Real>(
+    c: &Call<T>,
+    [rows, inputs]: [usize; 2],
+    x: &[T],
+    weight: &[T],
+    bias: &[T],
+    y: &mut [T],
+) {
+    let (x, weight) = (c.operand(x, 1.0), c.operand(weight, 1.0));
+    let (x, weight) = (Matrix::new(&x, inputs), Matrix::new(&weight, inputs).transposed());
+    T::multiply(rows, bias.len(), inputs, x, weight, y);
     // One loop per activation, so that none of them branches inside it.
-    match activation {
-        Activation::Identity => add_bias(&mut y, bias, |v| v),
-        Activation::Relu => add_bias(&mut y, bias, |v| Activation::Relu.apply(v)),
-        Activation::Tanh => add_bias(&mut y, bias, |v| Activation::Tanh.apply(v)),
-        Activation::Softplus => add_bias(&mut y, bias, |v| Activation::Softplus.apply(v)),
+    match Activation::of(c) {
+        Activation::Identity => add_bias(y, bias, |v| v),
+        Activation::Relu => add_bias(y, bias, |v| Activation::Relu.apply(v)),
+        Activation::Tanh => add_bias(y, bias, |v| Activation::Tanh.apply(v)),
+        Activation::Softplus => add_bias(y, bias, |v| Activation::Softplus.apply(v)),
     }
 }
 
@@ -190,88 +154,44 @@ fn add_bias<T: Real>(y: &mut [T], bias: &[T], f: impl Fn(T) -> T + Sync) {
 }
 
 fn backward_input<T: Real>(c: &Call<T>) {
-    let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
     let (x, weight, d_y) = (c.read("x"), c.read("weight"), c.read("d_y"));
-    let mut d_x = c.write("d_x");
-    let (left, right) = (c.operand(&d_y, mean_scale(r)), c.operand(&weight, 1.0));
-    T::multiply(r, i, o, Matrix::new(&left, o), Matrix::new(&right, i), &mut d_x);
-    let (activation, x) = (Activation::of(c), &x[..]);
+    layer_backward(c, [c.dim("R"), c.dim("I"), c.dim("O")], &x, &weight, &d_y, &mut c.write("d_x"));
+}
+
+/// d_x = (d_y W) * f'(x) of `rows` rows of `outputs`, f the call's ACTIVATION.
+pub(super) fn layer_backward<T: Real>(
+    c: &Call<T>,
+    [rows, inputs, outputs]: [usize; 3],
+    x: &[T],
+    weight: &[T],
+    d_y: &[T],
+    d_x: &mut [T],
+) {
+    let (d_y, weight) = (c.operand(d_y, mean_scale(rows)), c.operand(weight, 1.0));
+    let (d_y, weight) = (Matrix::new(&d_y, outputs), Matrix::new(&weight, inputs));
+    T::multiply(rows, inputs, outputs, d_y, weight, d_x);
+    let activation = Activation::of(c);
     if activation == Activation::Identity {
         return;
     }
     parallel::rows(
-        &mut d_x,
-        i,
+        d_x,
+        inputs,
         #[inline(always)]
         |row, d_x| {
-            for (d_x, &x) in d_x.iter_mut().zip(&x[row * i..][..i]) {
+            for (d_x, &x) in d_x.iter_mut().zip(&x[row * inputs..][..inputs]) {
                 *d_x *= activation.gradient(x);
             }
         },
     );
 }
 
-fn update<T: Real>(c: &Call<T>) {
-    let (r, i, o) = (c.dim("R"), c.dim("I"), c.dim("O"));
-    let (x, d_y, adam) = (c.read("x"), c.read("d_y"), Adam::of(c));
-    let (x, d_y) = (c.operand(&x, 1.0), c.operand(&d_y, mean_scale(r)));
-    let (mut weight, mut weight_moments) = (c.write("weight"), c.write("weight_moments"));
-    let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
-    if T::streams_outer_products([o, i, r]) {
-        let (moments1, moments2) = weight_moments.split_at_mut(o * i);
-        parallel::stripes(
-            o,
-            2 * r * i * o,
-            [(&mut weight, i), (moments1, i), (moments2, i)],
-            |outputs, [weight, moments1, moments2]| {
-                let stripe = Matrix { data: &left.data[outputs.start..], ..left };
-                T::vectorized(
-                    #[inline(always)]
-                    || {
-                        T::outer_products(
-                            [outputs.len(), i, r],
-                            stripe,
-                            right,
-                            #[inline(always)]
-                            |output, input, gradient| {
-                                let at = output * i + input..output * i + input + gradient.len();
-                                let moments =
-                                    (&mut moments1[at.clone()], &mut moments2[at.clone()]);
-                                adam.step_part(gradient, [&mut weight[at], moments.0, moments.1]);
-                            },
-                        );
-                    },
-                );
-            },
-        );
-    } else {
-        T::with_scratch(o * i, |gradient| {
-            T::multiply(o, i, r, left.transposed(), right, gradient);
-            adam.step(gradient, &mut weight, &mut weight_moments);
-        });
-    }
-    T::with_scratch(o, |gradient| {
-        T::vectorized(
-            #[inline(always)]
-            || {
-                gradient.fill(T::ZERO);
-                for row in d_y.chunks_exact(o) {
-                    for (sum, &d) in gradient.iter_mut().zip(row) {
-                        *sum += d;
-                    }
-                }
-            },
-        );
-        adam.step(gradient, &mut c.write("bias"), &mut c.write("bias_moments"));
-    });
-}
-
-fn case([r, i, o]: [usize; 3]) -> Case {
+pub(super) fn case([r, i, o]: [usize; 3]) -> Case {
     Case::new(&[("R", r), ("I", i), ("O", o)])
 }
 
 /// Operands that f16 has, so that the sums alone are rounded: one in f16 would show.
-fn exact(left: &'static str, right: &'static str) -> Case {
+pub(super) fn exact(left: &'static str, right: &'static str) -> Case {
     let numbers = |step: i32| (0..251).map(move |i| f64::from(i * step % 255 - 127) / 64.0);
     case([45, 101, 37])
         .fill(left, Fill::Cycle(numbers(37).collect()))
@@ -279,7 +199,7 @@ fn exact(left: &'static str, right: &'static str) -> Case {
 }
 
 /// 1, odd, around the tiles of 16, 32 and 64, not a multiple of anything, and those of the default network.
-fn sizes() -> Vec<Case> {
+pub(super) fn sizes() -> Vec<Case> {
     let sizes = [
         [1, 1, 1],
         [2, 3, 5],

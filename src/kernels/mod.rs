@@ -12,6 +12,7 @@ pub mod gather;
 pub mod gaussian;
 pub mod importance;
 pub mod keep;
+pub mod latent;
 pub mod linear;
 mod outer;
 pub mod parallel;
@@ -22,15 +23,17 @@ pub mod prior;
 pub mod real;
 pub mod tally;
 pub mod team;
+pub mod update;
 pub mod variant;
 
 use std::borrow::Cow;
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::plan::shader::Reflection;
-use crate::plan::{Constants, Dispatch, ShaderError};
+use crate::plan::{Constants, Dispatch, ShaderError, TensorId};
 use bound::Bounded;
 pub use case::Case;
 pub use precision::Precision;
@@ -173,13 +176,16 @@ pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER_REAL,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
-    &linear::UPDATE,
+    &update::UPDATE,
+    &update::UPDATE_ALL,
     &posterior::SAMPLE,
     &posterior::GAUSSIAN_KL,
     &posterior::KL_OF_UNITS,
     &posterior::BACKWARD,
     &posterior::BACKWARD_FREE_BITS,
     &posterior::BACKWARD_SAMPLED,
+    &latent::SAMPLE_FORWARD,
+    &latent::BACKWARD_INPUT,
     &prior::SAMPLE,
     &bernoulli::LOG_LIKELIHOOD,
     &bernoulli::BACKWARD,
@@ -207,6 +213,8 @@ pub enum Buffer<T> {
     Float(Vec<T>),
     U32(Vec<u32>),
     U8(Vec<u8>),
+    /// These elements of the floats of another.
+    Part(TensorId, Range<usize>),
 }
 
 /// One call of a twin: its tensors by binding name, and its constants.
@@ -232,16 +240,28 @@ impl<T> Call<'_, T> {
 
     // A wrong name or element type below is a defect of a room, which its cases find at once.
 
+    /// Where the floats of a binding are, and which of them.
+    fn floats(&self, binding: &str) -> (&RefCell<Buffer<T>>, Range<usize>) {
+        let cell = self.cell(binding);
+        match &*cell.borrow() {
+            Buffer::Float(v) => (cell, 0..v.len()),
+            Buffer::Part(whole, range) => (&self.buffers[whole.0], range.clone()),
+            _ => panic!("{binding} does not hold floats"),
+        }
+    }
+
     pub fn read(&self, binding: &str) -> Ref<'_, [T]> {
-        Ref::map(self.cell(binding).borrow(), |b| match b {
-            Buffer::Float(v) => &v[..],
+        let (cell, range) = self.floats(binding);
+        Ref::map(cell.borrow(), |b| match b {
+            Buffer::Float(v) => &v[range],
             _ => panic!("{binding} does not hold floats"),
         })
     }
 
     pub fn write(&self, binding: &str) -> RefMut<'_, [T]> {
-        RefMut::map(self.cell(binding).borrow_mut(), |b| match b {
-            Buffer::Float(v) => &mut v[..],
+        let (cell, range) = self.floats(binding);
+        RefMut::map(cell.borrow_mut(), |b| match b {
+            Buffer::Float(v) => &mut v[range],
             _ => panic!("{binding} does not hold floats"),
         })
     }

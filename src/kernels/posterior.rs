@@ -159,7 +159,7 @@ fn backward_cases() -> Vec<Case> {
 }
 
 /// mu and l far out, on both sides of the clamp and on it.
-const EXTREME: [f64; 13] =
+pub(super) const EXTREME: [f64; 13] =
     [0.0, 200.0, -50.0, 20.0, -30.0, 19.5, -29.5, 1.0, -1.0, 20.5, -30.5, 1e-6, -200.0];
 
 fn latent_cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
@@ -181,17 +181,27 @@ pub(crate) fn clamp_log_variance<T: Real>(l: T) -> T {
 }
 
 fn sample<T: Real>(c: &Call<T>) {
-    let (k, z, n) = (c.dim("K"), c.dim("Z"), c.dim("N"));
-    let (heads, words) = (c.read("heads"), c.read_u32("clock"));
-    let (mut eps, mut out) = (c.write("eps"), c.write("z"));
+    let (k, scale) = (c.dim("K"), c.value("NOISE"));
+    draw(c, k, scale, &c.read("heads"), &mut c.write("eps"), &mut c.write("z"));
+}
+
+/// `k` samples z of the posterior an image, and their noise, `scale` times a draw.
+pub(super) fn draw<T: Real>(
+    c: &Call<T>,
+    k: usize,
+    scale: T,
+    heads: &[T],
+    eps: &mut [T],
+    out: &mut [T],
+) {
+    let (z, n, stream) = (c.dim("Z"), c.dim("N"), c.dim("STREAM") as u32);
+    let words = c.read_u32("clock");
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
     let (epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     let before = words[clock::SAMPLE] as usize;
-    let (stream, scale) = (c.dim("STREAM") as u32, c.value("NOISE"));
-    let heads = &heads[..];
     parallel::rows2(
-        (&mut eps, z),
-        (&mut out, z),
+        (eps, z),
+        (out, z),
         #[inline(always)]
         |row, eps, out| {
             let (mu, l) = heads[row / k * 2 * z..][..2 * z].split_at(z);
@@ -212,11 +222,13 @@ fn sample<T: Real>(c: &Call<T>) {
 }
 
 fn gaussian_kl<T: Real>(c: &Call<T>) {
-    let z = c.dim("Z");
-    let (heads, mut kl) = (c.read("heads"), c.write("kl"));
-    let heads = &heads[..];
+    kl_of_rows(c.dim("Z"), &c.read("heads"), &mut c.write("kl"));
+}
+
+/// The KL of each image's posterior of `z` units.
+pub(super) fn kl_of_rows<T: Real>(z: usize, heads: &[T], kl: &mut [T]) {
     parallel::rows(
-        &mut kl,
+        kl,
         1,
         #[inline(always)]
         |row, kl| {
@@ -250,26 +262,36 @@ fn kl_of_units<T: Real>(c: &Call<T>) {
 }
 
 fn backward<T: Real>(c: &Call<T>) {
-    let weight = c.read("rates")[rates::BETA] / T::from_f64(c.dim("B") as f64);
-    backward_with(c, |_| weight);
+    let weight = kl_weight(c, c.dim("B"));
+    backward_with(c, c.dim("K"), |_| weight, &mut c.write("d_heads"));
 }
 
 fn backward_free_bits<T: Real>(c: &Call<T>) {
-    let weight = c.read("rates")[rates::BETA] / T::from_f64(c.dim("B") as f64);
-    let (unit_kl, free) = (c.read("unit_kl"), c.value("FREE_BITS"));
+    let (weight, unit_kl, free) =
+        (kl_weight(c, c.dim("B")), c.read("unit_kl"), c.value("FREE_BITS"));
     let unit_kl = &unit_kl[..];
-    backward_with(c, |unit| if unit_kl[unit] < free { T::ZERO } else { weight });
+    let of_unit = |unit: usize| if unit_kl[unit] < free { T::ZERO } else { weight };
+    backward_with(c, c.dim("K"), of_unit, &mut c.write("d_heads"));
 }
 
-/// `kl_weight` of a unit.
-fn backward_with<T: Real>(c: &Call<T>, kl_weight: impl Fn(usize) -> T + Sync) {
-    let (k, z) = (c.dim("K"), c.dim("Z"));
+/// Of one image's KL in the objective, of `images` in the minibatch.
+pub(super) fn kl_weight<T: Real>(c: &Call<T>, images: usize) -> T {
+    c.read("rates")[rates::BETA] / T::from_f64(images as f64)
+}
+
+/// From the gradients of `k` samples an image to the heads; `kl_weight` of a unit.
+pub(super) fn backward_with<T: Real>(
+    c: &Call<T>,
+    k: usize,
+    kl_weight: impl Fn(usize) -> T + Sync,
+    d_heads: &mut [T],
+) {
+    let z = c.dim("Z");
     let (heads, noise, d_z) = (c.read("heads"), c.read("noise"), c.read("d_z"));
-    let mut d_heads = c.write("d_heads");
     let (heads, noise, d_z) = (&heads[..], &noise[..], &d_z[..]);
     let half = T::from_f64(0.5);
     parallel::rows(
-        &mut d_heads,
+        d_heads,
         2 * z,
         #[inline(always)]
         |image, d_heads| {

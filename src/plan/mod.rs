@@ -33,6 +33,8 @@ pub struct Tensor {
     pub name: String,
     pub dims: Vec<usize>,
     pub dtype: DType,
+    /// The tensor that holds its elements, and the first of them there; `None` if it has its own.
+    pub part_of: Option<(TensorId, usize)>,
 }
 
 impl Tensor {
@@ -58,6 +60,10 @@ impl fmt::Display for Tensor {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub usize);
+
+/// Elements between the beginnings of two parts of a tensor: of these many F32, so that a device can bind
+/// each part alone (WebGPU: 256 bytes).
+pub const PART_ALIGNMENT: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlanId(pub usize);
@@ -154,8 +160,55 @@ impl Program {
 
     /// Declares a tensor. Its content is zero until it is written.
     pub fn tensor(&mut self, name: impl Into<String>, dims: &[usize], dtype: DType) -> TensorId {
-        self.tensors.push(Tensor { name: name.into(), dims: dims.to_vec(), dtype });
+        let tensor = Tensor { name: name.into(), dims: dims.to_vec(), dtype, part_of: None };
+        self.tensors.push(tensor);
         TensorId(self.tensors.len() - 1)
+    }
+
+    /// Declares a tensor (N) that holds these of F32, each a part of it from now on, and only padding
+    /// besides: a kernel that binds it has all of them at one binding. See [`Program::place`].
+    ///
+    /// # Errors
+    /// A dispatch of `plan`, which uses them, would have two of them at once and write one: what is a single
+    /// buffer to the device cannot be bound so.
+    ///
+    /// # Panics
+    /// If one is not of F32 or is already a part.
+    pub fn pack(
+        &mut self,
+        name: impl Into<String>,
+        parts: &[TensorId],
+        plan: &Plan,
+    ) -> Result<TensorId, PlanError> {
+        let whole = TensorId(self.tensors.len());
+        let mut len = 0;
+        for &part in parts {
+            let tensor = &mut self.tensors[part.0];
+            assert!(tensor.dtype == DType::F32 && tensor.part_of.is_none(), "{tensor}");
+            tensor.part_of = Some((whole, len));
+            len = (len + tensor.len()).next_multiple_of(PART_ALIGNMENT);
+        }
+        self.tensor(name, &[len], DType::F32);
+        plan.dispatches.iter().try_for_each(|d| check_aliases(self, d.kernel, &d.bindings))?;
+        Ok(whole)
+    }
+
+    /// The tensor that holds this one's elements, itself unless it is a part, and the first of them there.
+    pub fn place(&self, id: TensorId) -> (TensorId, usize) {
+        self.get(id).part_of.unwrap_or((id, 0))
+    }
+
+    /// The tensors that a tensor holds; itself, if none.
+    pub fn parts_of(&self, whole: TensorId) -> Vec<TensorId> {
+        let ids = (0..self.tensors.len()).map(TensorId);
+        let parts: Vec<TensorId> =
+            ids.filter(|&id| id != whole && self.place(id).0 == whole).collect();
+        if parts.is_empty() { vec![whole] } else { parts }
+    }
+
+    /// The tensors that are no parts of others: what takes memory.
+    pub fn stored(&self) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().filter(|tensor| tensor.part_of.is_none())
     }
 
     pub fn add(&mut self, plan: Plan) -> PlanId {
@@ -238,17 +291,10 @@ impl Dispatch {
             let Some((_, id)) = tensors.iter().find(|(name, _)| *name == b.name) else {
                 return Err(PlanError::MissingBinding { kernel: label(), binding: b.name.clone() });
             };
-            if let Some(first) = bindings.iter().find(|other| other.tensor == *id) {
-                return Err(PlanError::Aliased {
-                    kernel: label(),
-                    tensor: program.get(*id).name.clone(),
-                    first: first.name.clone(),
-                    second: b.name.clone(),
-                });
-            }
             let (name, index, access) = (b.name.clone(), b.index, b.access);
             bindings.push(Bound { name, index, access, tensor: *id });
         }
+        check_aliases(program, kernel, &bindings)?;
         let problem = |name: &str, problem: &str| PlanError::Constant {
             kernel: label(),
             name: name.to_string(),
@@ -313,6 +359,30 @@ impl Dispatch {
         }
         Ok(Dispatch { kernel, bindings, constants })
     }
+}
+
+/// That no tensor is bound twice, and that no two parts of one are where one is written.
+fn check_aliases(
+    program: &Program,
+    kernel: &'static Kernel,
+    bindings: &[Bound],
+) -> Result<(), PlanError> {
+    for (i, second) in bindings.iter().enumerate() {
+        let clash = bindings[..i].iter().find(|first| {
+            let same = program.place(first.tensor).0 == program.place(second.tensor).0;
+            let written = first.access.writes() || second.access.writes();
+            first.tensor == second.tensor || same && written
+        });
+        if let Some(first) = clash {
+            return Err(PlanError::Aliased {
+                kernel: kernel.to_string(),
+                tensor: program.get(program.place(second.tensor).0).name.clone(),
+                first: first.name.clone(),
+                second: second.name.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Solves the shape expressions for the dimensions: each pass fixes those that have one unknown left.

@@ -440,8 +440,8 @@ pub fn initialize(
     settings: &Settings,
     means: &[f64],
 ) -> Result<(), DeviceError> {
-    if let Some((weight, values)) = plan.row_weight() {
-        executor.write_f32(weight, &values)?;
+    for constant in &plan.constants {
+        executor.write_bytes(constant.tensor, &constant.bytes)?;
     }
     let first = plan.network.initial_values(settings.init, settings.seed, means);
     for (parameter, values) in plan.network.parameters().into_iter().zip(first) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::network::Network;
-use super::recorder::{Recorder, Training};
+use super::recorder::{Recorder, Sampled, Training};
 use crate::kernels::{adam, bernoulli, decode, gaussian};
 use crate::plan::{PlanError, TensorId};
 
@@ -74,22 +74,22 @@ impl Recorder<'_> {
         Ok(log_px)
     }
 
-    /// log p(x|z) of the decoder's output for the rows of `z`, in parts (B*K, T), as the metrics take it;
+    /// log p(x|z) of the decoder's output for the samples, in parts (B*K, T), as the metrics take it;
     /// where one row's is needed, see [`Recorder::log_likelihood`].
     pub fn decoded_log_likelihood(
         &mut self,
         network: &Network,
         x: TensorId,
-        z: TensorId,
+        sampled: &Sampled,
     ) -> Result<TensorId, PlanError> {
         let rows = self.rows();
         if network.log_variance.is_some() {
-            let decoded = self.stack(&network.decoder, z, rows)?;
+            let decoded = self.decode(&network.decoder, sampled)?;
             let eta = *decoded.last().expect("a decoder has layers");
             return self.log_likelihood(network, Observed { x, eta });
         }
         let (last, hidden) = network.decoder.split_last().expect("a decoder has layers");
-        let h = self.stack(hidden, z, rows)?.pop().unwrap_or(z);
+        let h = self.decode(hidden, sampled)?.pop().unwrap_or(sampled.z);
         let log_px = self.tensor("log_px", &[rows, last.outputs.div_ceil(decode::PART)]);
         self.dispatch(
             &decode::DECODE_LOG_LIKELIHOOD,
@@ -99,27 +99,27 @@ impl Recorder<'_> {
         Ok(log_px)
     }
 
-    /// The decoder of the rows of `z`, and log p(x|z) in parts (B*K, T) together with the gradient for its
+    /// The decoder of the samples, and log p(x|z) in parts (B*K, T) together with the gradient for its
     /// output, where the rows' weights are known beforehand.
     pub fn decoded_likelihood_and_gradient(
         &mut self,
         network: &Network,
         training: Training,
         x: TensorId,
-        z: TensorId,
+        sampled: &Sampled,
         weight: TensorId,
     ) -> Result<Decoded, PlanError> {
         let rows = self.rows();
         if network.log_variance.is_some() {
-            let outputs = self.stack(&network.decoder, z, rows)?;
+            let outputs = self.decode(&network.decoder, sampled)?;
             let observed = Observed { x, eta: *outputs.last().expect("a decoder has layers") };
             let (log_px, d_eta) =
                 self.gaussian_and_gradient(network, training, observed, weight)?;
             return Ok(Decoded { outputs, log_px, d_eta });
         }
         let (last, hidden) = network.decoder.split_last().expect("a decoder has layers");
-        let outputs = self.stack(hidden, z, rows)?;
-        let h = outputs.last().copied().unwrap_or(z);
+        let outputs = self.decode(hidden, sampled)?;
+        let h = outputs.last().copied().unwrap_or(sampled.z);
         let d_eta = self.tensor("d_eta", &[rows, last.outputs]);
         let log_px = self.tensor("log_px", &[rows, last.outputs.div_ceil(decode::PART)]);
         self.dispatch(

@@ -4,7 +4,8 @@ use super::config::{Adam, Binarization};
 use super::network::{Layer, Network, Trained};
 use crate::kernels::linear::Activation;
 use crate::kernels::philox::{Stream, half_bits};
-use crate::kernels::{Kernel, clock, gather, importance, linear, posterior, rates, tally};
+use crate::kernels::update::{self, Placed};
+use crate::kernels::{Kernel, clock, gather, importance, latent, linear, posterior, rates, tally};
 use crate::plan::{DType, Plan, PlanError, PlanId, Program, TensorId};
 
 /// What the elements of a data set are.
@@ -82,18 +83,46 @@ impl Streams {
         Streams { pixels: Stream::TestPixels, noise: Stream::TestNoise, shuffle: false };
 }
 
-/// What the encoder's side of a step leaves behind.
+/// What the encoder leaves behind.
 pub(super) struct Encoded {
     /// (B, D)
     pub x: TensorId,
     /// Outputs of the encoder's layers; the last is `heads`.
-    pub encoded: Vec<TensorId>,
+    pub outputs: Vec<TensorId>,
+    /// (B, 2*Z)
+    pub heads: TensorId,
+}
+
+/// Samples of the posterior, and what came with them.
+#[derive(Clone, Copy)]
+pub(super) struct Sampled {
     /// (B, 2*Z)
     pub heads: TensorId,
     /// (B*K, Z)
     pub eps: TensorId,
     /// (B*K, Z)
     pub z: TensorId,
+    /// (B) nats
+    pub kl: TensorId,
+    /// Of the decoder's first layer, where it came with z.
+    pub first_output: Option<TensorId>,
+}
+
+/// Encoder or decoder on the way back.
+pub(super) struct Side {
+    /// Of each layer, (rows, inputs).
+    pub inputs: Vec<TensorId>,
+    /// The gradient of each layer's output, (rows, outputs).
+    pub d_outputs: Vec<TensorId>,
+}
+
+/// A tensor whose content is the same in every step: to be written once.
+#[derive(Debug, Clone)]
+pub struct Constant {
+    /// Where it is written.
+    pub tensor: TensorId,
+    /// All of the content, little-endian.
+    pub bytes: Vec<u8>,
 }
 
 /// What moves the parameters in a training step.
@@ -171,26 +200,78 @@ impl<'a> Recorder<'a> {
         Pass { plan, ..pass }
     }
 
-    /// Minibatch, encoder, and `noise` times a draw from q around its mean.
-    pub fn posterior_sample(
+    /// Minibatch and encoder.
+    pub fn encode(
         &mut self,
         network: &Network,
         pass: Pass,
-        streams: Streams,
-        noise: f64,
+        streams: &Streams,
     ) -> Result<Encoded, PlanError> {
+        let x = self.minibatch(network, pass.data, pass.clock, streams)?;
+        let outputs = self.stack(&network.encoder, x, self.source.batch)?;
+        let heads = *outputs.last().expect("an encoder has layers");
+        Ok(Encoded { x, outputs, heads })
+    }
+
+    /// K samples of q an image, and its KL.
+    pub fn sample(
+        &mut self,
+        network: &Network,
+        heads: TensorId,
+        pass: Pass,
+        streams: &Streams,
+    ) -> Result<Sampled, PlanError> {
         let Source { images, batch, samples, .. } = self.source;
-        let x = self.minibatch(network, pass.data, pass.clock, &streams)?;
-        let encoded = self.stack(&network.encoder, x, batch)?;
-        let heads = *encoded.last().expect("an encoder has layers");
-        let latent = [batch * samples, network.architecture.latent];
-        let (eps, z) = (self.tensor("eps", &latent), self.tensor("z", &latent));
+        if samples > 1 || network.decoder.len() < 2 {
+            let (eps, z) = self.draw(network, heads, pass, streams, 1.0)?;
+            let kl = self.tensor("kl", &[batch]);
+            self.dispatch(&posterior::GAUSSIAN_KL, &[("heads", heads), ("kl", kl)], &[])?;
+            return Ok(Sampled { heads, eps, z, kl, first_output: None });
+        }
+        let layer = &network.decoder[0];
+        let dims = [batch, network.architecture.latent];
+        let (eps, z) = (self.tensor("eps", &dims), self.tensor("z", &dims));
+        let kl = self.tensor("kl", &[batch]);
+        let y = self.tensor(&layer.name, &[batch, layer.outputs]);
+        self.dispatch(
+            &latent::SAMPLE_FORWARD,
+            &[
+                ("heads", heads),
+                ("clock", pass.clock),
+                ("weight", layer.weight),
+                ("bias", layer.bias),
+                ("eps", eps),
+                ("z", z),
+                ("kl", kl),
+                ("y", y),
+            ],
+            &[
+                ("STREAM", streams.noise.number()),
+                ("N", images as f64),
+                ("ACTIVATION", layer.activation.number()),
+            ],
+        )?;
+        Ok(Sampled { heads, eps, z, kl, first_output: Some(y) })
+    }
+
+    /// `noise` times K draws from q an image, around its mean: the draws and z.
+    pub fn draw(
+        &mut self,
+        network: &Network,
+        heads: TensorId,
+        pass: Pass,
+        streams: &Streams,
+        noise: f64,
+    ) -> Result<(TensorId, TensorId), PlanError> {
+        let images = self.source.images as f64;
+        let dims = [self.rows(), network.architecture.latent];
+        let (eps, z) = (self.tensor("eps", &dims), self.tensor("z", &dims));
         self.dispatch(
             &posterior::SAMPLE,
             &[("heads", heads), ("clock", pass.clock), ("eps", eps), ("z", z)],
-            &[("STREAM", streams.noise.number()), ("NOISE", noise), ("N", images as f64)],
+            &[("STREAM", streams.noise.number()), ("NOISE", noise), ("N", images)],
         )?;
-        Ok(Encoded { x, encoded, heads, eps, z })
+        Ok((eps, z))
     }
 
     /// The next minibatch as the encoder sees it, (B, D).
@@ -226,10 +307,17 @@ impl<'a> Recorder<'a> {
         Ok(x)
     }
 
-    pub fn gaussian_kl(&mut self, heads: TensorId) -> Result<TensorId, PlanError> {
-        let kl = self.tensor("kl", &[self.source.batch]);
-        self.dispatch(&posterior::GAUSSIAN_KL, &[("heads", heads), ("kl", kl)], &[])?;
-        Ok(kl)
+    /// The first of the decoder's layers, of samples of the posterior; returns the output of each.
+    pub fn decode(
+        &mut self,
+        layers: &[Layer],
+        sampled: &Sampled,
+    ) -> Result<Vec<TensorId>, PlanError> {
+        let rows = self.rows();
+        let Some(first) = sampled.first_output else { return self.stack(layers, sampled.z, rows) };
+        let mut outputs = vec![first];
+        outputs.extend(self.stack(&layers[1..], first, rows)?);
+        Ok(outputs)
     }
 
     /// Layers one after the other; returns the output (rows, outputs) of each.
@@ -254,40 +342,60 @@ impl<'a> Recorder<'a> {
         Ok(outputs)
     }
 
-    /// From the gradient of the last layer's output back through `layers`, whose first input is `x` and
-    /// whose outputs before the last are `outputs`: moves every parameter, those of `training`, and on
-    /// demand returns the gradient for `x`.
-    #[allow(clippy::too_many_arguments)] // each is one part of the formula
+    /// From the gradient `d_output` of the last layer's output back through `layers`, of which `inputs` are
+    /// the inputs: the gradient of each layer's output, and on demand that of the first one's input.
     pub fn backward(
         &mut self,
         layers: &[Layer],
-        training: Training,
-        x: TensorId,
-        outputs: &[TensorId],
+        inputs: &[TensorId],
         d_output: TensorId,
-        rows: usize,
         to_input: bool,
-    ) -> Result<Option<TensorId>, PlanError> {
+    ) -> Result<(Vec<TensorId>, Option<TensorId>), PlanError> {
+        let rows = self.program.get(d_output).dims[0];
+        let mut d_outputs = vec![d_output];
         let mut d_y = d_output;
         for (i, layer) in layers.iter().enumerate().rev() {
-            let input = if i == 0 { x } else { outputs[i - 1] };
-            // Before the update: it is the gradient at the weights that the step began with.
-            let mut d_input = None;
-            if i > 0 || to_input {
-                let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
-                let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
-                self.dispatch(
-                    &linear::BACKWARD_INPUT,
-                    &[("x", input), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
-                    &[("ACTIVATION", made_by.number())],
-                )?;
-                d_input = Some(d_x);
+            if i == 0 && !to_input {
+                break;
             }
-            let (weight, bias) = (training.trained[2 * i], training.trained[2 * i + 1]);
+            let made_by = if i == 0 { Activation::Identity } else { layers[i - 1].activation };
+            let d_x = self.tensor(&format!("d_input of {}", layer.name), &[rows, layer.inputs]);
             self.dispatch(
-                &linear::UPDATE,
+                &linear::BACKWARD_INPUT,
+                &[("x", inputs[i]), ("weight", layer.weight), ("d_y", d_y), ("d_x", d_x)],
+                &[("ACTIVATION", made_by.number())],
+            )?;
+            d_outputs.push(d_x);
+            d_y = d_x;
+        }
+        let d_input = if to_input { d_outputs.pop() } else { None };
+        d_outputs.reverse();
+        Ok((d_outputs, d_input))
+    }
+
+    /// Moves the parameters of every layer of `sides`, from its input and its output's gradient. Only now:
+    /// until here the gradients were those at the weights that the step began with. Returns what is to be
+    /// written to a tensor once, if there is any.
+    pub fn update(
+        &mut self,
+        training: Training,
+        sides: [&Side; 2],
+    ) -> Result<Option<Constant>, PlanError> {
+        // Without a hidden layer there is nothing to take turns; places are words.
+        let of_sides = sides.iter().flat_map(|side| side.inputs.iter().chain(&side.d_outputs));
+        let all = of_sides.copied().chain(training.trained.iter().map(|t| t.moments));
+        let elements = all.map(|id| self.program.get(id).len()).fold(0, usize::saturating_add);
+        let hidden = sides.iter().any(|side| side.inputs.len() > 1);
+        if self.samples() == 1 && hidden && elements < u32::MAX as usize {
+            return self.update_at_once(training, sides).map(Some);
+        }
+        let layers = sides.into_iter().flat_map(|s| s.inputs.iter().zip(&s.d_outputs));
+        for ((&x, &d_y), trained) in layers.zip(training.trained.chunks_exact(2)) {
+            let [weight, bias] = [trained[0], trained[1]];
+            self.dispatch(
+                &update::UPDATE,
                 &[
-                    ("x", input),
+                    ("x", x),
                     ("d_y", d_y),
                     ("rates", training.rates),
                     ("weight", weight.parameter),
@@ -297,18 +405,79 @@ impl<'a> Recorder<'a> {
                 ],
                 &training.constants(),
             )?;
-            match d_input {
-                Some(d_x) => d_y = d_x,
-                None => return Ok(None),
+        }
+        Ok(None)
+    }
+
+    /// The same in one dispatch: what the layers of a side read and write are packed into two tensors each,
+    /// in turn.
+    fn update_at_once(
+        &mut self,
+        training: Training,
+        sides: [&Side; 2],
+    ) -> Result<Constant, PlanError> {
+        let (mut inputs, mut d_outputs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        let mut layers = Vec::new();
+        for Side { inputs: of_side, d_outputs: d_of_side } in sides {
+            let last = of_side.len() - 1;
+            for (i, (&x, &d_y)) in of_side.iter().zip(d_of_side).enumerate() {
+                let turns = [i % 2, (last - i) % 2];
+                inputs[turns[0]].push(x);
+                d_outputs[turns[1]].push(d_y);
+                layers.push((x, d_y, turns.map(|turn| turn == 1)));
             }
         }
-        Ok(Some(d_y))
+        let trained = &training.trained[..2 * layers.len()];
+        let parameters: Vec<TensorId> = trained.iter().map(|t| t.parameter).collect();
+        let moments: Vec<TensorId> = trained.iter().map(|t| t.moments).collect();
+        let mut tensors = vec![("rates", training.rates)];
+        let named = [
+            ("even", &inputs[0]),
+            ("odd", &inputs[1]),
+            ("d_even", &d_outputs[0]),
+            ("d_odd", &d_outputs[1]),
+            ("parameters", &parameters),
+            ("moments", &moments),
+        ];
+        for (name, parts) in named {
+            let label = format!("{}/{name}", self.plan.name);
+            tensors.push((name, self.program.pack(label, parts, &self.plan)?));
+        }
+        let place = |id: TensorId| self.program.place(id).1;
+        let width = |id: TensorId| self.program.get(id).dims[1];
+        let placed: Vec<Placed> = layers
+            .iter()
+            .zip(trained.chunks_exact(2))
+            .map(|(&(x, d_y, [odd, d_odd]), trained)| Placed {
+                inputs: width(x),
+                outputs: width(d_y),
+                input: (odd, place(x)),
+                d_output: (d_odd, place(d_y)),
+                weight: place(trained[0].parameter),
+                bias: place(trained[1].parameter),
+                weight_moments: place(trained[0].moments),
+                bias_moments: place(trained[1].moments),
+            })
+            .collect();
+        let most = |of: fn(&Placed) -> usize| placed.iter().map(of).max().unwrap_or(0) as f64;
+        let mut constants = training.constants().to_vec();
+        constants.extend([
+            ("BATCH", self.rows() as f64),
+            ("MOST_INPUTS", most(|layer| layer.inputs)),
+            ("MOST_OUTPUTS", most(|layer| layer.outputs)),
+        ]);
+        let name = format!("{}/layers", self.plan.name);
+        let table = self.program.tensor(name, &[placed.len(), update::WORDS], DType::U32);
+        tensors.push(("layers", table));
+        self.dispatch(&update::UPDATE_ALL, &tensors, &constants)?;
+        let words: Vec<u32> = placed.iter().flat_map(Placed::words).collect();
+        Ok(Constant { tensor: table, bytes: bytemuck::pod_collect_to_vec(&words) })
     }
 
     /// log w of each row, (B*K).
     pub fn log_weights(
         &mut self,
-        forward: &Encoded,
+        sampled: &Sampled,
         log_px: TensorId,
     ) -> Result<TensorId, PlanError> {
         let log_w = self.tensor("log_w", &[self.rows()]);
@@ -316,9 +485,9 @@ impl<'a> Recorder<'a> {
             &importance::LOG_WEIGHT,
             &[
                 ("log_px", log_px),
-                ("heads", forward.heads),
-                ("eps", forward.eps),
-                ("z", forward.z),
+                ("heads", sampled.heads),
+                ("eps", sampled.eps),
+                ("z", sampled.z),
                 ("log_w", log_w),
             ],
             &[("K", self.source.samples as f64)],

@@ -2,13 +2,13 @@
 
 use super::config::{Adam, Architecture, Binarization};
 use super::likelihood::{Decoded, Observed};
-use super::network::Network;
 pub use super::network::Trained;
+use super::network::{Layer, Network};
 use super::objective::{Bound, Estimator, Kl, Objective};
-pub use super::recorder::{Content, Pass, Source};
-use super::recorder::{Encoded, Recorder, Streams, Training};
+pub use super::recorder::{Constant, Content, Pass, Source};
+use super::recorder::{Recorder, Sampled, Side, Streams, Training};
 use crate::kernels::philox::Stream;
-use crate::kernels::{clock, posterior, prior};
+use crate::kernels::{clock, latent, posterior, prior};
 use crate::plan::{DType, PlanError, PlanId, Program, TensorId};
 
 /// Everything a training run does on the device.
@@ -18,8 +18,8 @@ pub struct TrainProgram {
     pub trained: Vec<Trained>,
     pub train: Pass,
     pub test: Pass,
-    /// (B*K), where the rows' weights in the objective are constant.
-    constant_weight: Option<TensorId>,
+    /// To be written before the first step: the rows' weights in the ELBO, 1 / (B K), and where layers are.
+    pub constants: Vec<Constant>,
 }
 
 impl TrainProgram {
@@ -58,16 +58,8 @@ impl TrainProgram {
         )?;
         let train = r.finish(pass);
         let test = record_evaluation(&mut program, &network, test, objective.bound)?;
-        let constant_weight = recorded.constant_weight;
-        Ok(TrainProgram { program, network, trained, train, test, constant_weight })
-    }
-
-    /// The weight of each row of a minibatch in the ELBO: 1 / (B K). To be written once; iwae has its own
-    /// at every step.
-    pub fn row_weight(&self) -> Option<(TensorId, Vec<f32>)> {
-        let weight = self.constant_weight?;
-        let rows = self.program.get(weight).len();
-        Some((weight, vec![1.0 / rows as f32; rows]))
+        let constants = recorded.constants;
+        Ok(TrainProgram { program, network, trained, train, test, constants })
     }
 }
 
@@ -75,7 +67,7 @@ impl TrainProgram {
 struct Recorded {
     log_px: TensorId,
     kl: TensorId,
-    constant_weight: Option<TensorId>,
+    constants: Vec<Constant>,
 }
 
 /// Forward and backward: every parameter moves.
@@ -87,55 +79,111 @@ fn record_ascent(
     objective: &Objective,
 ) -> Result<Recorded, PlanError> {
     let rows = r.rows();
-    let forward = r.posterior_sample(network, *pass, Streams::TRAIN, 1.0)?;
-    let kl = r.gaussian_kl(forward.heads)?;
-    let (decoded, weight, constant_weight) = match objective.bound {
+    let encoded = r.encode(network, *pass, &Streams::TRAIN)?;
+    let sampled = r.sample(network, encoded.heads, *pass, &Streams::TRAIN)?;
+    let mut constants = Vec::new();
+    let (decoded, weight) = match objective.bound {
         Bound::Elbo => {
             let weight = r.tensor("weight", &[rows]);
-            let (x, z) = (forward.x, forward.z);
-            let decoded = r.decoded_likelihood_and_gradient(network, training, x, z, weight)?;
-            (decoded, weight, Some(weight))
+            let bytes = (1.0 / rows as f32).to_le_bytes().repeat(rows);
+            constants.push(Constant { tensor: weight, bytes });
+            let decoded =
+                r.decoded_likelihood_and_gradient(network, training, encoded.x, &sampled, weight)?;
+            (decoded, weight)
         }
         Bound::Iwae => {
-            let outputs = r.stack(&network.decoder, forward.z, rows)?;
+            let outputs = r.decode(&network.decoder, &sampled)?;
             let eta = *outputs.last().expect("a decoder has layers");
-            let observed = Observed { x: forward.x, eta };
+            let observed = Observed { x: encoded.x, eta };
             let log_px = r.log_likelihood(network, observed)?;
-            let log_w = r.log_weights(&forward, log_px)?;
+            let log_w = r.log_weights(&sampled, log_px)?;
             let (bound, weight) = r.normalize(log_w)?;
             pass.bound = Some(bound);
             let d_eta = r.likelihood_backward(network, training, observed, weight)?;
-            (Decoded { outputs, log_px, d_eta }, weight, None)
+            (Decoded { outputs, log_px, d_eta }, weight)
         }
     };
     let Decoded { outputs, log_px, d_eta } = decoded;
-    let (encoder, rest) = training.trained.split_at(2 * network.encoder.len());
-    let decoder = Training { trained: rest, ..training };
-    let d_z = r
-        .backward(&network.decoder, decoder, forward.z, &outputs, d_eta, rows, true)?
-        .expect("asked for");
-    let d_heads = r.posterior_backward(&forward, d_z, weight, *pass, objective)?;
-    let (x, encoded, images) = (forward.x, &forward.encoded, rows / r.samples());
-    let encoder = Training { trained: encoder, ..training };
-    r.backward(&network.encoder, encoder, x, encoded, d_heads, images, false)?;
-    Ok(Recorded { log_px, kl, constant_weight })
+    let inputs = inputs_of(&network.decoder, sampled.z, &outputs);
+    let (d_outputs, d_z) = r.backward(&network.decoder, &inputs, d_eta, true)?;
+    let decoder = Side { inputs, d_outputs };
+    let latent = Latent { sampled, d_z: d_z.expect("asked for"), weight };
+    let inputs = inputs_of(&network.encoder, encoded.x, &encoded.outputs);
+    let d_outputs = r.encoder_backward(network, &inputs, latent, *pass, objective)?;
+    let encoder = Side { inputs, d_outputs };
+    constants.extend(r.update(training, [&encoder, &decoder])?);
+    Ok(Recorded { log_px, kl: sampled.kl, constants })
+}
+
+/// The input of each layer: `first`, then the outputs before it.
+fn inputs_of(layers: &[Layer], first: TensorId, outputs: &[TensorId]) -> Vec<TensorId> {
+    std::iter::once(first).chain(outputs.iter().copied()).take(layers.len()).collect()
+}
+
+/// Where the way back leaves the decoder.
+#[derive(Clone, Copy)]
+struct Latent {
+    sampled: Sampled,
+    /// (B*K, Z)
+    d_z: TensorId,
+    /// (B*K) of each row in the objective
+    weight: TensorId,
 }
 
 impl Recorder<'_> {
+    /// Through sampling and the KL to the heads, and through the encoder: the gradients of its layers'
+    /// outputs.
+    fn encoder_backward(
+        &mut self,
+        network: &Network,
+        inputs: &[TensorId],
+        latent: Latent,
+        pass: Pass,
+        objective: &Objective,
+    ) -> Result<Vec<TensorId>, PlanError> {
+        let plain = matches!(objective.kl, Kl::Analytic) && objective.free_bits == 0.0;
+        let (last, hidden) = network.encoder.split_last().expect("an encoder has layers");
+        let Some(layer_before) = hidden.last().filter(|_| plain && self.samples() == 1) else {
+            let d_heads = self.posterior_backward(latent, pass, objective)?;
+            return Ok(self.backward(&network.encoder, inputs, d_heads, false)?.0);
+        };
+        let Latent { sampled, d_z, .. } = latent;
+        let x = inputs[hidden.len()];
+        let d_heads = self.tensor("d_heads", &self.program.get(sampled.heads).dims.clone());
+        let d_x =
+            self.tensor(&format!("d_input of {}", last.name), &self.program.get(x).dims.clone());
+        self.dispatch(
+            &latent::BACKWARD_INPUT,
+            &[
+                ("x", x),
+                ("weight", last.weight),
+                ("heads", sampled.heads),
+                ("noise", sampled.eps),
+                ("d_z", d_z),
+                ("rates", pass.rates),
+                ("d_heads", d_heads),
+                ("d_x", d_x),
+            ],
+            &[("ACTIVATION", layer_before.activation.number())],
+        )?;
+        let (mut d_outputs, _) = self.backward(hidden, inputs, d_x, false)?;
+        d_outputs.push(d_heads);
+        Ok(d_outputs)
+    }
+
     /// Through sampling and the KL to the encoder's heads.
     fn posterior_backward(
         &mut self,
-        forward: &Encoded,
-        d_z: TensorId,
-        weight: TensorId,
+        Latent { sampled, d_z, weight }: Latent,
         pass: Pass,
         objective: &Objective,
     ) -> Result<TensorId, PlanError> {
-        let dims = self.program.get(forward.heads).dims.clone();
+        let heads = sampled.heads;
+        let dims = self.program.get(heads).dims.clone();
         let d_heads = self.tensor("d_heads", &dims);
         let mut tensors = vec![
-            ("heads", forward.heads),
-            ("noise", forward.eps),
+            ("heads", heads),
+            ("noise", sampled.eps),
             ("d_z", d_z),
             ("d_heads", d_heads),
             ("rates", pass.rates),
@@ -145,7 +193,7 @@ impl Recorder<'_> {
                 let unit_kl = self.tensor("kl_units", &[dims[1] / 2]);
                 self.dispatch(
                     &posterior::KL_OF_UNITS,
-                    &[("heads", forward.heads), ("kl_units", unit_kl)],
+                    &[("heads", heads), ("kl_units", unit_kl)],
                     &[],
                 )?;
                 tensors.push(("unit_kl", unit_kl));
@@ -177,21 +225,20 @@ fn record_evaluation(
 ) -> Result<Pass, PlanError> {
     let mut r = Recorder::new(program, "evaluate", source);
     let mut pass = r.declare_pass(network);
-    let forward = r.posterior_sample(network, pass, Streams::TEST, 1.0)?;
-    let kl = r.gaussian_kl(forward.heads)?;
+    let encoded = r.encode(network, pass, &Streams::TEST)?;
+    let sampled = r.sample(network, encoded.heads, pass, &Streams::TEST)?;
     let log_px = match bound {
-        Bound::Elbo => r.decoded_log_likelihood(network, forward.x, forward.z)?,
+        Bound::Elbo => r.decoded_log_likelihood(network, encoded.x, &sampled)?,
         Bound::Iwae => {
-            let rows = r.rows();
-            let decoded = r.stack(&network.decoder, forward.z, rows)?;
-            let observed = Observed { x: forward.x, eta: *decoded.last().expect("layers") };
+            let decoded = r.decode(&network.decoder, &sampled)?;
+            let observed = Observed { x: encoded.x, eta: *decoded.last().expect("layers") };
             let log_px = r.log_likelihood(network, observed)?;
-            let log_w = r.log_weights(&forward, log_px)?;
+            let log_w = r.log_weights(&sampled, log_px)?;
             pass.bound = Some(r.normalize(log_w)?.0);
             log_px
         }
     };
-    r.tally(pass, log_px, kl, false, &[])?;
+    r.tally(pass, log_px, sampled.kl, false, &[])?;
     Ok(r.finish(pass))
 }
 
@@ -255,8 +302,9 @@ impl ReconstructProgram {
         let source = Source { content: Content::Bytes(binarization), ..Source::rows(count) };
         let mut r = Recorder::new(&mut program, "reconstruct", source);
         let pass = r.declare_pass(&network);
-        let forward = r.posterior_sample(&network, pass, Streams::TEST, 0.0)?;
-        let mean = r.expectation(&network, forward.z)?;
+        let encoded = r.encode(&network, pass, &Streams::TEST)?;
+        let (_, z) = r.draw(&network, encoded.heads, pass, &Streams::TEST, 0.0)?;
+        let mean = r.expectation(&network, z)?;
         let Recorder { plan, .. } = r;
         let plan = program.add(plan);
         Ok(ReconstructProgram {
@@ -265,7 +313,7 @@ impl ReconstructProgram {
             plan,
             data: pass.data,
             clock: pass.clock,
-            x: forward.x,
+            x: encoded.x,
             mean,
         })
     }

@@ -52,7 +52,11 @@ impl Stopwatch {
     /// # Errors
     /// The device failed.
     pub fn read(&self, gpu: &GpuDevice) -> Result<f64, DeviceError> {
-        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&gpu.read(&self.ticks, "timestamps")?);
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&gpu.read(
+            &self.ticks,
+            0..self.ticks.size(),
+            "timestamps",
+        )?);
         let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
         Ok(ticks[1].saturating_sub(ticks[0]) as f64 * period)
     }

@@ -29,7 +29,8 @@ pub const GUARD_BYTE: u8 = 0xA5;
 pub struct GpuExecutor {
     gpu: GpuDevice,
     program: Program,
-    buffers: Vec<wgpu::Buffer>,
+    /// Of each tensor: its buffer, or that of what it is a part of, and its first byte there.
+    places: Vec<(wgpu::Buffer, u64)>,
     plans: Vec<PreparedPlan>,
     variants: Choices,
     /// Bytes before and after each tensor that belong to no tensor: 0 outside tests.
@@ -64,7 +65,7 @@ impl GpuExecutor {
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size)
             .min(u64::from(u32::MAX) - 3);
-        if let Some(tensor) = program.tensors().iter().find(|t| padded_size(t) > limit) {
+        if let Some(tensor) = program.stored().find(|t| padded_size(t) > limit) {
             return Err(DeviceError::TooLarge {
                 adapter: gpu.description.name.clone(),
                 tensor: tensor.to_string(),
@@ -76,14 +77,18 @@ impl GpuExecutor {
         if gpu.description.kind == "software" {
             check_memory(&program, size_of::<f32>())?;
         }
-        let total: u64 = program.tensors().iter().map(padded_size).sum();
+        let total: u64 = program.stored().map(padded_size).sum();
         let mut buffers = Vec::new();
         for tensor in program.tensors() {
+            if tensor.part_of.is_some() {
+                buffers.push(None);
+                continue;
+            }
             let size = padded_size(tensor);
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
-            buffers.push(gpu.scoped(
+            buffers.push(Some(gpu.scoped(
                 &format!("allocating {tensor}, of {total} bytes in all"),
                 || {
                     gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -93,19 +98,29 @@ impl GpuExecutor {
                         mapped_at_creation: false,
                     })
                 },
-            )?);
+            )?));
         }
-        let bindings: Vec<wgpu::BindingResource> = buffers
+        // A part is where it is in the buffer of the whole.
+        let ids = (0..program.tensors().len()).map(TensorId);
+        let places: Vec<(wgpu::Buffer, u64)> = ids
+            .map(|id| {
+                let (whole, first) = program.place(id);
+                let buffer = buffers[whole.0].clone().expect("a whole is no part");
+                (buffer, guard + 4 * first as u64)
+            })
+            .collect();
+        let bindings: Vec<wgpu::BindingResource> = places
             .iter()
             .zip(program.tensors())
-            .map(|(buffer, tensor)| {
-                let size = wgpu::BufferSize::new(padded_size(tensor));
-                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: guard, size })
+            .map(|((buffer, offset), tensor)| {
+                let (offset, size) = (*offset, wgpu::BufferSize::new(padded_size(tensor)));
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
             })
             .collect();
         if guard > 0 {
             let pattern = vec![GUARD_BYTE; guard as usize];
             for (buffer, tensor) in buffers.iter().zip(program.tensors()) {
+                let Some(buffer) = buffer else { continue };
                 gpu.queue.write_buffer(buffer, 0, &pattern);
                 gpu.queue.write_buffer(buffer, guard + padded_size(tensor), &pattern);
             }
@@ -135,7 +150,7 @@ impl GpuExecutor {
                 .collect();
             plans.push(PreparedPlan { name: plan.name.clone(), dispatches, seconds });
         }
-        Ok(GpuExecutor { gpu: gpu.clone(), program, buffers, plans, variants, guard })
+        Ok(GpuExecutor { gpu: gpu.clone(), program, places, plans, variants, guard })
     }
 
     /// Dispatches `start..start + count` of the endless repetition of a plan, in one compute pass.
@@ -248,14 +263,14 @@ impl Executor for GpuExecutor {
         let gpu = &self.gpu;
         let declared = self.program.get(tensor);
         assert_eq!(bytes.len(), declared.size_bytes(), "{declared}");
-        let buffer = &self.buffers[tensor.0];
+        let (buffer, at) = &self.places[tensor.0];
         gpu.scoped(&format!("writing {declared}"), || {
             let whole = bytes.len() / 4 * 4;
-            gpu.queue.write_buffer(buffer, self.guard, &bytes[..whole]);
+            gpu.queue.write_buffer(buffer, *at, &bytes[..whole]);
             if whole < bytes.len() {
                 let mut word = [0; 4];
                 word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-                gpu.queue.write_buffer(buffer, self.guard + whole as u64, &word);
+                gpu.queue.write_buffer(buffer, at + whole as u64, &word);
             }
         })
     }
@@ -268,16 +283,18 @@ impl Executor for GpuExecutor {
     ) -> Result<(), DeviceError> {
         let declared = self.program.get(tensor);
         assert!(offset + bytes.len() <= declared.size_bytes(), "{declared}");
+        let (buffer, at) = &self.places[tensor.0];
         self.gpu.scoped(&format!("writing {declared}"), || {
-            let at = self.guard + offset as u64;
-            self.gpu.queue.write_buffer(&self.buffers[tensor.0], at, bytes);
+            self.gpu.queue.write_buffer(buffer, at + offset as u64, bytes);
         })
     }
 
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
-        let mut bytes = self.read_buffer(tensor)?;
-        bytes.drain(..self.guard as usize);
-        bytes.truncate(self.program.get(tensor).size_bytes());
+        let declared = self.program.get(tensor);
+        let (buffer, at) = &self.places[tensor.0];
+        let mut bytes =
+            self.gpu.read(buffer, *at..at + padded_size(declared), &declared.to_string())?;
+        bytes.truncate(declared.size_bytes());
         Ok(bytes)
     }
 }
@@ -302,14 +319,11 @@ impl GpuExecutor {
     /// # Errors
     /// The device failed.
     pub fn read_guards(&mut self, tensor: TensorId) -> Result<(Vec<u8>, Vec<u8>), DeviceError> {
-        let mut before = self.read_buffer(tensor)?;
+        let (buffer, _) = &self.places[tensor.0];
+        let mut before = self.gpu.read(buffer, 0..buffer.size(), "guards")?;
         let after = before.split_off(before.len() - self.guard as usize);
         before.truncate(self.guard as usize);
         Ok((before, after))
-    }
-
-    fn read_buffer(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
-        self.gpu.read(&self.buffers[tensor.0], &self.program.get(tensor).to_string())
     }
 }
 

@@ -7,6 +7,7 @@ mod mixed;
 mod pipelines;
 mod tuning;
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use super::{Description, DeviceError};
@@ -190,19 +191,25 @@ impl GpuDevice {
         }
     }
 
-    /// The content of a buffer, after everything before it has run.
-    fn read(&self, source: &wgpu::Buffer, what: &str) -> Result<Vec<u8>, DeviceError> {
+    /// These bytes of a buffer, after everything before it has run.
+    fn read(
+        &self,
+        source: &wgpu::Buffer,
+        range: Range<u64>,
+        what: &str,
+    ) -> Result<Vec<u8>, DeviceError> {
+        let size = range.end - range.start;
         let staging = self.scoped(&format!("reading {what}"), || {
             let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("read-back"),
-                size: source.size(),
+                size,
                 usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
                 mapped_at_creation: false,
             });
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
                 label: Some("read-back"),
             });
-            encoder.copy_buffer_to_buffer(source, 0, &staging, 0, source.size());
+            encoder.copy_buffer_to_buffer(source, range.start, &staging, 0, size);
             self.queue.submit([encoder.finish()]);
             staging.map_async(wgpu::MapMode::Read, .., |_| {}); // a failure shows in get_mapped_range
             staging

@@ -1,0 +1,101 @@
+// linear.update of every layer at once: a dispatch that all of the step waits for in place of one a layer.
+//   d_W = d_y^T x,  d_b = sum over rows of d_y;  then m, v and the parameter as in lib/adam_step
+// The bias is one more column of the weight whose input is always 1. What the layers read and write are
+// parts of a few tensors, in which the words of `layers` say where they begin. The inputs and the gradients
+// come in two tensors each, the layers' in turn: a layer's forward pass reads one part and writes the next,
+// and a buffer cannot be bound for both.
+// Who owns what: a workgroup owns a tile of one layer's parameters, and their moments.
+// Sums run over the rows in ascending order. A parameter's moments are in two planes: all m, then all v.
+// Grid: x over tiles of outputs, y over tiles of inputs and bias, z over layers; beyond its layer's edge a
+// workgroup has nothing to do.
+#import adam_step
+#import mean_scale
+#import product
+
+/// rows of the minibatch
+override BATCH: u32;
+/// layers
+override L: u32;
+/// the most outputs and the most inputs that a layer has
+override MOST_OUTPUTS: u32;
+override MOST_INPUTS: u32;
+/// elements of the tensors
+override EVEN: u32;
+override ODD: u32;
+override D_EVEN: u32;
+override D_ODD: u32;
+override P: u32;
+override M: u32;
+override BETA1: f32 = 0.9;
+override BETA2: f32 = 0.999;
+override EPSILON: f32 = 1e-8;
+
+/// (L, 10) of each layer: inputs I, outputs O; 1 where its input is in `odd`, and the place there; the same
+/// of its gradient; the places of W (O, I), b (O), and of their moments (2, O, I) and (2, O)
+@group(0) @binding(0) var<storage, read> layers: array<u32>;
+/// (EVEN) inputs (BATCH, I) of layers
+@group(0) @binding(1) var<storage, read> even: array<f32>;
+/// (ODD)
+@group(0) @binding(2) var<storage, read> odd: array<f32>;
+/// (D_EVEN) gradients (BATCH, O) of layers' outputs
+@group(0) @binding(3) var<storage, read> d_even: array<f32>;
+/// (D_ODD)
+@group(0) @binding(4) var<storage, read> d_odd: array<f32>;
+/// (4) learning rate, 1 - BETA1^t, 1 - BETA2^t, weight of the KL
+@group(0) @binding(5) var<storage, read> rates: array<f32>;
+/// (P)
+@group(0) @binding(6) var<storage, read_write> parameters: array<f32>;
+/// (M)
+@group(0) @binding(7) var<storage, read_write> moments: array<f32>;
+
+const WORDS = 10u;
+var<private> layer: array<u32, WORDS>;
+
+fn rows() -> u32 { return min(layer[1], MOST_OUTPUTS); }
+fn columns() -> u32 { return min(layer[0], MOST_INPUTS) + 1u; }
+fn inner() -> u32 { return BATCH; }
+
+const LEFT_ALONG_INNER = false;
+fn left(row: u32, k: u32) -> f32 {
+    let e = layer[5] + k * layer[1] + row;
+    if layer[4] == 1u { return d_odd[min(e, D_ODD - 1u)]; }
+fn left_scale() -> f32 { return mean_scale(BATCH); }
+    return d_even[min(e, D_EVEN - 1u)];
+}
+
+const RIGHT_ALONG_INNER = false;
+fn right(k: u32, column: u32) -> f32 {
+    if column == layer[0] { return 1.0; }
+    let e = layer[3] + k * layer[0] + column;
+    if layer[2] == 1u { return odd[min(e, ODD - 1u)]; }
+    return even[min(e, EVEN - 1u)];
+}
+
+fn store(row: u32, column: u32, g: f32) {
+    let weights = layer[1] * layer[0];
+    if column < layer[0] {
+        let e = row * layer[0] + column;
+        step(layer[6] + e, layer[8] + e, layer[8] + weights + e, g);
+    } else {
+        step(layer[7] + row, layer[9] + row, layer[9] + layer[1] + row, g);
+    }
+}
+
+fn step(parameter: u32, first: u32, second: u32, g: f32) {
+    if parameter >= P || max(first, second) >= M { return; }
+    let next = adam_moments(moments[first], moments[second], g, BETA1, BETA2);
+    moments[first] = next.x;
+    moments[second] = next.y;
+    parameters[parameter] += adam_change(next, rates[0], rates[1], rates[2], EPSILON);
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn update_all(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let words = WORDS * min(group.z, L - 1u);
+    if group.x * TILE_ROWS >= layers[words + 1u] || group.y * TILE_COLUMNS > layers[words] { return; }
+    for (var i = 0u; i < WORDS; i++) { layer[i] = layers[words + i]; }
+    product(group, lane);
+}

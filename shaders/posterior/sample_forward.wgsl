@@ -1,0 +1,104 @@
+// One sample of the posterior an image, its KL, and the decoder's first layer.
+//   z = mu + e^(l/2) eps,  y = f(z W^T + b);  KL(q || N(0, I)) as in posterior.gaussian_kl
+// A product whose left matrix is drawn where it is loaded, see lib/product: a Philox call for each element
+// costs less than a dispatch that all others wait for. It is drawn anew for each tile of columns.
+// Who owns what: a workgroup owns a tile of y; those of the first tile of columns share eps, z and kl.
+// Sums run over the units in ascending order.
+// Grid: x over tiles of rows, y over tiles of columns.
+#import activation
+#import log_variance
+#import normal
+#import philox
+#import product
+
+/// images of the minibatch
+override BATCH: u32;
+/// images of the data set
+override N: u32;
+/// latent units
+override Z: u32;
+/// outputs of the layer
+override O: u32;
+/// which stream of noise
+override STREAM: u32;
+/// of the layer
+override ACTIVATION: u32 = 0u;
+
+/// (BATCH, 2*Z) [mu | l]
+@group(0) @binding(0) var<storage, read> heads: array<f32>;
+/// (8) seed low, seed high, step, epoch, position, samples before these
+@group(0) @binding(1) var<storage, read> clock: array<u32>;
+/// (O, Z)
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+/// (O)
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+/// (BATCH, Z)
+@group(0) @binding(4) var<storage, read_write> eps: array<f32>;
+/// (BATCH, Z)
+@group(0) @binding(5) var<storage, read_write> z: array<f32>;
+/// (BATCH) nats
+@group(0) @binding(6) var<storage, read_write> kl: array<f32>;
+/// (BATCH, O)
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;
+
+fn noise(image: u32, unit: u32) -> f32 {
+    let place = clock[4] + image;
+    let bits = philox(
+        counter_of(clock[3] + place / N, place % N, clock[5], STREAM, unit / 4u),
+        vec2<u32>(clock[0], clock[1]),
+    );
+    let pair = select(bits.xy, bits.zw, unit % 4u >= 2u);
+    let both = box_muller(pair.x, pair.y);
+    return select(both.x, both.y, unit % 2u == 1u);
+}
+
+fn mean(image: u32, unit: u32) -> f32 { return heads[image * 2u * Z + unit]; }
+
+fn log_variance(image: u32, unit: u32) -> f32 {
+    return clamp_log_variance(heads[image * 2u * Z + Z + unit]);
+}
+
+fn latent(image: u32, unit: u32, e: f32) -> f32 {
+    return mean(image, unit) + exp(0.5 * log_variance(image, unit)) * e;
+}
+
+fn rows() -> u32 { return BATCH; }
+fn columns() -> u32 { return O; }
+fn inner() -> u32 { return Z; }
+
+const LEFT_ALONG_INNER = true;
+fn left(row: u32, k: u32) -> f32 { return latent(row, k, noise(row, k)); }
+fn left_scale() -> f32 { return 1.0; }
+
+const RIGHT_ALONG_INNER = true;
+fn right(k: u32, column: u32) -> f32 { return weight[column * Z + k]; }
+
+fn store(row: u32, column: u32, v: f32) {
+    y[row * O + column] = activate(ACTIVATION, v + bias[column]);
+}
+
+@compute @workgroup_size(INVOCATIONS)
+fn sample_forward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    product(group, lane);
+    if group.y > 0u { return; }
+    let first = group.x * INVOCATIONS + lane;
+    let step = groups.x * INVOCATIONS;
+    for (var e = first; e < BATCH * Z; e += step) {
+        let draw = noise(e / Z, e % Z);
+        eps[e] = draw;
+        z[e] = latent(e / Z, e % Z, draw);
+    }
+    for (var image = first; image < BATCH; image += step) {
+        var sum = 0.0;
+        for (var unit = 0u; unit < Z; unit++) {
+            let mu = mean(image, unit);
+            let l = log_variance(image, unit);
+            sum += mu * mu + (exp(l) - 1.0 - l);
+        }
+        kl[image] = 0.5 * sum;
+    }
+}
