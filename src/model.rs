@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::evaluate::{self, Evaluation, Model, Posteriors, Request};
 use crate::generate;
 use crate::interchange::onnx::{self, Part};
-use crate::interchange::{Names, weights};
+use crate::interchange::{Names, Trained, weights};
 use crate::train::{self, EpochReport, Observer, Settings, Trainer};
 use crate::vae::{Architecture, ConfigError};
 
@@ -42,7 +42,7 @@ impl Vae {
     /// Something is there already, or it cannot be written.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<(), Error> {
         let folder = RunFolder::create(run.as_ref(), &self.settings)?;
-        let written = folder.write_model(&self.settings.architecture, &self.parameters);
+        let written = folder.write_model(&self.settings, &self.parameters);
         Ok(written.inspect_err(|_| folder.discard())?)
     }
 
@@ -52,7 +52,10 @@ impl Vae {
     /// It cannot be written.
     pub fn save_safetensors(&self, file: impl AsRef<Path>) -> Result<(), Error> {
         let a = self.architecture();
-        write(file.as_ref(), weights::encode(a, Names::of(a), &self.parameters))
+        write(
+            file.as_ref(),
+            weights::encode(a, Names::of(a), &self.parameters, &Trained::of(&self.settings)),
+        )
     }
 
     /// Writes the encoder or the decoder as an ONNX model.

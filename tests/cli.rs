@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// A small and quick run on the folder `data`, and the same as words.
 const SIZES: &str = "--hidden 16 --latent 3 --batch 50 --epochs 2";
 const TRAIN: &str = "train --data data --device cpu --hidden 16 --latent 3 --batch 50 --epochs 2";
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "best.safetensors",
     "checkpoint",
     "config.json",
@@ -24,7 +24,9 @@ const FILES: [&str; 12] = [
     "metrics.jsonl",
     "model.safetensors",
     "reconstructions.png",
+    "reconstructions.svg",
     "samples.png",
+    "samples.svg",
     "summary.json",
     "training.svg",
     "traversals.svg",
@@ -370,16 +372,46 @@ fn pictures_are_made_again() {
         ("sample", 7, 3, 3),
         ("reconstruct", 1, 1, 2),
         ("reconstruct", 3, 3, 2),
-        ("reconstruct", 10_000, 10, 10), // as many as there are
+        ("reconstruct", 50, 10, 10), // all that there are
     ] {
         home.ok(&format!("{command} run --device cpu --count {count} --out b.png"));
         assert_eq!(png_size(&home.at("b.png")), grid_size(columns, rows), "{command} {count}");
     }
-    // The data's path is kept so that it is found from anywhere.
+    home.refuses("reconstruct run --device cpu --count 51", &["--count 51", "50 test images"]);
+}
+
+/// The data's path is kept so that it is found from anywhere, by its shortest name.
+#[test]
+fn data_are_found_from_any_folder() {
+    let home = Home::new();
+    fs::create_dir_all(home.at("a/b")).unwrap();
+    let mut command = home.command(&TRAIN.replace("--data data", "--data ../b/../../data"));
+    let command = command.args(["--run", "../../run"]).current_dir(home.at("a/b"));
+    let ended: Ended = command.output().unwrap().into();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let canonical = fs::canonicalize(home.at("data")).unwrap();
+    assert_eq!(home.json("run/config.json")["data"], canonical.to_str().unwrap());
+    fs::remove_dir_all(home.at("a")).unwrap();
     fs::create_dir(home.at("elsewhere")).unwrap();
     let mut command = home.command("reconstruct ../run --device cpu");
     let ended: Ended = command.current_dir(home.at("elsewhere")).output().unwrap().into();
     assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// What is wrong with the input is found before any time goes into a device.
+#[test]
+fn no_device_is_opened_for_wrong_input() {
+    let home = Home::with_run();
+    let summary = fs::read(home.at("run/summary.json")).unwrap();
+    fs::write(home.at("run/summary.json"), "{").unwrap();
+    home.refuses("figures run --device cpu", &["run/summary.json: not a summary"]);
+    fs::write(home.at("run/summary.json"), summary).unwrap();
+    for name in ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"] {
+        fs::write(home.at("data").join(name), idx(20, 4, 4)).unwrap();
+    }
+    for command in ["figures", "eval", "curve", "explore --no-open"] {
+        home.refuses(&format!("{command} run --device cpu"), &["data: its images"]);
+    }
 }
 
 #[test]
@@ -408,7 +440,10 @@ fn wrong_options_are_refused() {
         ("--epochs 0", &["--epochs", "at least 1"]),
         ("--epochs 4294967296", &["--epochs"]),
         ("--steps 0", &["--steps", "at least 1"]),
-        ("--seed -1", &["-1"]),
+        ("--seed -1", &["--seed", "a whole number from 0 to 18446744073709551615"]),
+        ("--seed 1.5", &["--seed", "a whole number from 0"]),
+        ("--valid 0.0000001", &["--valid 0.0000001", "200 images", "give 0.0025 or more"]),
+        ("--valid 0.9999", &["--valid 0.9999", "200 images", "none to train on"]),
         ("--figures-every 0", &["--figures-every"]),
         ("--binarization grey", &["--binarization", "grey"]),
         ("--activation gelu", &["--activation"]),
@@ -512,6 +547,151 @@ fn pictures_are_data_in_every_command() {
     }
     fs::remove_dir_all(home.at("photos")).unwrap();
     home.refuses("reconstruct run", &["run/config.json names", "photos: no such file"]);
+}
+
+/// Files that are left out of a folder of pictures are told where it is named, and only there.
+#[test]
+fn files_that_are_no_pictures_are_told() {
+    let home = Home::new();
+    let picture =
+        |i: u32| image::GrayImage::from_fn(6, 5, |x, y| image::Luma([(9 * i + x + y) as u8]));
+    for i in 0..12 {
+        let folder = home.at(&format!("photos/{}", i % 2));
+        fs::create_dir_all(&folder).unwrap();
+        picture(i).save(folder.join(format!("{i}.png"))).unwrap();
+    }
+    for unseen in [".DS_Store", "0/Thumbs.db", "1/desktop.ini"] {
+        fs::write(home.at("photos").join(unseen), "").unwrap();
+    }
+    let options = "--device cpu --hidden 8 --latent 2 --batch 5 --epochs 1 --data photos";
+    let ended = home.ok(&format!("train {options} --run quiet"));
+    assert!(!ended.stderr.contains("left out"), "{ended:?}");
+    fs::write(home.at("photos/1/notes.txt"), "").unwrap();
+    let ended = home.ok(&format!("train {options} --run one"));
+    let line = "photos: left out are 1 file that is neither PNG nor JPEG: 1/notes.txt\n";
+    assert!(ended.stderr.contains(line), "{ended:?}");
+    for name in ["0/a.webp", "0/b.heic", "1/c.HEIC"] {
+        fs::write(home.at("photos").join(name), "").unwrap();
+    }
+    let ended = home.ok(&format!("train {options} --run all"));
+    let line = "photos: left out are 4 files that are neither PNG nor JPEG, 0/a.webp the first; \
+                convert pictures (2 .heic, 1 .webp) to PNG or JPEG\n";
+    assert!(ended.stderr.contains(line), "{ended:?}");
+    for command in ["eval all --samples 2", "reconstruct all", "train --resume all --epochs 2"] {
+        let ended = home.ok(&format!("{command} --device cpu"));
+        assert!(!ended.stderr.contains("left out"), "{ended:?}");
+    }
+    fs::create_dir(home.at("webp")).unwrap();
+    fs::write(home.at("webp/a.webp"), "").unwrap();
+    let words = ["webp: no images in this folder", "a.webp; convert pictures (1 .webp)"];
+    home.refuses("train --data webp", &words);
+}
+
+/// Photos are drawn as noise by dynamic binarization: whoever did not ask for it hears of it once.
+#[test]
+fn grey_images_are_told_of_the_gaussian_likelihood() {
+    let home = Home::new();
+    let set = |folder: &str, grey: usize| {
+        fs::create_dir(home.at(folder)).unwrap();
+        for (name, n) in [("train-images-idx3-ubyte", 100), ("t10k-images-idx3-ubyte", 20)] {
+            let mut bytes = idx(n, 6, 5);
+            for (i, v) in bytes[16..].iter_mut().enumerate() {
+                *v = if i % 100 < grey { 128 } else { 0 };
+            }
+            fs::write(home.at(folder).join(name), bytes).unwrap();
+        }
+    };
+    set("photos", 60);
+    set("drawings", 40);
+    let said = |data: &str, options: &str| {
+        let run = format!("of-{data}{}", options.replace([' ', '-'], ""));
+        let ended = home.ok(&format!(
+            "{} {options} --run {run}",
+            TRAIN.replace("data data", &format!("data {data}"))
+        ));
+        ended.stderr.matches("--likelihood gaussian models grey values").count()
+    };
+    assert_eq!(said("photos", ""), 1);
+    assert_eq!(said("drawings", ""), 0);
+    for chosen in ["--binarization dynamic", "--binarization none", "--likelihood gaussian"] {
+        assert_eq!(said("photos", chosen), 0, "{chosen}");
+    }
+    let ended = home.ok("train --resume of-photos --epochs 3 --device cpu");
+    assert!(!ended.stderr.contains("gaussian"), "{ended:?}");
+    // The sets that come with the program are drawn as people are used to.
+    let mnist = elbo::data::mnist().unwrap().train.grey_share();
+    assert!((0.08..0.10).contains(&mnist), "{mnist}");
+    if let Ok(fashion) = elbo::data::open(elbo::data::FASHION_MNIST, Default::default()) {
+        let share = fashion.train.grey_share();
+        assert!((0.35..0.45).contains(&share), "{share}");
+    }
+}
+
+/// Numbers that are too long for their column are written shorter.
+#[test]
+fn large_figures_keep_the_columns() {
+    use elbo::report::console::figure;
+    for (value, decimals, width, text) in [
+        (-105.694, 2, 10, "-105.69"),
+        (-1_234_567.891, 2, 10, "-1234567.9"),
+        (-123_456_789.1, 2, 10, "-123456789"),
+        (-1.234e12, 2, 10, "-1.23e12"),
+        (12345.67, 2, 7, "12345.7"),
+        (-1.234e12, 2, 7, "-1.2e12"),
+        (1e10, 0, 9, "1.00e10"),
+        (f64::NAN, 2, 7, "NaN"),
+    ] {
+        assert_eq!(figure(value, decimals, width), text);
+    }
+    let home = Home::new();
+    let huge = "--likelihood gaussian --variance 1e-14";
+    let ended = home.ok(&format!("{TRAIN} {huge} --run runs/huge"));
+    let rows: Vec<&str> = ended.stdout.lines().skip(1).take(3).collect();
+    assert!(rows.iter().all(|row| row.chars().count() == rows[0].len()), "{rows:#?}");
+    assert!(rows[1].contains("e1"), "{rows:#?}");
+    let table = home.ok("runs").stdout;
+    assert!(table.lines().nth(1).unwrap().contains("e1"), "{table}");
+    assert!(ended.line("test ELBO -").contains("e1"));
+}
+
+/// The list says what each figure is of, and which end a run has.
+#[test]
+fn runs_say_what_their_figures_are_of() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --run runs/a-test"));
+    let nine = TRAIN.replace("--epochs 2", "--epochs 9");
+    home.ok(&format!("{nine} --run runs/b-steps --steps 6"));
+    let title =
+        |args: &str| home.ok(&format!("runs {args}")).stdout.lines().next().unwrap().to_string();
+    assert!(title("").contains("  test ELBO  "), "{}", title(""));
+    home.ok(&format!("{TRAIN} --run runs/c-valid --valid 0.1 --steps 1000"));
+    assert!(title("runs/c-valid").contains("  valid ELBO  "), "{}", title("runs/c-valid"));
+    home.ok("import runs/a-test/model.safetensors --data data --run runs/d-imported");
+    let table = home.ok("runs --sort run").stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    let title: Vec<&str> = lines[0].split_whitespace().collect();
+    assert_eq!(title[5..], ["epochs", "steps", "ELBO", "best", "of", "device", "state"], "{table}");
+    for (row, words) in [
+        (lines[1], ["2/2  ", " 8 ", "  test  ", "finished"]),
+        (lines[2], [" 2  ", "  6/6  ", "  test  ", "finished"]),
+        (lines[3], ["2/2  ", " 8 ", "  valid  ", "finished"]),
+        (lines[4], ["d-imported", "30-16-3-16-30", "relu   ", "imported"]),
+    ] {
+        for word in words {
+            assert!(row.contains(word), "{word:?} in {table}");
+        }
+    }
+    assert!(!lines[4].contains('/') && !lines[4].contains("ELBO"), "{table}");
+    let all: Value = serde_json::from_str(&home.ok("runs --json --sort run").stdout).unwrap();
+    assert_eq!(
+        (&all[3]["state"], &all[2]["last"]["validation"]),
+        (&json!("imported"), &json!(true))
+    );
+    // A summary calls the best figure by what it is of.
+    let [test, valid] =
+        ["a-test", "c-valid"].map(|run| home.json(&format!("runs/{run}/summary.json")));
+    assert!(test["best_test_elbo"].is_f64() && test.get("best_valid_elbo").is_none());
+    assert!(valid["best_valid_elbo"].is_f64() && valid.get("best_test_elbo").is_none());
 }
 
 /// Beside a test set the share is a set of its own, by which training is watched.
@@ -653,7 +833,7 @@ fn pictures_of_no_run_are_refused() {
     let mut parameters = folder.read_model(&settings.architecture).unwrap();
     parameters[0][0] = f32::NAN;
     let nan = RunFolder::create(&home.at("nan"), &settings).unwrap();
-    nan.write_model(&settings.architecture, &parameters).unwrap();
+    nan.write_model(&settings, &parameters).unwrap();
     with_model(&fs::read(home.at("nan/model.safetensors")).unwrap(), &["holds NaN"]);
     home.ok(&format!("{} --run wide", TRAIN.replace("--hidden 16", "--hidden 17")));
     home.ok(&format!("{} --run deep", TRAIN.replace("--hidden 16", "--hidden 16,16")));
@@ -685,7 +865,7 @@ fn pictures_that_cannot_be_made_are_refused() {
             ("--count 0", &["--count", "from 1 to 10000", "got 0"][..]),
             ("--count 10001", &["--count", "got 10001"]),
             ("--count -1", &["-1"]),
-            ("--seed -1", &["-1"]),
+            ("--seed -1", &["--seed", "a whole number from 0 to"]),
             ("--out a.jpg", &["--out a.jpg", "a PNG", "FILE.png"]),
             ("--out a.png.svg", &["--out a.png.svg", "FILE.png"]),
             ("--out nowhere/a.png", &["nowhere/a.png:", "no folder nowhere"]),
@@ -913,7 +1093,7 @@ fn help_names_every_option_and_its_default() {
         for word in ["<RUN>", "--count", "--seed", "--out <FILE>", "--device"] {
             assert!(help.contains(word), "{command}: {word}");
         }
-        assert!(help.contains(&format!("[default: {count}]")), "{help}");
+        assert!(help.contains(&format!("[default: {count}")), "{help}");
     }
 }
 

@@ -127,7 +127,7 @@ fn written(hidden: &[usize], decoder_hidden: &[usize]) -> (TempDir, RunFolder, S
     let home = tempfile::tempdir().unwrap();
     let settings = settings(hidden, decoder_hidden);
     let folder = RunFolder::create(&home.path().join("run"), &settings).unwrap();
-    folder.write_model(&settings.architecture, &parameters(&settings.architecture)).unwrap();
+    folder.write_model(&settings, &parameters(&settings.architecture)).unwrap();
     (home, folder, settings)
 }
 

@@ -402,14 +402,39 @@ fn pictures_become_grey_upright_and_equal_in_size() {
     assert!(colour.iter().all(|&v| (181..=184).contains(&v)), "{colour:?}");
     assert_eq!(clear, [204; 128]);
     // Without a size they have to be equal, and the message says how.
-    let words = ["8x16", "is 16x8", "--size 8x16"];
     let flat = self::folder(&[("a.png", &grey(16, 8, 0)), ("b.png", &grey(8, 16, 0))]);
     assert_words(
         load(flat.path(), AS_IS),
-        &["b.png: this picture is 16x8", "a.png is 8x16", words[2]],
+        &[
+            "b.png: this picture is 16x8 (height x width)",
+            "a.png is 8x16",
+            "for example --size 8x16",
+        ],
     );
     let data = load(flat.path(), Options { size: Some((4, 5)), valid: None }).unwrap();
     assert_eq!((data.train.height, data.train.width), (4, 5));
+}
+
+/// The size that is suggested is one that somebody would train with: the commonest, and of photos one of
+/// their shape that is small.
+#[test]
+fn a_size_is_suggested_that_suits() {
+    let upright = |n: usize| -> Vec<(u32, u32)> { vec![(300, 400); n] };
+    for (sizes, suggested) in [
+        (vec![(3, 4), (5, 6), (5, 6)], "--size 6x5"),
+        (vec![(9, 9), (3, 4)], "--size 4x3"),
+        ([vec![(400, 300)], upright(2)].concat(), "--size 64x48"),
+        ([vec![(1000, 2), (1000, 3)], vec![(1000, 2)]].concat(), "--size 1x64"),
+    ] {
+        let pictures: Vec<Vec<u8>> = sizes.iter().map(|&(w, h)| grey(w, h, 0)).collect();
+        let names: Vec<String> = (0..sizes.len()).map(|i| format!("{i}.png")).collect();
+        let files: Vec<(&str, &[u8])> =
+            names.iter().map(String::as_str).zip(pictures.iter().map(|p| &p[..])).collect();
+        assert_words(
+            load(folder(&files).path(), AS_IS),
+            &[&format!("stretches all to one size, for example {suggested}")],
+        );
+    }
 }
 
 fn pixels_of(data: &Dataset) -> Vec<&[u8]> {
@@ -490,12 +515,22 @@ fn a_share_is_held_out() {
     let valid = |share| Options { size: None, valid: Some(share) };
     // Of a file without test images it is the test set.
     let file = npy("|u1", &[10, 1, 1], &ramp(10));
-    for (share, n) in [(0.3, 3), (0.01, 1), (0.99, 9), (0.25, 3)] {
+    for (share, n) in [(0.3, 3), (0.05, 1), (0.94, 9), (0.25, 3)] {
         let data = load_file("a.npy", &file, valid(share)).unwrap();
         assert_eq!((data.train.n_images, data.test.n_images), (10 - n, n));
         assert_eq!(data.valid, None);
         assert_eq!(pixels(&data), ramp(10));
     }
+    // A share that is no image, or all of them, is refused with one that is.
+    for (share, words) in [
+        (0.0499, ["--valid 0.0499 of the 10 images of", "is not one image: give 0.05"]),
+        (1e-300, ["--valid 0.00", "is not one image: give 0.05"]),
+        (0.9501, ["--valid 0.9501 of the 10 images of", "leaves none to train on"]),
+    ] {
+        assert_words(load_file("a.npy", &file, valid(share)), &words);
+    }
+    assert_words(data::open(MNIST, valid(8e-6)), &["60000 images", "give 0.0000084 or more"]);
+    assert_eq!(data::open(MNIST, valid(8.4e-6)).unwrap().valid.unwrap().n_images, 1);
     // Beside test images it is a set of its own, the last of the training images, with their labels.
     let data = data::open(MNIST, valid(0.1)).unwrap();
     let held = data.valid.as_ref().unwrap();
@@ -543,7 +578,7 @@ fn images_are_stretched() {
     let folder = folder(&[("train.npy", &a), ("test.npy", &b)]);
     assert_words(
         load(folder.path(), AS_IS),
-        &["test.npy: test images are 3x3", "train.npy are 2x2"],
+        &["test.npy: test images are 3x3", "train.npy are 2x2", "--size"],
     );
     assert_eq!(load(folder.path(), options((1, 2))).unwrap().test.pixels, [8, 8]);
 }

@@ -12,7 +12,7 @@ use elbo::checkpoint::RunFolder;
 use elbo::device::Device;
 use elbo::device::cpu::CpuDevice;
 use elbo::generate::reconstruct;
-use elbo::interchange::{Names, weights};
+use elbo::interchange::{Names, Trained, weights};
 use elbo::kernels::linear::Activation;
 use elbo::train::Settings;
 use elbo::vae::{Architecture, Binarization, Likelihood};
@@ -80,7 +80,7 @@ impl Home {
         };
         let folder = RunFolder::create(&self.at(name), &settings).unwrap();
         let parameters = parameters(architecture);
-        folder.write_model(architecture, &parameters).unwrap();
+        folder.write_model(&settings, &parameters).unwrap();
         parameters
     }
 
@@ -441,7 +441,7 @@ fn what_cannot_be_exported_is_refused() {
 type Entry = (String, Dtype, Vec<usize>, Vec<u8>);
 
 fn entries(a: &Architecture, names: Names) -> Vec<Entry> {
-    let bytes = weights::encode(a, names, &parameters(a)).unwrap();
+    let bytes = weights::encode(a, names, &parameters(a), &Trained::default()).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut entries: Vec<Entry> = file
         .iter()
@@ -482,14 +482,20 @@ fn models_of_pytorch_become_runs() {
     let ((settings, read), printed) = import(&entries(&a, Names::Example), "");
     assert_eq!((&settings.architecture, settings.binarization), (&a, Binarization::None));
     assert!(read == own);
-    for word in ["relu", "bernoulli", "MNIST", "grey pixels"] {
-        assert!(printed.contains(word), "{word}: {printed}");
+    let guessed = printed.lines().find(|line| line.starts_with("guessed, ")).unwrap();
+    for word in [
+        "activation relu (--activation)",
+        "likelihood bernoulli (--likelihood)",
+        "images of MNIST (--data)",
+        "grey pixels, not binarized (--binarization)",
+    ] {
+        assert!(guessed.contains(word), "{word}: {printed}");
     }
     let stated = "--activation softplus --likelihood bernoulli --data mnist --binarization dynamic";
     let ((settings, _), printed) = import(&entries(&a, Names::Example), stated);
     assert_eq!(settings.architecture.activation, Activation::Softplus);
     assert_eq!(settings.binarization, Binarization::Dynamic);
-    assert!(!printed.contains("assumed"), "{printed}");
+    assert!(!printed.contains("guessed"), "{printed}");
 
     // Pyro's fc22 gives ln σ: the file has half of what a run has.
     let pyro = entries(&a, Names::Pyro);
@@ -565,6 +571,10 @@ fn models_of_pytorch_become_runs() {
     home.ok("import own/model.safetensors --run again");
     let (settings, read) = read_model(&home.at("again"));
     assert!(settings.architecture == tanh && read == parameters(&tanh));
+    // Nobody knows what a model from elsewhere was trained on.
+    home.ok("figures again --device cpu");
+    let text = fs::read_to_string(home.at("again/units.svg")).unwrap();
+    assert!(text.contains("imported") && !text.contains("trained") && !text.contains("epoch"));
     for command in [
         "sample again --count 4",
         "reconstruct again --count 4",
@@ -572,6 +582,70 @@ fn models_of_pytorch_become_runs() {
     ] {
         home.ok(&format!("{command} --device cpu"));
     }
+}
+
+/// The files of this program say how they were trained, in metadata that anyone can read.
+#[test]
+fn a_file_of_elbo_says_how_it_was_trained() {
+    let home = Home::new();
+    let train = "train --device cpu --hidden 8 --latent 2 --steps 3";
+    let metadata = |file: &str| {
+        let bytes = fs::read(home.at(file)).unwrap();
+        let (length, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(length % 8, 0);
+        metadata.metadata().clone().unwrap()
+    };
+    let same = |run: &str, file: &str| {
+        let printed = home.ok(&format!("import {file} --run {run}-imported"));
+        assert!(!printed.contains("guessed"), "{printed}");
+        let (ours, theirs) =
+            (read_model(&home.at(run)), read_model(&home.at(&format!("{run}-imported"))));
+        assert!(ours.1 == theirs.1);
+        let of = |s: &Settings| {
+            (s.architecture.clone(), s.binarization, s.data.clone(), s.size, s.valid)
+        };
+        assert_eq!(of(&ours.0), of(&theirs.0), "{run}");
+        printed
+    };
+    home.ok(&format!("{train} --run fixed --binarization fixed"));
+    let said = metadata("fixed/model.safetensors");
+    assert_eq!((&said["binarization"][..], &said["data"][..]), ("fixed", "mnist"));
+    assert!(said.contains_key("architecture") && said.contains_key("sha256"));
+    let printed = same("fixed", "fixed/model.safetensors");
+    assert!(printed.contains("images of MNIST, fixed binarization"), "{printed}");
+    let small = "--size 14x7 --valid 0.1 --binarization none --activation tanh";
+    home.ok(&format!("{train} --run small {small}"));
+    home.ok("export small --pytorch small.safetensors");
+    let said = metadata("small.safetensors");
+    assert_eq!((&said["size"][..], &said["valid"][..]), ("14x7", "0.1"));
+    same("small", "small.safetensors");
+    // The same model is the same file, each time.
+    for _ in 0..5 {
+        home.ok("export small --pytorch again.safetensors");
+        let read = |name: &str| fs::read(home.at(name)).unwrap();
+        assert!(read("again.safetensors") == read("small.safetensors"));
+    }
+    // An option goes before what the file says.
+    home.ok("import fixed/model.safetensors --binarization dynamic --run dynamic");
+    assert_eq!(read_model(&home.at("dynamic")).0.binarization, Binarization::Dynamic);
+    // What is not known, or a path of another machine, says nothing; nor does a file of before.
+    let bytes = fs::read(home.at("small.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut said = metadata("small.safetensors");
+    said.insert("binarization".to_string(), "coloured".to_string());
+    said.insert("data".to_string(), "/etc".to_string());
+    fs::write(home.at("odd.safetensors"), serialize(file.iter(), Some(said.clone())).unwrap())
+        .unwrap();
+    let refused = ["it has 98 pixels", "--data"];
+    home.refuses("import odd.safetensors --run odd", &refused);
+    let printed = home.ok("import odd.safetensors --data mnist --run odd");
+    assert!(printed.contains("guessed, as the file does not say"), "{printed}");
+    assert!(printed.contains("dynamic binarization (--binarization)"), "{printed}");
+    said.retain(|key, _| key == "architecture");
+    fs::write(home.at("old.safetensors"), serialize(file.iter(), Some(said)).unwrap()).unwrap();
+    let printed = home.ok("import old.safetensors --data mnist --size 14x7 --run old");
+    assert!(printed.contains("dynamic binarization (--binarization)"), "{printed}");
+    assert!(!printed.contains("(--activation)"), "{printed}");
 }
 
 /// Runs of the first versions are read as they are.
@@ -583,7 +657,7 @@ fn the_first_names_are_still_read() {
         a.likelihood = likelihood;
         let run = format!("{likelihood:?}").replace(' ', "");
         let parameters = home.with_run(&run, &a);
-        let bytes = weights::encode(&a, Names::First, &parameters).unwrap();
+        let bytes = weights::encode(&a, Names::First, &parameters, &Trained::default()).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let last = if likelihood == Likelihood::Bernoulli { "logits" } else { "mean" };
         for name in [

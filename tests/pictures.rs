@@ -130,7 +130,8 @@ fn every_picture_is_labelled() {
         let _ = fs::remove_dir_all(home.at("run"));
         home.ok(&format!("{TRAIN} --latent {latent}"));
         let mut names = vec!["reconstructions.png".to_string(), "samples.png".to_string()];
-        names.extend(own.iter().chain(&["training", "units"]).map(|name| format!("{name}.svg")));
+        let always = ["reconstructions", "samples", "training", "units"];
+        names.extend(own.iter().chain(&always).map(|name| format!("{name}.svg")));
         names.sort();
         assert_eq!(home.pictures(), names);
         for name in names.iter().filter(|name| name.ends_with(".svg")) {
@@ -274,7 +275,7 @@ fn the_scatter_has_a_dot_for_each_image_in_its_class() {
         let document = Document::parse(text).unwrap();
         let paths = elements(&document, "path");
         let dots = paths.iter().filter(|p| {
-            p.attribute("stroke") == Some(colour) && p.attribute("stroke-width") == Some("2")
+            p.attribute("stroke") == Some(colour) && p.attribute("stroke-width") == Some("4")
         });
         dots.map(|p| p.attribute("d").unwrap().matches('M').count()).sum()
     };
@@ -318,6 +319,30 @@ fn names_of_classes_do_not_cover_each_other() {
     }
 }
 
+/// Words are wider than they are high.
+#[test]
+fn long_names_do_not_cover_each_other() {
+    let mean = (0..80).map(|i| [0.0, 0.0, 0.3, 0.0, -0.3, 0.02, 3.0, 0.0][i % 8]).collect();
+    let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
+    let names = ["Ankle boot", "T-shirt/top", "Sneaker", "Pullover"].map(String::from);
+    let labels = Labels { classes: (0..40).map(|i| i % 4).collect(), names: names.into() };
+    let text = latent::scatter(&posteriors, Some(&labels), "");
+    let document = Document::parse(&text).unwrap();
+    let names = elements(&document, "text");
+    let names: Vec<_> =
+        names.iter().filter(|t| t.attribute("paint-order") == Some("stroke")).collect();
+    assert_eq!(names.len(), 4);
+    let half = |node: &Node| 0.5 * 6.0 * node.text().unwrap().len() as f64;
+    for (i, a) in names.iter().enumerate() {
+        let x = attribute(a, "x");
+        assert!(x - half(a) > 56.0 && x + half(a) < 386.0, "{a:?} is within the frame");
+        for b in &names[..i] {
+            let [dx, dy] = ["x", "y"].map(|at| (attribute(a, at) - attribute(b, at)).abs());
+            assert!(dx > half(a) + half(b) || dy > 10.0, "{a:?} {b:?}");
+        }
+    }
+}
+
 #[test]
 fn long_names_of_many_classes_have_room() {
     let names: Vec<String> =
@@ -356,6 +381,34 @@ fn strips_have_their_tiles() {
     for word in ["−3", "0", "3"] {
         assert!(all.iter().any(|w| w == word), "{word}");
     }
+}
+
+/// Which rows are data and which the model's is said beside each.
+#[test]
+fn reconstructions_are_told_from_data() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --latent 3"));
+    let text = home.svg("reconstructions.svg");
+    let document = Document::parse(&text).unwrap();
+    // 50 pairs, ten in a row.
+    assert_eq!(embedded(&document), [(10 * (5 * 9 + 2) - 2, 10 * (6 * 9 + 2) - 2)]);
+    let labels: Vec<_> = elements(&document, "text")
+        .into_iter()
+        .filter(|t| ["data", "reconstruction"].contains(&t.text().unwrap_or_default()))
+        .collect();
+    assert_eq!(labels.len(), 10);
+    let mut last = 0.0;
+    for (i, label) in labels.iter().enumerate() {
+        assert_eq!(label.text(), Some(["data", "reconstruction"][i % 2]));
+        assert!(attribute(label, "y") > last);
+        last = attribute(label, "y");
+        // A letter is 5.8 pixels wide at most, and the words end at their place.
+        assert!(attribute(label, "x") - 5.8 * 14.0 > 0.0, "{label:?}");
+    }
+    let text = home.svg("samples.svg");
+    let document = Document::parse(&text).unwrap();
+    assert_eq!(embedded(&document).len(), 1);
+    assert!(words(&document).join(" ").contains("100 draws z from N(0, I)"));
 }
 
 #[test]
@@ -638,6 +691,27 @@ fn tensorboard_events_are_the_metrics() {
 }
 
 /// At most about twenty pictures in an event file, unless somebody says how many.
+/// A run that goes on shows what it showed before.
+#[test]
+fn a_resumed_run_goes_on_to_show_itself() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --latent 3 --tensorboard --figures-every 2"));
+    let first = home.event_file();
+    home.ok("train --resume run --epochs 6 --device cpu");
+    for (epoch, is_there) in [(2, true), (3, true), (4, true), (5, false), (6, true)] {
+        let path = home.at(&format!("run/progress/epoch-{epoch:04}-samples.png"));
+        assert_eq!(path.exists(), is_there, "epoch {epoch}");
+    }
+    fs::remove_file(first).unwrap();
+    assert!(!events(&home.event_file()).is_empty());
+    // What is asked for then goes before what was asked for at first.
+    home.ok("train --resume run --epochs 7 --device cpu --figures-every 7");
+    home.ok("train --resume run --epochs 8 --device cpu");
+    assert!(home.at("run/progress/epoch-0007-samples.png").exists());
+    home.ok("train --resume run --epochs 10 --device cpu");
+    assert!(!home.at("run/progress/epoch-0009-samples.png").exists());
+}
+
 #[test]
 fn the_event_file_of_a_long_run_stays_small() {
     let home = Home::new();

@@ -725,7 +725,11 @@ fn a_lost_device_leaves_the_last_checkpoint() {
         elbo: env!("CARGO_PKG_VERSION").to_string(),
         variants: Default::default(),
     };
-    let origin = Origin { begun: "2026-01-01T00:00:00+00:00".into(), computed_on: vec![stretch] };
+    let origin = Origin {
+        begun: "2026-01-01T00:00:00+00:00".into(),
+        computed_on: vec![stretch],
+        shown: Default::default(),
+    };
     let about = About { settings, origin };
     let mut keep = Keep(Writer::start(&folder, about, folder.store(), None));
     match train::run(&mut trainer, &mut keep) {

@@ -166,7 +166,7 @@ fn the_variance_is_kept_with_the_model() {
     assert_eq!(values.last().expect("values"), &[0.25_f32.ln()]);
     let folder = tempfile::tempdir().expect("a folder");
     let run = RunFolder::create(&folder.path().join("run"), &settings).expect("creates");
-    run.write_model(&settings.architecture, &values).expect("writes");
+    run.write_model(&settings, &values).expect("writes");
     assert_eq!(run.read_model(&settings.architecture).expect("reads"), values);
     let bytes = std::fs::read(run.file("model.safetensors")).expect("the file");
     let names = String::from_utf8_lossy(&bytes);

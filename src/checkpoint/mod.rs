@@ -15,14 +15,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::interchange::{Names, weights};
+use crate::interchange::{Names, Trained, weights};
 use crate::pictures::PROGRESS;
 use crate::report::tensorboard::EVENTS;
 use crate::train::{EpochReport, Settings};
 use crate::vae::Architecture;
 pub use files::{check_writable, write_whole};
 pub use lock::Lock;
-pub use state::{BEGUN, Checkpoint, Origin, Stretch};
+pub use state::{BEGUN, Checkpoint, Origin, Shown, Stretch};
 pub use store::{Found, Store};
 pub use summary::Summary;
 pub use writer::{About, Writer};
@@ -31,7 +31,9 @@ pub const CONFIG: &str = "config.json";
 pub const METRICS: &str = "metrics.jsonl";
 pub const SUMMARY: &str = "summary.json";
 pub const MODEL: &str = "model.safetensors";
-/// The parameters with the best test ELBO.
+/// Where the parameters of a run come from that was not trained here.
+pub const IMPORT: &str = "import.json";
+/// The parameters with the best ELBO of the test set, or of the validation images.
 pub const BEST: &str = "best.safetensors";
 /// The folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoint";
@@ -230,10 +232,10 @@ impl RunFolder {
     /// The disk.
     pub fn write_model(
         &self,
-        architecture: &Architecture,
+        settings: &Settings,
         parameters: &[Vec<f32>],
     ) -> Result<(), CheckpointError> {
-        self.write_parameters(MODEL, architecture, parameters)
+        self.write_parameters(MODEL, settings, parameters)
     }
 
     /// Writes `best.safetensors`, as [`RunFolder::write_model`].
@@ -242,20 +244,21 @@ impl RunFolder {
     /// The disk.
     pub fn write_best(
         &self,
-        architecture: &Architecture,
+        settings: &Settings,
         parameters: &[Vec<f32>],
     ) -> Result<(), CheckpointError> {
-        self.write_parameters(BEST, architecture, parameters)
+        self.write_parameters(BEST, settings, parameters)
     }
 
     fn write_parameters(
         &self,
         name: &str,
-        architecture: &Architecture,
+        settings: &Settings,
         parameters: &[Vec<f32>],
     ) -> Result<(), CheckpointError> {
         let path = self.file(name);
-        let bytes = weights::encode(architecture, Names::of(architecture), parameters)
+        let (a, trained) = (&settings.architecture, Trained::of(settings));
+        let bytes = weights::encode(a, Names::of(a), parameters, &trained)
             .and_then(|bytes| seal::seal(&bytes))
             .map_err(|message| CheckpointError::Invalid { path: path.clone(), message })?;
         write_whole(&path, &bytes)

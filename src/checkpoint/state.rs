@@ -17,13 +17,25 @@ use crate::vae::{Architecture, Network};
 /// How the moment is written at which a run began.
 pub const BEGUN: &str = "%Y-%m-%dT%H:%M:%S%:z";
 
-/// When a run began, and what it was computed on.
+/// When a run began, what it was computed on, and what it shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// Date and time of the first step.
     pub begun: String,
     /// Each device in its turn.
     pub computed_on: Vec<Stretch>,
+    /// What was asked for beside the settings.
+    #[serde(default)]
+    pub shown: Shown,
+}
+
+/// What a run shows of itself while it goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Epochs between pictures of its progress.
+    pub figures_every: Option<u32>,
+    /// Whether it writes TensorBoard's events.
+    pub tensorboard: bool,
 }
 
 /// The steps that one device and one version have computed.

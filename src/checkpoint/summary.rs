@@ -15,7 +15,11 @@ use crate::versions::versions;
 pub struct Summary {
     /// The last epoch's figures; absent if none was finished.
     pub last: Option<EpochReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub best_test_elbo: Option<f64>,
+    /// In its place where training is watched by validation images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_valid_elbo: Option<f64>,
     /// The epoch that has it.
     pub best_epoch: Option<u32>,
     pub steps: u64,
@@ -47,11 +51,12 @@ pub struct Summary {
 impl Summary {
     /// Of a run that goes on from `state`.
     pub fn new(settings: &Settings, origin: &Origin, state: &State) -> Self {
-        let stretches = &origin.computed_on;
+        let (stretches, best) = (&origin.computed_on, state.best());
         Summary {
             last: state.reports.last().cloned(),
-            best_test_elbo: state.best().map(|best| best.test.elbo),
-            best_epoch: state.best().map(|best| best.epoch),
+            best_test_elbo: best.filter(|best| !best.validation).map(|best| best.test.elbo),
+            best_valid_elbo: best.filter(|best| best.validation).map(|best| best.test.elbo),
+            best_epoch: best.map(|best| best.epoch),
             steps: state.step(),
             finished: false,
             interrupted: false,

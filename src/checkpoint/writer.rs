@@ -106,7 +106,7 @@ impl Drop for Writer {
     }
 }
 
-/// Whether the epoch with the best test ELBO so far ends here.
+/// Whether the epoch with the best ELBO so far ends here.
 fn ends_best(state: &State) -> bool {
     state.best().is_some_and(|best| best.step == state.step())
 }
@@ -144,8 +144,8 @@ impl Keeper {
     }
 
     fn keep_best(&self, best: Option<&Snapshot>) -> Result<(), CheckpointError> {
-        let architecture = &self.about.settings.architecture;
-        best.map_or(Ok(()), |best| self.folder.write_best(architecture, &best.values()))
+        let settings = &self.about.settings;
+        best.map_or(Ok(()), |best| self.folder.write_best(settings, &best.values()))
     }
 
     fn keep_checkpoint(&mut self, state: &State) -> Result<(), CheckpointError> {
@@ -161,7 +161,7 @@ impl Keeper {
         let About { settings, origin } = &self.about;
         self.folder.append_metrics(&state.reports[self.rows..])?;
         self.rows = state.reports.len();
-        self.folder.write_model(&settings.architecture, &state.snapshot.values())?;
+        self.folder.write_model(settings, &state.snapshot.values())?;
         self.folder.write_json(SUMMARY, &Summary::new(settings, origin, state))
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::evaluate::{Trained, check_samples, print};
-use super::options::DeviceOption;
+use super::options::{DeviceOption, seed};
 use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Seed of binarization and draws [default: each run's own]
-    #[arg(long)]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
     device: DeviceOption,
@@ -90,11 +90,13 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         }
     }
     let dataset = trained[0].data()?;
+    let wanted = Some(args.images.min(dataset.test.n_images));
+    let counts: Vec<usize> =
+        trained.iter().map(|t| t.count(&dataset, wanted)).collect::<Result<_, _>>()?;
     let device = args.device.open()?;
     let stop = stop_on_interrupt()?;
     let mut curves = Vec::new();
-    for (run, t) in args.runs.iter().zip(&trained) {
-        let images = t.count(&dataset, Some(args.images.min(dataset.test.n_images)))?;
+    for ((run, t), images) in args.runs.iter().zip(&trained).zip(counts) {
         let request = Request { images, ks: ks(args.samples), rows: None, resident: None };
         let seed = args.seed.unwrap_or(t.settings.seed);
         let label = run.display().to_string();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::options::{DeviceOption, load_data_of};
+use super::options::{DeviceOption, load_data_of, seed};
 use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{CONFIG, RunFolder, check_writable, write_whole};
 use crate::data::Dataset;
@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     per_image: Option<PathBuf>,
     /// Seed of binarization and draws [default: the run's own]
-    #[arg(long)]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
     device: DeviceOption,

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::evaluate::Trained;
-use super::options::DeviceOption;
+use super::options::{DeviceOption, seed};
 use crate::evaluate::{EvaluateError, Model};
 use crate::explore::End;
 use crate::explore::model::{ExploreError, Explorer, Subject};
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "K", default_value_t = 1000)]
     samples: usize,
     /// Seed of binarization and draws [default: the run's own]
-    #[arg(long)]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     #[command(flatten)]
     device: DeviceOption,

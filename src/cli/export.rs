@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use crate::checkpoint::{RunFolder, check_writable, write_whole};
 use crate::interchange::onnx::{self, OPSET, Part};
-use crate::interchange::{Names, weights};
+use crate::interchange::{Names, Trained, weights};
 use crate::kernels::linear::Activation;
 use crate::report::console::say;
 use crate::vae::{Architecture, Likelihood};
@@ -61,7 +61,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     }
     if let Some(path) = &args.pytorch {
         let fail = |message| Failure::run(format!("{}: {message}", path.display()));
-        let bytes = weights::encode(a, names, &parameters).map_err(fail)?;
+        let bytes =
+            weights::encode(a, names, &parameters, &Trained::of(&settings)).map_err(fail)?;
         all.push((path, bytes, pytorch(a, names)));
     }
     for (i, (path, ..)) in all.iter().enumerate() {

@@ -34,7 +34,6 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let (folder, settings) = RunFolder::open(&args.run).map_err(Failure::input)?;
     let parameters = folder.read_model(&settings.architecture).map_err(Failure::input)?;
     let dataset = load_run_data(&folder, &settings)?;
-    let device = args.device.open()?;
     let summary: Summary = match fs::read(folder.file(SUMMARY)) {
         Ok(text) => serde_json::from_slice(&text).map_err(|e| {
             Failure::input(format!("{}: not a summary: {e}", folder.file(SUMMARY).display()))
@@ -42,6 +41,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         // A run that diverged has none.
         Err(_) => Summary::default(),
     };
+    let device = args.device.open()?;
     let trained_on = summary.device.as_ref().unwrap_or(device.description());
     let pictures = Pictures {
         device: &device,

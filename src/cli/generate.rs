@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::options::{DeviceOption, load_run_data};
+use super::options::{DeviceOption, load_run_data, seed};
 use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
 use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
+
+/// Pairs that are shown where nobody says how many.
+const PAIRS: usize = 50;
 
 /// Draw images from the prior of a trained model, as a PNG grid
 #[derive(clap::Args)]
@@ -24,9 +27,9 @@ pub struct SampleArgs {
 pub struct ReconstructArgs {
     #[command(flatten)]
     common: Common,
-    /// Test images to show, from the first on, 10000 at most
-    #[arg(long, default_value_t = 50)]
-    count: usize,
+    /// Test images to show, from the first on, 10000 at most [default: 50, or all if there are fewer]
+    #[arg(long)]
+    count: Option<usize>,
 }
 
 #[derive(clap::Args)]
@@ -34,7 +37,7 @@ struct Common {
     /// The folder of a run
     run: PathBuf,
     /// Seed of the noise, dynamic binarization included [default: the run's own]
-    #[arg(long)]
+    #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Where to write the PNG [default: the run's own picture, made anew]
     #[arg(long, value_name = "FILE")]
@@ -59,12 +62,22 @@ pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
 
 pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     let (folder, settings) = RunFolder::open(&args.common.run).map_err(Failure::input)?;
-    check_count(args.count)?;
+    args.count.map_or(Ok(()), check_count)?;
     let architecture = &settings.architecture;
     let parameters = folder.read_model(architecture).map_err(Failure::input)?;
     let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
     check_out(&out)?;
     let dataset = load_run_data(&folder, &settings)?;
+    let there = dataset.test.n_images;
+    let count = match args.count {
+        Some(count) if count > there => {
+            return Err(Failure::input(format!(
+                "--count {count}: there are {there} test images in {}, give {there} or less",
+                settings.data
+            )));
+        }
+        count => count.unwrap_or(PAIRS.min(there)),
+    };
     let device = args.common.device.open()?;
     let images = generate::reconstruct(
         &device,
@@ -72,7 +85,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
         &parameters,
         settings.binarization,
         &dataset.test,
-        args.count,
+        count,
         args.common.seed.unwrap_or(settings.seed),
     )
     .map_err(failure)?;

@@ -7,10 +7,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Failure;
-use super::options::{load_data, size};
+use super::options::{load_data, seed, size};
 use super::settings::{LikelihoodName, absolute};
 use super::train::create_default;
-use crate::checkpoint::RunFolder;
+use crate::checkpoint::{IMPORT, RunFolder};
 use crate::data::{self, Dataset, MNIST};
 use crate::interchange::Names;
 use crate::interchange::import::Imported;
@@ -26,7 +26,7 @@ use crate::vae::{Architecture, Binarization, Likelihood};
 /// layers under the names of the VAE of pytorch/examples (fc1, fc21, fc22, fc3, fc4), of Pyro's tutorial
 /// (encoder.fc1, encoder.fc21, ..., decoder.fc21) or of nn.Sequential stacks (encoder.0, encoder.2, ...,
 /// mu, log_variance, decoder.0, decoder.2, ...). Sizes are those of the tensors. What they cannot tell is
-/// an option; what was assumed is said.
+/// an option. A file that elbo wrote says how it was trained; of any other it is guessed, and said.
 ///
 /// eval, sample, reconstruct, curve and export work on the run as on any other.
 #[derive(clap::Args)]
@@ -47,22 +47,23 @@ pub struct Args {
     /// Variance of the Gaussian likelihood [default: the file's observation_log_variance]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<f64>,
-    /// The images that it was trained on, as for train [default: mnist if it has 784 pixels]
+    /// The images that it was trained on, as for train [default: what the file says, mnist or fashion-mnist,
+    /// else mnist if it has 784 pixels]
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
-    /// Height and width to stretch the images to, as for train
+    /// Height and width to stretch the images to, as for train [default: what the file says]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
-    /// What a pixel's byte v becomes [default: none with the names of pytorch/examples or Pyro, whose VAEs
-    /// are trained so; else as for train]
+    /// What a pixel's byte v becomes [default: what the file says; else none with the names of
+    /// pytorch/examples or Pyro, whose VAEs are trained so; else as for train]
     #[arg(long, value_enum)]
     binarization: Option<Binarization>,
     /// Seed of noise and dynamic binarization
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 }
 
-/// What `import.json` holds.
+/// What [`IMPORT`] holds.
 #[derive(Serialize)]
 struct Source {
     file: String,
@@ -78,8 +79,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let bytes = read(&args.file).map_err(at)?;
     let mut imported = Imported::read(&bytes).map_err(at)?;
     let (data, dataset) = data(&args, &imported)?;
-    let mut assumed = Vec::new();
-    let settings = settings(&args, &imported, data, &dataset, &mut assumed).map_err(at)?;
+    let mut guessed = Vec::new();
+    let settings = settings(&args, &imported, data, &dataset, &mut guessed).map_err(at)?;
     settings.check_with(&dataset).map_err(|e| at(e.to_string()))?;
     let a = &settings.architecture;
     if let (Likelihood::Gaussian { variance: Some(s) }, None) = (a.likelihood, imported.variance())
@@ -102,23 +103,30 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         converted: converted.clone(),
     };
     let write = || {
-        folder.write_json("import.json", &source)?;
-        folder.write_model(a, &parameters)
+        folder.write_json(IMPORT, &source)?;
+        folder.write_model(&settings, &parameters)
     };
     write().map_err(|e| {
-        let _ = fs::remove_file(folder.file("import.json"));
+        let _ = fs::remove_file(folder.file(IMPORT));
         folder.discard();
         Failure::run(e)
     })?;
 
     let path = folder.path().display();
     let (file, whose) = (args.file.display(), imported.names.whose());
-    say(format_args!("{path}: {a} of {file}, which bears {whose}"));
+    say(format_args!(
+        "{path}: {a} of {file}, which bears {whose}; images of {}, {}",
+        dataset.name,
+        settings.binarization.label()
+    ));
     if !converted.is_empty() {
         say(format_args!("converted to F32: {}", converted.join(", ")));
     }
-    if !assumed.is_empty() {
-        say(format_args!("not in the file, so assumed: {}", assumed.join("; ")));
+    if !guessed.is_empty() {
+        say(format_args!(
+            "guessed, as the file does not say, with the option that changes it: {}",
+            guessed.join("; ")
+        ));
     }
     say(format_args!("elbo eval {path} shows what it is worth"));
     Ok(0)
@@ -136,7 +144,8 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 fn data(args: &Args, imported: &Imported) -> Result<(String, Dataset), Failure> {
     let pixels = imported.widths.pixels;
     let file = args.file.display();
-    let name = match &args.data {
+    let trained = &imported.trained;
+    let name = match args.data.as_ref().or(trained.data.as_ref()) {
         Some(name) => name,
         None if pixels == 784 => MNIST,
         None => {
@@ -145,7 +154,7 @@ fn data(args: &Args, imported: &Imported) -> Result<(String, Dataset), Failure> 
             )));
         }
     };
-    let options = data::Options { size: args.size, valid: None };
+    let options = data::Options { size: args.size.or(trained.size), valid: trained.valid };
     let dataset = load_data(name, options).map_err(Failure::input)?;
     let (height, width) = (dataset.train.height, dataset.train.width);
     match dataset.train.n_pixels() == pixels {
@@ -163,12 +172,13 @@ fn settings(
     imported: &Imported,
     data: String,
     dataset: &Dataset,
-    assumed: &mut Vec<String>,
+    guessed: &mut Vec<String>,
 ) -> Result<Settings, String> {
     let own = imported.architecture.as_ref();
-    let mut assume = |given: bool, what: String, option: &str| {
-        if !given {
-            assumed.push(format!("{what} ({option})"));
+    let trained = &imported.trained;
+    let mut guess = |is_known: bool, what: String, option: &str| {
+        if !is_known {
+            guessed.push(format!("{what} ({option})"));
         }
     };
     let activation =
@@ -177,7 +187,7 @@ fn settings(
             _ => Activation::Relu,
         });
     let known = args.activation.is_some() || own.is_some();
-    assume(known, format!("activation {activation:?}").to_lowercase(), "--activation");
+    guess(known, format!("activation {activation:?}").to_lowercase(), "--activation");
 
     let likelihood = match (args.likelihood, args.variance, imported.variance()) {
         (Some(LikelihoodName::Bernoulli), Some(_), _) => {
@@ -202,22 +212,28 @@ fn settings(
         (None, None, None) => Likelihood::Bernoulli,
     };
     let known = likelihood != Likelihood::Bernoulli || args.likelihood.is_some() || own.is_some();
-    assume(known, "likelihood bernoulli".to_string(), "--likelihood");
-    assume(args.data.is_some(), format!("images of {}", dataset.name), "--data");
+    guess(known, "likelihood bernoulli".to_string(), "--likelihood");
+    let known = args.data.is_some() || trained.data.is_some();
+    guess(known, format!("images of {}", dataset.name), "--data");
 
-    let binarization = args.binarization.unwrap_or(match (likelihood, imported.names) {
-        (Likelihood::Gaussian { .. }, _) => Binarization::None,
-        (_, Names::Example | Names::Pyro) if own.is_none() => Binarization::None,
+    let told = match likelihood {
+        Likelihood::Gaussian { .. } => Some(Binarization::None), // no other can be
+        Likelihood::Bernoulli => trained.binarization,
+    };
+    let told = args.binarization.or(told);
+    let binarization = told.unwrap_or(match imported.names {
+        Names::Example | Names::Pyro if own.is_none() => Binarization::None,
         _ if dataset.train.is_binary() => Binarization::Fixed,
         _ => Binarization::Dynamic,
     });
-    assume(args.binarization.is_some(), binarization.label().to_string(), "--binarization");
+    guess(told.is_some(), binarization.label().to_string(), "--binarization");
 
     let defaults = Settings::default();
     let widths = &imported.widths;
     Ok(Settings {
         data,
-        size: args.size,
+        size: args.size.or(trained.size),
+        valid: trained.valid,
         architecture: Architecture {
             image: (dataset.train.height, dataset.train.width),
             hidden: widths.hidden.clone(),

@@ -104,9 +104,14 @@ pub fn size(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// Loads what `--data` or a run's configuration names.
+/// A seed.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
+}
+
+/// Loads what `--data` names, and says what of it was left out.
 pub fn load_data(name: &str, options: data::Options) -> Result<Dataset, String> {
-    data::open(name, options).map_err(|error| match error {
+    data::open_with(name, options, &mut |line| note(line)).map_err(|error| match error {
         DataError::Options { message } => message,
         error => format!("--data {error}"),
     })

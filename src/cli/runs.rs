@@ -1,6 +1,7 @@
 //! `elbo runs`
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,17 +12,18 @@ use serde::{Deserialize, Serialize};
 use super::Failure;
 use super::evaluate::print;
 use crate::checkpoint::{
-    BEGUN, CHECKPOINTS, CONFIG, CheckpointError, METRICS, MODEL, RunFolder, SUMMARY,
+    BEGUN, CHECKPOINTS, CONFIG, CheckpointError, IMPORT, METRICS, MODEL, RunFolder, SUMMARY,
 };
 use crate::device::Description;
-use crate::report::console::say;
-use crate::train::{EpochReport, Settings};
+use crate::report::console::{figure, say};
+use crate::train::{EpochReport, Settings, VALID};
 
 /// List the run folders in a folder with their settings and results
 ///
 /// A run is finished; or running, in a process that goes on; or interrupted, by Ctrl-C or whatever ended
-/// its process, and elbo train --resume goes on with it; or broken, with the reason below the table. The
-/// checksum of every model and checkpoint is looked at. ELBOs are of the test set, in nats per image.
+/// its process, and elbo train --resume goes on with it; or imported, and never trained here; or broken,
+/// with the reason below the table. The checksum of every model and checkpoint is looked at. ELBOs are
+/// nats per image of the test set or, of runs with --valid, of the validation images.
 #[derive(clap::Args)]
 pub struct Args {
     /// The folder that the run folders are in
@@ -37,6 +39,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// Most letters of an ELBO that is written out.
+const WIDEST: usize = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Key {
@@ -59,6 +64,7 @@ enum State {
     Finished,
     Running,
     Interrupted,
+    Imported,
     Broken,
 }
 
@@ -177,6 +183,7 @@ impl Row {
         Ok(match (running, told.finished) {
             (true, _) => State::Running,
             (false, true) => State::Finished,
+            (false, false) if folder.file(IMPORT).exists() => State::Imported,
             (false, false) => State::Interrupted,
         })
     }
@@ -261,64 +268,99 @@ fn objective(settings: &Settings) -> String {
     settings.objective.describe(settings.samples)
 }
 
+/// Epochs and steps, each with its end where that is what ends the run.
+fn progress(row: &Row) -> [String; 2] {
+    let (epochs, steps) = (row.epochs.to_string(), row.steps.to_string());
+    let Some(settings) = row.settings.as_ref() else { return [String::new(), steps] };
+    let finished = row.state == State::Finished;
+    match settings.steps {
+        _ if row.state == State::Imported => [String::new(), String::new()],
+        Some(cap) if finished && row.steps >= cap => [epochs, format!("{steps}/{cap}")],
+        Some(cap) if !finished => {
+            [format!("{epochs}/{}", settings.epochs), format!("{steps}/{cap}")]
+        }
+        _ => [format!("{epochs}/{}", settings.epochs), steps],
+    }
+}
+
+/// A column of the table.
+struct Column {
+    title: &'static str,
+    is_number: bool,
+    cells: Vec<String>,
+}
+
+impl Column {
+    fn of(title: &'static str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Self {
+        Column { title, is_number: false, cells: rows.iter().map(cell).collect() }
+    }
+
+    fn of_numbers(title: &'static str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Self {
+        Column { is_number: true, ..Column::of(title, rows, cell) }
+    }
+
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().map(|cell| cell.chars().count());
+        cells.chain([self.title.len()]).max().unwrap_or(0)
+    }
+
+    fn padded(&self, text: &str) -> String {
+        match self.is_number {
+            true => format!("{text:>0$}", self.width()),
+            false => format!("{text:<0$}", self.width()),
+        }
+    }
+}
+
 fn table(rows: &[Row]) {
+    let text = |cell: fn(&Settings) -> String| {
+        move |row: &Row| row.settings.as_ref().map_or(String::new(), cell)
+    };
     let elbo = |report: &Option<EpochReport>| {
-        report.as_ref().map_or(String::new(), |r| format!("{:.2}", r.test.elbo))
+        report.as_ref().map_or(String::new(), |r| figure(r.test.elbo, 2, WIDEST))
     };
-    let titles = [
-        "run",
-        "begun",
-        "data",
-        "network",
-        "objective",
-        "epochs",
-        "steps",
-        "test ELBO",
-        "best",
-        "device",
-        "state",
-    ];
-    let cells: Vec<[String; 11]> = rows
-        .iter()
-        .map(|row| {
-            let text =
-                |cell: fn(&Settings) -> String| row.settings.as_ref().map_or(String::new(), cell);
+    let set = |row: &Row| row.last.as_ref().map(|last| last.set());
+    let sets: BTreeSet<&str> = rows.iter().filter_map(set).collect();
+    let mixed = sets.len() > 1;
+    let title = match sets.first() {
+        _ if mixed => "ELBO",
+        Some(&VALID) => "valid ELBO",
+        _ => "test ELBO",
+    };
+    let mut columns = vec![
+        Column::of("run", rows, |row| row.run.clone()),
+        Column::of("begun", rows, |row| {
             let begun = row.begun.as_deref().unwrap_or_default();
+            begun.get(..16).unwrap_or(begun).replace('T', " ")
+        }),
+        Column::of("data", rows, text(data)),
+        Column::of("network", rows, text(network)),
+        // Of a run that was not trained here it is not known.
+        Column::of("objective", rows, |row| match row.state {
+            State::Imported => String::new(),
+            _ => text(objective)(row),
+        }),
+        Column::of_numbers("epochs", rows, |row| progress(row)[0].clone()),
+        Column::of_numbers("steps", rows, |row| progress(row)[1].clone()),
+        Column::of_numbers(title, rows, |row| elbo(&row.last)),
+        Column::of_numbers("best", rows, |row| elbo(&row.best)),
+        Column::of("device", rows, |row| {
+            row.device.as_ref().map_or(String::new(), |d| d.name.clone())
+        }),
+        Column::of("state", rows, |row| {
             let state = serde_json::to_value(row.state).unwrap_or_default();
-            [
-                row.run.clone(),
-                begun.get(..16).unwrap_or(begun).replace('T', " "),
-                text(data),
-                text(network),
-                text(objective),
-                row.settings
-                    .as_ref()
-                    .map_or(String::new(), |s| format!("{}/{}", row.epochs, s.epochs)),
-                row.steps.to_string(),
-                elbo(&row.last),
-                elbo(&row.best),
-                row.device.as_ref().map_or(String::new(), |d| d.name.clone()),
-                state.as_str().unwrap_or_default().to_string(),
-            ]
-        })
-        .collect();
-    let widths: Vec<usize> = (0..titles.len())
-        .map(|i| {
-            let column = cells.iter().map(|row| row[i].chars().count());
-            column.chain([titles[i].len()]).max().unwrap_or(0)
-        })
-        .collect();
-    let line = |row: &[&str]| {
-        let cell = |(i, text): (usize, &&str)| match i {
-            5..=8 => format!("{text:>0$}", widths[i]), // numbers
-            _ => format!("{text:<0$}", widths[i]),
-        };
-        let cells: Vec<String> = row.iter().enumerate().map(cell).collect();
+            state.as_str().unwrap_or_default().to_string()
+        }),
+    ];
+    if mixed {
+        let of = Column::of("of", rows, |row| set(row).unwrap_or_default().to_string());
+        columns.insert(columns.len() - 2, of);
+    }
+    let titles: Vec<String> = columns.iter().map(|c| c.padded(c.title)).collect();
+    say(titles.join("  ").trim_end());
+    for i in 0..rows.len() {
+        let cells: Vec<String> = columns.iter().map(|c| c.padded(&c.cells[i])).collect();
         say(cells.join("  ").trim_end());
-    };
-    line(&titles);
-    for row in &cells {
-        line(&row.each_ref().map(String::as_str));
     }
     for row in rows {
         if let Some(reason) = &row.reason {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::options::{DeviceOption, size};
+use super::options::{DeviceOption, seed, size};
 use super::preset::Preset;
 use crate::data::{self, Dataset, FASHION_MNIST, MNIST};
 use crate::kernels::Precision;
@@ -21,10 +21,11 @@ use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood
 /// --objective iwae the table also has L_K, the importance-weighted bound of K samples.
 ///
 /// The run folder gets config.json, metrics.jsonl (one object an epoch), summary.json,
-/// model.safetensors (after every epoch), best.safetensors (after the epoch with the best test ELBO),
-/// checkpoint/ (to --resume from), and pictures: reconstructions.png, samples.png, the training curve
-/// (training.svg), the KL of each latent unit (units.svg), with two latent units manifold.svg and
-/// scatter.svg, else interpolation.svg and traversals.svg.
+/// model.safetensors (after every epoch), best.safetensors (after the epoch with the best ELBO of the test
+/// set or, with --valid, of the validation images), checkpoint/ (to --resume from), and pictures:
+/// reconstructions and samples (.png, and .svg with words), the training curve (training.svg), the KL of each
+/// latent unit (units.svg), with two latent units manifold.svg and scatter.svg, else interpolation.svg and
+/// traversals.svg.
 ///
 /// The same seed, settings and device give the same parameters, bit for bit, stopped and resumed or not.
 /// Ctrl-C finishes the current step, writes checkpoint, model, summary and pictures, and exits with 130.
@@ -64,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     valid: Option<f64>,
     /// Seed of everything random: parameters, order, binarization, noise
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
     /// How matrices are multiplied: mixed is faster on GPUs that have cooperative matrices (tensor cores),
     /// which are tested before, and on the CPU an imitation, no faster
@@ -330,11 +331,9 @@ impl Args {
     /// The preset whose own settings these are, but for what does not matter to its figure.
     pub fn preset_of(settings: &Settings, dataset: &Dataset) -> Option<Preset> {
         Preset::value_variants().iter().copied().find(|&preset| {
-            // There is no copy of the binarized images here.
-            let data = if preset == Preset::Altosaar { &settings.data } else { MNIST };
             let args = Args {
                 preset: Some(preset),
-                data: data.to_string(),
+                data: MNIST.to_string(),
                 size: None,
                 valid: None,
                 seed: settings.seed,
@@ -350,15 +349,18 @@ impl Args {
                 optimizer: OptimizerOptions::default(),
             };
             args.settings(dataset).is_ok_and(|own| {
-                Settings { data_sha256: settings.data_sha256.clone(), ..own } == *settings
+                // There is no copy of the binarized images here.
+                let source = if preset == Preset::Altosaar { settings } else { &own };
+                let (data, data_sha256) = (source.data.clone(), settings.data_sha256.clone());
+                Settings { data, data_sha256, ..own } == *settings
             })
         })
     }
 }
 
-/// The data's path as it can be found from any folder.
+/// The path of data that are there, as it can be found from any folder, or the name of a known set.
 pub fn absolute(data: &str) -> String {
-    match std::path::absolute(data) {
+    match std::fs::canonicalize(data) {
         Ok(path) if ![MNIST, FASHION_MNIST].contains(&data) => path.to_str().map(str::to_string),
         _ => None,
     }

@@ -10,14 +10,15 @@ use super::resume::{self, Resumed};
 use super::settings::Args;
 use super::{Failure, stop_on_interrupt};
 use crate::checkpoint::{
-    About, BEGUN, CheckpointError, Lock, MODEL, Origin, RunFolder, SUMMARY, Store, Stretch,
+    About, BEGUN, CheckpointError, Lock, MODEL, Origin, RunFolder, SUMMARY, Shown, Store, Stretch,
     Summary, Writer,
 };
 use crate::data::Dataset;
 use crate::device::{Device, DeviceError, Precision};
 use crate::pictures::{Live, Pictures};
-use crate::report::console::{Console, note, say};
+use crate::report::console::{Console, figure, note, say};
 use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
+use crate::vae::Binarization;
 
 /// `given` are the options on the command line.
 pub fn run(args: Args, given: &[String]) -> Result<u8, Failure> {
@@ -26,9 +27,9 @@ pub fn run(args: Args, given: &[String]) -> Result<u8, Failure> {
             Some(resumed) => go_on(&args, resumed, given)?,
             None => return Ok(0),
         },
-        None => begin(&args)?,
+        None => begin(&args, given)?,
     };
-    job.train(&mut trainer, state, &args)
+    job.train(&mut trainer, state)
 }
 
 /// A run that is ready.
@@ -47,10 +48,13 @@ struct Job {
     stop: Arc<AtomicBool>,
 }
 
+/// Share of grey pixels from which on images are taken for photos: MNIST has 0.09, Fashion-MNIST 0.40.
+const MOSTLY: f64 = 0.5;
+
 /// A run, its trainer, and what it goes on from.
 type Ready = (Job, Trainer, Option<State>);
 
-fn begin(args: &Args) -> Result<Ready, Failure> {
+fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     let dataset = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
     let mut settings = args.settings(&dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
@@ -69,7 +73,7 @@ fn begin(args: &Args) -> Result<Ready, Failure> {
     }
     .map_err(Failure::input)?;
     let lock = folder.lock().map_err(Failure::input)?;
-    let (origin, store) = (origin(&mut trainer), folder.store());
+    let (origin, store) = (origin(&mut trainer, args), folder.store());
     let job = Job {
         settings,
         dataset,
@@ -83,6 +87,9 @@ fn begin(args: &Args) -> Result<Ready, Failure> {
         stop,
     };
     job.announce("");
+    if !given.iter().any(|option| ["binarization", "preset"].contains(&option.as_str())) {
+        job.warn_of_grey();
+    }
     Ok((job, trainer, None))
 }
 
@@ -106,8 +113,10 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
     let stop = stop_on_interrupt()?;
     let (mut origin, mut state) = match checkpoint {
         Some(checkpoint) => (checkpoint.origin, Some(checkpoint.state)),
-        None => (origin(&mut trainer), None),
+        None => (origin(&mut trainer, args), None),
     };
+    origin.shown.figures_every = args.figures_every.or(origin.shown.figures_every);
+    origin.shown.tensorboard |= args.tensorboard;
     let step = state.as_ref().map_or(0, State::step);
     let now = stretch(&mut trainer, step);
     if let Some(before) = origin.computed_on.last()
@@ -144,9 +153,10 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
 }
 
 /// Of a run that begins now.
-fn origin(trainer: &mut Trainer) -> Origin {
+fn origin(trainer: &mut Trainer, args: &Args) -> Origin {
     let begun = jiff::Zoned::now().strftime(BEGUN).to_string();
-    Origin { begun, computed_on: vec![stretch(trainer, 0)] }
+    let shown = Shown { figures_every: args.figures_every, tensorboard: args.tensorboard };
+    Origin { begun, computed_on: vec![stretch(trainer, 0)], shown }
 }
 
 fn stretch(trainer: &mut Trainer, from_step: u64) -> Stretch {
@@ -186,19 +196,26 @@ impl Job {
         }
     }
 
-    fn train(
-        self,
-        trainer: &mut Trainer,
-        state: Option<State>,
-        args: &Args,
-    ) -> Result<u8, Failure> {
+    /// Of pixels like those of photos, dynamic binarization leaves little.
+    fn warn_of_grey(&self) {
+        let share = self.dataset.train.grey_share();
+        if self.settings.binarization == Binarization::Dynamic && share > MOSTLY {
+            note(format_args!(
+                "{:.0}% of the pixels are grey (between 0.1 and 0.9), and dynamic binarization draws each as \
+                 black or white anew; --likelihood gaussian models grey values",
+                100.0 * share
+            ));
+        }
+    }
+
+    fn train(self, trainer: &mut Trainer, state: Option<State>) -> Result<u8, Failure> {
         let about = About { settings: self.settings.clone(), origin: self.origin.clone() };
         let first = state.as_ref().map_or(0, State::step);
         let mut watcher = Watcher {
             console: Console::new(&self.settings, trainer.steps_total(), first),
             writer: Writer::start(&self.folder, about, self.store.clone(), state.as_ref()),
             state: state.clone(),
-            live: Some(Live::new(self.pictures(), args.figures_every, args.tensorboard)),
+            live: Some(Live::new(self.pictures(), self.origin.shown)),
             stop: self.stop.clone(),
         };
         let result = match state {
@@ -305,8 +322,8 @@ impl Job {
         let (part, watched) = dataset.watched();
         if let Some(last) = last {
             say(format_args!(
-                "{part} ELBO {:.2} nats per image ({}, {} images, {:.1} s)",
-                last.test.elbo,
+                "{part} ELBO {} nats per image ({}, {} images, {:.1} s)",
+                figure(last.test.elbo, 2, 12),
                 settings.binarization.label(),
                 watched.n_images,
                 summary.seconds
@@ -316,7 +333,8 @@ impl Job {
             (last.and_then(|last| last.test.bound), settings.bound_samples())
         {
             say(format_args!(
-                "{part} L_{k} {bound:.2}: the importance-weighted bound of {k} samples"
+                "{part} L_{k} {}: the importance-weighted bound of {k} samples",
+                figure(bound, 2, 12)
             ));
         }
         if dataset.valid.is_some() {

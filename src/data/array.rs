@@ -1,125 +1,17 @@
-//! Arrays of numbers in `.npy`, `.npz` and safetensors files, and the images and classes they hold.
+//! An array of numbers in a file, and the images or classes that it holds.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
-use safetensors::{Dtype, SafeTensors};
-use zip::ZipArchive;
-
+use super::array_files::{open_archive, zip_error};
+use super::element::Element;
 use super::error::unfit;
-use super::npy::{self, HeaderError};
 use super::pixels::Pixels;
 use super::{DataError, Images, MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED};
 
-/// Most arrays of a file that are looked at.
-const MAX_ARRAYS: usize = 4096;
 /// Bytes read at a time: a whole number of elements of any type.
 const BUFFER: usize = 1 << 16;
-
-/// What the elements of an array are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Element {
-    Bool,
-    Unsigned(Width),
-    Signed(Width),
-    Float(Width),
-    /// By the name that its file has for it.
-    Other(String),
-}
-
-/// Bytes of an element, and their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Width {
-    bytes: usize,
-    big_endian: bool,
-}
-
-impl Width {
-    fn little(bytes: usize) -> Width {
-        Width { bytes, big_endian: false }
-    }
-
-    /// The bits of an element, in the low ones of a word.
-    fn bits(self, bytes: &[u8]) -> u64 {
-        let mut word = [0; 8];
-        word[..self.bytes].copy_from_slice(bytes);
-        if self.big_endian {
-            word[..self.bytes].reverse();
-        }
-        u64::from_le_bytes(word)
-    }
-}
-
-impl Element {
-    /// From NumPy's name for it, as in `<f4`.
-    pub(super) fn from_numpy(name: &str) -> Element {
-        let other = || Element::Other(format!("{name:.20}").escape_debug().to_string());
-        let mut letters = name.chars();
-        let (Some(order), Some(kind)) = (letters.next(), letters.next()) else {
-            return other();
-        };
-        let width = |sizes: &[usize]| {
-            let bytes = letters.as_str().parse().ok().filter(|bytes| sizes.contains(bytes))?;
-            let big_endian = match order {
-                '<' => false,
-                '>' => true,
-                '|' if bytes == 1 => false,
-                _ => return None,
-            };
-            Some(Width { bytes, big_endian })
-        };
-        let element = match kind {
-            'b' => width(&[1]).map(|_| Element::Bool),
-            'u' => width(&[1, 2, 4, 8]).map(Element::Unsigned),
-            'i' => width(&[1, 2, 4, 8]).map(Element::Signed),
-            'f' => width(&[4, 8]).map(Element::Float),
-            _ => None,
-        };
-        element.unwrap_or_else(other)
-    }
-
-    fn from_safetensors(dtype: Dtype) -> Element {
-        match dtype {
-            Dtype::BOOL => Element::Bool,
-            Dtype::U8 => Element::Unsigned(Width::little(1)),
-            Dtype::U16 => Element::Unsigned(Width::little(2)),
-            Dtype::U32 => Element::Unsigned(Width::little(4)),
-            Dtype::U64 => Element::Unsigned(Width::little(8)),
-            Dtype::I8 => Element::Signed(Width::little(1)),
-            Dtype::I16 => Element::Signed(Width::little(2)),
-            Dtype::I32 => Element::Signed(Width::little(4)),
-            Dtype::I64 => Element::Signed(Width::little(8)),
-            Dtype::F32 => Element::Float(Width::little(4)),
-            Dtype::F64 => Element::Float(Width::little(8)),
-            other => Element::Other(format!("{other:?}")),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Element::Bool => 1,
-            Element::Unsigned(width) | Element::Signed(width) | Element::Float(width) => {
-                width.bytes
-            }
-            Element::Other(_) => 0,
-        }
-    }
-
-    fn is_integer(&self) -> bool {
-        matches!(self, Element::Unsigned(_) | Element::Signed(_))
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Element::Bool => "bool".into(),
-            Element::Unsigned(width) => format!("uint{}", 8 * width.bytes),
-            Element::Signed(width) => format!("int{}", 8 * width.bytes),
-            Element::Float(width) => format!("float{}", 8 * width.bytes),
-            Element::Other(name) => name.clone(),
-        }
-    }
-}
 
 /// An array in a file: what it is, and where its elements are.
 #[derive(Debug)]
@@ -127,115 +19,17 @@ pub(super) struct Array {
     pub path: PathBuf,
     /// Its name in a file of several.
     pub name: Option<String>,
-    element: Element,
-    shape: Vec<u64>,
-    place: Place,
+    pub element: Element,
+    pub shape: Vec<u64>,
+    pub place: Place,
 }
 
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     /// From this byte of the file on.
     File(u64),
     /// From this byte on of what an entry of the zip archive unpacks to.
     Entry(usize, u64),
-}
-
-/// Whether the name is that of a file of arrays.
-pub(super) fn is_array_file(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    matches!(extension.as_str(), "npy" | "npz" | "safetensors")
-}
-
-/// The arrays of a file, of which only the headers are read.
-pub(super) fn list(path: &Path) -> Result<Vec<Array>, DataError> {
-    let failed = |cause| DataError::Read { path: path.into(), cause };
-    let mut magic = Vec::new();
-    File::open(path).and_then(|f| f.take(4).read_to_end(&mut magic)).map_err(failed)?;
-    let named = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    match (named.as_str(), &magic[..]) {
-        (_, []) => Err(DataError::Empty { path: path.into(), kind: "an array" }),
-        (_, b"\x93NUM") => list_npy(path),
-        ("npz", _) => list_npz(path),
-        ("safetensors", _) => list_safetensors(path),
-        _ => Err(unfit(path, "this is not a .npy file; numpy.save(FILE, array) writes one")),
-    }
-}
-
-fn list_npy(path: &Path) -> Result<Vec<Array>, DataError> {
-    let failed = |cause| DataError::Read { path: path.into(), cause };
-    let file = File::open(path).map_err(failed)?;
-    let got = file.metadata().map_err(failed)?.len();
-    let header =
-        npy::read_header(&mut BufReader::new(file)).map_err(|error| header_error(path, error))?;
-    let place = Place::File(header.length);
-    let array = Array {
-        path: path.into(),
-        name: None,
-        element: header.element,
-        shape: header.shape,
-        place,
-    };
-    array.check_length(header.length, got)?;
-    Ok(vec![array])
-}
-
-fn list_npz(path: &Path) -> Result<Vec<Array>, DataError> {
-    let mut archive = open_archive(path)?;
-    let mut arrays = Vec::new();
-    for index in 0..archive.len().min(MAX_ARRAYS) {
-        let mut entry = archive.by_index(index).map_err(|e| zip_error(path, e))?;
-        let name = entry.name().map_err(|e| zip_error(path, e))?.into_owned();
-        let Some(name) = name.strip_suffix(".npy") else { continue };
-        let name: String = name.escape_debug().to_string();
-        let header = npy::read_header(&mut entry).map_err(|error| match error {
-            HeaderError::Wrong(message) => unfit(path, format!("array {name}: {message}")),
-            error => header_error(path, error),
-        })?;
-        let array = Array {
-            path: path.into(),
-            name: Some(name),
-            element: header.element,
-            shape: header.shape,
-            place: Place::Entry(index, header.length),
-        };
-        array.check_length(header.length, entry.size())?;
-        arrays.push(array);
-    }
-    Ok(arrays)
-}
-
-fn list_safetensors(path: &Path) -> Result<Vec<Array>, DataError> {
-    let failed = |cause| DataError::Read { path: path.into(), cause };
-    let length = std::fs::metadata(path).map_err(failed)?.len();
-    let bytes = Pixels::open(path, 0, length as usize).map_err(failed)?;
-    let (header, metadata) = SafeTensors::read_metadata(&bytes)
-        .map_err(|e| unfit(path, format!("this is not a safetensors file: {e}")))?;
-    let array = |(name, info): (String, &safetensors::tensor::TensorInfo)| Array {
-        path: path.into(),
-        name: Some(name.escape_debug().to_string()),
-        element: Element::from_safetensors(info.dtype),
-        shape: info.shape.iter().map(|&size| size as u64).collect(),
-        place: Place::File((8 + header + info.data_offsets.0) as u64),
-    };
-    let mut arrays: Vec<Array> = metadata.tensors().into_iter().map(array).collect();
-    arrays.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(arrays)
-}
-
-fn open_archive(path: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
-    let file = File::open(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
-    ZipArchive::new(BufReader::new(file)).map_err(|e| zip_error(path, e))
-}
-
-fn zip_error(path: &Path, error: zip::result::ZipError) -> DataError {
-    unfit(path, format!("this is no .npz file that can be read: {error}"))
-}
-
-fn header_error(path: &Path, error: HeaderError) -> DataError {
-    match error {
-        HeaderError::Read(cause) => unfit(path, format!("cannot be read: {cause}")),
-        HeaderError::Wrong(message) => unfit(path, message),
-    }
 }
 
 impl Array {
@@ -285,7 +79,7 @@ impl Array {
     }
 
     /// Checks that header and elements are as long as what holds them.
-    fn check_length(&self, header: u64, got: u64) -> Result<(), DataError> {
+    pub fn check_length(&self, header: u64, got: u64) -> Result<(), DataError> {
         if let Element::Other(_) = self.element {
             return Ok(()); // refused if it is wanted
         }

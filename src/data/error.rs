@@ -23,10 +23,14 @@ pub enum DataError {
     #[error(
         "{}: no images in this folder; it must hold PNG or JPEG images (in it, in sub-folders by class, \
          or in train and test), arrays (train.npy and test.npy, .npz, .safetensors), or {TRAIN_IMAGES} \
-         and {TEST_IMAGES}",
+         and {TEST_IMAGES}{but}",
         shown(.path)
     )]
-    NothingInFolder { path: PathBuf },
+    NothingInFolder {
+        path: PathBuf,
+        /// What else is there, if anything.
+        but: String,
+    },
     /// A named data set is in none of the places where it is looked for.
     #[error(
         "fashion-mnist is not in {}; on Debian and Ubuntu `apt-get install dataset-fashion-mnist` puts it \
@@ -100,7 +104,7 @@ pub enum DataError {
     /// The images of the two sets differ in size.
     #[error(
         "{}: test images are {test} (height x width) \
-         but the train images of {} are {train}; they must be the same",
+         but the train images of {} are {train}; they must be the same, and --size HEIGHTxWIDTH stretches both",
         shown(.path),
         shown(.train_path)
     )]

@@ -3,7 +3,9 @@
 
 mod amat;
 mod array;
+mod array_files;
 mod digest;
+mod element;
 mod error;
 mod files;
 mod idx;
@@ -122,6 +124,17 @@ impl Images {
         self.pixels.iter().all(|&v| v == 0 || v == 255)
     }
 
+    /// Share of the pixels that are between 0.1 and 0.9 of white, of 2000 images that are spread over all.
+    pub fn grey_share(&self) -> f64 {
+        let images = self.pixels.chunks_exact(self.n_pixels());
+        let (mut grey, mut seen) = (0, 0);
+        for image in images.step_by(self.n_images.div_ceil(2000).max(1)) {
+            grey += image.iter().filter(|v| (26..=229).contains(*v)).count();
+            seen += image.len();
+        }
+        grey as f64 / seen.max(1) as f64
+    }
+
     /// Cuts off the images from `start` on, with their labels.
     fn split_off(&mut self, start: usize) -> Images {
         let middle = start * self.n_pixels();
@@ -183,11 +196,24 @@ struct Parts {
 ///
 /// As [`load`].
 pub fn open(name: &str, options: Options) -> Result<Dataset, DataError> {
+    open_with(name, options, &mut |_| {})
+}
+
+/// As [`open`]; `note` hears in one line what was left out of a folder of pictures.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn open_with(
+    name: &str,
+    options: Options,
+    note: &mut dyn FnMut(String),
+) -> Result<Dataset, DataError> {
     options.check()?;
     match name {
         MNIST => options.apply(mnist()?),
         FASHION_MNIST => options.apply(fashion_mnist()?),
-        path => load(Path::new(path), options),
+        path => load_with(Path::new(path), options, note),
     }
 }
 
@@ -220,16 +246,24 @@ pub fn open(name: &str, options: Options) -> Result<Dataset, DataError> {
 /// and test images differ in size, or if the labels are not one per image. Memory grows
 /// with the data read, never by what a header claims.
 pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
+    load_with(path, options, &mut |_| {})
+}
+
+fn load_with(
+    path: &Path,
+    options: Options,
+    note: &mut dyn FnMut(String),
+) -> Result<Dataset, DataError> {
     options.check()?;
     let metadata = path.metadata().map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound => DataError::NotFound { path: path.into() },
         _ => DataError::Read { path: path.into(), cause },
     })?;
     let is_folder = metadata.is_dir();
-    if !is_folder && array::is_array_file(path) {
-        let mut arrays = array::list(path)?;
+    if !is_folder && array_files::is_array_file(path) {
+        let mut arrays = array_files::list(path)?;
         if let Some(sibling) = files::find_sibling(path, |name| name.replace("train", "test"))? {
-            arrays.extend(array::list(&sibling)?);
+            arrays.extend(array_files::list(&sibling)?);
         }
         return split::split(path, named::assign(path, arrays, options.size)?, false, options);
     }
@@ -240,7 +274,7 @@ pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
         let parts = Parts { train: part(train)?, test: test.map(part).transpose()? };
         return split::split(path, parts, false, options);
     }
-    let arrays = array_files(path)?;
+    let arrays = array_files::list_folder(path)?;
     if !arrays.is_empty() {
         return split::split(path, named::assign(path, arrays, options.size)?, false, options);
     }
@@ -249,8 +283,10 @@ pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
         true => (pictures::find(&train)?, Some(pictures::find(&test)?)),
         false => (pictures::find(path)?, None),
     };
+    let left_out = pictures::left_out(path, &found.0, found.1.as_ref());
     if found.0.is_empty() || found.1.as_ref().is_some_and(pictures::Found::is_empty) {
-        return Err(DataError::NothingInFolder { path: path.into() });
+        let but = left_out.map_or(String::new(), |what| format!("; there are {what}"));
+        return Err(DataError::NothingInFolder { path: path.into(), but });
     }
     if found.1.is_none() {
         found.0.shuffle();
@@ -266,23 +302,9 @@ pub fn load(path: &Path, options: Options) -> Result<Dataset, DataError> {
             Parts { train: part(&found.0, &train)?, test: Some(part(found_test, &test)?) }
         }
     };
-    split::split(path, parts, true, options)
-}
-
-/// The arrays of all files of arrays in a folder.
-fn array_files(folder: &Path) -> Result<Vec<array::Array>, DataError> {
-    let failed = |cause| DataError::Read { path: folder.into(), cause };
-    let mut paths = Vec::new();
-    for entry in folder.read_dir().map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if array::is_array_file(&path) && path.is_file() {
-            paths.push(path);
-        }
+    let dataset = split::split(path, parts, true, options)?;
+    if let Some(what) = left_out {
+        note(format!("{}: left out are {what}", shown(path)));
     }
-    paths.sort();
-    let mut arrays = Vec::new();
-    for path in paths {
-        arrays.extend(array::list(&path)?);
-    }
-    Ok(arrays)
+    Ok(dataset)
 }

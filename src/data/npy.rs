@@ -4,7 +4,7 @@
 
 use std::io::{self, Read};
 
-use super::array::Element;
+use super::element::Element;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// Longest header read; NumPy's of a plain array has 118 bytes.

@@ -1,14 +1,16 @@
 //! Folders of PNG and JPEG images, sub-folders as their classes.
 
-use std::fs;
-use std::io::{self, Cursor};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, imageops};
 use rayon::prelude::*;
 
-use super::error::unfit;
+use super::error::{shown, unfit};
 use super::{DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS};
 use crate::kernels::philox::permute;
 
@@ -17,6 +19,9 @@ const MAX_SIDE: u32 = 1 << 15;
 /// Most memory that unpacking one picture may take, in bytes.
 const MAX_ALLOCATION: u64 = 1 << 30;
 
+/// Longest side of the size that is suggested for pictures of many, in pixels.
+const SUGGESTED_SIDE: usize = 64;
+
 /// Pictures that are found and not yet read.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -24,11 +29,38 @@ pub(super) struct Found {
     files: Vec<(PathBuf, usize)>,
     /// Names of the sub-folders, if that is where the files are.
     classes: Vec<String>,
+    /// Files that are no pictures, but for those that people do not see.
+    others: Vec<PathBuf>,
 }
 
-fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    matches!(extension.as_str(), "png" | "jpg" | "jpeg")
+/// What a file is by its name.
+enum Kind {
+    Picture,
+    /// A picture that is not read, or something else.
+    Other,
+    /// What a desktop keeps in every folder.
+    Unseen,
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+fn kind(path: &Path) -> Kind {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    match (name.as_str(), extension(path).as_str()) {
+        ("thumbs.db" | "ehthumbs.db" | "desktop.ini" | "icon\r", _) => Kind::Unseen,
+        (_, "png" | "jpg" | "jpeg" | "jpe" | "jfif") => Kind::Picture,
+        _ => Kind::Other,
+    }
+}
+
+/// Whether the name is that of a picture that is not read.
+fn is_unread_picture(path: &Path) -> bool {
+    matches!(
+        extension(path).as_str(),
+        "webp" | "gif" | "bmp" | "tif" | "tiff" | "heic" | "heif" | "avif" | "jxl" | "svg"
+    )
 }
 
 /// The entries of a folder by name, without the hidden ones.
@@ -52,18 +84,22 @@ pub(super) fn find(folder: &Path) -> Result<Found, DataError> {
     for path in entries(folder)? {
         if path.is_dir() {
             let before = found.files.len();
-            descend(&path, found.classes.len(), &mut found.files)?;
+            descend(&path, found.classes.len(), &mut found)?;
             if found.files.len() > before {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 found.classes.push(name.escape_debug().to_string());
             }
-        } else if is_picture(&path) {
-            direct.push((path, 0));
+        } else {
+            match kind(&path) {
+                Kind::Picture => direct.push((path, 0)),
+                Kind::Other => found.others.push(path),
+                Kind::Unseen => {}
+            }
         }
     }
     match (direct.is_empty(), found.files.is_empty()) {
         (true, _) => Ok(found),
-        (false, true) => Ok(Found { files: direct, classes: Vec::new() }),
+        (false, true) => Ok(Found { files: direct, classes: Vec::new(), others: found.others }),
         (false, false) => Err(unfit(
             folder,
             format!(
@@ -76,21 +112,43 @@ pub(super) fn find(folder: &Path) -> Result<Found, DataError> {
 }
 
 /// Finds the pictures of a class. Links to folders are not followed here: they may lead in circles.
-fn descend(
-    folder: &Path,
-    class: usize,
-    files: &mut Vec<(PathBuf, usize)>,
-) -> Result<(), DataError> {
+fn descend(folder: &Path, class: usize, found: &mut Found) -> Result<(), DataError> {
     for path in entries(folder)? {
         if path.is_dir() {
             if !path.is_symlink() {
-                descend(&path, class, files)?;
+                descend(&path, class, found)?;
             }
-        } else if is_picture(&path) {
-            files.push((path, class));
+            continue;
+        }
+        match kind(&path) {
+            Kind::Picture => found.files.push((path, class)),
+            Kind::Other => found.others.push(path),
+            Kind::Unseen => {}
         }
     }
     Ok(())
+}
+
+/// Which files of a folder are no pictures that are read, if there are any: how many, and the first; and
+/// of pictures of other formats how many of each.
+pub(super) fn left_out(folder: &Path, train: &Found, test: Option<&Found>) -> Option<String> {
+    let others: Vec<&PathBuf> =
+        train.others.iter().chain(test.into_iter().flat_map(|test| &test.others)).collect();
+    let first = others.first()?;
+    let first = shown(first.strip_prefix(folder).unwrap_or(first));
+    let mut formats: BTreeMap<String, usize> = BTreeMap::new();
+    for path in others.iter().filter(|path| is_unread_picture(path)) {
+        *formats.entry(extension(path)).or_default() += 1;
+    }
+    let mut line = match others.len() {
+        1 => format!("1 file that is neither PNG nor JPEG: {first}"),
+        n => format!("{n} files that are neither PNG nor JPEG, {first} the first"),
+    };
+    if !formats.is_empty() {
+        let counted: Vec<String> = formats.iter().map(|(e, n)| format!("{n} .{e}")).collect();
+        line += &format!("; convert pictures ({}) to PNG or JPEG", counted.join(", "));
+    }
+    Some(line)
 }
 
 impl Found {
@@ -154,14 +212,7 @@ impl Found {
                 let (rows, columns) = (picture.height() as usize, picture.width() as usize);
                 if (rows, columns) != target {
                     if size.is_none() {
-                        return Err(unfit(
-                            path,
-                            format!(
-                                "this picture is {rows}x{columns} (height x width), {} is \
-                                 {height}x{width}; --size {height}x{width} makes all of them so",
-                                super::shown(first)
-                            ),
-                        ));
+                        return Err(self.mixed(path, (rows, columns), target));
                     }
                     picture = resize(&picture, target);
                 }
@@ -180,6 +231,43 @@ impl Found {
             }
         });
         Ok(Images { n_images: self.files.len(), height, width, pixels: pixels.into(), labels })
+    }
+}
+
+impl Found {
+    /// That a picture is of another size than the first, with a size that would suit all.
+    fn mixed(
+        &self,
+        path: &Path,
+        (rows, columns): (usize, usize),
+        first: (usize, usize),
+    ) -> DataError {
+        let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        let sizes = self.files.par_iter().filter_map(|(path, _)| size_of(path).ok());
+        for size in sizes.collect::<Vec<_>>() {
+            *counts.entry(size).or_default() += 1;
+        }
+        // The commonest; of equally common ones, the smallest, and the lower of two.
+        let area = |(height, width): (usize, usize)| height * width;
+        let common =
+            counts.into_iter().max_by_key(|&(size, count)| (count, Reverse((area(size), size))));
+        let common = common.map_or(first, |(size, _)| size);
+        let longest = common.0.max(common.1);
+        let side = |side: usize| match longest > SUGGESTED_SIDE {
+            true => ((side * SUGGESTED_SIDE + longest / 2) / longest).max(1),
+            false => side,
+        };
+        let (height, width) = (side(common.0), side(common.1));
+        unfit(
+            path,
+            format!(
+                "this picture is {rows}x{columns} (height x width), {} is {}x{}; \
+                 --size HEIGHTxWIDTH stretches all to one size, for example --size {height}x{width}",
+                shown(&self.files[0].0),
+                first.0,
+                first.1
+            ),
+        )
     }
 }
 
@@ -204,17 +292,36 @@ pub(super) fn resize(picture: &GrayImage, (height, width): (usize, usize)) -> Gr
     imageops::resize(picture, width as u32, height as u32, imageops::FilterType::Triangle)
 }
 
+/// A reader of a picture that is no larger than one can be.
+fn reader<R: BufRead + Seek>(source: R) -> io::Result<ImageReader<R>> {
+    let mut reader = ImageReader::new(source).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_ALLOCATION);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+/// Height and width of a picture that is upright, from its header.
+fn size_of(path: &Path) -> image::ImageResult<(usize, usize)> {
+    let mut decoder = reader(BufReader::new(File::open(path)?))?.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    let (height, width) = (height as usize, width as usize);
+    Ok(match decoder.orientation().unwrap_or(Orientation::NoTransforms) {
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => (width, height),
+        _ => (height, width),
+    })
+}
+
 /// A picture in grey (luma of Rec. 709), upright, what is transparent over white.
 fn decode(path: &Path) -> Result<GrayImage, DataError> {
     let bytes = fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
     let decoded = || -> image::ImageResult<DynamicImage> {
-        let mut reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
-        let mut limits = Limits::default();
-        limits.max_image_width = Some(MAX_SIDE);
-        limits.max_image_height = Some(MAX_SIDE);
-        limits.max_alloc = Some(MAX_ALLOCATION);
-        reader.limits(limits);
-        let mut decoder = reader.into_decoder()?;
+        let mut decoder = reader(Cursor::new(&bytes))?.into_decoder()?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut picture = DynamicImage::from_decoder(decoder)?;
         picture.apply_orientation(orientation);

@@ -46,7 +46,8 @@ impl Options {
         }
         if let Some(share) = self.valid {
             let name = dataset.name.clone();
-            dataset.valid = Some(hold_out(&mut dataset.train, share, Path::new(&name))?);
+            let n_held = held_by(share, dataset.train.n_images, Path::new(&name))?;
+            dataset.valid = Some(hold_out(&mut dataset.train, n_held, Path::new(&name))?);
             dataset.name += &format!(" ({} held out as validation images)", percent(share));
         }
         Ok(dataset)
@@ -71,8 +72,12 @@ pub(super) fn split(
         if let Some(size) = options.size {
             train.images.stretch(size);
         }
-        let share = options.valid.unwrap_or(1.0 / 6.0);
-        let test = hold_out(&mut train.images, share, &train.path)?;
+        let n = train.images.n_images;
+        let n_held = match options.valid {
+            Some(share) => held_by(share, n, &train.path)?,
+            None => ((n as f64 / 6.0).round() as usize).max(1),
+        };
+        let test = hold_out(&mut train.images, n_held, &train.path)?;
         let order = if mixed { ", in random order," } else { "" };
         let which =
             options.valid.map_or("its last sixth".into(), |v| format!("its last {}", percent(v)));
@@ -87,17 +92,48 @@ pub(super) fn split(
     options.apply(dataset)
 }
 
-/// Cuts off the last images: their share, rounded, but one at least.
+/// How many of `n` images a share is, rounded.
+///
+/// # Errors
+///
+/// None, or all of them.
+fn held_by(share: f64, n: usize, path: &Path) -> Result<usize, DataError> {
+    let n_held = (n as f64 * share).round() as usize;
+    if n >= 2 && n_held == 0 {
+        let least = least_share(n);
+        let message = format!(
+            "--valid {share} of the {n} images of {} is not one image: give {least} or more",
+            shown(path)
+        );
+        return Err(DataError::Options { message });
+    }
+    if n >= 2 && n_held >= n {
+        let message = format!(
+            "--valid {share} of the {n} images of {} leaves none to train on: give less",
+            shown(path)
+        );
+        return Err(DataError::Options { message });
+    }
+    Ok(n_held)
+}
+
+/// The smallest share of few digits that is an image of `n`.
+fn least_share(n: usize) -> f64 {
+    let half = 0.5 / n as f64;
+    let unit = 10.0_f64.powf(1.0 - half.log10().floor());
+    (half * unit).ceil() / unit
+}
+
+/// Cuts off the last images.
 ///
 /// # Errors
 ///
 /// There would be none left, or the labels say that the last are other images than the rest.
-fn hold_out(images: &mut Images, share: f64, path: &Path) -> Result<Images, DataError> {
+fn hold_out(images: &mut Images, n_held: usize, path: &Path) -> Result<Images, DataError> {
     let n = images.n_images;
     if n < 2 {
         return Err(DataError::TooFew { path: path.into() });
     }
-    let n_held = ((n as f64 * share).round() as usize).clamp(1, n - 1);
     if let Some(labels) = &images.labels {
         let (rest, held) = labels.classes.split_at(n - n_held);
         let ascends = labels.classes.is_sorted() && !labels.classes.is_sorted_by(|a, b| a < b);

@@ -7,6 +7,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::names::{Names, Place};
+use super::trained::Trained;
 use super::weights::{ARCHITECTURE, Tensor, unknown};
 use crate::vae::Architecture;
 
@@ -31,6 +32,8 @@ pub struct Imported {
     pub converted: BTreeSet<String>,
     /// What the metadata of this program's own files say, if it is true of the tensors.
     pub architecture: Option<Architecture>,
+    /// What else they say then.
+    pub trained: Trained,
 }
 
 /// Sizes of the layers.
@@ -66,11 +69,16 @@ impl Imported {
         let names = identify(&mut tensors)?;
         let widths = Widths::of(names, &tensors)?;
         let metadata = SafeTensors::read_metadata(bytes).ok();
+        let metadata = metadata.and_then(|(_, m)| m.metadata().clone()).unwrap_or_default();
         let architecture = metadata
-            .and_then(|(_, m)| m.metadata().as_ref()?.get(ARCHITECTURE).cloned())
-            .and_then(|text| serde_json::from_str(&text).ok())
+            .get(ARCHITECTURE)
+            .and_then(|text| serde_json::from_str(text).ok())
             .filter(|a| widths.are_those_of(a));
-        Ok(Imported { names, tensors, widths, converted, architecture })
+        let trained = match architecture {
+            Some(_) => Trained::read(&metadata),
+            None => Trained::default(),
+        };
+        Ok(Imported { names, tensors, widths, converted, architecture, trained })
     }
 
     /// The log variance of a Gaussian likelihood, if there is one.

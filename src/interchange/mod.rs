@@ -3,6 +3,8 @@
 pub mod import;
 pub mod names;
 pub mod onnx;
+pub mod trained;
 pub mod weights;
 
 pub use names::Names;
+pub use trained::Trained;

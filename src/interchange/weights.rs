@@ -4,17 +4,20 @@
 //! [0, 1]; ln σ² is clamped to [-30, 20] before use. The two heads of the encoder are one matrix in the
 //! program and two layers in a file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use super::names::{Names, Place};
+use super::trained::Trained;
 use crate::vae::{Architecture, Likelihood};
 
 /// The key of the metadata that holds the architecture as JSON.
 pub const ARCHITECTURE: &str = "architecture";
+/// The key of a safetensors header that holds the metadata.
+const METADATA: &str = "__metadata__";
 
 /// A tensor of a file: its name, its shape, and its rows in a parameter of the network.
 pub struct Stored {
@@ -84,7 +87,8 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
     all
 }
 
-/// A safetensors file of the parameters, which are in the order of [`crate::vae::Network::parameters`].
+/// A safetensors file of the parameters, which are in the order of [`crate::vae::Network::parameters`], with
+/// the architecture and what else is known of the training in its metadata.
 ///
 /// # Errors
 /// The library refuses.
@@ -92,6 +96,7 @@ pub fn encode(
     architecture: &Architecture,
     names: Names,
     parameters: &[Vec<f32>],
+    trained: &Trained,
 ) -> Result<Vec<u8>, String> {
     let stored = stored(architecture, names);
     let bytes: Vec<Vec<u8>> = stored
@@ -104,10 +109,26 @@ pub fn encode(
             TensorView::new(Dtype::F32, s.shape.clone(), bytes).map_err(|e| e.to_string())?;
         views.push((s.name.as_str(), view));
     }
-    // One key only: the crate writes them in no fixed order, and equal models are equal files.
+    let mut metadata = trained.metadata();
     let about = serde_json::to_string(architecture).map_err(|e| e.to_string())?;
-    let metadata = HashMap::from([(ARCHITECTURE.to_string(), about)]);
-    serialize(views, Some(metadata)).map_err(|e| e.to_string())
+    metadata.insert(ARCHITECTURE.to_string(), about);
+    let file = serialize(views, None).map_err(|e| e.to_string())?;
+    with_metadata(&file, metadata)
+}
+
+/// A safetensors file with metadata. The crate would write them in no fixed order; equal models are to be
+/// equal files.
+fn with_metadata(file: &[u8], metadata: BTreeMap<String, String>) -> Result<Vec<u8>, String> {
+    let (length, _) = SafeTensors::read_metadata(file).map_err(|e| e.to_string())?;
+    let (header, data) = file[8..].split_at(length);
+    let mut header: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(header).map_err(|e| e.to_string())?;
+    let metadata = metadata.into_iter().map(|(key, text)| (key, text.into())).collect();
+    header.insert(METADATA.to_string(), serde_json::Value::Object(metadata));
+    let mut header = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
+    // The tensors begin at a multiple of eight bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), &header[..], data].concat())
 }
 
 /// The parameters of a network from a file of F32 tensors under any of the known names.

@@ -289,29 +289,76 @@ pub(super) fn backward_with<T: Real>(
     let z = c.dim("Z");
     let (heads, noise, d_z) = (c.read("heads"), c.read("noise"), c.read("d_z"));
     let (heads, noise, d_z) = (&heads[..], &noise[..], &d_z[..]);
-    let half = T::from_f64(0.5);
     parallel::rows(
         d_heads,
         2 * z,
         #[inline(always)]
         |image, d_heads| {
-            let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
-            let (d_mu, d_l) = d_heads.split_at_mut(z);
-            for unit in 0..z {
-                let (mut sum, mut sum_noise) = (T::ZERO, T::ZERO);
-                for sample in 0..k {
-                    let e = (image * k + sample) * z + unit;
-                    sum += d_z[e];
-                    sum_noise += d_z[e] * noise[e];
+            let heads = &heads[image * 2 * z..][..2 * z];
+            let (samples, kl_weight) = (image * k * z..(image + 1) * k * z, &kl_weight);
+            let (d_z, noise) = (&d_z[samples.clone()], &noise[samples]);
+            if z < UNITS {
+                for unit in 0..z {
+                    backward_block::<T, 1>(unit, heads, d_z, noise, kl_weight, d_heads);
                 }
-                let (l, weight) = (clamp_log_variance(raw[unit]), kl_weight(unit));
-                d_mu[unit] = sum - weight * mu[unit];
-                let inside =
-                    half * (half * l).exp() * sum_noise - half * weight * (l.exp() - T::ONE);
-                d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
+                return;
+            }
+            for first in blocks(z) {
+                backward_block::<T, UNITS>(first, heads, d_z, noise, kl_weight, d_heads);
             }
         },
     );
+}
+
+/// Units computed at once: those of a vector register.
+const UNITS: usize = 16;
+
+/// The first of each [`UNITS`] units, `z` of them or more in all; the last ones may have their turn twice. A
+/// loop over as many units as the latent space happens to have would leave many of them to its scalar
+/// remainder.
+#[inline(always)]
+fn blocks(z: usize) -> impl Iterator<Item = usize> {
+    (0..z.div_ceil(UNITS)).map(move |block| (block * UNITS).min(z - UNITS))
+}
+
+/// The gradient of the heads of N units from `first` on, from those of all samples of one image.
+#[inline(always)]
+fn backward_block<T: Real, const N: usize>(
+    first: usize,
+    heads: &[T],
+    d_z: &[T],
+    noise: &[T],
+    kl_weight: impl Fn(usize) -> T,
+    d_heads: &mut [T],
+) {
+    let z = heads.len() / 2;
+    let (mu, raw) = (block::<T, N>(heads, first), block::<T, N>(heads, z + first));
+    let (mut sum, mut sum_noise) = ([T::ZERO; N], [T::ZERO; N]);
+    for sample in 0..d_z.len() / z {
+        let at = sample * z + first;
+        let (d_z, noise) = (block::<T, N>(d_z, at), block::<T, N>(noise, at));
+        for i in 0..N {
+            sum[i] += d_z[i];
+            sum_noise[i] += d_z[i] * noise[i];
+        }
+    }
+    let half = T::from_f64(0.5);
+    let (mut d_mu, mut d_l) = ([T::ZERO; N], [T::ZERO; N]);
+    for i in 0..N {
+        let (l, weight) = (clamp_log_variance(raw[i]), kl_weight(first + i));
+        let sigma = (half * l).exp();
+        d_mu[i] = sum[i] - weight * mu[i];
+        let inside = half * sigma * sum_noise[i] - half * weight * (sigma * sigma - T::ONE);
+        d_l[i] = if l == raw[i] { inside } else { T::ZERO };
+    }
+    d_heads[first..][..N].copy_from_slice(&d_mu);
+    d_heads[z + first..][..N].copy_from_slice(&d_l);
+}
+
+/// N values from `at` on.
+#[inline(always)]
+fn block<T: Real, const N: usize>(values: &[T], at: usize) -> [T; N] {
+    values[at..][..N].try_into().expect("N of them")
 }
 
 fn backward_sampled<T: Real>(c: &Call<T>) {

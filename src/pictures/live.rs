@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Glimpse, PictureError, Pictures};
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::{CheckpointError, Shown};
 use crate::report::tensorboard::{EventFile, Value};
 use crate::train::{EpochReport, Figures};
 
@@ -13,16 +13,14 @@ const LOGGED: u32 = 20;
 /// Listens to a run's epochs.
 pub struct Live<'a> {
     pictures: Pictures<'a>,
-    /// Epochs between pictures in the folder of progress.
-    every: Option<u32>,
-    tensorboard: bool,
+    shown: Shown,
     /// Made when there is something to write.
     events: Option<EventFile>,
 }
 
 impl<'a> Live<'a> {
-    pub fn new(pictures: Pictures<'a>, every: Option<u32>, tensorboard: bool) -> Self {
-        Live { pictures, every, tensorboard, events: None }
+    pub fn new(pictures: Pictures<'a>, shown: Shown) -> Self {
+        Live { pictures, shown, events: None }
     }
 
     /// Writes what belongs to the end of an epoch.
@@ -35,9 +33,10 @@ impl<'a> Live<'a> {
         parameters: &[Vec<f32>],
     ) -> Result<(), PictureError> {
         let epochs = self.pictures.settings.epochs;
+        let Shown { figures_every: every, tensorboard } = self.shown;
         let due = |every: u32| report.epoch.is_multiple_of(every) || report.epoch == epochs;
-        let shown = self.every.is_some_and(due);
-        let logged = self.tensorboard && due(self.every.unwrap_or(epochs.div_ceil(LOGGED)));
+        let shown = every.is_some_and(due);
+        let logged = tensorboard && due(every.unwrap_or(epochs.div_ceil(LOGGED)));
         let glimpse = match shown || logged {
             true => Some(self.pictures.glimpse(parameters)?),
             false => None,
@@ -45,7 +44,7 @@ impl<'a> Live<'a> {
         if let Some(glimpse) = glimpse.as_ref().filter(|_| shown) {
             self.pictures.write_progress(report.epoch, glimpse)?;
         }
-        if self.tensorboard {
+        if tensorboard {
             self.log(report, glimpse.filter(|_| logged)).map_err(|source| CheckpointError::Io {
                 path: match &self.events {
                     Some(events) => events.path().to_path_buf(),
@@ -64,8 +63,7 @@ impl<'a> Live<'a> {
         }
         let Some(events) = &mut self.events else { return Ok(()) };
         let mut values = Vec::new();
-        let watched = if report.validation { "valid" } else { "test" };
-        for (set, figures) in [("train", &report.train), (watched, &report.test)] {
+        for (set, figures) in [("train", &report.train), (report.set(), &report.test)] {
             let Figures { elbo, reconstruction, kl, bound } = *figures;
             values.push(Value::scalar(format!("ELBO/{set}"), elbo));
             values.push(Value::scalar(format!("reconstruction/{set}"), reconstruction));

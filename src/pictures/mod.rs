@@ -6,19 +6,22 @@ use std::fs;
 use std::path::Path;
 
 use crate::checkpoint::{
-    CheckpointError, METRICS, RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole,
+    CheckpointError, IMPORT, METRICS, RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole,
 };
 use crate::data::{Images, Labels};
 use crate::device::Device;
 use crate::evaluate::{Model, Posteriors, Unit};
 use crate::generate::{self, GenerateError};
-use crate::report::figures::{Layout, grid};
+use crate::report::figures::{Layout, columns_of_pairs, grid, rows_of_pairs};
 use crate::report::latent::{self, by_kl};
 use crate::report::tiles::{Group, Tiles};
 use crate::report::training::training;
 use crate::train::{EpochReport, Settings};
 pub use live::Live;
 
+/// [`SAMPLES`] and [`RECONSTRUCTIONS`] with words.
+pub const SAMPLES_CHART: &str = "samples.svg";
+pub const RECONSTRUCTIONS_CHART: &str = "reconstructions.svg";
 pub const TRAINING: &str = "training.svg";
 pub const UNITS: &str = "units.svg";
 pub const MANIFOLD: &str = "manifold.svg";
@@ -90,24 +93,22 @@ impl Pictures<'_> {
     /// # Errors
     /// The device.
     pub fn glimpse(&self, parameters: &[Vec<f32>]) -> Result<Glimpse, PictureError> {
-        let pairs = self.reconstruct(parameters, PAIRS)?;
-        self.glimpse_with(parameters, &pairs)
+        self.glimpse_of(&self.draw(parameters)?, &self.reconstruct(parameters, PAIRS)?)
     }
 
-    fn glimpse_with(
-        &self,
-        parameters: &[Vec<f32>],
-        pairs: &[Vec<f32>],
-    ) -> Result<Glimpse, PictureError> {
-        let (architecture, seed) = (&self.settings.architecture, self.settings.seed);
-        let drawn = generate::sample(self.device, architecture, parameters, DRAWS, seed)?;
+    fn glimpse_of(&self, draws: &[Vec<f32>], pairs: &[Vec<f32>]) -> Result<Glimpse, PictureError> {
         let png = |images: &[Vec<f32>], layout| {
-            grid(images, architecture.image, layout).map_err(PictureError::Encode)
+            grid(images, self.settings.architecture.image, layout).map_err(PictureError::Encode)
         };
         Ok(Glimpse {
-            samples: png(&drawn, Layout::Square)?,
-            reconstructions: png(&pairs[..pairs.len().min(2 * PAIRS)], Layout::Pairs)?,
+            samples: png(draws, Layout::Square)?,
+            reconstructions: png(pairs, Layout::Pairs)?,
         })
+    }
+
+    fn draw(&self, parameters: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, GenerateError> {
+        let Settings { architecture, seed, .. } = self.settings;
+        generate::sample(self.device, architecture, parameters, DRAWS, *seed)
     }
 
     fn reconstruct(
@@ -152,9 +153,12 @@ impl Pictures<'_> {
         let chosen = different(self.test.labels.as_ref(), self.test.n_images.min(CHOICE));
         let most = chosen.iter().max().map_or(0, |&i| i + 1);
         let pairs = self.reconstruct(parameters, PAIRS.max(most))?;
-        let glimpse = self.glimpse_with(parameters, &pairs)?;
+        let (draws, shown) = (self.draw(parameters)?, &pairs[..pairs.len().min(2 * PAIRS)]);
+        let glimpse = self.glimpse_of(&draws, shown)?;
         write(SAMPLES, &glimpse.samples)?;
+        write(SAMPLES_CHART, self.samples(&draws, &note)?.as_bytes())?;
         write(RECONSTRUCTIONS, &glimpse.reconstructions)?;
+        write(RECONSTRUCTIONS_CHART, self.reconstructions(shown, &note)?.as_bytes())?;
 
         let model = self.model(parameters);
         let posteriors = generate::posteriors(self.device, model, self.test, POSTERIORS)?;
@@ -186,17 +190,47 @@ impl Pictures<'_> {
 
     fn note(&self, when: &str) -> String {
         let Settings { architecture, binarization, objective, samples, .. } = self.settings;
+        let (data, binarization) = (without_folders(self.data), binarization.label());
+        if self.folder.file(IMPORT).exists() {
+            return format!("{data}; {architecture}, imported; {binarization}.");
+        }
         format!(
-            "{}; {architecture}, trained on the {}; {}; {when}; {}.",
-            without_folders(self.data),
+            "{data}; {architecture}, trained on the {}; {binarization}; {when}; {}.",
             objective.describe(*samples),
-            binarization.label(),
             self.trained_on
         )
     }
 
     fn decode(&self, parameters: &[Vec<f32>], z: &[f32]) -> Result<Vec<Vec<f32>>, PictureError> {
         Ok(generate::decode(self.device, &self.settings.architecture, parameters, z)?)
+    }
+
+    fn samples(&self, draws: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
+        const COLUMNS: usize = 10;
+        let rows = draws.chunks(COLUMNS).map(<[_]>::to_vec).collect();
+        let groups = [Group { labels: vec![String::new(); COLUMNS], rows }];
+        let note = format!("Expected pixels at {} draws z from N(0, I). {note}", draws.len());
+        let title = "Draws from the prior";
+        let tiles = Tiles { title, row_labels: &[], groups: &groups, note: &note };
+        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+    }
+
+    fn reconstructions(&self, pairs: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
+        let columns = columns_of_pairs(pairs.len());
+        let rows: Vec<Vec<Vec<f32>>> = rows_of_pairs(pairs, columns)
+            .map(|row| row.into_iter().map(<[f32]>::to_vec).collect())
+            .collect();
+        let label = |row: usize| [["data", "reconstruction"][row % 2].to_string(), String::new()];
+        let row_labels: Vec<[String; 2]> = (0..rows.len()).map(label).collect();
+        let groups = [Group { labels: vec![String::new(); columns], rows }];
+        let note = format!(
+            "The first {} test images as the encoder sees them, each above its reconstruction, the expected \
+             pixels at the posterior mean. {note}",
+            pairs.len() / 2
+        );
+        let title = "Reconstructions of test images";
+        let tiles = Tiles { title, row_labels: &row_labels, groups: &groups, note: &note };
+        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
     }
 
     fn manifold(&self, parameters: &[Vec<f32>], note: &str) -> Result<String, PictureError> {

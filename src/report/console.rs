@@ -21,6 +21,14 @@ pub fn note(line: impl Display) {
     let _ = writeln!(io::stderr(), "{}", one_line(&line.to_string()));
 }
 
+/// A number of at most `width` letters: with these decimals, with fewer, or in scientific form.
+pub fn figure(value: f64, decimals: usize, width: usize) -> String {
+    let plain = (0..=decimals).rev().map(|decimals| format!("{value:.decimals$}"));
+    let short = (0..=2).rev().map(|decimals| format!("{value:.decimals$e}"));
+    let fits = |text: &String| text.len() <= width;
+    plain.chain(short).find(fits).unwrap_or_else(|| format!("{value:.0e}"))
+}
+
 /// Line breaks and escape codes, such as a file's name or content may hold, made harmless.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -115,40 +123,36 @@ impl Console {
 
     /// Prints one row of the table, and its head before the first.
     pub fn row(&mut self, report: &EpochReport) {
+        let EpochReport { train, test, .. } = report;
+        let set = report.set();
+        // Title, width, value.
+        let mut columns: Vec<(String, usize, String)> = Vec::new();
+        let mut column = |title: &str, width: usize, value: String| {
+            columns.push((title.to_string(), width, value));
+        };
+        let letters = |count: u64| count.to_string().len();
+        column("epoch", letters(self.epochs.into()).max(5), report.epoch.to_string());
+        column("step", letters(self.total).max(7), report.step.to_string());
+        column("train ELBO", 11, figure(train.elbo, 2, 11));
+        column(&format!("{set} ELBO"), 10, figure(test.elbo, 2, 10));
+        if let (Some(k), Some(of_train), Some(of_test)) = (self.bound, train.bound, test.bound) {
+            column(&format!("train L_{k}"), 12, figure(of_train, 2, 12));
+            column(&format!("{set} L_{k}"), 11, figure(of_test, 2, 11));
+        }
+        column("reconstruction", 15, figure(test.reconstruction, 2, 15));
+        column("KL", 7, figure(test.kl, 2, 7));
+        column("images/s", 9, figure(report.images_per_second, 0, 9));
+        column("seconds", 8, figure(report.seconds, 1, 8));
+        let line = |cell: fn(&(String, usize, String)) -> &String| {
+            let cells = columns.iter().map(|column| format!("{:>1$}", cell(column), column.1));
+            cells.collect::<Vec<_>>().join(" ")
+        };
         if !self.header {
             self.header = true;
-            let watched = if report.validation { "valid" } else { "test" };
-            let bounds = self.bound.map_or(String::new(), |k| {
-                format!(" {:>12} {:>11}", format!("train L_{k}"), format!("{watched} L_{k}"))
-            });
             self.print(&format!("nats per image, {}", report.binarization.label()));
-            self.print(&format!(
-                "{:>5} {:>7} {:>11} {:>10}{bounds} {:>15} {:>7} {:>9} {:>8}",
-                "epoch",
-                "step",
-                "train ELBO",
-                format!("{watched} ELBO"),
-                "reconstruction",
-                "KL",
-                "images/s",
-                "seconds"
-            ));
+            self.print(&line(|(title, ..)| title));
         }
-        let bounds = match (report.train.bound, report.test.bound) {
-            (Some(train), Some(test)) => format!(" {train:>12.2} {test:>11.2}"),
-            _ => String::new(),
-        };
-        self.print(&format!(
-            "{:>5} {:>7} {:>11.2} {:>10.2}{bounds} {:>15.2} {:>7.2} {:>9.0} {:>8.1}",
-            report.epoch,
-            report.step,
-            report.train.elbo,
-            report.test.elbo,
-            report.test.reconstruction,
-            report.test.kl,
-            report.images_per_second,
-            report.seconds
-        ));
+        self.print(&line(|(.., value)| value));
     }
 
     /// Takes the bar away.

@@ -38,19 +38,23 @@ pub fn grid(images: &[Vec<f32>], size: (usize, usize), layout: Layout) -> Result
 }
 
 /// Pairs in a row of a picture of `images` images that come in pairs.
-fn columns_of_pairs(images: usize) -> usize {
+pub fn columns_of_pairs(images: usize) -> usize {
     let pairs = images.div_ceil(2);
     pairs.min(((2 * pairs) as f64).sqrt().ceil() as usize).max(1)
 }
 
 /// The rows of a picture of pairs: the first of `columns` pairs, below them the second of each.
-fn rows_of_pairs(images: &[Vec<f32>], columns: usize) -> impl Iterator<Item = Vec<&[f32]>> {
+pub fn rows_of_pairs(images: &[Vec<f32>], columns: usize) -> impl Iterator<Item = Vec<&[f32]>> {
     images.chunks(2 * columns).flat_map(|pairs| {
         [0, 1].map(|of| pairs.iter().skip(of).step_by(2).map(|image| &image[..]).collect())
     })
 }
 
-fn padded(row: Vec<&[f32]>, columns: usize) -> impl Iterator<Item = Option<&[f32]>> {
+/// The images of a row, then empty places.
+pub fn padded<'a>(
+    row: impl IntoIterator<Item = &'a [f32]>,
+    columns: usize,
+) -> impl Iterator<Item = Option<&'a [f32]>> {
     row.into_iter().map(Some).chain(std::iter::repeat(None)).take(columns)
 }
 

@@ -104,6 +104,7 @@ pub fn scatter(posteriors: &Posteriors, labels: Option<&Labels>, note: &str) -> 
     axes.y_ticks(&mut svg, 7.0);
     axes.x_ticks(&mut svg, 7.0, 0.0, true);
     let mean = |image: usize, unit: usize| posteriors.mean[2 * image + unit];
+    let diameter = if n <= FEW { 4.0 } else { 2.0 };
     // A share of every class in turn, so that none lies on top of all others.
     let shares = n.div_ceil(500);
     for share in 0..shares {
@@ -112,7 +113,7 @@ pub fn scatter(posteriors: &Posteriors, labels: Option<&Labels>, note: &str) -> 
             let points: Vec<_> =
                 images.map(|&image| (x.at(mean(image, 0)), y.at(mean(image, 1)))).collect();
             if !points.is_empty() {
-                svg.dots(&points, 2.0, class.colour);
+                svg.dots(&points, diameter, class.colour);
             }
         }
     }
@@ -127,7 +128,13 @@ pub fn scatter(posteriors: &Posteriors, labels: Option<&Labels>, note: &str) -> 
         let named = &classes[..classes.len().min(MOST_NAMED)];
         let mut places: Vec<_> =
             named.iter().map(|class| (x.at(middle(class, 0)), y.at(middle(class, 1)))).collect();
-        spread(&mut places, f64::from(size) + 3.0);
+        let (height, letter) = (f64::from(size) + 2.0, 0.62 * f64::from(size));
+        let sizes: Vec<_> = named
+            .iter()
+            .map(|class| letter * class.name.chars().count() as f64 + 4.0)
+            .map(|width| (width.max(height), height))
+            .collect();
+        spread(&mut places, &sizes, ((LEFT, top), (LEFT + side, top + side)));
         let style = format!(
             "font-size=\"{size}\" font-weight=\"bold\" stroke=\"white\" stroke-width=\"3\" \
              stroke-linejoin=\"round\" paint-order=\"stroke\""
@@ -164,22 +171,43 @@ pub fn scatter(posteriors: &Posteriors, labels: Option<&Labels>, note: &str) -> 
     svg.finish(end)
 }
 
-/// Moves places that are nearer than `distance` to each other apart, a little at a time.
-fn spread(places: &mut [(f64, f64)], distance: f64) {
-    for _ in 0..50 {
+/// Moves boxes of `sizes` (width, height) around their `places` apart where they overlap, a little at a
+/// time, and keeps them between two corners.
+fn spread(places: &mut [(f64, f64)], sizes: &[(f64, f64)], (low, high): ((f64, f64), (f64, f64))) {
+    for _ in 0..300 {
+        let mut moved = false;
         for i in 0..places.len() {
             for j in 0..i {
                 let (dx, dy) = (places[i].0 - places[j].0, places[i].1 - places[j].1);
-                let apart = dx.hypot(dy);
-                // Those in one place go up and down.
-                let (x, y) = if apart > 0.0 { (dx / apart, dy / apart) } else { (0.0, 1.0) };
-                let step = 0.25 * (distance - apart).max(0.0);
-                places[i] = (places[i].0 + step * x, places[i].1 + step * y);
-                places[j] = (places[j].0 - step * x, places[j].1 - step * y);
+                let over_x = 0.5 * (sizes[i].0 + sizes[j].0) - dx.abs();
+                let over_y = 0.5 * (sizes[i].1 + sizes[j].1) - dy.abs();
+                if over_x <= 0.0 || over_y <= 0.0 {
+                    continue;
+                }
+                moved = true;
+                // The shorter way; those in one place go up and down.
+                let step =
+                    |over: f64, d: f64| (0.3 * over + 0.1) * if d < 0.0 { -1.0 } else { 1.0 };
+                let (x, y) = match over_x < over_y {
+                    true => (step(over_x, dx), 0.0),
+                    false => (0.0, step(over_y, dy)),
+                };
+                places[i] = (places[i].0 + x, places[i].1 + y);
+                places[j] = (places[j].0 - x, places[j].1 - y);
             }
+        }
+        for (place, size) in places.iter_mut().zip(sizes) {
+            place.0 = place.0.clamp(low.0 + 0.5 * size.0, high.0 - 0.5 * size.0);
+            place.1 = place.1.clamp(low.1 + 0.5 * size.1, high.1 - 0.5 * size.1);
+        }
+        if !moved {
+            return;
         }
     }
 }
+
+/// Images whose dots are large, at most.
+const FEW: usize = 500;
 
 /// Classes that the legend names at most.
 const MOST_CLASSES: usize = 18;

@@ -1,9 +1,11 @@
 //! Rows of images with words beside and above them.
 
-use super::figures::{Gap, embedded};
+use super::figures::{Gap, embedded, padded};
 use super::svg::{Anchor, COLUMN, MARGIN, Svg, TITLE};
 
+/// Where tiles begin below words, and below the title alone.
 const TOP: f64 = 44.0;
+const BARE_TOP: f64 = 28.0;
 /// Between groups of columns.
 const GAP: f64 = 8.0;
 /// Words beside rows.
@@ -13,7 +15,7 @@ const SMALL: &str = "font-size=\"11\"";
 pub struct Group {
     /// Above each column; empty for none.
     pub labels: Vec<String>,
-    /// One image a column in each row.
+    /// One image a column in each row; the last may have fewer.
     pub rows: Vec<Vec<Vec<f32>>>,
 }
 
@@ -31,36 +33,46 @@ impl Tiles<'_> {
     /// # Errors
     /// As [`embedded`].
     pub fn svg(&self, (height, width): (usize, usize)) -> Result<String, String> {
-        let left = if self.row_labels.is_empty() { MARGIN } else { 68.0 };
+        let letters = self.row_labels.iter().map(|[first, _]| first.chars().count()).max();
+        // The widest usual font has letters of 5.8 pixels at this size.
+        let left =
+            letters.map_or(MARGIN, |letters| (MARGIN + 6.0 + 5.8 * letters as f64).max(68.0));
         let columns: usize = self.groups.iter().map(|g| g.labels.len()).sum();
         let free = COLUMN - left - MARGIN - GAP * (self.groups.len() - 1) as f64;
         let tile = free / columns as f64;
         let row = tile * height as f64 / width as f64;
         let rows = self.groups.iter().map(|g| g.rows.len()).max().unwrap_or(0);
 
+        let labelled = self.groups.iter().flat_map(|g| &g.labels).any(|label| !label.is_empty());
+        let top = if labelled { TOP } else { BARE_TOP };
+
         let mut svg = Svg::new(COLUMN, self.title);
         svg.text((MARGIN, 18.0), Anchor::Start, TITLE, self.title);
         for (i, lines) in self.row_labels.iter().enumerate() {
-            let middle = TOP + (i as f64 + 0.5) * row;
+            let middle = top + (i as f64 + 0.5) * row;
             let first = if lines[1].is_empty() { middle + 4.0 } else { middle - 1.5 };
             svg.text((left - 6.0, first), Anchor::End, SMALL, &lines[0]);
-            svg.text((left - 6.0, first + 11.0), Anchor::End, "font-size=\"9.5\"", &lines[1]);
+            if !lines[1].is_empty() {
+                svg.text((left - 6.0, first + 11.0), Anchor::End, "font-size=\"9.5\"", &lines[1]);
+            }
         }
         let mut at = left;
         for group in self.groups {
             let n = group.labels.len();
-            for (i, label) in group.labels.iter().enumerate() {
-                svg.text((at + (i as f64 + 0.5) * tile, TOP - 6.0), Anchor::Middle, SMALL, label);
+            let labels = group.labels.iter().enumerate().filter(|(_, label)| !label.is_empty());
+            for (i, label) in labels {
+                svg.text((at + (i as f64 + 0.5) * tile, top - 6.0), Anchor::Middle, SMALL, label);
             }
+            let rows = group.rows.iter();
             let tiles: Vec<Option<&[f32]>> =
-                group.rows.iter().flatten().map(|image| Some(&image[..])).collect();
+                rows.flat_map(|row| padded(row.iter().map(Vec::as_slice), n)).collect();
             let gap = Gap { width: 2, grey: 255, around: false };
             let across = tile * n as f64;
             let png = embedded(&tiles, (height, width), n, gap, across)?;
-            svg.png((at, TOP), (across, row * group.rows.len() as f64), &png);
+            svg.png((at, top), (across, row * group.rows.len() as f64), &png);
             at += across + GAP;
         }
-        let end = svg.note(TOP + row * rows as f64 + 6.0, self.note);
+        let end = svg.note(top + row * rows as f64 + 6.0, self.note);
         Ok(svg.finish(end))
     }
 }

@@ -237,6 +237,18 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
+/// What the images are called that [`EpochReport::test`] is of.
+pub const TEST: &str = "test";
+/// The same where they were held out from the training images.
+pub const VALID: &str = "valid";
+
+impl EpochReport {
+    /// [`TEST`] or [`VALID`].
+    pub fn set(&self) -> &'static str {
+        if self.validation { VALID } else { TEST }
+    }
+}
+
 /// ELBO = reconstruction - KL, the KL with weight 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {

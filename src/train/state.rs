@@ -47,7 +47,7 @@ impl State {
         self.reports.last().map_or(0, |report| report.step)
     }
 
-    /// The epoch with the highest test ELBO, the first of equals.
+    /// The epoch with the highest ELBO of the images that training is watched by, the first of equals.
     pub fn best(&self) -> Option<&EpochReport> {
         self.reports.iter().reduce(|best, r| if r.test.elbo > best.test.elbo { r } else { best })
     }

@@ -403,7 +403,7 @@ fn numbers_that_overflow_are_an_error_of_that_question() {
     for (i, weight) in parameters[decoder + 2].iter_mut().enumerate() {
         *weight = if i % 2 == 0 { 1e-36 } else { -1e-36 };
     }
-    folder.write_model(&settings.architecture, &parameters).expect("a model");
+    folder.write_model(&settings, &parameters).expect("a model");
     let server = home.serve();
     server.json("/decode", &json!({ "z": [0.1, 0.1, 0.1] }));
     let response = server.ask("POST", "/decode", "{\"z\": [100, 100, 100]}");
@@ -412,7 +412,7 @@ fn numbers_that_overflow_are_an_error_of_that_question() {
     server.json("/decode", &json!({ "z": [0.1, 0.1, 0.1] }));
 
     parameters[decoder + 2].fill(f32::MAX);
-    folder.write_model(&settings.architecture, &parameters).expect("a model");
+    folder.write_model(&settings, &parameters).expect("a model");
     home.refuses("explore run --device cpu", 1, "overflow");
 }
 

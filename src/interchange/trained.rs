@@ -1,0 +1,71 @@
+//! What the metadata of this program's models say of their training, one plain word or number a key.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use crate::data::{FASHION_MNIST, MNIST};
+use crate::train::Settings;
+use crate::vae::Binarization;
+
+const BINARIZATION: &str = "binarization";
+const DATA: &str = "data";
+const SIZE: &str = "size";
+const VALID: &str = "valid";
+
+/// How a model was trained, as far as it is known and means the same elsewhere.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trained {
+    /// What a pixel's byte became.
+    pub binarization: Option<Binarization>,
+    /// The name of a known data set; a path means nothing on another machine.
+    pub data: Option<String>,
+    /// Height and width that the images were stretched to.
+    pub size: Option<(usize, usize)>,
+    /// Share of the training images that was held out.
+    pub valid: Option<f64>,
+}
+
+impl Trained {
+    /// What the settings of a run say.
+    pub fn of(settings: &Settings) -> Self {
+        let is_known = |data: &&String| [MNIST, FASHION_MNIST].contains(&data.as_str());
+        Trained {
+            binarization: Some(settings.binarization),
+            data: Some(&settings.data).filter(is_known).cloned(),
+            size: settings.size,
+            valid: settings.valid,
+        }
+    }
+
+    /// As it stands in a file.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let binarization = self.binarization.and_then(|b| serde_json::to_value(b).ok());
+        let all = [
+            (BINARIZATION, binarization.and_then(|b| b.as_str().map(str::to_string))),
+            (DATA, self.data.clone()),
+            (SIZE, self.size.map(|(height, width)| format!("{height}x{width}"))),
+            (VALID, self.valid.map(|share| share.to_string())),
+        ];
+        all.into_iter().filter_map(|(key, text)| Some((key.to_string(), text?))).collect()
+    }
+
+    /// What a file says; a word that is not known says nothing.
+    pub fn read(metadata: &HashMap<String, String>) -> Self {
+        let text = |key| metadata.get(key).map(String::as_str);
+        let known = |name: &&str| [MNIST, FASHION_MNIST].contains(name);
+        let size = |text: &str| {
+            let (height, width) = text.split_once('x')?;
+            Some((height.parse().ok()?, width.parse().ok()?))
+        };
+        Trained {
+            binarization: text(BINARIZATION)
+                .and_then(|word| serde_json::from_value(Value::from(word)).ok()),
+            data: text(DATA).filter(known).map(str::to_string),
+            size: text(SIZE).and_then(size),
+            valid: text(VALID)
+                .and_then(|share| share.parse().ok())
+                .filter(|share| *share > 0.0 && *share < 1.0),
+        }
+    }
+}
