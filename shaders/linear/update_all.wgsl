@@ -59,9 +59,9 @@ const LEFT_ALONG_INNER = false;
 fn left(row: u32, k: u32) -> f32 {
     let e = layer[5] + k * layer[1] + row;
     if layer[4] == 1u { return d_odd[min(e, D_ODD - 1u)]; }
-fn left_scale() -> f32 { return mean_scale(BATCH); }
     return d_even[min(e, D_EVEN - 1u)];
 }
+fn left_scale() -> f32 { return mean_scale(BATCH); }
 
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 {
