@@ -2,6 +2,9 @@
 //! tests/faults.rs plants faults to see that nothing gets past it.
 #![allow(dead_code)] // each test crate uses its part
 
+use std::io::Write;
+use std::sync::Once;
+
 use elbo::device::cpu::{CpuDevice, CpuExecutor};
 use elbo::device::gpu::{Adapters, GUARD_BYTE, GpuDevice, adapter};
 use elbo::device::{Device, DeviceError, Executor};
@@ -56,14 +59,18 @@ pub fn gpus() -> Vec<GpuDevice> {
     adapters.all().iter().map(open).collect()
 }
 
-/// Every adapter that has cooperative matrices, in mixed precision. The others are named: what is tested is
-/// not all that there is.
+/// Every adapter that has cooperative matrices, in mixed precision. The others are named on the terminal,
+/// past what the test runner keeps to itself: there the shaders are not tested.
 pub fn mixed_gpus() -> Vec<GpuDevice> {
     let mixed = |gpu: &GpuDevice| match gpu.in_precision(Precision::Mixed) {
         Ok(gpu) => Some(gpu),
         Err(DeviceError::Precision { adapter, problem }) => {
             assert!(!problem.contains("wrongly"), "{adapter}: {problem}");
-            println!("NOT TESTED: cooperative matrices, on {adapter}: {problem}");
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| {
+                let line = format!("NOT TESTED: cooperative matrices on {adapter}: {problem}\n");
+                std::io::stderr().write_all(line.as_bytes()).expect("a terminal");
+            });
             None
         }
         Err(error) => panic!("{error}"),

@@ -23,7 +23,7 @@ const SAFETY: f64 = 2.0;
 
 impl GpuDevice {
     /// The same device for products of this precision: for mixed precision the adapter is opened anew, and
-    /// the variants are used whose results are right, see [`test`].
+    /// the variants are used whose results are right.
     ///
     /// # Errors
     /// The adapter has none, or the results of all of them are wrong.
