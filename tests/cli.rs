@@ -577,6 +577,10 @@ fn files_that_are_no_pictures_are_told() {
     let line = "photos: left out are 4 files that are neither PNG nor JPEG, 0/a.webp the first; \
                 convert pictures (2 .heic, 1 .webp) to PNG or JPEG\n";
     assert!(ended.stderr.contains(line), "{ended:?}");
+    home.refuses(
+        &format!("train {} --run no", options.replace("--batch 5", "--batch 500")),
+        &["--batch 500"],
+    );
     for command in ["eval all --samples 2", "reconstruct all", "train --resume all --epochs 2"] {
         let ended = home.ok(&format!("{command} --device cpu"));
         assert!(!ended.stderr.contains("left out"), "{ended:?}");
@@ -652,6 +656,11 @@ fn large_figures_keep_the_columns() {
     let table = home.ok("runs").stdout;
     assert!(table.lines().nth(1).unwrap().contains("e1"), "{table}");
     assert!(ended.line("test ELBO -").contains("e1"));
+    let svg = fs::read_to_string(home.at("runs/huge/training.svg")).unwrap();
+    let ticks = svg.lines().filter(|line| line.contains("text-anchor=\"end\""));
+    let ticks: Vec<&str> = ticks.map(|l| l.split(['>', '<']).nth(2).unwrap()).collect();
+    assert!(ticks.iter().any(|tick| tick.contains("e1")), "{ticks:?}");
+    assert!(ticks.iter().all(|tick| tick.chars().count() <= 7), "{ticks:?}");
 }
 
 /// The list says what each figure is of, and which end a run has.

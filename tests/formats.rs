@@ -510,6 +510,19 @@ fn folders_that_are_no_pictures() {
     assert_words(load(&folder.path().join("a.png"), AS_IS), &["PNG image; name the folder"]);
 }
 
+/// A fuzzer's find: minutes of decoding for some hundred bytes.
+#[test]
+fn a_picture_that_claims_more_than_its_bytes_can_hold() {
+    let mut jpeg = encoded(RgbImage::from_pixel(8, 8, Rgb([9, 9, 9])), ImageFormat::Jpeg);
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).expect("a baseline frame");
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
+    let folder = folder(&[("a.jpg", &jpeg), ("b.jpg", &jpeg)]);
+    let options = Options { size: Some((4, 4)), ..AS_IS };
+    let begin = std::time::Instant::now();
+    assert_words(load(folder.path(), options), &["a.jpg", "it claims 20000x20000 pixels in"]);
+    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+}
+
 #[test]
 fn a_share_is_held_out() {
     let valid = |share| Options { size: None, valid: Some(share) };

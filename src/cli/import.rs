@@ -16,7 +16,7 @@ use crate::interchange::Names;
 use crate::interchange::import::Imported;
 use crate::interchange::weights::{Tensor, fit};
 use crate::kernels::linear::Activation;
-use crate::report::console::say;
+use crate::report::console::{note, say};
 use crate::train::Settings;
 use crate::vae::{Architecture, Binarization, Likelihood};
 
@@ -78,7 +78,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let bytes = read(&args.file).map_err(at)?;
     let mut imported = Imported::read(&bytes).map_err(at)?;
-    let (data, dataset) = data(&args, &imported)?;
+    let (data, dataset, left_out) = data(&args, &imported)?;
     let mut guessed = Vec::new();
     let settings = settings(&args, &imported, data, &dataset, &mut guessed).map_err(at)?;
     settings.check_with(&dataset).map_err(|e| at(e.to_string()))?;
@@ -122,6 +122,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     if !converted.is_empty() {
         say(format_args!("converted to F32: {}", converted.join(", ")));
     }
+    left_out.iter().for_each(note);
     if !guessed.is_empty() {
         say(format_args!(
             "guessed, as the file does not say, with the option that changes it: {}",
@@ -140,8 +141,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The images, and what names them.
-fn data(args: &Args, imported: &Imported) -> Result<(String, Dataset), Failure> {
+/// What names the images, the images, and what was left out of them.
+type Data = (String, Dataset, Option<String>);
+
+fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
     let pixels = imported.widths.pixels;
     let file = args.file.display();
     let trained = &imported.trained;
@@ -155,10 +158,10 @@ fn data(args: &Args, imported: &Imported) -> Result<(String, Dataset), Failure> 
         }
     };
     let options = data::Options { size: args.size.or(trained.size), valid: trained.valid };
-    let dataset = load_data(name, options).map_err(Failure::input)?;
+    let (dataset, left_out) = load_data(name, options).map_err(Failure::input)?;
     let (height, width) = (dataset.train.height, dataset.train.width);
     match dataset.train.n_pixels() == pixels {
-        true => Ok((absolute(name), dataset)),
+        true => Ok((absolute(name), dataset, left_out)),
         false => Err(Failure::input(format!(
             "{file}: it has {pixels} pixels, the images of --data {name} have {height}x{width} = {}",
             height * width

@@ -109,12 +109,15 @@ pub fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
-/// Loads what `--data` names, and says what of it was left out.
-pub fn load_data(name: &str, options: data::Options) -> Result<Dataset, String> {
-    data::open_with(name, options, &mut |line| note(line)).map_err(|error| match error {
+/// Loads what `--data` names. Beside it, what of that was left out, to be said when all is well.
+pub fn load_data(name: &str, options: data::Options) -> Result<(Dataset, Option<String>), String> {
+    let mut left_out = None;
+    let dataset = data::open_with(name, options, &mut |line| left_out = Some(line));
+    let dataset = dataset.map_err(|error| match error {
         DataError::Options { message } => message,
         error => format!("--data {error}"),
-    })
+    })?;
+    Ok((dataset, left_out))
 }
 
 /// Loads the data of a run.

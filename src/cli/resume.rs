@@ -83,7 +83,7 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
         )),
     }
     let dataset = match moved {
-        true => load_data(&settings.data, settings.data_options()).map_err(Failure::input)?,
+        true => load_data(&settings.data, settings.data_options()).map_err(Failure::input)?.0,
         false => load_data_of(&folder.file(CONFIG), &settings)?,
     };
     let digest = dataset.digest();

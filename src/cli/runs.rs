@@ -16,6 +16,7 @@ use crate::checkpoint::{
 };
 use crate::device::Description;
 use crate::report::console::{figure, say};
+use crate::report::table::{Column, lines};
 use crate::train::{EpochReport, Settings, VALID};
 
 /// List the run folders in a folder with their settings and results
@@ -283,33 +284,13 @@ fn progress(row: &Row) -> [String; 2] {
     }
 }
 
-/// A column of the table.
-struct Column {
-    title: &'static str,
-    is_number: bool,
-    cells: Vec<String>,
+/// A column of words, or of numbers.
+fn words(title: &'static str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Column {
+    Column { title, is_number: false, cells: rows.iter().map(cell).collect() }
 }
 
-impl Column {
-    fn of(title: &'static str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Self {
-        Column { title, is_number: false, cells: rows.iter().map(cell).collect() }
-    }
-
-    fn of_numbers(title: &'static str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Self {
-        Column { is_number: true, ..Column::of(title, rows, cell) }
-    }
-
-    fn width(&self) -> usize {
-        let cells = self.cells.iter().map(|cell| cell.chars().count());
-        cells.chain([self.title.len()]).max().unwrap_or(0)
-    }
-
-    fn padded(&self, text: &str) -> String {
-        match self.is_number {
-            true => format!("{text:>0$}", self.width()),
-            false => format!("{text:<0$}", self.width()),
-        }
-    }
+fn numbers(title: &'static str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Column {
+    Column { is_number: true, ..words(title, rows, cell) }
 }
 
 fn table(rows: &[Row]) {
@@ -328,39 +309,34 @@ fn table(rows: &[Row]) {
         _ => "test ELBO",
     };
     let mut columns = vec![
-        Column::of("run", rows, |row| row.run.clone()),
-        Column::of("begun", rows, |row| {
+        words("run", rows, |row| row.run.clone()),
+        words("begun", rows, |row| {
             let begun = row.begun.as_deref().unwrap_or_default();
             begun.get(..16).unwrap_or(begun).replace('T', " ")
         }),
-        Column::of("data", rows, text(data)),
-        Column::of("network", rows, text(network)),
+        words("data", rows, text(data)),
+        words("network", rows, text(network)),
         // Of a run that was not trained here it is not known.
-        Column::of("objective", rows, |row| match row.state {
+        words("objective", rows, |row| match row.state {
             State::Imported => String::new(),
             _ => text(objective)(row),
         }),
-        Column::of_numbers("epochs", rows, |row| progress(row)[0].clone()),
-        Column::of_numbers("steps", rows, |row| progress(row)[1].clone()),
-        Column::of_numbers(title, rows, |row| elbo(&row.last)),
-        Column::of_numbers("best", rows, |row| elbo(&row.best)),
-        Column::of("device", rows, |row| {
-            row.device.as_ref().map_or(String::new(), |d| d.name.clone())
-        }),
-        Column::of("state", rows, |row| {
+        numbers("epochs", rows, |row| progress(row)[0].clone()),
+        numbers("steps", rows, |row| progress(row)[1].clone()),
+        numbers(title, rows, |row| elbo(&row.last)),
+        numbers("best", rows, |row| elbo(&row.best)),
+        words("device", rows, |row| row.device.as_ref().map_or(String::new(), |d| d.name.clone())),
+        words("state", rows, |row| {
             let state = serde_json::to_value(row.state).unwrap_or_default();
             state.as_str().unwrap_or_default().to_string()
         }),
     ];
     if mixed {
-        let of = Column::of("of", rows, |row| set(row).unwrap_or_default().to_string());
+        let of = words("of", rows, |row| set(row).unwrap_or_default().to_string());
         columns.insert(columns.len() - 2, of);
     }
-    let titles: Vec<String> = columns.iter().map(|c| c.padded(c.title)).collect();
-    say(titles.join("  ").trim_end());
-    for i in 0..rows.len() {
-        let cells: Vec<String> = columns.iter().map(|c| c.padded(&c.cells[i])).collect();
-        say(cells.join("  ").trim_end());
+    for line in lines(&columns) {
+        say(line);
     }
     for row in rows {
         if let Some(reason) = &row.reason {

@@ -55,7 +55,7 @@ const MOSTLY: f64 = 0.5;
 type Ready = (Job, Trainer, Option<State>);
 
 fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
-    let dataset = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
+    let (dataset, left_out) = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
     let mut settings = args.settings(&dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
@@ -87,6 +87,7 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
         stop,
     };
     job.announce("");
+    left_out.iter().for_each(note);
     if !given.iter().any(|option| ["binarization", "preset"].contains(&option.as_str())) {
         job.warn_of_grey();
     }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, imageops};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, imageops};
 use rayon::prelude::*;
 
 use super::error::{shown, unfit};
@@ -18,6 +18,9 @@ use crate::kernels::philox::permute;
 const MAX_SIDE: u32 = 1 << 15;
 /// Most memory that unpacking one picture may take, in bytes.
 const MAX_ALLOCATION: u64 = 1 << 30;
+/// More pixels no byte of a picture can stand for: PNG packs 8 in one, and deflate shrinks 1032 times at
+/// most. A JPEG decoder would compute for minutes what a forged header promises.
+const MAX_PIXELS_A_BYTE: u64 = 8 * 1032;
 
 /// Longest side of the size that is suggested for pictures of many, in pixels.
 const SUGGESTED_SIDE: usize = 64;
@@ -322,6 +325,11 @@ fn decode(path: &Path) -> Result<GrayImage, DataError> {
     let bytes = fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
     let decoded = || -> image::ImageResult<DynamicImage> {
         let mut decoder = reader(Cursor::new(&bytes))?.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        if u64::from(width) * u64::from(height) > MAX_PIXELS_A_BYTE * bytes.len() as u64 {
+            let forged = format!("it claims {width}x{height} pixels in {} bytes", bytes.len());
+            return Err(ImageError::IoError(io::Error::other(forged)));
+        }
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut picture = DynamicImage::from_decoder(decoder)?;
         picture.apply_orientation(orientation);

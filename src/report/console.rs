@@ -139,7 +139,7 @@ impl Console {
             column(&format!("train L_{k}"), 12, figure(of_train, 2, 12));
             column(&format!("{set} L_{k}"), 11, figure(of_test, 2, 11));
         }
-        column("reconstruction", 15, figure(test.reconstruction, 2, 15));
+        column("reconstruction", 15, figure(test.reconstruction, 2, 11));
         column("KL", 7, figure(test.kl, 2, 7));
         column("images/s", 9, figure(report.images_per_second, 0, 9));
         column("seconds", 8, figure(report.seconds, 1, 8));

@@ -7,6 +7,7 @@ pub mod latent;
 pub mod plot;
 pub mod progress;
 pub mod svg;
+pub mod table;
 pub mod tensorboard;
 pub mod tiles;
 pub mod training;

@@ -206,9 +206,15 @@ pub fn ticks((low, high): (f64, f64), n: f64, least: f64) -> (Vec<f64>, usize) {
     ((first..=last).map(|i| i as f64 * step).collect(), decimals)
 }
 
-/// A number with a minus as wide as a plus.
+/// A number with a minus as wide as a plus; one that would not fit beside a frame in scientific form.
 pub fn number(value: f64, decimals: usize) -> String {
-    format!("{value:.decimals$}").replace('-', "−")
+    let text = format!("{value:.decimals$}");
+    let text = match decimals {
+        0 if text.len() > 7 => format!("{value:e}"), // round, and to be told from its neighbours
+        1.. if text.len() > 9 => format!("{value:.2e}"),
+        _ => text,
+    };
+    text.replace('-', "−")
 }
 
 /// A frame between two scales; y grows upwards.
