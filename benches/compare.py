@@ -68,6 +68,7 @@ def options():
     add("--rounds", type=positive(int), default=3, help="[%(default)s]")
     add("--seconds", type=positive(float), default=1.0, help="of each measurement [%(default)s]")
     add("--warm-up", type=positive(int), default=100, help="steps before, whose ELBO is compared [%(default)s]")
+    add("--precision", default="f32", choices=("f32", "mixed"), help="of elbo's products [%(default)s]")
     add("--only", default="pytorch,jax,burn", help="peers [%(default)s]")
     add("--out", type=pathlib.Path, help="the file to write [benches/results/<machine>.md]")
     add("--elbo", type=pathlib.Path, help="the program [built by cargo]")
@@ -155,7 +156,7 @@ class Section:
         a = self.arguments
         note(f"{self.device}: elbo")
         command = [self.elbo, "bench", "--only", "steps", "--json", "-", "--device", self.device]
-        command += ["--arch", a.arch, "--batch", a.batch]
+        command += ["--arch", a.arch, "--batch", a.batch, "--precision", a.precision]
         command += ["--seconds", str(a.seconds), "--warm-up", str(a.warm_up)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
@@ -302,6 +303,8 @@ def section_page(arguments, section):
     versions = {**section.about["versions"], **section.versions}
     lines = ["", f"## {device['name']}", ""]
     lines.append(f"{device['kind']}, {device['backend']}, driver {device['driver']}; " + ", ".join(f"{n} {v}" for n, v in versions.items()))
+    if arguments.precision == "mixed":
+        lines += ["", "elbo in mixed precision: products of f16 numbers, summed in f32."]
     lines += ["", "Training steps, images/s; median and range of the rounds. Ratio: elbo's over the peer's in the same round.", ""]
     lines += ["| network | batch | | images/s | range | elbo / peer | range |", "|---|---|---|---|---|---|---|"]
     for (network, batch, peer), rows in ordered(section.rows):

@@ -72,7 +72,7 @@ pub use checkpoint::CheckpointError;
 #[doc(inline)]
 pub use data::{DataError, Dataset, Images, mnist};
 #[doc(inline)]
-pub use device::{Description, Device, DeviceError};
+pub use device::{Description, Device, DeviceError, Precision};
 pub use error::Error;
 #[doc(inline)]
 pub use evaluate::{

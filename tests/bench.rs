@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::process::{Command, Output};
 
 use elbo::bench::{self, Report, Request, Target, Timing, percentile, table};
-use elbo::device::{Clock, Description, Device, DeviceError, Executor, Progress};
+use elbo::device::{Clock, Description, Device, DeviceError, Executor, Precision, Progress};
 use elbo::plan::{PlanId, Program, TensorId};
 use elbo::train::{self, Settings};
 use serde_json::Value;
@@ -20,6 +20,7 @@ fn request() -> Request {
         networks: vec![bench::network("12-8-3").expect("a network")],
         batches: vec![6],
         samples: 2,
+        precision: Precision::F32,
         seconds: 0.005,
         warm_up: 10,
         copied: 1 << 20,

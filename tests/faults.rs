@@ -308,7 +308,7 @@ fn a_device_that_fails_is_not_a_device_that_passes() {
 fn swapped_operands_are_caught() {
     let square = Case::new(&[("R", 9), ("I", 9), ("O", 9)]);
     let of = |kernel: &Kernel, case: usize| (kernel.cases)()[case].clone();
-    let decode = Case::new(&[("B", 9), ("K", 1), ("D", 9), ("I", 9)]);
+    let decode = Case::new(&[("BATCH", 9), ("K", 1), ("D", 9), ("I", 9)]);
     let table: [(&'static Kernel, Case, usize); 12] = [
         (&linear::FORWARD, square.clone(), 1),
         (&linear::BACKWARD_INPUT, square.clone(), 3),
@@ -759,7 +759,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             (">= layers[words + 1u]", ">= layers[words]"),
             ("return min(layer[1], MOST_OUTPUTS)", "return min(layer[1], 16u)"),
             ("min(layer[0], MOST_INPUTS) + 1u", "min(layer[0], MOST_INPUTS)"),
-            ("inner() -> u32 { return B; }", "inner() -> u32 { return max(B, 2u) - 1u; }"),
+            ("inner() -> u32 { return BATCH; }", "inner() -> u32 { return max(BATCH, 2u) - 1u; }"),
             ("layer[5] + k * layer[1] + row", "layer[5] + k * layer[0] + row"),
             ("layer[5] + k", "k"),
             ("layer[3] + k * layer[0] + column", "layer[3] + k * layer[1] + column"),
@@ -910,8 +910,8 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
     (
         &latent::BACKWARD_INPUT,
         &[
-            ("rates[3] / f32(B)", "rates[3]"),
-            ("rates[3] / f32(B)", "rates[0] / f32(B)"),
+            ("rates[3] / f32(BATCH)", "rates[3]"),
+            ("rates[3] / f32(BATCH)", "rates[0] / f32(BATCH)"),
             ("+ head] - kl_weight * value", "+ head] + kl_weight * value"),
             ("if head < Z {", "if head <= Z {"),
             ("image * Z + head - Z", "image * Z"),
@@ -924,8 +924,8 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("weight[k * I + column]", "weight[column * 2u * Z + k]"),
             ("inner() -> u32 { return 2u * Z; }", "inner() -> u32 { return Z; }"),
             ("activation_gradient(ACTIVATION, x[e])", "1.0"),
-            ("e < B * 2u * Z", "e < B * Z"),
-            ("e += groups.x * INVOCATIONS", "e += B * 2u * Z"),
+            ("e < BATCH * 2u * Z", "e < BATCH * Z"),
+            ("e += groups.x * INVOCATIONS", "e += BATCH * 2u * Z"),
             ("d_head(e / (2u * Z), e % (2u * Z))", "d_head(e / (2u * Z), e % Z)"),
             ("if group.y > 0u { return; }", "if group.x > 0u { return; }"),
             ("select(l, 20.0, l > 20.0)", "select(l, 21.0, l > 21.0)"),
@@ -1016,7 +1016,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("(D + PART - 1u) / PART) + part", "D / PART) + part"),
             (") + part] =", ")] ="),
             ("columns() -> u32 { return D; }", "columns() -> u32 { return max(D, 2u) - 1u; }"),
-            ("rows() -> u32 { return B * K; }", "rows() -> u32 { return B; }"),
+            ("rows() -> u32 { return BATCH * K; }", "rows() -> u32 { return BATCH; }"),
             // lib/product_sums
             ("part.x + one.x", "one.x"),
             ("part.y * one.y", "one.y"),
@@ -1060,7 +1060,7 @@ static MUTATIONS: &[(&Kernel, &[Mutation])] = &[
             ("- select(eta, 0.0, eta < 0.0)", "- eta"),
             ("score.x - log(score.y)", "score.x"),
             ("(D + PART - 1u) / PART) + part", "D / PART) + part"),
-            ("rows() -> u32 { return B * K; }", "rows() -> u32 { return B; }"),
+            ("rows() -> u32 { return BATCH * K; }", "rows() -> u32 { return BATCH; }"),
             ("inner() -> u32 { return I; }", "inner() -> u32 { return max(I, 2u) - 1u; }"),
         ],
     ),

@@ -4,7 +4,8 @@ mod harness;
 
 use elbo::device::DeviceError;
 use elbo::device::cpu::CpuDevice;
-use elbo::kernels::{Case, Kernel, REGISTRY, Variant, linear};
+use elbo::device::gpu::GpuDevice;
+use elbo::kernels::{Case, Kernel, Precision, REGISTRY, Variant, linear};
 use elbo::plan::{DType, Program};
 use harness::{GUARD, Load, Tested};
 
@@ -14,19 +15,24 @@ type LoadVariant<'a> = &'a dyn Fn(Program, &Variant) -> Result<Box<dyn Tested>, 
 /// Which variants of a kernel to look at.
 type Variants<'a> = &'a dyn Fn(&Kernel) -> Vec<&'static Variant>;
 
-fn check_all(device: &str, largest: usize, variants: Variants, load: LoadVariant) {
+fn check_all(
+    device: &str,
+    precision: Precision,
+    largest: usize,
+    variants: Variants,
+    load: LoadVariant,
+) {
     let mut failures = Vec::new();
     for kernel in REGISTRY {
         let mut cases = (kernel.cases)();
         cases.retain(|case| case.dims.iter().all(|(_, size)| *size <= largest));
         assert!(!cases.is_empty(), "{kernel} has no cases");
         let variants = variants(kernel);
-        assert!(!variants.is_empty(), "{device}: no variant of {kernel}");
         for variant in variants {
             let mut worst = 0.0_f64;
             for (seed, case) in cases.iter().enumerate() {
                 let load: Load = &|program| load(program, variant);
-                match harness::check(kernel, case, seed as u64, load) {
+                match harness::check_in(precision, kernel, case, seed as u64, load) {
                     Ok(ratio) => worst = worst.max(ratio),
                     Err(message) => failures.push(format!("{} {message}", variant.name)),
                 }
@@ -52,9 +58,12 @@ fn cpu_agrees_with_the_oracle() {
     for threads in [None, Some(1), Some(3), Some(16)] {
         let device = CpuDevice::new(threads).expect("threads");
         let name = device.description().name.clone();
-        check_all(&name, usize::MAX, &first, &|program, _| {
-            Ok(Box::new(device.load::<f32>(program)?))
-        });
+        for precision in [Precision::F32, Precision::Mixed] {
+            let device = device.in_precision(precision);
+            check_all(&name, precision, usize::MAX, &first, &|program, _| {
+                Ok(Box::new(device.load::<f32>(program)?))
+            });
+        }
     }
 }
 
@@ -64,10 +73,39 @@ fn gpu_agrees_with_the_oracle() {
         let name = device.description().name.clone();
         check_all(
             &name,
+            Precision::F32,
             usize::MAX,
-            &|kernel| harness::variants(&device, kernel),
+            &|kernel| {
+                let variants = harness::variants(&device, kernel);
+                assert!(!variants.is_empty(), "{name}: no variant of {kernel}");
+                variants
+            },
             &|program, variant| Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?)),
         );
+    }
+}
+
+/// The variants that an adapter has for mixed precision alone.
+fn cooperative(device: &GpuDevice, kernel: &Kernel) -> Vec<&'static Variant> {
+    let mut variants = harness::variants(device, kernel);
+    variants.retain(|variant| variant.cooperative.is_some());
+    variants
+}
+
+#[test]
+fn mixed_precision_agrees_with_the_oracle() {
+    for device in harness::mixed_gpus() {
+        for (device, largest) in [(device.clone(), usize::MAX), (device.checked(), 200)] {
+            check_all(
+                &device.description().name,
+                Precision::Mixed,
+                largest,
+                &|kernel| cooperative(&device, kernel),
+                &|program, variant| {
+                    Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?))
+                },
+            );
+        }
     }
 }
 
@@ -76,7 +114,7 @@ fn gpu_agrees_with_the_oracle() {
 fn gpu_agrees_with_the_oracle_in_checked_mode() {
     let device = harness::gpu().checked();
     let last = |kernel: &Kernel| vec![*harness::variants(&device, kernel).last().expect("one")];
-    check_all("checked", 200, &last, &|program, variant| {
+    check_all("checked", Precision::F32, 200, &last, &|program, variant| {
         Ok(Box::new(device.load_guarded(program, GUARD, variant.name)?))
     });
 }
@@ -162,6 +200,11 @@ fn the_cpu_keeps_a_nan() {
 fn the_gpu_keeps_a_nan() {
     for device in harness::gpus() {
         a_nan_stays_one(&|kernel| harness::variants(&device, kernel), &|program, variant| {
+            Ok(Box::new(device.load_guarded(program, 0, variant.name)?))
+        });
+    }
+    for device in harness::mixed_gpus() {
+        a_nan_stays_one(&|kernel| cooperative(&device, kernel), &|program, variant| {
             Ok(Box::new(device.load_guarded(program, 0, variant.name)?))
         });
     }

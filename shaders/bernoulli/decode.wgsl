@@ -8,7 +8,7 @@
 #import product_sums
 
 /// images
-override B: u32;
+override BATCH: u32;
 /// samples an image
 override K: u32;
 /// pixels
@@ -16,27 +16,28 @@ override D: u32;
 /// inputs of the layer
 override I: u32;
 
-/// (B*K, I) the layer's input
+/// (BATCH*K, I) the layer's input
 @group(0) @binding(0) var<storage, read> h: array<f32>;
 /// (D, I)
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
 /// (D)
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-/// (B, D) pixels in [0, 1]
+/// (BATCH, D) pixels in [0, 1]
 @group(0) @binding(3) var<storage, read> x: array<f32>;
-/// (B*K)
+/// (BATCH*K)
 @group(0) @binding(4) var<storage, read> row_weight: array<f32>;
-/// (B*K, D)
+/// (BATCH*K, D)
 @group(0) @binding(5) var<storage, read_write> d_eta: array<f32>;
-/// (B*K, D/32) nats
+/// (BATCH*K, D/32) nats
 @group(0) @binding(6) var<storage, read_write> log_px: array<f32>;
 
-fn rows() -> u32 { return B * K; }
+fn rows() -> u32 { return BATCH * K; }
 fn columns() -> u32 { return D; }
 fn inner() -> u32 { return I; }
 
 const LEFT_ALONG_INNER = true;
 fn left(row: u32, k: u32) -> f32 { return h[row * I + k]; }
+fn left_scale() -> f32 { return 1.0; }
 
 const RIGHT_ALONG_INNER = true;
 fn right(k: u32, column: u32) -> f32 { return weight[column * I + k]; }

@@ -5,6 +5,7 @@
 // Sums run over the layer's outputs, in the order of lib/product.
 // Grid: x over tiles of rows, y over tiles of columns.
 #import activation
+#import mean_scale
 #import product
 
 /// rows: images times samples
@@ -31,6 +32,7 @@ fn inner() -> u32 { return O; }
 
 const LEFT_ALONG_INNER = true;
 fn left(row: u32, k: u32) -> f32 { return d_y[row * O + k]; }
+fn left_scale() -> f32 { return mean_scale(R); }
 
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 { return weight[k * I + column]; }

@@ -31,6 +31,7 @@ fn inner() -> u32 { return I; }
 
 const LEFT_ALONG_INNER = true;
 fn left(row: u32, k: u32) -> f32 { return x[row * I + k]; }
+fn left_scale() -> f32 { return 1.0; }
 
 const RIGHT_ALONG_INNER = true;
 fn right(k: u32, column: u32) -> f32 { return weight[column * I + k]; }

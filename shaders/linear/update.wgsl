@@ -6,6 +6,7 @@
 // Sums run over the rows, in the order of lib/product. Moments are in two planes: all m, then all v.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.
 #import adam_step
+#import mean_scale
 #import product
 
 /// rows: images times samples
@@ -39,6 +40,7 @@ fn inner() -> u32 { return R; }
 
 const LEFT_ALONG_INNER = false;
 fn left(row: u32, k: u32) -> f32 { return d_y[k * O + row]; }
+fn left_scale() -> f32 { return mean_scale(R); }
 
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 {

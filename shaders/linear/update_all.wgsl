@@ -9,10 +9,11 @@
 // Grid: x over tiles of outputs, y over tiles of inputs and bias, z over layers; beyond its layer's edge a
 // workgroup has nothing to do.
 #import adam_step
+#import mean_scale
 #import product
 
 /// rows of the minibatch
-override B: u32;
+override BATCH: u32;
 /// layers
 override L: u32;
 /// the most outputs and the most inputs that a layer has
@@ -32,11 +33,11 @@ override EPSILON: f32 = 1e-8;
 /// (L, 10) of each layer: inputs I, outputs O; 1 where its input is in `odd`, and the place there; the same
 /// of its gradient; the places of W (O, I), b (O), and of their moments (2, O, I) and (2, O)
 @group(0) @binding(0) var<storage, read> layers: array<u32>;
-/// (EVEN) inputs (B, I) of layers
+/// (EVEN) inputs (BATCH, I) of layers
 @group(0) @binding(1) var<storage, read> even: array<f32>;
 /// (ODD)
 @group(0) @binding(2) var<storage, read> odd: array<f32>;
-/// (D_EVEN) gradients (B, O) of layers' outputs
+/// (D_EVEN) gradients (BATCH, O) of layers' outputs
 @group(0) @binding(3) var<storage, read> d_even: array<f32>;
 /// (D_ODD)
 @group(0) @binding(4) var<storage, read> d_odd: array<f32>;
@@ -52,7 +53,7 @@ var<private> layer: array<u32, WORDS>;
 
 fn rows() -> u32 { return min(layer[1], MOST_OUTPUTS); }
 fn columns() -> u32 { return min(layer[0], MOST_INPUTS) + 1u; }
-fn inner() -> u32 { return B; }
+fn inner() -> u32 { return BATCH; }
 
 const LEFT_ALONG_INNER = false;
 fn left(row: u32, k: u32) -> f32 {
@@ -60,6 +61,7 @@ fn left(row: u32, k: u32) -> f32 {
     if layer[4] == 1u { return d_odd[min(e, D_ODD - 1u)]; }
     return d_even[min(e, D_EVEN - 1u)];
 }
+fn left_scale() -> f32 { return mean_scale(BATCH); }
 
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 {

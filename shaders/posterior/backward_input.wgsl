@@ -8,10 +8,11 @@
 // Grid: x over tiles of rows, y over tiles of columns.
 #import activation
 #import log_variance
+#import mean_scale
 #import product
 
 /// images of the minibatch
-override B: u32;
+override BATCH: u32;
 /// latent units
 override Z: u32;
 /// inputs of the layer
@@ -19,25 +20,25 @@ override I: u32;
 /// of the layer that made x
 override ACTIVATION: u32 = 0u;
 
-/// (B, I) the layer's input
+/// (BATCH, I) the layer's input
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 /// (2*Z, I)
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
-/// (B, 2*Z) [mu | l]
+/// (BATCH, 2*Z) [mu | l]
 @group(0) @binding(2) var<storage, read> heads: array<f32>;
-/// (B, Z)
+/// (BATCH, Z)
 @group(0) @binding(3) var<storage, read> noise: array<f32>;
-/// (B, Z)
+/// (BATCH, Z)
 @group(0) @binding(4) var<storage, read> d_z: array<f32>;
 /// (4) learning rate, two corrections of Adam, beta
 @group(0) @binding(5) var<storage, read> rates: array<f32>;
-/// (B, 2*Z) [d_mu | d_l]
+/// (BATCH, 2*Z) [d_mu | d_l]
 @group(0) @binding(6) var<storage, read_write> d_heads: array<f32>;
-/// (B, I)
+/// (BATCH, I)
 @group(0) @binding(7) var<storage, read_write> d_x: array<f32>;
 
 fn d_head(image: u32, head: u32) -> f32 {
-    let kl_weight = rates[3] / f32(B);
+    let kl_weight = rates[3] / f32(BATCH);
     let value = heads[image * 2u * Z + head];
     if head < Z { return d_z[image * Z + head] - kl_weight * value; }
     let e = image * Z + head - Z;
@@ -46,12 +47,13 @@ fn d_head(image: u32, head: u32) -> f32 {
     return inside * (0.5 * exp(0.5 * l) * (d_z[e] * noise[e]) - 0.5 * kl_weight * (exp(l) - 1.0));
 }
 
-fn rows() -> u32 { return B; }
+fn rows() -> u32 { return BATCH; }
 fn columns() -> u32 { return I; }
 fn inner() -> u32 { return 2u * Z; }
 
 const LEFT_ALONG_INNER = true;
 fn left(row: u32, k: u32) -> f32 { return d_head(row, k); }
+fn left_scale() -> f32 { return mean_scale(BATCH); }
 
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 { return weight[k * I + column]; }
@@ -69,7 +71,7 @@ fn backward_input(
 ) {
     product(group, lane);
     if group.y > 0u { return; }
-    for (var e = group.x * INVOCATIONS + lane; e < B * 2u * Z; e += groups.x * INVOCATIONS) {
+    for (var e = group.x * INVOCATIONS + lane; e < BATCH * 2u * Z; e += groups.x * INVOCATIONS) {
         d_heads[e] = d_head(e / (2u * Z), e % (2u * Z));
     }
 }

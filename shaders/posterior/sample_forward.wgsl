@@ -12,7 +12,7 @@
 #import product
 
 /// images of the minibatch
-override B: u32;
+override BATCH: u32;
 /// images of the data set
 override N: u32;
 /// latent units
@@ -24,7 +24,7 @@ override STREAM: u32;
 /// of the layer
 override ACTIVATION: u32 = 0u;
 
-/// (B, 2*Z) [mu | l]
+/// (BATCH, 2*Z) [mu | l]
 @group(0) @binding(0) var<storage, read> heads: array<f32>;
 /// (8) seed low, seed high, step, epoch, position, samples before these
 @group(0) @binding(1) var<storage, read> clock: array<u32>;
@@ -32,13 +32,13 @@ override ACTIVATION: u32 = 0u;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 /// (O)
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-/// (B, Z)
+/// (BATCH, Z)
 @group(0) @binding(4) var<storage, read_write> eps: array<f32>;
-/// (B, Z)
+/// (BATCH, Z)
 @group(0) @binding(5) var<storage, read_write> z: array<f32>;
-/// (B) nats
+/// (BATCH) nats
 @group(0) @binding(6) var<storage, read_write> kl: array<f32>;
-/// (B, O)
+/// (BATCH, O)
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 
 fn noise(image: u32, unit: u32) -> f32 {
@@ -62,12 +62,13 @@ fn latent(image: u32, unit: u32, e: f32) -> f32 {
     return mean(image, unit) + exp(0.5 * log_variance(image, unit)) * e;
 }
 
-fn rows() -> u32 { return B; }
+fn rows() -> u32 { return BATCH; }
 fn columns() -> u32 { return O; }
 fn inner() -> u32 { return Z; }
 
 const LEFT_ALONG_INNER = true;
 fn left(row: u32, k: u32) -> f32 { return latent(row, k, noise(row, k)); }
+fn left_scale() -> f32 { return 1.0; }
 
 const RIGHT_ALONG_INNER = true;
 fn right(k: u32, column: u32) -> f32 { return weight[column * Z + k]; }
@@ -86,12 +87,12 @@ fn sample_forward(
     if group.y > 0u { return; }
     let first = group.x * INVOCATIONS + lane;
     let step = groups.x * INVOCATIONS;
-    for (var e = first; e < B * Z; e += step) {
+    for (var e = first; e < BATCH * Z; e += step) {
         let draw = noise(e / Z, e % Z);
         eps[e] = draw;
         z[e] = latent(e / Z, e % Z, draw);
     }
-    for (var image = first; image < B; image += step) {
+    for (var image = first; image < BATCH; image += step) {
         var sum = 0.0;
         for (var unit = 0u; unit < Z; unit++) {
             let mu = mean(image, unit);

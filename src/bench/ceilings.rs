@@ -197,12 +197,12 @@ fn matmuls(
                 ));
             }
         }
-        all.push(matmul(target, size, request.seconds)?);
+        all.push(matmul(target, size, request)?);
     }
     Ok((all, None))
 }
 
-fn matmul(target: &Target, n: usize, seconds: f64) -> Result<Matmul, BenchError> {
+fn matmul(target: &Target, n: usize, request: &Request) -> Result<Matmul, BenchError> {
     let mut program = Program::new();
     let x = program.tensor("x", &[n, n], DType::F32);
     let weight = program.tensor("weight", &[n, n], DType::F32);
@@ -225,7 +225,7 @@ fn matmul(target: &Target, n: usize, seconds: f64) -> Result<Matmul, BenchError>
     executor.write_f32(x, &a)?;
     executor.write_f32(weight, &b)?;
     executor.write_f32(bias, &c)?;
-    let timing = sample(seconds, |runs| executor.time(plan, 0..1, runs))?;
-    let check = product_is_right(n, &a, &b, &c, &executor.read_f32(y)?);
+    let timing = sample(request.seconds, |runs| executor.time(plan, 0..1, runs))?;
+    let check = product_is_right(request.precision, n, &a, &b, &c, &executor.read_f32(y)?);
     Ok(Matmul { size: n, flops: cost.flops, time: Checked::of(timing, check) })
 }

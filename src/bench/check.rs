@@ -5,8 +5,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::BenchError;
 use crate::device::Executor;
-use crate::device::cpu::{CpuDevice, CpuExecutor, Precision};
+use crate::device::cpu::{CpuDevice, CpuExecutor, Number};
+use crate::kernels::Precision;
 use crate::kernels::bound::Bounded;
+use crate::kernels::precision::HALF_STEP;
 use crate::plan::{Bound, DType, Dispatch, Plan, PlanId, Program, TensorId};
 
 /// Unit roundoff of `f32`.
@@ -18,12 +20,17 @@ const MOST_BOUNDED: u64 = 100_000_000;
 /// Without bounds: what a tensor's error may be, relative to the tensor or to how far it was moved.
 const RELATIVE: f64 = 1e-4;
 
+/// What a tensor's error may be in mixed precision: eight times that of an operand.
+const RELATIVE_MIXED: f64 = 8.0 * HALF_STEP;
+
 /// y = a b^T + c of n x n matrices, row by row by its product with a vector of random signs (Freivalds):
 /// one wrong element shows in its row's.
 ///
 /// The rounding errors of a row's elements, each of about sqrt(n) U |a_i| |b_j| (Higham and Mary 2019),
-/// add up with random signs to sqrt(n) U |a_i| |b|; eight times that is allowed.
+/// add up with random signs to sqrt(n) U |a_i| |b|; eight times that is allowed. In mixed precision each term
+/// is off by its operands' roundings besides, which add up to |a_i| |b| / sqrt(n) times those.
 pub fn product_is_right(
+    precision: Precision,
     n: usize,
     a: &[f32],
     b: &[f32],
@@ -46,7 +53,12 @@ pub fn product_is_right(
             constant + a.iter().zip(&b_signs).map(|(&a, b)| f64::from(a) * b).sum::<f64>();
         let got: f64 = y.iter().zip(&signs).map(|(&y, sign)| f64::from(y) * sign).sum();
         let a_norm = norm(a.iter().map(|&v| f64::from(v)));
-        let allowed = 8.0 * (n as f64).sqrt() * U * a_norm * b_norm;
+        let root = (n as f64).sqrt();
+        let of_operands = match precision {
+            Precision::F32 => 0.0,
+            Precision::Mixed => HALF_STEP / root,
+        };
+        let allowed = 8.0 * (root * U + of_operands) * a_norm * b_norm;
         let within = (got - expected).abs() <= allowed; // which a NaN is not
         if !within {
             return Err(format!(
@@ -73,12 +85,13 @@ pub const UNWRITTEN: u32 = 0x7fc0_1234;
 /// # Errors
 /// The inner one: which tensor is wrong, and how.
 pub fn dispatch_is_right(
+    precision: Precision,
     program: &Program,
     dispatch: &Dispatch,
     before: &[Content],
     after: &[Content],
 ) -> Result<Result<(), String>, BenchError> {
-    let device = CpuDevice::new(None)?;
+    let device = CpuDevice::new(None)?.in_precision(precision);
     let (alone, plan) = isolated(program, dispatch);
     if (dispatch.kernel.cost)(&dispatch.constants).flops <= MOST_BOUNDED {
         let mut oracle = device.load::<Bounded>(alone)?;
@@ -87,7 +100,11 @@ pub fn dispatch_is_right(
     } else {
         let mut oracle = device.load::<f64>(alone)?;
         run(&mut oracle, plan, before)?;
-        compare(&mut oracle, before, after, whole)
+        let allowed = match precision {
+            Precision::F32 => RELATIVE,
+            Precision::Mixed => RELATIVE_MIXED,
+        };
+        compare(&mut oracle, before, after, |e, b, g| whole(e, b, g, allowed))
     }
 }
 
@@ -103,7 +120,7 @@ fn isolated(program: &Program, dispatch: &Dispatch) -> (Program, PlanId) {
     (alone, plan)
 }
 
-fn run<T: Precision>(
+fn run<T: Number>(
     oracle: &mut CpuExecutor<T>,
     plan: PlanId,
     before: &[Content],
@@ -114,7 +131,7 @@ fn run<T: Precision>(
     Ok(oracle.run_dispatch(plan, 0)?)
 }
 
-fn compare<T: Precision>(
+fn compare<T: Number>(
     oracle: &mut CpuExecutor<T>,
     before: &[Content],
     after: &[Content],
@@ -162,7 +179,7 @@ fn elements(expected: &[Bounded], got: &[f32]) -> Result<(), String> {
 
 /// The whole tensor within a bound on the root of the sum of squares. What held a number before has been
 /// moved, and the error is relative to how far.
-fn whole(expected: &[f64], before: &[f32], got: &[f32]) -> Result<(), String> {
+fn whole(expected: &[f64], before: &[f32], got: &[f32], allowed: f64) -> Result<(), String> {
     let (mut error, mut scale) = (0.0, 0.0);
     for (i, ((&e, &b), &g)) in expected.iter().zip(before).zip(got).enumerate() {
         if e.is_nan() && g.to_bits() == UNWRITTEN {
@@ -174,7 +191,7 @@ fn whole(expected: &[f64], before: &[f32], got: &[f32]) -> Result<(), String> {
         error += (f64::from(g) - e).powi(2);
         scale += (e - if b.is_nan() { 0.0 } else { f64::from(b) }).powi(2);
     }
-    relative(error.sqrt(), scale.sqrt(), RELATIVE)
+    relative(error.sqrt(), scale.sqrt(), allowed)
 }
 
 fn relative(error: f64, scale: f64, allowed: f64) -> Result<(), String> {

@@ -63,7 +63,8 @@ pub fn measure(
         restore(executor, &before)?;
         executor.time(train, i..i + 1, 1)?;
         let after = contents_now(executor, dispatch)?;
-        let check = dispatch_is_right(executor.program(), dispatch, &before, &after)?;
+        let check =
+            dispatch_is_right(request.precision, executor.program(), dispatch, &before, &after)?;
         let time = match (timing, check) {
             (Checked::Right(_), Err(wrong)) => Checked::Wrong { wrong },
             (timing, _) => timing,

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::data::{self, DataError, Dataset, Images};
-use crate::device::{Description, Device, DeviceError, Executor};
+use crate::device::{Description, Device, DeviceError, Executor, Precision};
 use crate::plan::{PlanError, Program};
 use crate::train::{Settings, TrainError};
 use crate::vae::{Architecture, ConfigError};
@@ -101,6 +101,8 @@ pub struct Request {
     pub batches: Vec<usize>,
     /// K
     pub samples: usize,
+    /// That the target computes in: what its results are held to.
+    pub precision: Precision,
     /// Seconds that a step is measured for; a kernel gets a fifth of it.
     pub seconds: f64,
     /// Steps from the beginning of a run that are not timed, and whose loss is reported.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{Ceilings, Checked, KernelRow, Request, StepRow, Timing};
-use crate::device::Description;
+use crate::device::{Description, Precision};
 use crate::versions::{commit, versions};
 
 /// Everything that a run of the benchmark has measured; what `--json` prints. Times are in seconds.
@@ -19,6 +19,8 @@ pub struct Report {
     pub date: String,
     /// What the host can run at once.
     pub host_threads: usize,
+    /// Of products of matrices.
+    pub precision: Precision,
     /// Seconds asked for, of a step's measurement.
     pub seconds: f64,
     /// Seconds that opening the device took.
@@ -40,6 +42,7 @@ impl Report {
             versions: versions(),
             date: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S%:z").to_string(),
             host_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            precision: request.precision,
             seconds: request.seconds,
             open: 0.0,
             data: 0.0,
@@ -105,7 +108,12 @@ fn head(t: &mut String, report: &Report) {
         "cpu" => d.driver.clone(),
         _ => format!("{}, {}, driver {}", d.kind, d.backend, d.driver),
     };
-    line(t, format_args!("{} ({driver})", d.name));
+    let precision = match (report.precision, d.kind.as_str()) {
+        (Precision::F32, _) => "",
+        (Precision::Mixed, "cpu") => "; mixed precision, imitated",
+        (Precision::Mixed, _) => "; mixed precision",
+    };
+    line(t, format_args!("{} ({driver}){precision}", d.name));
     let versions: Vec<String> =
         report.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     line(t, format_args!("{}, commit {}, {}", versions.join(", "), report.commit, report.date));

@@ -10,7 +10,7 @@ use super::check::moved_rightly;
 use super::timing::{Timing, sample};
 use super::{BenchError, Checked, Job, Request, Target};
 use crate::device::cpu::CpuDevice;
-use crate::device::{Clock, DeviceError, Executor};
+use crate::device::{Clock, DeviceError, Executor, Precision};
 use crate::plan::{PlanError, TensorId};
 use crate::train::{self, Settings, Sums, Trainer};
 use crate::vae::step::TrainProgram;
@@ -141,7 +141,7 @@ pub fn measure(target: &Target, request: &Request, job: &Job) -> Result<StepRow,
         advance(&mut trainer, n as u64)?;
         Ok((begin.elapsed().as_secs_f64(), Clock::Wall))
     })?;
-    let check = steps_are_right(&mut trainer, job, warm_up_elbo)?;
+    let check = steps_are_right(&mut trainer, job, request.precision, warm_up_elbo)?;
     let device_time = device_time(&mut trainer, request.seconds / 5.0)?;
 
     let plan = trainer.program();
@@ -215,6 +215,7 @@ fn device_time(trainer: &mut Trainer, seconds: f64) -> Result<Option<Timing>, De
 fn steps_are_right(
     trainer: &mut Trainer,
     job: &Job,
+    precision: Precision,
     warm_up_elbo: f64,
 ) -> Result<Result<(), String>, BenchError> {
     let step = trainer.step();
@@ -231,7 +232,7 @@ fn steps_are_right(
     let plan = train::record(&job.dataset, &job.settings)?;
     let names: Vec<String> =
         plan.trained.iter().map(|t| plan.program.get(t.parameter).name.clone()).collect();
-    let allowed = allowed(&plan);
+    let allowed = allowed(&plan, precision);
     advance(trainer, CHECKED)?;
     let got = trainer.parameters()?;
     let oracle: Box<dyn Executor> =
@@ -255,7 +256,13 @@ fn steps_are_right(
 /// the rounding of the parameters allows to see more exactly, and where Adam divides one small number by
 /// another it enlarges the error: a factor of 256 is left for that (1.4e-3 was seen at batch 4096, where a wrong kernel
 /// makes it about 1).
-fn allowed(plan: &TrainProgram) -> f64 {
+///
+/// In mixed precision operands are off by 2^-11, and where Adam divides one small number by another the steps
+/// are off by more: by up to 0.08 of the way in the first ones of a run.
+fn allowed(plan: &TrainProgram, precision: Precision) -> f64 {
     let terms: usize = plan.network.layers().map(|l| l.inputs + l.outputs).sum();
-    256.0 * CHECKED as f64 * (terms as f64).sqrt() / f64::from(1 << 24)
+    match precision {
+        Precision::F32 => 256.0 * CHECKED as f64 * (terms as f64).sqrt() / f64::from(1 << 24),
+        Precision::Mixed => 0.2,
+    }
 }

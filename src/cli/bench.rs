@@ -10,6 +10,7 @@ use super::evaluate::print;
 use super::options::DeviceOption;
 use crate::bench::{self, BenchError, Request, Target, table};
 use crate::checkpoint::{check_writable, write_whole};
+use crate::device::{DeviceError, Precision};
 use crate::report::progress::Progress;
 use crate::vae::Architecture;
 
@@ -43,6 +44,10 @@ pub struct Args {
     /// Samples of z an image
     #[arg(long, value_name = "K", default_value_t = 1)]
     samples: usize,
+    /// How matrices are multiplied: in mixed precision on a GPU with cooperative matrices (tensor cores),
+    /// which are tested before; on the CPU an imitation, no faster
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
     /// Seconds to measure each step for; a kernel gets a fifth of it [default: 0.5]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     seconds: Option<f64>,
@@ -102,6 +107,7 @@ impl Args {
             networks,
             batches,
             samples: self.samples,
+            precision: self.precision,
             seconds,
             warm_up: self.warm_up,
             copied: COPIED,
@@ -117,7 +123,11 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         check_writable(path).map_err(Failure::input)?;
     }
     let begin = Instant::now();
-    let target = Target::from(args.device.open()?);
+    let device = args.device.open()?.in_precision(args.precision).map_err(|error| match error {
+        DeviceError::Precision { .. } => Failure::input(error),
+        _ => Failure::run(error),
+    })?;
+    let target = Target::from(device);
     let open = begin.elapsed().as_secs_f64();
     let mut progress = Progress::new("benchmark".to_string());
     let measured = bench::run(&target, &request, &mut |share| progress.set(share));

@@ -85,7 +85,8 @@ impl Failure {
         match error {
             DeviceError::Selection(_)
             | DeviceError::TooLarge { .. }
-            | DeviceError::OutOfMemory { .. } => Failure::input(message),
+            | DeviceError::OutOfMemory { .. }
+            | DeviceError::Precision { .. } => Failure::input(message),
             DeviceError::Adapter { .. } | DeviceError::Lost { .. } => Failure::run(message),
         }
     }

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::options::{DeviceOption, seed, size};
 use super::preset::Preset;
 use crate::data::{self, Dataset, FASHION_MNIST, MNIST};
+use crate::kernels::Precision;
 use crate::kernels::linear::Activation;
 use crate::train::{Schedule, Settings};
 use crate::vae::objective::{Bound, Estimator, Kl};
@@ -66,6 +67,10 @@ pub struct Args {
     /// Seed of everything random: parameters, order, binarization, noise
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
+    /// How matrices are multiplied: mixed is faster on GPUs that have cooperative matrices (tensor cores),
+    /// which are tested before, and on the CPU an imitation, no faster
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
     /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
@@ -298,6 +303,7 @@ impl Args {
             },
             init: model.init.unwrap_or(base.init),
             seed: self.seed,
+            precision: self.precision,
         })
     }
 
@@ -331,6 +337,7 @@ impl Args {
                 size: None,
                 valid: None,
                 seed: settings.seed,
+                precision: Precision::F32,
                 run: None,
                 resume: None,
                 device: DeviceOption::default(),

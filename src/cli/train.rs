@@ -13,7 +13,7 @@ use crate::checkpoint::{
     Stretch, Summary, Writer,
 };
 use crate::data::Dataset;
-use crate::device::Device;
+use crate::device::{Device, Precision};
 use crate::pictures::{Live, Pictures};
 use crate::report::console::{Console, figure, note, say};
 use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
@@ -169,8 +169,17 @@ fn stretch(trainer: &mut Trainer, from_step: u64) -> Stretch {
 impl Job {
     fn announce(&self, from: &str) {
         let Job { settings, dataset, folder, .. } = self;
+        let precision = match settings.precision {
+            Precision::F32 => "",
+            Precision::Mixed => "; mixed precision",
+        };
+        if settings.precision == Precision::Mixed && matches!(self.device, Device::Cpu(_)) {
+            note(
+                "mixed precision is imitated on the CPU: the same roundings as on a GPU, and no faster",
+            );
+        }
         note(format_args!(
-            "{}: {} training and {} test images of {}x{}; {}; {}; run folder {}{from}",
+            "{}: {} training and {} test images of {}x{}; {}; {}{precision}; run folder {}{from}",
             dataset.name,
             dataset.train.n_images,
             dataset.test.n_images,

@@ -11,35 +11,38 @@ use std::time::Instant;
 use super::{Clock, Description, DeviceError, Executor, Progress, check_memory, out_of_memory};
 use crate::kernels::bound::Bounded;
 use crate::kernels::team::Team;
-use crate::kernels::{Buffer, Call, Real, Twin};
+use crate::kernels::{Buffer, Call, Precision, Real, Twin};
 use crate::plan::{DType, Dispatch, PlanId, Program, TensorId};
 
 /// A number type that every twin comes in.
-pub trait Precision: Real {
+pub trait Number: Real {
     fn twin(twin: &Twin) -> fn(&Call<Self>);
 }
 
-impl Precision for f32 {
+impl Number for f32 {
     fn twin(twin: &Twin) -> fn(&Call<f32>) {
         twin.f32
     }
 }
 
-impl Precision for f64 {
+impl Number for f64 {
     fn twin(twin: &Twin) -> fn(&Call<f64>) {
         twin.f64
     }
 }
 
-impl Precision for Bounded {
+impl Number for Bounded {
     fn twin(twin: &Twin) -> fn(&Call<Bounded>) {
         twin.bounded
     }
 }
 
+/// A clone is the same threads.
+#[derive(Clone)]
 pub struct CpuDevice {
     team: Arc<Team>,
     description: Description,
+    precision: Precision,
 }
 
 impl CpuDevice {
@@ -58,7 +61,12 @@ impl CpuDevice {
             backend: "none".to_string(),
             driver: instruction_set().to_string(),
         };
-        Ok(CpuDevice { team: Arc::new(team), description })
+        Ok(CpuDevice { team: Arc::new(team), description, precision: Precision::F32 })
+    }
+
+    /// The same device with products of this precision; mixed precision is imitated, and no faster.
+    pub fn in_precision(&self, precision: Precision) -> Self {
+        CpuDevice { precision, ..self.clone() }
     }
 
     pub fn description(&self) -> &Description {
@@ -69,7 +77,7 @@ impl CpuDevice {
     ///
     /// # Errors
     /// There is not that much memory: how much it needs, and how much is free.
-    pub fn load<T: Precision>(&self, program: Program) -> Result<CpuExecutor<T>, DeviceError> {
+    pub fn load<T: Number>(&self, program: Program) -> Result<CpuExecutor<T>, DeviceError> {
         check_memory(&program, size_of::<T>())?;
         let mut buffers = Vec::new();
         for tensor in program.tensors() {
@@ -87,8 +95,8 @@ impl CpuDevice {
             let buffer = buffer.map_err(|_| out_of_memory(&program, size_of::<T>()))?;
             buffers.push(RefCell::new(buffer));
         }
-        let description = self.description.clone();
-        Ok(CpuExecutor { program, buffers, team: self.team.clone(), description })
+        let (team, precision) = (self.team.clone(), self.precision);
+        Ok(CpuExecutor { program, buffers, team, description: self.description.clone(), precision })
     }
 }
 
@@ -120,9 +128,10 @@ pub struct CpuExecutor<T> {
     buffers: Vec<RefCell<Buffer<T>>>,
     team: Arc<Team>,
     description: Description,
+    precision: Precision,
 }
 
-impl<T: Precision> CpuExecutor<T> {
+impl<T: Number> CpuExecutor<T> {
     /// The content of a float tensor, to read or change at full precision.
     ///
     /// # Panics
@@ -137,11 +146,11 @@ impl<T: Precision> CpuExecutor<T> {
     }
 }
 
-fn call<T: Precision>(dispatch: &Dispatch, buffers: &[RefCell<Buffer<T>>]) {
-    T::twin(&dispatch.kernel.twin)(&Call { dispatch, buffers });
+fn call<T: Number>(dispatch: &Dispatch, buffers: &[RefCell<Buffer<T>>], precision: Precision) {
+    T::twin(&dispatch.kernel.twin)(&Call { dispatch, buffers, precision });
 }
 
-impl<T: Precision> Executor for CpuExecutor<T> {
+impl<T: Number> Executor for CpuExecutor<T> {
     fn description(&self) -> &Description {
         &self.description
     }
@@ -155,7 +164,7 @@ impl<T: Precision> Executor for CpuExecutor<T> {
         for done in 1..=n {
             self.team.enter(|| {
                 for dispatch in dispatches {
-                    call(dispatch, &self.buffers);
+                    call(dispatch, &self.buffers, self.precision);
                 }
             });
             // Outside of the team: whoever hears it may use the device.
@@ -168,7 +177,7 @@ impl<T: Precision> Executor for CpuExecutor<T> {
 
     fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
         let dispatch = &self.program.plan(plan).dispatches[index];
-        self.team.enter(|| call(dispatch, &self.buffers));
+        self.team.enter(|| call(dispatch, &self.buffers, self.precision));
         Ok(())
     }
 
@@ -183,7 +192,7 @@ impl<T: Precision> Executor for CpuExecutor<T> {
             let begin = Instant::now();
             for _ in 0..n {
                 for dispatch in dispatches {
-                    call(dispatch, &self.buffers);
+                    call(dispatch, &self.buffers, self.precision);
                 }
             }
             begin.elapsed().as_secs_f64()

@@ -8,6 +8,7 @@ mod select;
 
 use std::ops::{ControlFlow, Range};
 
+pub use crate::kernels::Precision;
 use crate::kernels::variant::Choices;
 use crate::plan::{DType, PlanId, Program, Tensor, TensorId};
 pub use select::Choice;
@@ -25,6 +26,16 @@ pub enum DeviceError {
         adapter: String,
         /// What was said.
         message: String,
+    },
+    /// Mixed precision is asked for of an adapter that cannot compute in it.
+    #[error(
+        "--precision mixed: {adapter}: {problem}; --precision f32 needs none, and --device cpu imitates them"
+    )]
+    Precision {
+        /// Its name.
+        adapter: String,
+        /// What it lacks, or what it computes wrongly.
+        problem: String,
     },
     /// A tensor that is larger than what the adapter can bind, in bytes.
     #[error(
@@ -229,6 +240,17 @@ impl Device {
         Ok(match self {
             Device::Cpu(device) => Box::new(device.load::<f32>(program)?),
             Device::Gpu(device) => Box::new(device.load(program)?),
+        })
+    }
+
+    /// The same device for products of this precision. On the CPU mixed precision is imitated, and no faster.
+    ///
+    /// # Errors
+    /// The adapter has no cooperative matrices for it, or they fail the test that is made of them here.
+    pub fn in_precision(&self, precision: Precision) -> Result<Device, DeviceError> {
+        Ok(match self {
+            Device::Cpu(device) => Device::Cpu(device.in_precision(precision)),
+            Device::Gpu(device) => Device::Gpu(Box::new(device.in_precision(precision)?)),
         })
     }
 

@@ -9,6 +9,7 @@
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use super::Real;
+use super::precision::{HALF_STEP, LARGEST_HALF, SMALLEST_HALF, to_half};
 
 /// Unit roundoff of `f32`, 2^-24. One unit in the last place is up to twice that, relatively.
 const U: f64 = 1.0 / 16_777_216.0;
@@ -181,6 +182,28 @@ impl Real for Bounded {
     fn cos_sin_turn(n: u32) -> (Self, Self) {
         let (cos, sin) = f64::cos_sin_turn(n);
         (Bounded::new(cos, 4.0 * U), Bounded::new(sin, 4.0 * U))
+    }
+    /// The argument's error, unless that leaves it negative (four times, as it is first order).
+    fn relu(self) -> Self {
+        match self.value < 0.0 {
+            true if self.value + 4.0 * self.error < 0.0 => Bounded::ZERO,
+            true => Bounded { value: 0.0, ..self },
+            false => self,
+        }
+    }
+    /// WGSL: either neighbour of a number that f16 has not, and subnormals may be flushed.
+    fn to_half(self, scale: f64) -> Self {
+        let size = (self.value * scale).abs();
+        let exact = f64::from(to_half(size as f32)) == size;
+        let own = match size {
+            _ if size > LARGEST_HALF => f64::NAN,
+            _ if size >= SMALLEST_HALF && exact => 0.0,
+            _ if size >= SMALLEST_HALF => HALF_STEP * size,
+            0.0 => 0.0,
+            _ => size.max(HALF_STEP * SMALLEST_HALF),
+        };
+        let value = if own.is_nan() { f64::NAN } else { self.value };
+        Bounded { value, error: self.error + own / scale, ..self }
     }
 }
 

@@ -15,7 +15,7 @@ pub static DECODE: Kernel = Kernel::of_variants(
         source: include_str!("../../shaders/bernoulli/decode.wgsl"),
         entry: "decode",
         summary: "η = h Wᵀ + b; d_η = w (x − sigmoid(η)); log p(x|z) in parts of 32 pixels",
-        grid: |c| [c.dim("B") * c.dim("K"), c.dim("D"), 1],
+        grid: |c| [c.dim("BATCH") * c.dim("K"), c.dim("D"), 1],
         twin: twin!(decode),
         cases,
         cost: |c| cost(c, 11, 4),
@@ -29,7 +29,7 @@ pub static DECODE_LOG_LIKELIHOOD: Kernel = Kernel::of_variants(
         source: include_str!("../../shaders/bernoulli/decode_log_likelihood.wgsl"),
         entry: "decode_log_likelihood",
         summary: "the same without d_η",
-        grid: |c| [c.dim("B") * c.dim("K"), c.dim("D"), 1],
+        grid: |c| [c.dim("BATCH") * c.dim("K"), c.dim("D"), 1],
         twin: twin!(decode_log_likelihood),
         cases: || {
             let mut cases = cases();
@@ -45,7 +45,7 @@ pub static DECODE_LOG_LIKELIHOOD: Kernel = Kernel::of_variants(
 
 /// `flops` and `bytes`: of each logit, besides the product.
 fn cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
-    let (b, k, d, i) = (c.dim("B"), c.dim("K"), c.dim("D"), c.dim("I"));
+    let (b, k, d, i) = (c.dim("BATCH"), c.dim("K"), c.dim("D"), c.dim("I"));
     let (rows, d, i, b) = ((b * k) as u64, d as u64, i as u64, b as u64);
     let bytes = bytes * rows * d + 4 * (rows * i + d * i + b * d);
     Cost { flops: rows * d * (2 * i + flops), bytes }
@@ -53,7 +53,7 @@ fn cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
 
 fn cases() -> Vec<Case> {
     let case = |b, k, d, i: usize| {
-        Case::new(&[("B", b), ("K", k), ("D", d), ("I", i)])
+        Case::new(&[("BATCH", b), ("K", k), ("D", d), ("I", i)])
             .fill("x", Fill::Bits)
             .fill("weight", Fill::Normal(1.0 / (i as f64).sqrt()))
             .fill("row_weight", Fill::Uniform(0.1, 1.0))
@@ -86,9 +86,10 @@ fn cases() -> Vec<Case> {
 fn decode<T: Real>(c: &Call<T>) {
     let (k, d, i) = (c.dim("K"), c.dim("D"), c.dim("I"));
     let (h, weight, bias) = (c.read("h"), c.read("weight"), c.read("bias"));
+    let (h, weight) = (c.operand(&h, 1.0), c.operand(&weight, 1.0));
     let (x, row_weight) = (c.read("x"), c.read("row_weight"));
     let (mut d_eta, mut log_px) = (c.write("d_eta"), c.write("log_px"));
-    let rows = c.dim("B") * k;
+    let rows = c.dim("BATCH") * k;
     // The logits are in the place of d_eta until they are used.
     T::multiply(rows, d, i, Matrix::new(&h, i), Matrix::new(&weight, i).transposed(), &mut d_eta);
     let (bias, x, row_weight) = (&bias[..], &x[..], &row_weight[..]);
@@ -109,9 +110,10 @@ fn decode_log_likelihood<T: Real>(c: &Call<T>) {
     const BLOCK: usize = 256;
     let (k, d, i) = (c.dim("K"), c.dim("D"), c.dim("I"));
     let (h, weight, bias) = (c.read("h"), c.read("weight"), c.read("bias"));
+    let (h, weight) = (c.operand(&h, 1.0), c.operand(&weight, 1.0));
     let (x, mut log_px) = (c.read("x"), c.write("log_px"));
     let (bias, x, parts) = (&bias[..], &x[..], d.div_ceil(PART));
-    let mut logits = vec![T::ZERO; BLOCK.min(c.dim("B") * k) * d];
+    let mut logits = vec![T::ZERO; BLOCK.min(c.dim("BATCH") * k) * d];
     for (block, log_px) in log_px.chunks_mut(BLOCK * parts).enumerate() {
         let (first, rows) = (block * BLOCK, log_px.len() / parts);
         let (h, weight) = (Matrix::new(&h[first * i..], i), Matrix::new(&weight, i).transposed());

@@ -14,11 +14,11 @@ pub static SAMPLE_FORWARD: Kernel = Kernel::of_variants(
         source: include_str!("../../shaders/posterior/sample_forward.wgsl"),
         entry: "sample_forward",
         summary: "z = μ + e^{ℓ/2} ε and its KL; y = f(z Wᵀ + b)",
-        grid: |c| [c.dim("B"), c.dim("O"), 1],
+        grid: |c| [c.dim("BATCH"), c.dim("O"), 1],
         twin: twin!(sample_forward),
         cases: || {
             let case = |b, z, o| {
-                Case::new(&[("B", b), ("Z", z), ("O", o)])
+                Case::new(&[("BATCH", b), ("Z", z), ("O", o)])
                     .constant("STREAM", 1.0)
                     .constant("N", 10.0) // most cases reach beyond the end of the epoch
                     .fill("clock", clock_words(42, 5, 3, 7))
@@ -39,7 +39,7 @@ pub static SAMPLE_FORWARD: Kernel = Kernel::of_variants(
             cases
         },
         cost: |c| {
-            let (b, z) = (c.dim("B") as u64, c.dim("Z") as u64);
+            let (b, z) = (c.dim("BATCH") as u64, c.dim("Z") as u64);
             let Cost { flops, bytes } = cost(c, z, c.dim("O") as u64);
             Cost { flops: flops + 66 * b * z, bytes: bytes + 8 * b * z }
         },
@@ -53,10 +53,10 @@ pub static BACKWARD_INPUT: Kernel = Kernel::of_variants(
         source: include_str!("../../shaders/posterior/backward_input.wgsl"),
         entry: "backward_input",
         summary: "d_μ, d_ℓ of sampling and of the KL; d_x = ([d_μ d_ℓ] W) ⊙ f′(x)",
-        grid: |c| [c.dim("B"), c.dim("I"), 1],
+        grid: |c| [c.dim("BATCH"), c.dim("I"), 1],
         twin: twin!(backward_input),
         cases: || {
-            let case = |b, z, i| Case::new(&[("B", b), ("Z", z), ("I", i)]);
+            let case = |b, z, i| Case::new(&[("BATCH", b), ("Z", z), ("I", i)]);
             let extreme = Fill::Cycle(EXTREME.to_vec());
             let mut cases = vec![
                 case(1, 1, 1),
@@ -77,7 +77,7 @@ pub static BACKWARD_INPUT: Kernel = Kernel::of_variants(
             cases
         },
         cost: |c| {
-            let (b, z) = (c.dim("B") as u64, c.dim("Z") as u64);
+            let (b, z) = (c.dim("BATCH") as u64, c.dim("Z") as u64);
             let Cost { flops, bytes } = cost(c, 2 * z, c.dim("I") as u64);
             Cost { flops: flops + 10 * b * z, bytes: bytes + 16 * b * z }
         },
@@ -87,7 +87,7 @@ pub static BACKWARD_INPUT: Kernel = Kernel::of_variants(
 
 /// Of the product of (B, inner) and (inner, columns).
 fn cost(c: &Constants, inner: u64, columns: u64) -> Cost {
-    let b = c.dim("B") as u64;
+    let b = c.dim("BATCH") as u64;
     Cost { flops: 2 * b * inner * columns, bytes: 4 * (b * inner + inner * columns + b * columns) }
 }
 
@@ -96,13 +96,13 @@ fn sample_forward<T: Real>(c: &Call<T>) {
     draw(c, 1, T::ONE, &heads, &mut c.write("eps"), &mut z);
     kl_of_rows(c.dim("Z"), &heads, &mut c.write("kl"));
     let (weight, bias) = (c.read("weight"), c.read("bias"));
-    layer(c, [c.dim("B"), c.dim("Z")], &z, &weight, &bias, &mut c.write("y"));
+    layer(c, [c.dim("BATCH"), c.dim("Z")], &z, &weight, &bias, &mut c.write("y"));
 }
 
 fn backward_input<T: Real>(c: &Call<T>) {
-    let (weight_of_kl, mut d_heads) = (kl_weight(c), c.write("d_heads"));
+    let (weight_of_kl, mut d_heads) = (kl_weight(c, c.dim("BATCH")), c.write("d_heads"));
     backward_with(c, 1, |_| weight_of_kl, &mut d_heads);
     let (x, weight, mut d_x) = (c.read("x"), c.read("weight"), c.write("d_x"));
-    let dims = [c.dim("B"), c.dim("I"), 2 * c.dim("Z")];
+    let dims = [c.dim("BATCH"), c.dim("I"), 2 * c.dim("Z")];
     layer_backward(c, dims, &x, &weight, &d_heads, &mut d_x);
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::case::Fill;
+use super::precision::mean_scale;
 use super::real::Matrix;
 use super::variant::PRODUCT;
 use super::{Call, Case, Cost, Kernel, Parts, Real, parallel, twin};
@@ -39,8 +40,7 @@ impl Activation {
     fn apply<T: Real>(self, v: T) -> T {
         match self {
             Activation::Identity => v,
-            Activation::Relu if v < T::ZERO => T::ZERO,
-            Activation::Relu => v,
+            Activation::Relu => v.relu(),
             Activation::Tanh => v.tanh(),
             Activation::Softplus => v.softplus(),
         }
@@ -76,6 +76,7 @@ pub static FORWARD: Kernel = Kernel::of_variants(
                 cases.push(at([5, 7, 9]).fill("x", Fill::Normal(5e3)));
                 cases.push(at([9, 1, 40]).fill("x", Fill::Normal(1e-3)));
             }
+            cases.push(exact("x", "weight"));
             cases
         },
         cost,
@@ -99,6 +100,7 @@ pub static BACKWARD_INPUT: Kernel = Kernel::of_variants(
                 cases.push(case.clone().fill("x", Fill::Uniform(range.0, range.1)));
                 cases.push(case.fill("x", Fill::Cycle(vec![0.0, 1.0, 0.5])));
             }
+            cases.push(exact("d_y", "weight"));
             cases
         },
         cost,
@@ -126,7 +128,8 @@ pub(super) fn layer<T: Real>(
     bias: &[T],
     y: &mut [T],
 ) {
-    let (x, weight) = (Matrix::new(x, inputs), Matrix::new(weight, inputs).transposed());
+    let (x, weight) = (c.operand(x, 1.0), c.operand(weight, 1.0));
+    let (x, weight) = (Matrix::new(&x, inputs), Matrix::new(&weight, inputs).transposed());
     T::multiply(rows, bias.len(), inputs, x, weight, y);
     // One loop per activation, so that none of them branches inside it.
     match Activation::of(c) {
@@ -164,7 +167,8 @@ pub(super) fn layer_backward<T: Real>(
     d_y: &[T],
     d_x: &mut [T],
 ) {
-    let (d_y, weight) = (Matrix::new(d_y, outputs), Matrix::new(weight, inputs));
+    let (d_y, weight) = (c.operand(d_y, mean_scale(rows)), c.operand(weight, 1.0));
+    let (d_y, weight) = (Matrix::new(&d_y, outputs), Matrix::new(&weight, inputs));
     T::multiply(rows, inputs, outputs, d_y, weight, d_x);
     let activation = Activation::of(c);
     if activation == Activation::Identity {
@@ -184,6 +188,14 @@ pub(super) fn layer_backward<T: Real>(
 
 pub(super) fn case([r, i, o]: [usize; 3]) -> Case {
     Case::new(&[("R", r), ("I", i), ("O", o)])
+}
+
+/// Operands that f16 has, so that the sums alone are rounded: one in f16 would show.
+pub(super) fn exact(left: &'static str, right: &'static str) -> Case {
+    let numbers = |step: i32| (0..251).map(move |i| f64::from(i * step % 255 - 127) / 64.0);
+    case([45, 101, 37])
+        .fill(left, Fill::Cycle(numbers(37).collect()))
+        .fill(right, Fill::Cycle(numbers(101).collect()))
 }
 
 /// 1, odd, around the tiles of 16, 32 and 64, not a multiple of anything, and those of the default network.

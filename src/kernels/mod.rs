@@ -18,6 +18,7 @@ mod outer;
 pub mod parallel;
 pub mod philox;
 pub mod posterior;
+pub mod precision;
 pub mod prior;
 pub mod real;
 pub mod tally;
@@ -25,6 +26,7 @@ pub mod team;
 pub mod update;
 pub mod variant;
 
+use std::borrow::Cow;
 use std::cell::{Ref, RefCell, RefMut};
 use std::fmt;
 use std::ops::Range;
@@ -34,6 +36,7 @@ use crate::plan::shader::Reflection;
 use crate::plan::{Constants, Dispatch, ShaderError, TensorId};
 use bound::Bounded;
 pub use case::Case;
+pub use precision::Precision;
 pub use real::Real;
 pub use variant::Variant;
 
@@ -219,6 +222,8 @@ pub struct Call<'a, T> {
     pub dispatch: &'a Dispatch,
     /// Every tensor of the program, by [`crate::plan::TensorId`].
     pub buffers: &'a [RefCell<Buffer<T>>],
+    /// Of products of matrices.
+    pub precision: Precision,
 }
 
 impl<T> Call<'_, T> {
@@ -287,6 +292,18 @@ impl<T: Real> Call<'_, T> {
     pub fn value(&self, name: &str) -> T {
         // As the shader sees it: an override of type f32 is rounded before it is used.
         T::from_f64(f64::from(self.dispatch.constants.value(name) as f32))
+    }
+
+    /// The elements of a matrix as a product takes them. `scale`, a power of two, brings them into the range
+    /// of f16; it is taken out of them again.
+    pub fn operand<'v>(&self, elements: &'v [T], scale: f64) -> Cow<'v, [T]> {
+        match self.precision {
+            Precision::F32 => Cow::Borrowed(elements),
+            Precision::Mixed => Cow::Owned(T::vectorized(
+                #[inline(always)]
+                || elements.iter().map(|v| v.to_half(scale)).collect(),
+            )),
+        }
     }
 }
 

@@ -262,20 +262,21 @@ fn kl_of_units<T: Real>(c: &Call<T>) {
 }
 
 fn backward<T: Real>(c: &Call<T>) {
-    let weight = kl_weight(c);
+    let weight = kl_weight(c, c.dim("B"));
     backward_with(c, c.dim("K"), |_| weight, &mut c.write("d_heads"));
 }
 
 fn backward_free_bits<T: Real>(c: &Call<T>) {
-    let (weight, unit_kl, free) = (kl_weight(c), c.read("unit_kl"), c.value("FREE_BITS"));
+    let (weight, unit_kl, free) =
+        (kl_weight(c, c.dim("B")), c.read("unit_kl"), c.value("FREE_BITS"));
     let unit_kl = &unit_kl[..];
     let of_unit = |unit: usize| if unit_kl[unit] < free { T::ZERO } else { weight };
     backward_with(c, c.dim("K"), of_unit, &mut c.write("d_heads"));
 }
 
-/// Of one image's KL in the objective.
-pub(super) fn kl_weight<T: Real>(c: &Call<T>) -> T {
-    c.read("rates")[rates::BETA] / T::from_f64(c.dim("B") as f64)
+/// Of one image's KL in the objective, of `images` in the minibatch.
+pub(super) fn kl_weight<T: Real>(c: &Call<T>, images: usize) -> T {
+    c.read("rates")[rates::BETA] / T::from_f64(images as f64)
 }
 
 /// From the gradients of `k` samples an image to the heads; `kl_weight` of a unit.

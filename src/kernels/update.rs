@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::adam::Adam;
 use super::case::Fill;
-use super::linear::{case, cost, sizes};
+use super::linear::{case, cost, exact, sizes};
+use super::precision::mean_scale;
 use super::real::Matrix;
 use super::variant::PRODUCT;
 use super::{Call, Case, Cost, Kernel, Parts, Real, parallel, twin};
@@ -28,6 +29,7 @@ pub static UPDATE: Kernel = Kernel::of_variants(
             let first =
                 |case: Case| case.fill("weight_moments", zero()).fill("bias_moments", zero());
             let at = rates(case([21, 33, 37]));
+            cases.push(rates(exact("d_y", "x")));
             cases.push(at.clone().fill("rates", Fill::Cycle(vec![0.02, 0.19, 1.999e-3, 0.0])));
             let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
             cases.push(adam.iter().fold(at.clone(), |case, (name, v)| case.constant(name, *v)));
@@ -134,7 +136,7 @@ pub static UPDATE_ALL: Kernel = Kernel::of_variants(
         },
         cost: |c| {
             // Padding between the parts counts as parameters: below one in a hundred of a real network.
-            let [b, parameters] = ["B", "P"].map(|name| c.dim(name) as u64);
+            let [b, parameters] = ["BATCH", "P"].map(|name| c.dim(name) as u64);
             let sizes = ["EVEN", "ODD", "D_EVEN", "D_ODD", "P", "P", "M", "M"];
             let words: usize = sizes.iter().map(|name| c.dim(name)).sum();
             Cost { flops: (2 * b + 14) * parameters, bytes: 4 * words as u64 }
@@ -172,7 +174,7 @@ fn placed_case(b: usize, layers: &[[usize; 2]]) -> Case {
         .dim("D_ODD", d_odd)
         .dim("P", p)
         .dim("M", m)
-        .constant("B", b as f64)
+        .constant("BATCH", b as f64)
         .constant("MOST_INPUTS", most(0) as f64)
         .constant("MOST_OUTPUTS", most(1) as f64)
         .fill("layers", Fill::Words(words))
@@ -183,6 +185,7 @@ fn placed_case(b: usize, layers: &[[usize; 2]]) -> Case {
 fn update<T: Real>(c: &Call<T>) {
     let (x, d_y) = (c.read("x"), c.read("d_y"));
     update_layer(
+        c,
         &Adam::of(c),
         [c.dim("R"), c.dim("I"), c.dim("O")],
         [&x, &d_y],
@@ -192,7 +195,7 @@ fn update<T: Real>(c: &Call<T>) {
 }
 
 fn update_all<T: Real>(c: &Call<T>) {
-    let (rows, adam, layers) = (c.dim("B"), Adam::of(c), c.read_u32("layers"));
+    let (rows, adam, layers) = (c.dim("BATCH"), Adam::of(c), c.read_u32("layers"));
     let (inputs, d_outputs) =
         ([c.read("even"), c.read("odd")], [c.read("d_even"), c.read("d_odd")]);
     let (mut parameters, mut moments) = (c.write("parameters"), c.write("moments"));
@@ -208,7 +211,14 @@ fn update_all<T: Real>(c: &Call<T>) {
             &mut moments,
             [part(layer.weight_moments, 2 * o * i), part(layer.bias_moments, 2 * o)],
         );
-        update_layer(&adam, [rows, i, o], [x, d_y], [weight, weight_moments], [bias, bias_moments]);
+        update_layer(
+            c,
+            &adam,
+            [rows, i, o],
+            [x, d_y],
+            [weight, weight_moments],
+            [bias, bias_moments],
+        );
     }
 }
 
@@ -218,13 +228,15 @@ fn disjoint<T>(values: &mut [T], ranges: [Range<usize>; 2]) -> [&mut [T]; 2] {
 
 /// Of a layer with input x (r, i) and gradient d_y (r, o): weight (o, i) and bias, each with its moments.
 fn update_layer<T: Real>(
+    c: &Call<T>,
     adam: &Adam<T>,
     [r, i, o]: [usize; 3],
     [x, d_y]: [&[T]; 2],
     [weight, weight_moments]: [&mut [T]; 2],
     [bias, bias_moments]: [&mut [T]; 2],
 ) {
-    let (left, right) = (Matrix::new(d_y, o), Matrix::new(x, i));
+    let (x, d_y) = (c.operand(x, 1.0), c.operand(d_y, mean_scale(r)));
+    let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
     if T::streams_outer_products([o, i, r]) {
         let (moments1, moments2) = weight_moments.split_at_mut(o * i);
         parallel::stripes(

@@ -16,6 +16,7 @@ const LIBRARY: &[(&str, &str)] = &[
     ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
+    ("mean_scale", include_str!("../../shaders/lib/mean_scale.wgsl")),
     ("normal", include_str!("../../shaders/lib/normal.wgsl")),
     ("operands", include_str!("../../shaders/lib/operands.wgsl")),
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),
@@ -25,6 +26,11 @@ const LIBRARY: &[(&str, &str)] = &[
     ("row_parts_memory", include_str!("../../shaders/lib/row_parts_memory.wgsl")),
     ("row_parts_subgroups", include_str!("../../shaders/lib/row_parts_subgroups.wgsl")),
     ("shuffle", include_str!("../../shaders/lib/shuffle.wgsl")),
+    ("tile_cooperative", include_str!("../../shaders/lib/tile_cooperative.wgsl")),
+    ("tile_cooperative_16_32", include_str!("../../shaders/lib/tile_cooperative_16_32.wgsl")),
+    ("tile_cooperative_16_64", include_str!("../../shaders/lib/tile_cooperative_16_64.wgsl")),
+    ("tile_cooperative_8_32", include_str!("../../shaders/lib/tile_cooperative_8_32.wgsl")),
+    ("tile_cooperative_8_8", include_str!("../../shaders/lib/tile_cooperative_8_8.wgsl")),
     ("tile_loads", include_str!("../../shaders/lib/tile_loads.wgsl")),
     ("tile_memory", include_str!("../../shaders/lib/tile_memory.wgsl")),
     ("tile_skinny", include_str!("../../shaders/lib/tile_skinny.wgsl")),
@@ -145,7 +151,7 @@ pub enum Default {
 }
 
 /// Replaces the `#import name` lines by blank ones and appends the named library files, each once; a name
-/// in `imports` stands for another.
+/// in `imports` stands for another. What a library file enables stands in front.
 ///
 /// # Errors
 /// An unknown, repeated or cyclic import, with its line.
@@ -162,15 +168,21 @@ fn resolve_with(
     let mut appended = Vec::new();
     let mut path = vec![file.to_string()];
     let mut text = own_text(library, imports, &mut path, &mut appended, source)?;
+    // WGSL wants these before everything else: they go in front of the first line, to move no other.
+    let mut enabled = String::new();
     for name in &appended {
         let body = lookup(library, name).expect("own_text appends only names it found");
         text.push('\n');
         for line in body.lines().filter(|line| import_of(line).is_none()) {
+            if line.starts_with("enable ") {
+                enabled.push_str(line);
+                continue;
+            }
             text.push_str(line);
             text.push('\n');
         }
     }
-    Ok(text)
+    Ok(enabled + &text)
 }
 
 fn lookup<'a>(library: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
@@ -223,6 +235,11 @@ fn own_text(
     Ok(text)
 }
 
+/// What a shader may use beyond WebGPU: some variants do.
+const CAPABILITIES: Capabilities = Capabilities::SUBGROUP
+    .union(Capabilities::SHADER_FLOAT16)
+    .union(Capabilities::COOPERATIVE_MATRIX);
+
 /// Parses and validates a whole WGSL file with its imports resolved.
 ///
 /// # Errors
@@ -234,14 +251,12 @@ pub fn validate(
 ) -> Result<(String, Module, ModuleInfo), ShaderError> {
     let text = resolve_imports(file, source, imports)?;
     let invalid = |message| ShaderError::Invalid { file: file.to_string(), message };
-    let options = naga::front::wgsl::Options {
-        parse_doc_comments: true,
-        capabilities: Capabilities::SUBGROUP,
-    };
+    let options =
+        naga::front::wgsl::Options { parse_doc_comments: true, capabilities: CAPABILITIES };
     let module = naga::front::wgsl::Frontend::new_with_options(options)
         .parse(&text)
         .map_err(|e| invalid(e.emit_to_string_with_path(&text, &format!("{file}.wgsl"))))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
+    let info = Validator::new(ValidationFlags::all(), CAPABILITIES)
         .validate(&module)
         .map_err(|e| invalid(e.emit_to_string_with_path(&text, &format!("{file}.wgsl"))))?;
     Ok((text, module, info))

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{self, Dataset};
 use crate::device::DeviceError;
+use crate::kernels::Precision;
 use crate::kernels::linear::Activation;
 use crate::kernels::variant::Choices;
 use crate::plan::PlanError;
@@ -69,6 +70,9 @@ pub struct Settings {
     pub init: Init,
     /// Of everything random: parameters, order, binarization, noise.
     pub seed: u64,
+    /// How the steps, and the figures of each epoch, multiply matrices.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What `elbo train` does without options.
@@ -98,6 +102,7 @@ impl Default for Settings {
             objective: Objective::default(),
             init: Init::default(),
             seed: 0,
+            precision: Precision::F32,
         }
     }
 }

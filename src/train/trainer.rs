@@ -33,7 +33,7 @@ impl Trainer {
     /// Records the plans, puts the data on the device, initialises the parameters.
     ///
     /// # Errors
-    /// Settings that do not fit the data or the device.
+    /// Settings that do not fit the data or the device, mixed precision among them.
     pub fn new(
         device: &Device,
         dataset: &Dataset,
@@ -54,6 +54,7 @@ impl Trainer {
         resident: Option<usize>,
     ) -> Result<Self, TrainError> {
         settings.check_with(dataset)?;
+        let device = &device.in_precision(settings.precision)?;
         let record = |resident| Ok::<_, TrainError>(record_within(dataset, settings, resident)?);
         let (executor, plan) =
             feed::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use super::{Snapshot, TrainError, Trainer};
-use crate::device::DeviceError;
+use crate::device::{DeviceError, Precision};
 use crate::plan::DType;
 use crate::vae::step::Pass;
 
@@ -13,7 +13,8 @@ use crate::vae::step::Pass;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "step {step}: element {element} of {tensor} is {value}, written by {kernel}; \
-     a smaller --lr than {learning_rate:?} may help"
+     a smaller --lr than {learning_rate:?}{} may help",
+    beside(.precision)
 )]
 pub struct Divergence {
     /// The step's number; the first is 1.
@@ -28,6 +29,15 @@ pub struct Divergence {
     pub value: f32,
     /// The learning rate then.
     pub learning_rate: f64,
+    /// Of the run: mixed precision has no number beyond 65504 to multiply, and takes it for NaN.
+    pub precision: Precision,
+}
+
+fn beside(precision: &Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "",
+        Precision::Mixed => ", or --precision f32, whose numbers go beyond 65504,",
+    }
 }
 
 impl Trainer {
@@ -119,6 +129,7 @@ impl Trainer {
                         element,
                         value: values[element],
                         learning_rate: self.settings().learning_rate,
+                        precision: self.settings().precision,
                     }));
                 }
             }

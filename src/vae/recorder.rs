@@ -452,7 +452,7 @@ impl<'a> Recorder<'a> {
         let most = |of: fn(&Placed) -> usize| placed.iter().map(of).max().unwrap_or(0) as f64;
         let mut constants = training.constants().to_vec();
         constants.extend([
-            ("B", self.rows() as f64),
+            ("BATCH", self.rows() as f64),
             ("MOST_INPUTS", most(|layer| layer.inputs)),
             ("MOST_OUTPUTS", most(|layer| layer.outputs)),
         ]);

@@ -2,12 +2,15 @@
 //! tests/faults.rs plants faults to see that nothing gets past it.
 #![allow(dead_code)] // each test crate uses its part
 
+use std::io::Write;
+use std::sync::Once;
+
 use elbo::device::cpu::{CpuDevice, CpuExecutor};
 use elbo::device::gpu::{Adapters, GUARD_BYTE, GpuDevice, adapter};
 use elbo::device::{Device, DeviceError, Executor};
 use elbo::kernels::bound::Bounded;
 use elbo::kernels::case::Fill;
-use elbo::kernels::{Case, Kernel, Variant};
+use elbo::kernels::{Case, Kernel, Precision, Real, Variant};
 use elbo::plan::{Access, DType, Plan, PlanId, Program, TensorId};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -54,6 +57,25 @@ pub fn gpus() -> Vec<GpuDevice> {
     assert!(!adapters.all().is_empty(), "no GPU adapter for the tests: {}", adapter::HINT);
     let open = |a| GpuDevice::open(a).unwrap_or_else(|e| panic!("{e}"));
     adapters.all().iter().map(open).collect()
+}
+
+/// Every adapter that has cooperative matrices, in mixed precision. The others are named on the terminal,
+/// past what the test runner keeps to itself: there the shaders are not tested.
+pub fn mixed_gpus() -> Vec<GpuDevice> {
+    let mixed = |gpu: &GpuDevice| match gpu.in_precision(Precision::Mixed) {
+        Ok(gpu) => Some(gpu),
+        Err(DeviceError::Precision { adapter, problem }) => {
+            assert!(!problem.contains("wrongly"), "{adapter}: {problem}");
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| {
+                let line = format!("NOT TESTED: cooperative matrices on {adapter}: {problem}\n");
+                std::io::stderr().write_all(line.as_bytes()).expect("a terminal");
+            });
+            None
+        }
+        Err(error) => panic!("{error}"),
+    };
+    gpus().iter().filter_map(mixed).collect()
 }
 
 /// The CPU and every adapter.
@@ -170,7 +192,16 @@ fn content(fill: &Fill, n: usize, rng: &mut ChaCha8Rng) -> Vec<u8> {
 
 /// The case's result in f64, with the bound on what single precision may do to it.
 pub fn oracle(prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
-    let mut oracle = cpu().load::<Bounded>(prepared.program.clone()).map_err(|e| e.to_string())?;
+    oracle_in(Precision::F32, prepared)
+}
+
+/// The same with the bound of a precision.
+pub fn oracle_in(
+    precision: Precision,
+    prepared: &Prepared,
+) -> Result<CpuExecutor<Bounded>, String> {
+    let cpu = cpu().in_precision(precision);
+    let mut oracle = cpu.load::<Bounded>(prepared.program.clone()).map_err(|e| e.to_string())?;
     for (id, _, bytes) in &prepared.tensors {
         oracle.write_bytes(*id, bytes).map_err(|e| e.to_string())?;
     }
@@ -185,8 +216,19 @@ pub fn oracle(prepared: &Prepared) -> Result<CpuExecutor<Bounded>, String> {
 /// # Errors
 /// What was wrong first: kernel, case, tensor, element, got, expected, bound.
 pub fn check(kernel: &'static Kernel, case: &Case, seed: u64, load: Load) -> Result<f64, String> {
+    check_in(Precision::F32, kernel, case, seed, load)
+}
+
+/// The same with the bounds of a precision.
+pub fn check_in(
+    precision: Precision,
+    kernel: &'static Kernel,
+    case: &Case,
+    seed: u64,
+    load: Load,
+) -> Result<f64, String> {
     let prepared = prepare(kernel, case, seed)?;
-    let mut oracle = oracle(&prepared)?;
+    let mut oracle = oracle_in(precision, &prepared)?;
     let mut device = load(prepared.program.clone()).map_err(|e| e.to_string())?;
     let first = run(&prepared, &mut *device)?;
     let second = run(&prepared, &mut *device)?;
@@ -214,7 +256,14 @@ pub fn check(kernel: &'static Kernel, case: &Case, seed: u64, load: Load) -> Res
             continue;
         }
         let result = match tensor.dtype {
-            DType::F32 => compare(oracle.floats_mut(*id), &bytemuck::pod_collect_to_vec(&first[i])),
+            DType::F32 => {
+                let mut got: Vec<f32> = bytemuck::pod_collect_to_vec(&first[i]);
+                let expected = oracle.floats_mut(*id);
+                if precision == Precision::Mixed {
+                    match_overflow(expected, &mut got);
+                }
+                compare(expected, &got)
+            }
             _ => compare_bytes(&oracle.read_bytes(*id).map_err(|e| e.to_string())?, &first[i]),
         };
         match result {
@@ -223,6 +272,15 @@ pub fn check(kernel: &'static Kernel, case: &Case, seed: u64, load: Load) -> Res
         }
     }
     Ok(worst)
+}
+
+/// In mixed precision a number beyond f16 is a NaN: one that both have is no fault.
+fn match_overflow(expected: &mut [Bounded], got: &mut [f32]) {
+    for (e, g) in expected.iter_mut().zip(got) {
+        if e.value.is_nan() && g.is_nan() {
+            (*e, *g) = (Real::ZERO, 0.0);
+        }
+    }
 }
 
 fn run(prepared: &Prepared, device: &mut dyn Tested) -> Result<Vec<Vec<u8>>, String> {

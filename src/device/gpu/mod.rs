@@ -5,6 +5,7 @@ mod clock;
 mod compiled;
 mod executor;
 mod kept;
+mod mixed;
 mod pipelines;
 mod race;
 mod tuning;
@@ -20,6 +21,7 @@ use crate::plan::{Dispatch, Program};
 pub use adapter::Adapters;
 use compiled::Compiled;
 pub use executor::{GUARD_BYTE, GpuExecutor};
+pub use mixed::test as test_mixed_precision;
 pub use tuning::Tuning;
 
 /// The environment variable that turns on the checks of shaders.
@@ -31,11 +33,14 @@ const LOST: &str = "lost: ";
 /// An opened adapter. A clone is the same device.
 #[derive(Clone)]
 pub struct GpuDevice {
+    adapter: wgpu::Adapter,
     device: wgpu::Device,
     queue: wgpu::Queue,
     description: Description,
     /// Invocations of a subgroup, where shaders may use them and all have one size.
     subgroup: Option<u32>,
+    /// The variants for mixed precision that may be used.
+    cooperative: Vec<&'static str>,
     /// Whether shaders get wgpu's checks of every index and loop.
     checked: bool,
     /// How variants are chosen that no rule or run has chosen; None takes the defaults.
@@ -56,6 +61,10 @@ impl GpuDevice {
     /// # Errors
     /// The driver refuses.
     pub fn open(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
+        GpuDevice::open_with(adapter, wgpu::Features::empty())
+    }
+
+    fn open_with(adapter: &wgpu::Adapter, needed: wgpu::Features) -> Result<Self, DeviceError> {
         let info = adapter.get_info();
         let description = adapter::describe(&info);
         let same_size = info.subgroup_min_size == info.subgroup_max_size;
@@ -64,10 +73,17 @@ impl GpuDevice {
         let useful = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
         let mut wanted = adapter.features() & useful;
         wanted.set(wgpu::Features::SUBGROUP, subgroups);
+        wanted |= needed;
+        let experimental_features = match needed.is_empty() {
+            true => wgpu::ExperimentalFeatures::disabled(),
+            // SAFETY: what an adapter's cooperative matrices compute is tested before they are used.
+            false => unsafe { wgpu::ExperimentalFeatures::enabled() },
+        };
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("elbo"),
             required_features: wanted,
             required_limits: adapter.limits(),
+            experimental_features,
             ..Default::default()
         });
         let (device, queue) = pollster::block_on(request).map_err(|e| DeviceError::Adapter {
@@ -86,10 +102,12 @@ impl GpuDevice {
         let subgroup = subgroups.then_some(info.subgroup_min_size);
         let checked = std::env::var_os(CHECKED).is_some_and(|value| value == "1");
         Ok(GpuDevice {
+            adapter: adapter.clone(),
             device,
             queue,
             description,
             subgroup,
+            cooperative: Vec::new(),
             checked,
             tuning: None,
             variants: Choices::default(),
@@ -170,7 +188,10 @@ impl GpuDevice {
 
     /// Whether the adapter can run a variant of a kernel.
     pub fn can_run(&self, variant: &Variant) -> bool {
-        variant.subgroup.is_none() || variant.subgroup == self.subgroup
+        match variant.cooperative {
+            Some(_) => self.cooperative.contains(&variant.name),
+            None => variant.subgroup.is_none() || variant.subgroup == self.subgroup,
+        }
     }
 
     /// Whether it can, and the dispatch has not too many workgroups for it.
@@ -178,12 +199,14 @@ impl GpuDevice {
         self.can_run(variant) && dispatch.fits(variant)
     }
 
-    /// What is fastest where nothing was measured: without workgroup memory, which a processor that
-    /// imitates a GPU can only imitate; otherwise the first.
+    /// What is fastest where nothing was measured: cooperative matrices where they are asked for; without
+    /// workgroup memory, which a processor that imitates a GPU can only imitate; otherwise the first.
     fn default_variant(&self, dispatch: &Dispatch) -> &'static Variant {
-        let subgroups = |v: &&Variant| v.subgroup.is_some() && self.runs(dispatch, v);
         let variants = dispatch.kernel.variants;
-        variants.iter().find(subgroups).unwrap_or(&variants[0])
+        let usable = || variants.iter().filter(|v| self.runs(dispatch, v));
+        let cooperative = usable().find(|v| v.cooperative.is_some());
+        let subgroups = usable().find(|v| v.subgroup.is_some());
+        cooperative.or(subgroups).unwrap_or(&variants[0])
     }
 
     /// Runs `f` and turns the errors it raises on the device into one.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use super::decode::PART;
-use super::{dots, outer};
+use super::{dots, outer, precision};
 pub(super) use lanes::{LANES, halve, has_wide_registers};
 use lanes::{LogBernoulli, gradient_of_lanes, less_logarithms, ln_polynomial};
 pub use matrix::Matrix;
@@ -49,6 +49,11 @@ pub trait Real:
     fn sqrt(self) -> Self;
     /// (cos, sin) of 2 pi n / 2^24 for n < 2^24.
     fn cos_sin_turn(n: u32) -> (Self, Self);
+    /// The nearest number of which `scale` times is one of f16, see [`super::precision::to_half`]: as
+    /// single precision has it. Double precision, which has no roundings, has none here.
+    fn to_half(self, _scale: f64) -> Self {
+        self
+    }
 
     /// `out` (m, n) row-major = a (m, k) times b (k, n).
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<Self>, b: Matrix<Self>, out: &mut [Self]) {
@@ -97,6 +102,12 @@ pub trait Real:
     /// Runs `f` with the widest vector instructions of this processor, where that helps.
     fn vectorized<R>(f: impl FnOnce() -> R) -> R {
         f()
+    }
+
+    /// max(v, 0); NaN stays one.
+    #[inline(always)]
+    fn relu(self) -> Self {
+        if self < Self::ZERO { Self::ZERO } else { self }
     }
 
     /// max(v, 0) + ln(1 + e^-|v|): no overflow, no logarithm of a probability.
@@ -406,6 +417,12 @@ impl Real for f32 {
             scratch.resize(scratch.len().max(n), 0.0);
             f(&mut scratch[..n])
         })
+    }
+
+    #[inline(always)]
+    fn to_half(self, scale: f64) -> f32 {
+        let scale = scale as f32;
+        precision::to_half(self * scale) / scale
     }
 
     #[inline(always)]
