@@ -93,7 +93,7 @@ fn a_run_writes_its_folder() {
         "learning_rate": 0.001, "schedule": "constant",
         "adam": { "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8 },
         "objective": "elbo", "gradient": "reparameterized", "kl": "analytic",
-        "beta": 0.5, "warm_up": 0, "free_bits": 0.0, "init": "pytorch", "seed": 5
+        "beta": 0.5, "warm_up": 0, "free_bits": 0.0, "init": "pytorch", "seed": 5, "precision": "f32"
     });
     assert_eq!(home.json("new/run/config.json"), config);
 

@@ -145,3 +145,15 @@ fn a_model_is_the_same_after_it_was_saved() {
     let (elbo, log_px) = (evaluation.elbo().value, evaluation.log_likelihood().value);
     assert!(elbo < log_px && log_px < 0.0, "{elbo} {log_px}");
 }
+
+/// A fuzzer's find: what is wrong with a configuration is told with words of its own.
+#[test]
+fn an_error_is_one_line_whatever_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = r#"{"architecture": {"image": [1, 1], "likelihood": "b\r\noulli"}}"#;
+    std::fs::write(folder.path().join("config.json"), config).unwrap();
+    let Err(error) = elbo::checkpoint::RunFolder::open(folder.path()) else { panic!("it opens") };
+    let message = error.to_string();
+    assert!(message.contains(r"unknown variant `b\r\noulli`"), "{message}");
+    assert!(!message.contains(char::is_control), "{message:?}");
+}

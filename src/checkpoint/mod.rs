@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use serde::Serialize;
 
+use crate::error::one_line;
 use crate::interchange::{Names, Trained, weights};
 use crate::pictures::PROGRESS;
 use crate::report::tensorboard::EVENTS;
@@ -180,7 +181,7 @@ impl RunFolder {
         })?;
         let invalid = |message: String| CheckpointError::Invalid { path: config.clone(), message };
         let settings: Settings = serde_json::from_slice(&text)
-            .map_err(|e| invalid(format!("not a configuration: {e}")))?;
+            .map_err(|e| invalid(format!("not a configuration: {}", one_line(&e.to_string()))))?;
         settings.check().map_err(|e| invalid(e.to_string()))?;
         Ok((RunFolder { path: path.to_path_buf(), made: Vec::new() }, settings))
     }

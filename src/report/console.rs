@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::error::one_line;
 use crate::train::{EpochReport, Settings};
 
 /// Between plain progress lines where there is no terminal.
@@ -27,18 +28,6 @@ pub fn figure(value: f64, decimals: usize, width: usize) -> String {
     let short = (0..=2).rev().map(|decimals| format!("{value:.decimals$e}"));
     let fits = |text: &String| text.len() <= width;
     plain.chain(short).find(fits).unwrap_or_else(|| format!("{value:.0e}"))
-}
-
-/// Line breaks and escape codes, such as a file's name or content may hold, made harmless.
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() {
-            true => line.extend(c.escape_default()),
-            false => line.push(c),
-        }
-    }
-    line
 }
 
 /// Shows steps as they finish. Progress goes to stderr, the table to stdout.

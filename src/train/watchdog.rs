@@ -115,12 +115,15 @@ impl Trainer {
         let plan = self.program().program.plan(pass.plan).clone();
         for (index, dispatch) in plan.dispatches.iter().enumerate() {
             self.executor().run_dispatch(pass.plan, index)?;
-            for bound in dispatch.bindings.iter().filter(|b| b.access.writes()) {
-                let declared = self.program().program.get(bound.tensor).clone();
+            let written = dispatch.bindings.iter().filter(|b| b.access.writes());
+            let program = &self.program().program;
+            let tensors: Vec<_> = written.flat_map(|b| program.parts_of(b.tensor)).collect();
+            for tensor in tensors {
+                let declared = self.program().program.get(tensor).clone();
                 if declared.dtype != DType::F32 {
                     continue;
                 }
-                let values = self.executor().read_f32(bound.tensor)?;
+                let values = self.executor().read_f32(tensor)?;
                 if let Some(element) = values.iter().position(|v| !v.is_finite()) {
                     return Ok(Some(Divergence {
                         step,
