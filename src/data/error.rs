@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED, TEST_IMAGES, TRAIN_IMAGES};
+use crate::error::one_line;
 
 /// Why a data set could not be loaded. Each message is one line that starts with the path.
 #[derive(Debug, thiserror::Error)]
@@ -133,22 +134,10 @@ pub(super) fn shown(path: &Path) -> String {
     if path.as_os_str().is_empty() {
         return "\"\"".into();
     }
-    plain(&path.to_string_lossy())
-}
-
-/// The text with what is no character to print, such as a line break, escaped.
-fn plain(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() {
-            true => line.extend(c.escape_default()),
-            false => line.push(c),
-        }
-    }
-    line
+    one_line(&path.to_string_lossy())
 }
 
 /// An [`DataError::Unfit`]; the message may quote what the file says.
 pub(super) fn unfit(path: &Path, message: impl AsRef<str>) -> DataError {
-    DataError::Unfit { path: path.into(), message: plain(message.as_ref()) }
+    DataError::Unfit { path: path.into(), message: one_line(message.as_ref()) }
 }

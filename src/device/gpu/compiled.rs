@@ -1,6 +1,5 @@
 //! What the driver has compiled, kept for the next process in the user's cache folder. Drivers for desktops
-//! mostly keep it themselves, but not all and not always: NVIDIA's documents that it does not for the
-//! superuser, who runs most containers.
+//! mostly keep it themselves, but not all and not always.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
