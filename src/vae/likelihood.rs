@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::backward::Training;
 use super::network::Network;
-use super::recorder::{Recorder, Sampled, Training};
+use super::recorder::{Recorder, Sampled};
 use crate::kernels::{adam, bernoulli, decode, gaussian};
 use crate::plan::{PlanError, TensorId};
 

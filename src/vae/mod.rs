@@ -3,6 +3,7 @@
 //! Notation throughout: B images of a minibatch, D pixels, H hidden units, Z latent units, K samples an
 //! image, R = B * K rows. `d_x` is the gradient of the objective with respect to `x`.
 
+mod backward;
 pub mod config;
 #[doc(hidden)]
 pub mod decode;

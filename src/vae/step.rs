@@ -1,12 +1,13 @@
 //! The steps of a VAE as plans: training, evaluation, and decoding.
 
+use super::backward::{Side, Training};
 use super::config::{Adam, Architecture, Binarization};
 use super::likelihood::{Decoded, Observed};
 pub use super::network::Trained;
 use super::network::{Layer, Network};
 use super::objective::{Bound, Estimator, Kl, Objective};
 pub use super::recorder::{Content, Pass, Source};
-use super::recorder::{Recorder, Sampled, Side, Streams, Training};
+use super::recorder::{Recorder, Sampled, Streams};
 use crate::kernels::philox::Stream;
 use crate::kernels::{clock, latent, posterior, prior};
 use crate::plan::{DType, PlanError, PlanId, Program, TensorId};
