@@ -7,9 +7,9 @@ use crate::evaluate::{Model, Posteriors};
 use crate::feed::{self, Feed};
 use crate::kernels::clock;
 use crate::plan::{PlanError, TensorId};
-use crate::vae::decode::DecodeProgram;
+use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
 use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::step::{Content, ReconstructProgram, SampleProgram};
+use crate::vae::step::Content;
 use crate::vae::{Architecture, Binarization, Network};
 
 /// Why a picture could not be made.

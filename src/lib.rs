@@ -55,6 +55,10 @@ pub mod interchange;
 pub mod kernels;
 mod model;
 #[doc(hidden)]
+pub mod nn;
+#[doc(hidden)]
+pub mod optim;
+#[doc(hidden)]
 pub mod pictures;
 #[doc(hidden)]
 pub mod plan;

@@ -123,7 +123,7 @@ impl Oracle {
     fn run(&mut self) {
         for (t, values) in self.plan.trained.iter().zip(&self.parameters) {
             self.executor.floats_mut(t.parameter).copy_from_slice(values);
-            self.executor.floats_mut(t.moments).fill(0.0);
+            self.executor.floats_mut(t.state).fill(0.0);
         }
         self.executor.floats_mut(self.plan.train.rates).copy_from_slice(&self.rates);
         let executor: &mut dyn Executor = &mut self.executor;
@@ -135,7 +135,7 @@ impl Oracle {
     fn gradients(&mut self) -> Vec<Vec<f64>> {
         let executor = &mut self.executor;
         let all = self.plan.trained.iter();
-        all.map(|t| gradient_of(executor.floats_mut(t.moments).iter().copied())).collect()
+        all.map(|t| gradient_of(executor.floats_mut(t.state).iter().copied())).collect()
     }
 
     /// The objective by its formula, from the noise and what encoder and decoder make of it.
@@ -425,7 +425,7 @@ fn check_settings(device: &Device, settings: &Settings, label: &str) {
     let gradients = oracle.gradients();
     for (t, expected) in oracle.plan.trained.iter().zip(gradients).filter(|(t, _)| !t.frozen) {
         let name = &oracle.plan.program.get(t.parameter).name;
-        let moments = executor.read_f32(t.moments).expect("reads");
+        let moments = executor.read_f32(t.state).expect("reads");
         let got = gradient_of(moments.into_iter().map(f64::from));
         assert_eq!(expected.len(), got.len());
         let norm =

@@ -437,14 +437,14 @@ fn a_divergence_is_traced_to_its_kernel() {
         }
         // A moment that has overflowed stills its parameter, and no metric shows it.
         let mut trainer = self::trainer(&device, &dataset, &self::settings(40, 32));
-        let moments = trainer.program().trained[0].moments;
+        let moments = trainer.program().trained[0].state;
         let n = trainer.program().program.get(moments).len() / 2;
         let values = [vec![0.0; n], vec![f32::INFINITY; n]].concat();
         trainer.executor().write_f32(moments, &values).expect("writes");
         match train::run(&mut trainer, &mut Quiet) {
             Err(TrainError::Diverged(d)) => {
                 assert_eq!((d.step, d.kernel.as_str()), (1, "linear.update_all"), "{d}");
-                assert_eq!(d.tensor, "encoder.0.weight.moments", "{d}");
+                assert_eq!(d.tensor, "encoder.0.weight.state", "{d}");
                 assert!(d.element >= n, "{d}");
             }
             other => panic!("{other:?}"),

@@ -102,7 +102,7 @@ fn used_by(plan: &TrainProgram) -> [u64; 3] {
     let bound: BTreeSet<TensorId> =
         dispatches.iter().flat_map(|d| &d.bindings).map(|b| program.place(b.tensor).0).collect();
     let is_data = |id| id == plan.train.data || id == plan.train.history;
-    let is_parameter = |id| plan.trained.iter().any(|t| [t.parameter, t.moments].contains(&id));
+    let is_parameter = |id| plan.trained.iter().any(|t| [t.parameter, t.state].contains(&id));
     let mut sums = [0; 3];
     for whole in bound {
         // What is between the parts of a tensor is padding.
@@ -260,7 +260,7 @@ fn steps_are_right(
 /// In mixed precision operands are off by 2^-11, and where Adam divides one small number by another the steps
 /// are off by more: by up to 0.08 of the way in the first ones of a run.
 fn allowed(plan: &TrainProgram, precision: Precision) -> f64 {
-    let terms: usize = plan.network.layers().map(|l| l.inputs + l.outputs).sum();
+    let terms: usize = plan.network.layers().map(|l| l.inputs() + l.outputs()).sum();
     match precision {
         Precision::F32 => 256.0 * CHECKED as f64 * (terms as f64).sqrt() / f64::from(1 << 24),
         Precision::Mixed => 0.2,

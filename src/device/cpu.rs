@@ -85,7 +85,7 @@ impl CpuDevice {
                 buffers.push(RefCell::new(Buffer::Part(whole, first..first + tensor.len())));
                 continue;
             }
-            let n = tensor.len();
+            let n = if tensor.dropped { 0 } else { tensor.len() };
             let buffer = match tensor.dtype {
                 DType::F32 => zeros(n, T::ZERO).map(Buffer::Float),
                 DType::U32 => zeros(n, 0).map(Buffer::U32),

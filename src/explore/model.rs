@@ -15,7 +15,7 @@ use crate::plan::PlanError;
 use crate::vae::decode::DecodeProgram;
 use crate::vae::estimate::{Chunks, EstimateProgram};
 use crate::vae::step::Content;
-use crate::vae::{Architecture, Binarization, Likelihood, Network};
+use crate::vae::{Architecture, Network};
 
 /// Test images that the KL of the units and the map are made from.
 const MEASURED: usize = 2000;
@@ -184,8 +184,11 @@ impl Explorer {
                 width,
                 latent,
                 pixels: model.binarization.label(),
-                probability: model.binarization != Binarization::None
-                    || model.architecture.likelihood != Likelihood::Bernoulli,
+                probability: model
+                    .architecture
+                    .likelihood
+                    .module()
+                    .is_likelihood_of(model.binarization),
                 device: device.description().clone(),
                 seed: model.seed,
                 samples,

@@ -2,12 +2,15 @@
 //! that the tests, the benchmark and the README's table iterate.
 
 pub mod adam;
+pub mod add;
+pub mod backward_parameters;
 pub mod bernoulli;
 pub mod bound;
 pub mod case;
 pub mod ceiling;
 pub mod decode;
 mod dots;
+mod fusions;
 pub mod gather;
 pub mod gaussian;
 pub mod importance;
@@ -36,6 +39,7 @@ use crate::plan::shader::Reflection;
 use crate::plan::{Constants, Dispatch, ShaderError, TensorId};
 use bound::Bounded;
 pub use case::Case;
+pub use fusions::{ALL as FUSIONS, fusions};
 pub use precision::Precision;
 pub use real::Real;
 pub use variant::Variant;
@@ -176,6 +180,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER_REAL,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
+    &backward_parameters::BACKWARD_PARAMETERS,
     &update::UPDATE,
     &update::UPDATE_ALL,
     &posterior::SAMPLE,
@@ -198,6 +203,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &gaussian::VARIANCE,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
+    &add::ADD,
     &adam::ADAM,
     &tally::TALLY,
     &tally::TALLY_BOUND,

@@ -1,11 +1,14 @@
 //! A step as a list of kernels over named tensors: recorded and checked once, run many times by any device.
 
+pub mod fuse;
+pub mod record;
 pub mod shader;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::kernels::{Kernel, Variant};
+pub use record::Recorder;
 pub use shader::{Access, ShaderError};
 use shader::{Default, DimExpr, Factor};
 
@@ -35,6 +38,8 @@ pub struct Tensor {
     pub dtype: DType,
     /// The tensor that holds its elements, and the first of them there; `None` if it has its own.
     pub part_of: Option<(TensorId, usize)>,
+    /// Whether no kernel uses it any more since the plan was fused: no device holds its elements.
+    pub dropped: bool,
 }
 
 impl Tensor {
@@ -110,10 +115,15 @@ impl Constants {
 
     /// A constant's value. Panics as [`Constants::dim`] does.
     pub fn value(&self, name: &str) -> f64 {
-        match self.0.get(name) {
-            Some(value) => *value,
+        match self.get(name) {
+            Some(value) => value,
             None => panic!("no override {name}; there are {:?}", self.0.keys()),
         }
+    }
+
+    /// A constant's value, if the kernel has it.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
     }
 
     /// `(name, value)` in the form that pipeline creation takes.
@@ -137,6 +147,8 @@ pub struct Dispatch {
     pub kernel: &'static Kernel,
     pub bindings: Vec<Bound>,
     pub constants: Constants,
+    /// The constants that were given when it was recorded; all others are defaults or follow from shapes.
+    pub given: Vec<(String, f64)>,
 }
 
 /// Kernels in the order they run.
@@ -161,7 +173,8 @@ impl Program {
 
     /// Declares a tensor. Its content is zero until it is written.
     pub fn tensor(&mut self, name: impl Into<String>, dims: &[usize], dtype: DType) -> TensorId {
-        let tensor = Tensor { name: name.into(), dims: dims.to_vec(), dtype, part_of: None };
+        let tensor =
+            Tensor { name: name.into(), dims: dims.to_vec(), dtype, part_of: None, dropped: false };
         self.tensors.push(tensor);
         TensorId(self.tensors.len() - 1)
     }
@@ -219,7 +232,14 @@ impl Program {
 
     /// The tensors that are no parts of others: what takes memory.
     pub fn stored(&self) -> impl Iterator<Item = &Tensor> {
-        self.tensors.iter().filter(|tensor| tensor.part_of.is_none())
+        self.tensors.iter().filter(|tensor| tensor.part_of.is_none() && !tensor.dropped)
+    }
+
+    /// Says that no plan uses a tensor any more. Its name is free for another.
+    pub(crate) fn drop(&mut self, id: TensorId) {
+        let tensor = &mut self.tensors[id.0];
+        tensor.dropped = true;
+        tensor.name += " (dropped)";
     }
 
     pub fn add(&mut self, plan: Plan) -> PlanId {
@@ -261,7 +281,7 @@ impl Plan {
         tensors: &[(&str, TensorId)],
         constants: &[(&str, f64)],
     ) -> Result<(), PlanError> {
-        self.dispatches.push(Dispatch::check(program, kernel, tensors, constants)?);
+        self.dispatches.push(Dispatch::new(program, kernel, tensors, constants)?);
         Ok(())
     }
 }
@@ -279,7 +299,41 @@ impl Dispatch {
         self.kernel.grid_of(variant, &self.constants).map(|n| n as u32)
     }
 
-    fn check(
+    /// The tensor at a binding.
+    pub fn tensor(&self, binding: &str) -> Option<TensorId> {
+        self.bindings.iter().find(|b| b.name == binding).map(|b| b.tensor)
+    }
+
+    /// Whether it binds a tensor.
+    pub fn uses(&self, tensor: TensorId) -> bool {
+        self.bindings.iter().any(|b| b.tensor == tensor)
+    }
+
+    /// The same with another tensor in the place of one, checked anew.
+    ///
+    /// # Errors
+    /// As [`Plan::dispatch`].
+    pub fn with(
+        &self,
+        program: &Program,
+        old: TensorId,
+        new: TensorId,
+    ) -> Result<Dispatch, PlanError> {
+        let tensors: Vec<(&str, TensorId)> = self
+            .bindings
+            .iter()
+            .map(|b| (b.name.as_str(), if b.tensor == old { new } else { b.tensor }))
+            .collect();
+        let given: Vec<(&str, f64)> =
+            self.given.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        Dispatch::new(program, self.kernel, &tensors, &given)
+    }
+
+    /// A kernel over tensors, checked as [`Plan::dispatch`] has it.
+    ///
+    /// # Errors
+    /// As [`Plan::dispatch`].
+    pub fn new(
         program: &Program,
         kernel: &'static Kernel,
         tensors: &[(&str, TensorId)],
@@ -368,8 +422,8 @@ impl Dispatch {
                 });
             }
         }
-        let constants = Constants(values);
-        let dispatch = Dispatch { kernel, bindings, constants };
+        let given = constants.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+        let dispatch = Dispatch { kernel, bindings, constants: Constants(values), given };
         if !dispatch.fits(&kernel.variants[0]) {
             let grid = kernel.grid_of(&kernel.variants[0], &dispatch.constants);
             return Err(PlanError::Grid { kernel: label(), grid });

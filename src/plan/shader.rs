@@ -330,6 +330,14 @@ impl Reflection {
     }
 }
 
+impl Reflection {
+    /// Whether an override is a dimension of a binding.
+    pub fn has_dim(&self, name: &str) -> bool {
+        let mut factors = self.bindings.iter().flat_map(|b| b.dims.iter().flatten());
+        factors.any(|factor| *factor == Factor::Name(name.to_string()))
+    }
+}
+
 fn doc_shape(module: &Module, handle: Handle<naga::GlobalVariable>) -> Option<(String, String)> {
     let docs = module.doc_comments.as_ref()?.global_variables.get(&handle)?;
     let line = docs.first()?.trim_start_matches('/').trim();

@@ -18,6 +18,7 @@ use crate::device::DeviceError;
 use crate::kernels::Precision;
 use crate::kernels::linear::Activation;
 use crate::kernels::variant::Choices;
+use crate::optim::Optimizer;
 use crate::plan::PlanError;
 use crate::vae::objective::Bound;
 use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
@@ -144,10 +145,8 @@ impl Settings {
             return fail(format!("--lr must be a positive number, got {}", self.learning_rate));
         }
         self.schedule.check()?;
-        self.adam.check()?;
-        if matches!(self.architecture.likelihood, Likelihood::Gaussian { .. })
-            && self.binarization != Binarization::None
-        {
+        Optimizer::Adam(self.adam).rule().check()?;
+        if !self.architecture.likelihood.module().accepts(self.binarization) {
             return fail(
                 "--likelihood gaussian is for values as they are: it needs --binarization none"
                     .to_string(),

@@ -9,6 +9,7 @@ use crate::data::{Dataset, Images};
 use crate::device::{Device, DeviceError, Executor};
 use crate::feed::{self, Feed};
 use crate::kernels::{clock, rates};
+use crate::optim::Optimizer;
 use crate::plan::PlanError;
 use crate::vae::objective::Bound;
 use crate::vae::step::{Content, Pass, Source, TrainProgram};
@@ -263,7 +264,7 @@ impl Trainer {
             .trained
             .iter()
             .map(|t| {
-                let mut moment1 = executor.read_f32(t.moments)?;
+                let mut moment1 = executor.read_f32(t.state)?;
                 let moment2 = moment1.split_off(moment1.len() / 2);
                 Ok([executor.read_f32(t.parameter)?, moment1, moment2])
             })
@@ -284,7 +285,7 @@ impl Trainer {
         let executor = &mut *self.executor;
         for (t, [values, moment1, moment2]) in self.plan.trained.iter().zip(&snapshot.parameters) {
             executor.write_f32(t.parameter, values)?;
-            executor.write_f32(t.moments, &[&moment1[..], moment2].concat())?;
+            executor.write_f32(t.state, &[&moment1[..], moment2].concat())?;
         }
         executor.write_u32(self.plan.train.clock, &snapshot.clock)?;
         executor.write_f32(self.plan.train.rates, &snapshot.rates)?;
@@ -344,7 +345,7 @@ fn record_within(
         source(&dataset.train, settings.samples),
         source(dataset.watched().1, test_samples),
         &settings.objective,
-        &settings.adam,
+        &Optimizer::Adam(settings.adam),
     )
 }
 
@@ -399,8 +400,9 @@ fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Resul
     let mut first = [0.0; rates::WORDS];
     first[rates::LEARNING_RATE] = settings.learning_rate_in(1) as f32;
     // 1 - b^t at t = 1, and the weight of the KL; later ones are the tally kernel's.
-    first[rates::CORRECTION1] = (1.0 - settings.adam.beta1) as f32;
-    first[rates::CORRECTION2] = (1.0 - settings.adam.beta2) as f32;
+    let [decay1, decay2] = Optimizer::Adam(settings.adam).rule().corrected();
+    first[rates::CORRECTION1] = (1.0 - decay1) as f32;
+    first[rates::CORRECTION2] = (1.0 - decay2) as f32;
     first[rates::BETA] = match settings.objective.warm_up {
         0 => settings.objective.beta as f32,
         _ => 0.0,

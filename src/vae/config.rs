@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::likelihood::Likelihood;
+use super::posterior::{self, Posterior};
 use crate::kernels::gather;
 use crate::kernels::linear::Activation;
 
@@ -43,45 +44,6 @@ impl Binarization {
     }
 }
 
-/// The constants of Adam besides its learning rate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Adam {
-    /// Decay of the gradient's mean.
-    pub beta1: f64,
-    /// Decay of its mean square.
-    pub beta2: f64,
-    /// Added to the root of the mean square.
-    pub epsilon: f64,
-}
-
-impl Default for Adam {
-    fn default() -> Self {
-        Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
-    }
-}
-
-impl Adam {
-    /// # Errors
-    /// A decay outside [0, 1), or an epsilon that is not positive.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        for (name, decay) in [("--adam-beta1", self.beta1), ("--adam-beta2", self.beta2)] {
-            // The kernels compute with its logarithm, and in single precision.
-            if !(decay > 0.0 && decay <= 0.999999) {
-                return Err(ConfigError(format!(
-                    "{name} must be above 0 and at most 0.999999, got {decay}"
-                )));
-            }
-        }
-        if !(self.epsilon >= 1e-30 && self.epsilon.is_finite()) {
-            return Err(ConfigError(format!(
-                "--adam-epsilon must be a positive number, 1e-30 at least, got {}",
-                self.epsilon
-            )));
-        }
-        Ok(())
-    }
-}
-
 /// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits or means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
@@ -113,11 +75,7 @@ impl Architecture {
         if stacks.concat().contains(&0) {
             return Err(ConfigError(format!("every layer needs at least one unit, got {self}")));
         }
-        if let Likelihood::Gaussian { variance: Some(v) } = self.likelihood
-            && !(v > 0.0 && v.is_finite())
-        {
-            return Err(ConfigError(format!("--variance must be a positive number, got {v}")));
-        }
+        self.likelihood.module().check()?;
         let mut layers = stacks.iter().flat_map(|widths| widths.windows(2));
         let too_large = layers.find(|w| w[0].saturating_mul(w[1]) >= 1 << 31);
         match too_large {
@@ -133,9 +91,10 @@ impl Architecture {
     /// The widths of the encoder, from the pixels to the heads, and of the decoder, back to the pixels.
     fn stacks(&self) -> [Vec<usize>; 2] {
         let (d, z) = (self.pixels(), self.latent);
+        let (heads, outputs) = (posterior::module().heads(z), self.likelihood.module().outputs(d));
         [
-            [&[d], &self.hidden[..], &[z.saturating_mul(2)]].concat(),
-            [&[z], &self.decoder_hidden[..], &[d]].concat(),
+            [&[d], &self.hidden[..], &[heads]].concat(),
+            [&[z], &self.decoder_hidden[..], &[outputs]].concat(),
         ]
     }
 }
@@ -150,10 +109,9 @@ impl std::fmt::Display for Architecture {
         widths.push(self.pixels());
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
         write!(f, "{} {}", widths.join("-"), format!("{:?}", self.activation).to_lowercase())?;
-        match self.likelihood {
-            Likelihood::Bernoulli => Ok(()),
-            Likelihood::Gaussian { variance: None } => write!(f, ", Gaussian"),
-            Likelihood::Gaussian { variance: Some(v) } => write!(f, ", Gaussian of variance {v}"),
+        match self.likelihood.module().label() {
+            None => Ok(()),
+            Some(label) => write!(f, ", {label}"),
         }
     }
 }

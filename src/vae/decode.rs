@@ -1,9 +1,20 @@
-//! The decoder alone, at latent codes that the host gives.
+//! What the decoder makes of latent codes: draws from the prior, reconstructions, codes that the host gives.
 
-use super::config::Architecture;
+use super::config::{Architecture, Binarization};
+use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
-use super::recorder::{Recorder, Source};
-use crate::plan::{PlanError, PlanId, Program, TensorId};
+use super::posterior::{self, Posterior};
+use super::prior;
+use crate::kernels::clock;
+use crate::nn;
+use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
+
+/// E[x|z] of z (R, Z): (R, D).
+fn expectation(r: &mut Recorder, network: &Network, z: TensorId) -> Result<TensorId, PlanError> {
+    let eta = nn::forward(r, &network.decoder, z)?;
+    let Architecture { likelihood, .. } = network.architecture;
+    likelihood.module().mean(r, eta, network.architecture.pixels())
+}
 
 /// Expected pixels at given z.
 pub struct DecodeProgram {
@@ -24,11 +35,76 @@ impl DecodeProgram {
     pub fn record(architecture: &Architecture, count: usize) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let mut r = Recorder::new(&mut program, "decode", Source::rows(count));
+        let mut r = Recorder::new(&mut program, "decode");
         let z = r.tensor("z", &[count, architecture.latent]);
-        let mean = r.expectation(&network, z)?;
-        let Recorder { plan, .. } = r;
-        let plan = program.add(plan);
+        let mean = expectation(&mut r, &network, z)?;
+        let plan = r.finish();
         Ok(DecodeProgram { program, network, plan, z, mean })
+    }
+}
+
+/// Draws from the prior and their expected pixels.
+pub struct SampleProgram {
+    pub program: Program,
+    pub network: Network,
+    pub plan: PlanId,
+    /// (8) u32
+    pub clock: TensorId,
+    /// (R, D) probabilities
+    pub mean: TensorId,
+}
+
+impl SampleProgram {
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record(architecture: &Architecture, count: usize) -> Result<Self, PlanError> {
+        let mut program = Program::new();
+        let network = Network::declare(&mut program, architecture);
+        let mut r = Recorder::new(&mut program, "sample");
+        let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
+        let z = prior::sample(&mut r, clock, [count, architecture.latent], count)?;
+        let mean = expectation(&mut r, &network, z)?;
+        let plan = r.finish();
+        Ok(SampleProgram { program, network, plan, clock, mean })
+    }
+}
+
+/// Images of a data set, as the encoder sees them, and what the decoder makes of their posterior mean.
+pub struct ReconstructProgram {
+    pub program: Program,
+    pub network: Network,
+    pub plan: PlanId,
+    /// (N, D) u8
+    pub data: TensorId,
+    /// (8) u32
+    pub clock: TensorId,
+    /// (N, D) the binarized images
+    pub x: TensorId,
+    /// (N, D) probabilities
+    pub mean: TensorId,
+}
+
+impl ReconstructProgram {
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record(
+        architecture: &Architecture,
+        binarization: Binarization,
+        count: usize,
+    ) -> Result<Self, PlanError> {
+        let mut program = Program::new();
+        let network = Network::declare(&mut program, architecture);
+        let source = Source { content: Content::Bytes(binarization), ..Source::rows(count) };
+        let mut r = Recorder::new(&mut program, "reconstruct");
+        let dims = [count, architecture.pixels()];
+        let data = r.tensor_of("data", &dims, source.content.dtype());
+        let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
+        let x = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder, x)?;
+        let q = posterior::module();
+        let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?;
+        let mean = expectation(&mut r, &network, drawn.z)?;
+        let plan = r.finish();
+        Ok(ReconstructProgram { program, network, plan, data, clock, x, mean })
     }
 }

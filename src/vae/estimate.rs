@@ -1,12 +1,13 @@
 //! Draws for the estimates of log p(x): from the approximate posterior, and from the prior.
 
 use super::config::Architecture;
-use super::likelihood::Observed;
+use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
-use super::recorder::{Content, Recorder, Source, Streams};
-use crate::kernels::philox::Stream;
-use crate::kernels::{clock, importance, keep, posterior, prior};
-use crate::plan::{DType, PlanError, PlanId, Program, TensorId};
+use super::posterior::{self, Posterior};
+use super::prior;
+use crate::kernels::{clock, keep};
+use crate::nn;
+use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
 /// How the work is cut into runs of a plan. No draw depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,53 +92,28 @@ impl EstimateProgram {
         );
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
 
-        let mut r = Recorder::new(&mut program, "encode", source);
-        let x = r.minibatch(&network, data, clock, &Streams::TEST)?;
-        let encoded = r.stack(&network.encoder, x, batch)?;
-        let heads = *encoded.last().expect("an encoder has layers");
-        let Recorder { plan, .. } = r;
-        let encode = program.add(plan);
+        let mut r = Recorder::new(&mut program, "encode");
+        let x = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder, x)?;
+        let encode = r.finish();
 
-        let mut r = Recorder::new(&mut program, "importance", source);
-        let (eps, z) = (r.tensor("eps", &[rows, latent]), r.tensor("z", &[rows, latent]));
-        r.dispatch(
-            &posterior::SAMPLE,
-            &[("heads", heads), ("clock", clock), ("eps", eps), ("z", z)],
-            &[("STREAM", Stream::TestNoise.number()), ("N", images as f64)],
-        )?;
-        let drawn = log_likelihood(&mut r, &network, x, z, chunks)?;
-        let weight = r.tensor("log_w", &[rows]);
-        r.dispatch(
-            &importance::LOG_WEIGHT,
-            &[("log_px", drawn), ("heads", heads), ("eps", eps), ("z", z), ("log_w", weight)],
-            &[("K", k)],
-        )?;
-        let mut kept = Vec::new();
-        for (name, values) in [("kept log_px", drawn), ("kept log_w", weight)] {
-            kept.push(r.tensor(name, &[runs, rows]));
-            let tensors = [("values", values), ("clock", clock), ("kept", kept[kept.len() - 1])];
-            r.dispatch(&keep::KEEP, &tensors, &[])?;
-        }
+        let q = posterior::module();
+        let mut r = Recorder::new(&mut program, "importance");
+        let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
+        let likelihood = log_likelihood(&mut r, &network, x, drawn.z, samples)?;
+        let weight = q.log_weights(&mut r, drawn, likelihood, samples)?;
+        let log_px = keep(&mut r, "kept log_px", likelihood, clock, runs)?;
+        let log_w = keep(&mut r, "kept log_w", weight, clock, runs)?;
         r.dispatch(&keep::ADVANCE, &[("time", clock)], &[("K", k)])?;
-        let Recorder { plan, .. } = r;
-        let importance = program.add(plan);
+        let importance = r.finish();
 
-        let mut r = Recorder::new(&mut program, "prior", source);
-        let z = r.tensor("z", &[rows, latent]);
-        r.dispatch(
-            &prior::SAMPLE,
-            &[("clock", clock), ("z", z)],
-            &[("STREAM", Stream::Prior.number()), ("K", k)],
-        )?;
-        let drawn = log_likelihood(&mut r, &network, x, z, chunks)?;
-        let prior_log_px = r.tensor("kept log_px", &[runs, rows]);
-        let tensors = [("values", drawn), ("clock", clock), ("kept", prior_log_px)];
-        r.dispatch(&keep::KEEP, &tensors, &[])?;
+        let mut r = Recorder::new(&mut program, "prior");
+        let z = prior::sample(&mut r, clock, [rows, latent], samples)?;
+        let likelihood = log_likelihood(&mut r, &network, x, z, samples)?;
+        let prior_log_px = keep(&mut r, "kept log_px", likelihood, clock, runs)?;
         r.dispatch(&keep::ADVANCE, &[("time", clock)], &[("K", k)])?;
-        let Recorder { plan, .. } = r;
-        let prior = program.add(plan);
+        let prior = r.finish();
 
-        let (log_px, log_w) = (kept[0], kept[1]);
         Ok(EstimateProgram {
             program,
             network,
@@ -156,14 +132,28 @@ impl EstimateProgram {
     }
 }
 
-/// log p(x|z) of each row of `z`: (B*K).
+/// Records log p(x|z) of each row of `z`: (B*K) nats.
 fn log_likelihood(
     r: &mut Recorder,
     network: &Network,
     x: TensorId,
     z: TensorId,
-    chunks: Chunks,
+    samples: usize,
 ) -> Result<TensorId, PlanError> {
-    let decoded = r.stack(&network.decoder, z, chunks.rows())?;
-    r.log_likelihood(network, Observed { x, eta: *decoded.last().expect("layers") })
+    let eta = nn::forward(r, &network.decoder, z)?;
+    let likelihood = network.architecture.likelihood.module();
+    likelihood.log_px(r, network.observed(x, eta, samples))
+}
+
+/// Records that a run's `values` (R) go into its row of a tensor (runs, R).
+fn keep(
+    r: &mut Recorder,
+    name: &str,
+    values: TensorId,
+    clock: TensorId,
+    runs: usize,
+) -> Result<TensorId, PlanError> {
+    let kept = r.tensor(name, &[runs, r.dims(values)[0]]);
+    r.dispatch(&keep::KEEP, &[("values", values), ("clock", clock), ("kept", kept)], &[])?;
+    Ok(kept)
 }

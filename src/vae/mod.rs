@@ -3,21 +3,25 @@
 //! Notation throughout: B images of a minibatch, D pixels, H hidden units, Z latent units, K samples an
 //! image, R = B * K rows. `d_x` is the gradient of the objective with respect to `x`.
 
-mod backward;
+mod bound;
 pub mod config;
 #[doc(hidden)]
 pub mod decode;
 #[doc(hidden)]
 pub mod estimate;
 pub mod likelihood;
+mod minibatch;
 #[doc(hidden)]
 pub mod network;
 pub mod objective;
-mod recorder;
+mod posterior;
+mod prior;
 #[doc(hidden)]
 pub mod step;
 
-pub use config::{Adam, Architecture, Binarization, ConfigError};
+pub use crate::nn::Init;
+pub use crate::optim::Adam;
+pub use config::{Architecture, Binarization, ConfigError};
 pub use likelihood::Likelihood;
-pub use network::{Init, Layer, Network};
+pub use network::Network;
 pub use objective::Objective;

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::device::{Device, DeviceError, Executor};
 use crate::kernels::clock;
 use crate::kernels::linear::Activation;
+use crate::optim::Optimizer;
 use crate::plan::PlanError;
 use crate::train::{self, Settings};
 use crate::vae::estimate::{Chunks, EstimateProgram};
@@ -314,7 +315,8 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
         samples: 4,
     };
     let Settings { architecture, objective, adam, .. } = &settings;
-    let plan = TrainProgram::record(architecture, source, source, objective, adam)?;
+    let plan =
+        TrainProgram::record(architecture, source, source, objective, &Optimizer::Adam(*adam))?;
     let mut executor = device.load(plan.program.clone())?;
     executor.write_f32(plan.train.data, &flatten(data))?;
     train::initialize(&mut *executor, &plan, &settings, &[])?;

@@ -29,8 +29,9 @@ pub const GUARD_BYTE: u8 = 0xA5;
 pub struct GpuExecutor {
     gpu: GpuDevice,
     program: Program,
-    /// Of each tensor: its buffer, or that of what it is a part of, and its first byte there.
-    places: Vec<(wgpu::Buffer, u64)>,
+    /// Of each tensor: its buffer, or that of what it is a part of, and its first byte there; of a dropped one
+    /// nothing.
+    places: Vec<Option<(wgpu::Buffer, u64)>>,
     plans: Vec<PreparedPlan>,
     variants: Choices,
     /// Bytes before and after each tensor that belong to no tensor: 0 outside tests.
@@ -80,7 +81,7 @@ impl GpuExecutor {
         let total: u64 = program.stored().map(padded_size).sum();
         let mut buffers = Vec::new();
         for tensor in program.tensors() {
-            if tensor.part_of.is_some() {
+            if tensor.part_of.is_some() || tensor.dropped {
                 buffers.push(None);
                 continue;
             }
@@ -102,19 +103,19 @@ impl GpuExecutor {
         }
         // A part is where it is in the buffer of the whole.
         let ids = (0..program.tensors().len()).map(TensorId);
-        let places: Vec<(wgpu::Buffer, u64)> = ids
+        let places: Vec<Option<(wgpu::Buffer, u64)>> = ids
             .map(|id| {
                 let (whole, first) = program.place(id);
-                let buffer = buffers[whole.0].clone().expect("a whole is no part");
-                (buffer, guard + 4 * first as u64)
+                Some((buffers[whole.0].clone()?, guard + 4 * first as u64))
             })
             .collect();
-        let bindings: Vec<wgpu::BindingResource> = places
+        let bindings: Vec<Option<wgpu::BindingResource>> = places
             .iter()
             .zip(program.tensors())
-            .map(|((buffer, offset), tensor)| {
+            .map(|(place, tensor)| {
+                let (buffer, offset) = place.as_ref()?;
                 let (offset, size) = (*offset, wgpu::BufferSize::new(padded_size(tensor)));
-                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+                Some(wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size }))
             })
             .collect();
         if guard > 0 {
@@ -151,6 +152,12 @@ impl GpuExecutor {
             plans.push(PreparedPlan { name: plan.name.clone(), dispatches, seconds });
         }
         Ok(GpuExecutor { gpu: gpu.clone(), program, places, plans, variants, guard })
+    }
+
+    /// The buffer that holds a tensor, and its first byte there.
+    fn place(&self, tensor: TensorId) -> &(wgpu::Buffer, u64) {
+        let place = self.places[tensor.0].as_ref();
+        place.unwrap_or_else(|| panic!("{} was dropped", self.program.get(tensor)))
     }
 
     /// Dispatches `start..start + count` of the endless repetition of a plan, in one compute pass.
@@ -263,7 +270,7 @@ impl Executor for GpuExecutor {
         let gpu = &self.gpu;
         let declared = self.program.get(tensor);
         assert_eq!(bytes.len(), declared.size_bytes(), "{declared}");
-        let (buffer, at) = &self.places[tensor.0];
+        let (buffer, at) = self.place(tensor);
         gpu.scoped(&format!("writing {declared}"), || {
             let whole = bytes.len() / 4 * 4;
             gpu.queue.write_buffer(buffer, *at, &bytes[..whole]);
@@ -283,7 +290,7 @@ impl Executor for GpuExecutor {
     ) -> Result<(), DeviceError> {
         let declared = self.program.get(tensor);
         assert!(offset + bytes.len() <= declared.size_bytes(), "{declared}");
-        let (buffer, at) = &self.places[tensor.0];
+        let (buffer, at) = self.place(tensor);
         self.gpu.scoped(&format!("writing {declared}"), || {
             self.gpu.queue.write_buffer(buffer, at + offset as u64, bytes);
         })
@@ -291,7 +298,7 @@ impl Executor for GpuExecutor {
 
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
         let declared = self.program.get(tensor);
-        let (buffer, at) = &self.places[tensor.0];
+        let (buffer, at) = self.place(tensor);
         let mut bytes =
             self.gpu.read(buffer, *at..at + padded_size(declared), &declared.to_string())?;
         bytes.truncate(declared.size_bytes());
@@ -319,7 +326,7 @@ impl GpuExecutor {
     /// # Errors
     /// The device failed.
     pub fn read_guards(&mut self, tensor: TensorId) -> Result<(Vec<u8>, Vec<u8>), DeviceError> {
-        let (buffer, _) = &self.places[tensor.0];
+        let (buffer, _) = self.place(tensor);
         let mut before = self.gpu.read(buffer, 0..buffer.size(), "guards")?;
         let after = before.split_off(before.len() - self.guard as usize);
         before.truncate(self.guard as usize);

@@ -32,7 +32,7 @@ impl<'a> Pipelines<'a> {
         plan: &Plan,
         dispatch: &Dispatch,
         variant: &'static Variant,
-        bindings: &[wgpu::BindingResource],
+        bindings: &[Option<wgpu::BindingResource>],
     ) -> Result<Prepared, DeviceError> {
         let kernel = dispatch.kernel;
         if !self.gpu.can_run(variant) {
@@ -52,7 +52,7 @@ impl<'a> Pipelines<'a> {
             .iter()
             .map(|b| wgpu::BindGroupEntry {
                 binding: b.index,
-                resource: bindings[b.tensor.0].clone(),
+                resource: bindings[b.tensor.0].clone().expect("a dropped tensor is in no plan"),
             })
             .collect();
         let bind_group = self.gpu.scoped(&kernel.to_string(), || {

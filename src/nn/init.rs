@@ -1,0 +1,31 @@
+//! How parameters begin.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// How parameters begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// Weights and biases uniform on ±1/sqrt(inputs), as PyTorch's nn.Linear has them
+    #[default]
+    Pytorch,
+    /// Weights uniform on ±sqrt(6/(inputs + outputs)), biases zero, but for those of the decoder's output,
+    /// which begin where the mean of the training images is met
+    Glorot,
+}
+
+/// Uniform numbers, in an order that depends on the seed alone.
+pub struct Uniform(ChaCha8Rng);
+
+impl Uniform {
+    pub fn new(seed: u64) -> Self {
+        Uniform(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// The next `n` numbers, on ±bound.
+    pub fn numbers(&mut self, n: usize, bound: f32) -> Vec<f32> {
+        (0..n).map(|_| (2.0 * self.0.random::<f32>() - 1.0) * bound).collect()
+    }
+}

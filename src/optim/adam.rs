@@ -1,0 +1,73 @@
+//! Adam: steps of the gradient's mean over the root of its mean square.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Rule, Trained};
+use crate::kernels::adam;
+use crate::plan::{PlanError, Recorder, TensorId};
+use crate::vae::ConfigError;
+
+/// The constants of Adam besides its learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Adam {
+    /// Decay of the gradient's mean.
+    pub beta1: f64,
+    /// Decay of its mean square.
+    pub beta2: f64,
+    /// Added to the root of the mean square.
+    pub epsilon: f64,
+}
+
+impl Default for Adam {
+    fn default() -> Self {
+        Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+impl Rule for Adam {
+    fn planes(&self) -> &'static [&'static str] {
+        &["moment1", "moment2"]
+    }
+
+    /// A decay outside [0, 1), or an epsilon that is not positive.
+    fn check(&self) -> Result<(), ConfigError> {
+        for (name, decay) in [("--adam-beta1", self.beta1), ("--adam-beta2", self.beta2)] {
+            // The kernels compute with its logarithm, and in single precision.
+            if !(decay > 0.0 && decay <= 0.999999) {
+                return Err(ConfigError(format!(
+                    "{name} must be above 0 and at most 0.999999, got {decay}"
+                )));
+            }
+        }
+        if !(self.epsilon >= 1e-30 && self.epsilon.is_finite()) {
+            return Err(ConfigError(format!(
+                "--adam-epsilon must be a positive number, 1e-30 at least, got {}",
+                self.epsilon
+            )));
+        }
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        r: &mut Recorder,
+        gradient: TensorId,
+        rates: TensorId,
+        of: Trained,
+    ) -> Result<(), PlanError> {
+        r.dispatch(
+            &adam::ADAM,
+            &[
+                ("gradient", gradient),
+                ("rates", rates),
+                ("parameter", of.parameter),
+                ("moments", of.state),
+            ],
+            &[("BETA1", self.beta1), ("BETA2", self.beta2), ("EPSILON", self.epsilon)],
+        )
+    }
+
+    fn corrected(&self) -> [f64; 2] {
+        [self.beta1, self.beta2]
+    }
+}

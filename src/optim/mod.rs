@@ -1,0 +1,95 @@
+//! Optimizers: what each keeps of a parameter, and its step. All ascend the objective.
+
+mod adam;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
+pub use adam::Adam;
+
+/// A parameter and what the optimizer keeps of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Trained {
+    pub parameter: TensorId,
+    /// (S, ..) of the parameter's shape: its planes, see [`Rule::planes`].
+    pub state: TensorId,
+    /// Given rather than learned: it has no gradient and stays as it is.
+    pub frozen: bool,
+}
+
+/// Which optimizer, with its constants besides the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Kingma and Ba 2015
+    Adam(Adam),
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Optimizer::Adam(Adam::default())
+    }
+}
+
+impl Optimizer {
+    /// What computes it: the one place that tells the kinds apart.
+    pub fn rule(&self) -> &dyn Rule {
+        match self {
+            Optimizer::Adam(adam) => adam,
+        }
+    }
+
+    /// Declares the state of a parameter.
+    pub fn declare(&self, program: &mut Program, parameter: TensorId, frozen: bool) -> Trained {
+        let declared = program.get(parameter).clone();
+        let dims = [&[self.rule().planes().len()], &declared.dims[..]].concat();
+        let state = program.tensor(format!("{}.state", declared.name), &dims, DType::F32);
+        Trained { parameter, state, frozen }
+    }
+
+    /// Records a step of every parameter that has a gradient and is not frozen; `rates` (4), see
+    /// [`crate::kernels::rates`].
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn update(
+        &self,
+        r: &mut Recorder,
+        rates: TensorId,
+        trained: &[Trained],
+        gradients: &[(TensorId, TensorId)],
+    ) -> Result<(), PlanError> {
+        for t in trained.iter().filter(|t| !t.frozen) {
+            let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
+            if let Some(&(_, gradient)) = found {
+                self.rule().step(r, gradient, rates, *t)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An optimizer's step.
+pub trait Rule {
+    /// Names of the planes that it keeps of each parameter, each of the parameter's shape and zero at first.
+    fn planes(&self) -> &'static [&'static str];
+
+    /// # Errors
+    /// A constant out of its range.
+    fn check(&self) -> Result<(), crate::vae::ConfigError>;
+
+    /// Records the step of one parameter.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    fn step(
+        &self,
+        r: &mut Recorder,
+        gradient: TensorId,
+        rates: TensorId,
+        of: Trained,
+    ) -> Result<(), PlanError>;
+
+    /// The decays b of the corrections 1 - b^t by which the step divides, t the number of the step.
+    fn corrected(&self) -> [f64; 2];
+}

@@ -1,0 +1,63 @@
+//! The bound on log p(x) that is ascended, at the samples of a minibatch.
+
+use super::minibatch::Source;
+use super::objective::Bound;
+use super::posterior::{Draw, Posterior};
+use crate::kernels::importance;
+use crate::plan::{PlanError, Recorder, TensorId};
+
+/// Records the weight of each row of `log_px`, (B*K), in the objective: its derivative with respect to the
+/// row's log p(x|z). It is 1 / (B K) in the ELBO, and softmax_k(log w) / B in the importance-weighted bound,
+/// whose value L_K, (B) nats, comes with it.
+pub(super) fn weigh(
+    r: &mut Recorder,
+    bound: Bound,
+    source: Source,
+    posterior: &impl Posterior,
+    draw: Draw,
+    log_px: TensorId,
+) -> Result<(TensorId, Option<TensorId>), PlanError> {
+    match bound {
+        Bound::Elbo => {
+            let rows = source.batch * source.samples;
+            Ok((r.filled("weight", rows, 1.0 / rows as f32), None))
+        }
+        Bound::Iwae => {
+            let (weight, value) = importance_weighted(r, source, posterior, draw, log_px)?;
+            Ok((weight, Some(value)))
+        }
+    }
+}
+
+/// Records L_K of each image, (B) nats, where it is the objective.
+pub(super) fn value(
+    r: &mut Recorder,
+    bound: Bound,
+    source: Source,
+    posterior: &impl Posterior,
+    draw: Draw,
+    log_px: TensorId,
+) -> Result<Option<TensorId>, PlanError> {
+    match bound {
+        Bound::Elbo => Ok(None),
+        Bound::Iwae => Ok(Some(importance_weighted(r, source, posterior, draw, log_px)?.1)),
+    }
+}
+
+fn importance_weighted(
+    r: &mut Recorder,
+    source: Source,
+    posterior: &impl Posterior,
+    draw: Draw,
+    log_px: TensorId,
+) -> Result<(TensorId, TensorId), PlanError> {
+    let Source { batch, samples, .. } = source;
+    let log_w = posterior.log_weights(r, draw, log_px, samples)?;
+    let (bound, weight) = (r.tensor("bound", &[batch]), r.tensor("weight", &[batch * samples]));
+    r.dispatch(
+        &importance::NORMALIZE,
+        &[("log_weights", log_w), ("weight", weight), ("bound", bound)],
+        &[("K", samples as f64)],
+    )?;
+    Ok((weight, bound))
+}

@@ -1,0 +1,126 @@
+//! log p(x|z) = -1/2 sum_d (x - eta)^2 / s + ln 2 pi s: eta are means, s is the variance of every pixel.
+
+use super::{Backward, Module, Observed, OnnxOutput, OwnParameter};
+use crate::kernels::gaussian;
+use crate::plan::{PlanError, Recorder, TensorId};
+use crate::vae::config::{Binarization, ConfigError};
+
+/// Means of real values with one variance.
+pub struct Gaussian {
+    /// s, if it is given; else it is learned.
+    pub variance: Option<f64>,
+}
+
+/// What ln s is called in files.
+const STORED: &str = "observation_log_variance";
+
+impl Module for Gaussian {
+    fn label(&self) -> Option<String> {
+        Some(match self.variance {
+            None => "Gaussian".to_string(),
+            Some(v) => format!("Gaussian of variance {v}"),
+        })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        match self.variance {
+            Some(v) if !(v > 0.0 && v.is_finite()) => {
+                Err(ConfigError(format!("--variance must be a positive number, got {v}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_likelihood_of(&self, _: Binarization) -> bool {
+        true
+    }
+
+    fn accepts(&self, binarization: Binarization) -> bool {
+        binarization == Binarization::None
+    }
+
+    fn output(&self) -> &'static str {
+        "mean"
+    }
+
+    fn outputs(&self, pixels: usize) -> usize {
+        pixels
+    }
+
+    fn parameters(&self) -> Vec<OwnParameter> {
+        vec![OwnParameter {
+            name: "log_variance",
+            stored: STORED,
+            dims: vec![1],
+            initial: vec![self.variance.unwrap_or(1.0).ln() as f32],
+            frozen: self.variance.is_some(),
+        }]
+    }
+
+    fn first_bias(&self, means: &[f64]) -> Vec<f32> {
+        means.iter().map(|&mean| mean as f32).collect()
+    }
+
+    fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
+        let log_px = r.tensor("log_px", &[r.dims(of.eta)[0]]);
+        r.dispatch(
+            &gaussian::LOG_LIKELIHOOD,
+            &[("x", of.x), ("eta", of.eta), ("log_variance", of.parameters[0]), ("log_px", log_px)],
+            &[("K", of.samples as f64)],
+        )?;
+        Ok(log_px)
+    }
+
+    fn backward(
+        &self,
+        r: &mut Recorder,
+        of: Observed,
+        weight: TensorId,
+    ) -> Result<Backward, PlanError> {
+        let (dims, log_variance) = (r.dims(of.eta), of.parameters[0]);
+        let (d_eta, squares) = (r.tensor("d_eta", &dims), r.tensor("squares", &dims[..1]));
+        r.dispatch(
+            &gaussian::BACKWARD,
+            &[
+                ("x", of.x),
+                ("eta", of.eta),
+                ("log_variance", log_variance),
+                ("weight", weight),
+                ("d_eta", d_eta),
+                ("squares", squares),
+            ],
+            &[("K", of.samples as f64)],
+        )?;
+        if self.variance.is_some() {
+            return Ok(Backward { d_eta, parameters: Vec::new() });
+        }
+        let d_log_variance = r.tensor("d_log_variance", &[1]);
+        r.dispatch(
+            &gaussian::VARIANCE,
+            &[
+                ("log_variance", log_variance),
+                ("weight", weight),
+                ("row_squares", squares),
+                ("d_log_variance", d_log_variance),
+            ],
+            &[("K", of.samples as f64), ("D", dims[1] as f64)],
+        )?;
+        Ok(Backward { d_eta, parameters: vec![(log_variance, d_log_variance)] })
+    }
+
+    fn mean(&self, _: &mut Recorder, eta: TensorId, _: usize) -> Result<TensorId, PlanError> {
+        Ok(eta)
+    }
+
+    fn onnx(&self) -> Vec<OnnxOutput> {
+        vec![
+            OnnxOutput { name: "mean", of: None, of_pixels: true, meaning: None },
+            OnnxOutput {
+                name: "variance",
+                of: Some(("Exp", STORED)),
+                of_pixels: false,
+                meaning: Some("the variance of every pixel"),
+            },
+        ]
+    }
+}

@@ -1,0 +1,139 @@
+//! Likelihoods p(x|z): what stands between the decoder's output and log p(x|z). Each kind is a module of its
+//! own; [`Likelihood::module`] is the one place that tells them apart.
+
+mod bernoulli;
+mod gaussian;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{Binarization, ConfigError};
+use crate::plan::{PlanError, Recorder, TensorId};
+use bernoulli::Bernoulli;
+use gaussian::Gaussian;
+
+/// What the decoder's output means.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Likelihood {
+    /// Logits of pixels in [0, 1].
+    #[default]
+    Bernoulli,
+    /// Means of real values, which have one variance: learned, or given.
+    Gaussian {
+        /// Of every pixel; `None` is learned.
+        variance: Option<f64>,
+    },
+}
+
+impl Likelihood {
+    /// What computes it.
+    pub fn module(self) -> Box<dyn Module> {
+        match self {
+            Likelihood::Bernoulli => Box::new(Bernoulli),
+            Likelihood::Gaussian { variance } => Box::new(Gaussian { variance }),
+        }
+    }
+}
+
+/// A likelihood's computation, its parameters, and what others call its parts.
+pub trait Module {
+    /// How it is told beside the layers' widths, as in "Gaussian of variance 0.1"; `None` of the default.
+    fn label(&self) -> Option<String>;
+
+    /// # Errors
+    /// A value of its settings that cannot be.
+    fn check(&self) -> Result<(), ConfigError>;
+
+    /// Whether it is one of observations as `binarization` makes them. A Bernoulli probability of grey levels
+    /// is a cross entropy.
+    fn is_likelihood_of(&self, binarization: Binarization) -> bool;
+
+    /// Whether it can be computed for observations as `binarization` makes them.
+    fn accepts(&self, binarization: Binarization) -> bool;
+
+    /// What the decoder's last layer is called.
+    fn output(&self) -> &'static str;
+
+    /// Units of the decoder's output for D pixels.
+    fn outputs(&self, pixels: usize) -> usize;
+
+    /// Its own parameters, besides the decoder's.
+    fn parameters(&self) -> Vec<OwnParameter>;
+
+    /// The bias of the decoder's output at which pixels of these means, (D), are expected.
+    fn first_bias(&self, means: &[f64]) -> Vec<f32>;
+
+    /// Records log p(x|z), (B*K) nats.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError>;
+
+    /// Records the gradient of sum_rows weight log p(x|z), `weight` (B*K).
+    ///
+    /// # Errors
+    /// As [`Module::log_px`].
+    fn backward(
+        &self,
+        r: &mut Recorder,
+        of: Observed,
+        weight: TensorId,
+    ) -> Result<Backward, PlanError>;
+
+    /// Records E[x|z] of the decoder's output, (B*K, D).
+    ///
+    /// # Errors
+    /// As [`Module::log_px`].
+    fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError>;
+
+    /// The outputs of a decoder in ONNX, in their order.
+    fn onnx(&self) -> Vec<OnnxOutput>;
+}
+
+/// A parameter of a likelihood.
+pub struct OwnParameter {
+    /// Its name in the program, behind "decoder.".
+    pub name: &'static str,
+    /// Its name in files.
+    pub stored: &'static str,
+    /// Its dimensions.
+    pub dims: Vec<usize>,
+    /// What it begins with.
+    pub initial: Vec<f32>,
+    /// Given rather than learned.
+    pub frozen: bool,
+}
+
+/// The tensors between decoder and objective.
+#[derive(Clone, Copy)]
+pub struct Observed<'a> {
+    /// (B, D)
+    pub x: TensorId,
+    /// (B*K, outputs) the decoder's output
+    pub eta: TensorId,
+    /// Those of [`Module::parameters`].
+    pub parameters: &'a [TensorId],
+    /// K
+    pub samples: usize,
+}
+
+/// What a likelihood's backward pass has computed.
+pub struct Backward {
+    /// (B*K, outputs)
+    pub d_eta: TensorId,
+    /// Each of its parameters with its gradient.
+    pub parameters: Vec<(TensorId, TensorId)>,
+}
+
+/// An output of a decoder in ONNX.
+pub struct OnnxOutput {
+    /// What it is called.
+    pub name: &'static str,
+    /// The operator that computes it and its input: an output's name, or that of a stored parameter. `None` is
+    /// the decoder's last layer itself.
+    pub of: Option<(&'static str, &'static str)>,
+    /// Whether it is (N, D); else it is (1).
+    pub of_pixels: bool,
+    /// What it means; `None` is pixels as they are fed to the encoder.
+    pub meaning: Option<&'static str>,
+}

@@ -1,0 +1,167 @@
+//! A data set on the device: how minibatches are drawn from it, and where the figures of a step go.
+
+use super::config::Binarization;
+use crate::kernels::philox::{Stream, half_bits};
+use crate::kernels::{clock, gather, rates, tally};
+use crate::plan::{DType, PlanError, PlanId, Recorder, TensorId};
+
+/// What the elements of a data set are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Grey levels, and what becomes of them.
+    Bytes(Binarization),
+    /// Real values, taken as they are.
+    Reals,
+}
+
+impl Content {
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Content::Bytes(_) => DType::U8,
+            Content::Reals => DType::F32,
+        }
+    }
+}
+
+/// A data set and how minibatches are drawn from it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// N
+    pub images: usize,
+    /// Rows of a window of bytes that the host keeps filled with the next draws, a power of two below N;
+    /// `None` for a data set that is on the device as a whole.
+    pub window: Option<usize>,
+    /// What an element of it is.
+    pub content: Content,
+    /// B
+    pub batch: usize,
+    /// K
+    pub samples: usize,
+}
+
+impl Source {
+    /// As many images as rows, one sample each.
+    pub(super) fn rows(count: usize) -> Self {
+        let content = Content::Bytes(Binarization::None);
+        Source { images: count, window: None, content, batch: count, samples: 1 }
+    }
+}
+
+/// The random numbers and the order of a pass over a data set.
+#[derive(Clone, Copy)]
+pub(super) struct Streams {
+    /// Of binarization.
+    pub pixels: Stream,
+    /// Of the posterior's samples.
+    pub noise: Stream,
+    /// Whether each epoch has an order of its own.
+    pub shuffle: bool,
+}
+
+impl Streams {
+    pub const TRAIN: Streams =
+        Streams { pixels: Stream::TrainPixels, noise: Stream::TrainNoise, shuffle: true };
+    pub const TEST: Streams =
+        Streams { pixels: Stream::TestPixels, noise: Stream::TestNoise, shuffle: false };
+}
+
+/// The tensors by which the host feeds a pass over a data set and reads its result.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    /// One step.
+    pub plan: PlanId,
+    /// (N, D) u8, or f32 of real values; of a window (ROWS, D)
+    pub data: TensorId,
+    /// How its minibatches are drawn.
+    pub source: Source,
+    /// (8) u32, see [`clock`]
+    pub clock: TensorId,
+    /// (4), see [`rates`]
+    pub rates: TensorId,
+    /// (S, 4), see [`tally`]
+    pub history: TensorId,
+    /// S: steps the history holds, those of one pass over the data at least.
+    pub history_steps: usize,
+    /// (B) nats: L_K of each image, where the plan computes it.
+    pub bound: Option<TensorId>,
+}
+
+impl Pass {
+    /// Declares the tensors of a pass over images of `pixels`.
+    pub(super) fn declare(r: &mut Recorder, source: Source, pixels: usize) -> Self {
+        let Source { images, window, content, batch, .. } = source;
+        let history_steps = images.div_ceil(batch) + 1;
+        Pass {
+            plan: PlanId(usize::MAX), // known once the plan is finished
+            source,
+            data: r.tensor_of("data", &[window.unwrap_or(images), pixels], content.dtype()),
+            clock: r.tensor_of("clock", &[clock::WORDS], DType::U32),
+            rates: r.tensor("rates", &[rates::WORDS]),
+            history: r.tensor("history", &[history_steps, tally::COLUMNS]),
+            history_steps,
+            bound: None,
+        }
+    }
+
+    /// Records the end of a step: `log_px` (B*K) and `kl` (B) into the history, the clock and the rates to the
+    /// next step. `wrap`: an epoch follows upon the other. `constants` are what the next step's rates depend
+    /// on.
+    pub(super) fn end_step(
+        &self,
+        r: &mut Recorder,
+        log_px: TensorId,
+        kl: TensorId,
+        wrap: bool,
+        constants: &[(&str, f64)],
+    ) -> Result<(), PlanError> {
+        let mut tensors = vec![
+            ("log_px", log_px),
+            ("kl", kl),
+            ("history", self.history),
+            ("clock", self.clock),
+            ("rates", self.rates),
+        ];
+        tensors.extend(self.bound.map(|bound| ("bound", bound)));
+        let kernel = if self.bound.is_some() { &tally::TALLY_BOUND } else { &tally::TALLY };
+        let mut all = vec![
+            ("K", self.source.samples as f64),
+            ("N", self.source.images as f64),
+            ("WRAP", f64::from(u8::from(wrap))),
+        ];
+        all.extend(constants);
+        r.dispatch(kernel, &tensors, &all)
+    }
+}
+
+/// Records the next minibatch of a data set as the encoder sees it: x (B, D).
+pub(super) fn draw(
+    r: &mut Recorder,
+    source: Source,
+    [data, clock]: [TensorId; 2],
+    streams: &Streams,
+) -> Result<TensorId, PlanError> {
+    let Source { images, content, batch, .. } = source;
+    let pixels = r.dims(data)[1];
+    let x = r.tensor("x", &[batch, pixels]);
+    let shuffle = ("SHUFFLE", f64::from(u8::from(streams.shuffle)));
+    let half_bits = ("HALF_BITS", f64::from(half_bits(images)));
+    match content {
+        Content::Bytes(binarization) => r.dispatch(
+            &gather::GATHER,
+            &[("data", data), ("clock", clock), ("x", x)],
+            &[
+                ("N", images as f64),
+                ("BINARIZATION", binarization.number()),
+                shuffle,
+                half_bits,
+                ("STREAM", streams.pixels.number()),
+            ],
+        )?,
+        Content::Reals => r.dispatch(
+            &gather::GATHER_REAL,
+            &[("values", data), ("clock", clock), ("x", x)],
+            &[shuffle, half_bits],
+        )?,
+    }
+    Ok(x)
+}

@@ -1,0 +1,21 @@
+//! The prior p(z) = N(0, I).
+
+use crate::kernels::philox::Stream;
+use crate::kernels::prior;
+use crate::plan::{PlanError, Recorder, TensorId};
+
+/// Records draws from it, K an image: z (rows, Z).
+pub(super) fn sample(
+    r: &mut Recorder,
+    clock: TensorId,
+    [rows, latent]: [usize; 2],
+    samples: usize,
+) -> Result<TensorId, PlanError> {
+    let z = r.tensor("z", &[rows, latent]);
+    r.dispatch(
+        &prior::SAMPLE,
+        &[("clock", clock), ("z", z)],
+        &[("STREAM", Stream::Prior.number()), ("K", samples as f64)],
+    )?;
+    Ok(z)
+}
