@@ -131,7 +131,7 @@ impl Kernel {
     /// Bindings and overrides, read from the shader on first use.
     ///
     /// # Errors
-    /// The shader is invalid: a defect that `tests/shaders` catches.
+    /// The shader is invalid: a defect that `tests/kernels/shaders.rs` catches.
     pub fn reflection(&self) -> Result<&Reflection, ShaderError> {
         self.reflection_of(&self.variants[0])
     }

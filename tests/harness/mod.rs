@@ -1,8 +1,9 @@
 //! Runs one kernel case on a device and holds every element of every output against the f64 twin.
-//! tests/faults.rs plants faults to see that nothing gets past it.
+//! tests/kernels/faults plants faults to see that nothing gets past it.
 #![allow(dead_code)] // each test crate uses its part
 
 use std::io::Write;
+use std::process::Command;
 use std::sync::Once;
 
 use elbo::device::cpu::{CpuDevice, CpuExecutor};
@@ -99,6 +100,27 @@ pub fn open_gpu(adapters: &Adapters) -> Result<GpuDevice, String> {
 
 pub fn cpu() -> CpuDevice {
     CpuDevice::new(None).expect("threads")
+}
+
+/// A test of this program again, in a process of its own. The module is `module_path!()`.
+pub fn again(module: &str, test: &str) -> Command {
+    let (_, module) = module.split_once("::").expect("a module of a test program");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", &format!("{module}::{test}"), "--nocapture"]);
+    command
+}
+
+/// Whether the test runs alone in its process, which one that changes or measures the whole process needs.
+/// Where it does not, it runs there now, and must pass.
+pub fn is_alone(module: &str, test: &str) -> bool {
+    const ALONE: &str = "ELBO_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let output = again(module, test).env(ALONE, "1").output().expect("this program runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{test}: {output:?}");
+    false
 }
 
 /// A case as a program of one dispatch, with the bytes that its tensors begin with.

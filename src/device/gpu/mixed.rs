@@ -185,7 +185,7 @@ fn product(
     [r, i, o]: [usize; 3],
     exact: bool,
 ) -> (Program, Vec<Vec<f32>>) {
-    let reflection = kernel.reflection().expect("tests/shaders");
+    let reflection = kernel.reflection().expect("tests/kernels/shaders.rs");
     let known =
         |name: &str| [("R", r), ("I", i), ("O", o)].iter().find(|d| d.0 == name).map(|d| d.1);
     let mut rng = ChaCha8Rng::seed_from_u64((r * i * o) as u64);

@@ -1,7 +1,5 @@
 //! Mixed precision: the test that adapters must pass, the range of f16, runs that use it, and what people
-//! are told where it cannot be had. That its kernels are right is tested in tests/kernels.rs.
-
-mod harness;
+//! are told where it cannot be had. That its kernels are right is tested in reference.rs.
 
 use std::ops::Range;
 use std::path::Path;
@@ -16,6 +14,8 @@ use elbo::kernels::{Case, Kernel, REGISTRY, linear, update};
 use elbo::plan::{Access, PlanId, Program, TensorId};
 use elbo::train::{Settings, Trainer};
 use serde_json::Value;
+
+use crate::harness;
 
 /// What may be wrong with an adapter's products.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,20 +6,25 @@ use elbo::{
     Architecture, Binarization, Dataset, Device, Error, Images, Part, Settings, Trainer, Vae,
 };
 
-#[path = "../examples/evaluate.rs"]
+use crate::harness;
+
+#[path = "../../examples/evaluate.rs"]
 mod evaluate;
-#[path = "../examples/export.rs"]
+#[path = "../../examples/export.rs"]
 mod export;
-#[path = "../examples/generate.rs"]
+#[path = "../../examples/generate.rs"]
 mod generate;
-#[path = "../examples/own_data.rs"]
+#[path = "../../examples/own_data.rs"]
 mod own_data;
-#[path = "../examples/train.rs"]
+#[path = "../../examples/train.rs"]
 mod train;
 
-/// One test, because the examples work in the current folder.
+/// One test, alone in its process: the examples work in the current folder.
 #[test]
 fn the_examples_run() {
+    if !harness::is_alone(module_path!(), "the_examples_run") {
+        return;
+    }
     for entry in std::fs::read_dir("examples").unwrap() {
         let path = entry.unwrap().path();
         let lines = std::fs::read_to_string(&path).unwrap().lines().count();

@@ -2,8 +2,6 @@
 //! the f64 one. The estimators that are no derivative of a sampled number are held against the plain one
 //! over many draws.
 
-mod harness;
-
 use elbo::data::{Dataset, Images};
 use elbo::device::cpu::CpuExecutor;
 use elbo::device::{Device, Executor};
@@ -14,6 +12,8 @@ use elbo::train::{self, Settings};
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::step::{Content, Source, TrainProgram};
 use elbo::vae::{Adam, Architecture, Binarization, Init, Likelihood, Objective};
+
+use crate::harness;
 
 fn images(n: usize, height: usize, width: usize) -> Images {
     let pixels = (0..n * height * width).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();

@@ -8,6 +8,6 @@ fn the_readme_lists_every_kernel() {
     for kernel in REGISTRY {
         table += &format!("| `{kernel}` | {} |\n", kernel.summary.replace('|', "\\|"));
     }
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     assert!(readme.contains(&table), "the README's kernel table should read:\n{table}");
 }

@@ -1,12 +1,12 @@
 //! `elbo verify` holds on every device, and each of its rows fails when what it checks is wrong.
 
-mod harness;
-
 use std::collections::BTreeSet;
 
 use elbo::device::Device;
 use elbo::verify::linear_gaussian::LinearGaussian;
 use elbo::verify::{Experiment, SIZES, experiment};
+
+use crate::harness;
 
 fn failing(e: &Experiment) -> BTreeSet<&'static str> {
     e.rows().into_iter().filter(|row| !row.passed()).map(|row| row.check).collect()

@@ -1,13 +1,12 @@
 //! Every kernel, every case, on every device, against the f64 twin.
 
-mod harness;
-
 use elbo::device::DeviceError;
 use elbo::device::cpu::CpuDevice;
 use elbo::device::gpu::GpuDevice;
 use elbo::kernels::{Case, Kernel, Precision, REGISTRY, Variant, linear};
 use elbo::plan::{DType, Program};
-use harness::{GUARD, Load, Tested};
+
+use crate::harness::{self, GUARD, Load, Tested};
 
 /// Loads a program on a device, with this variant of each kernel that has it.
 type LoadVariant<'a> = &'a dyn Fn(Program, &Variant) -> Result<Box<dyn Tested>, DeviceError>;

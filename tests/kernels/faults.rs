@@ -1,8 +1,6 @@
 //! The harness is tested here: faults are planted in devices and in shaders, and each must be caught,
 //! where the same case without the fault passes.
 
-mod harness;
-
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -20,7 +18,8 @@ use elbo::kernels::{
 };
 use elbo::plan::shader::resolve_imports;
 use elbo::plan::{Access, DType, PlanId, Program, TensorId};
-use harness::{GUARD, Prepared, SAFETY, Tested};
+
+use crate::harness::{self, GUARD, Prepared, SAFETY, Tested};
 
 /// What a device does wrong, most of it to one tensor.
 #[derive(Debug, Clone, Copy)]
@@ -441,8 +440,8 @@ fn a_missing_adapter_fails_with_the_line_that_installs_one() {
         harness::gpu();
         return;
     }
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["a_missing_adapter_fails_with_the_line_that_installs_one", "--exact", "--nocapture"])
+    let test = "a_missing_adapter_fails_with_the_line_that_installs_one";
+    let child = harness::again(module_path!(), test)
         .env(CHILD, "1")
         .env("VK_DRIVER_FILES", "/nonexistent")
         .env("VK_ICD_FILENAMES", "/nonexistent")

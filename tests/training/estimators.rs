@@ -2,8 +2,6 @@
 //! hold of them whatever the model: the order of the bounds, the limits, the independence of the draws
 //! from device and chunks.
 
-mod harness;
-
 use std::ops::ControlFlow;
 
 use elbo::data::{Dataset, Images};
@@ -19,6 +17,8 @@ use elbo::vae::step::Content;
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::harness;
 
 const SEED: u64 = 11;
 

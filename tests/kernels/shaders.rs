@@ -1,8 +1,6 @@
 //! Every WGSL file by itself, with no GPU: it is valid, in the registry, within the limits that every
 //! adapter has, and the writers for Vulkan, Metal and DX12 accept it.
 
-mod harness;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +11,8 @@ use elbo::plan::{Bound, Dispatch, ShaderError};
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Module, ResourceBinding, ShaderStage};
+
+use crate::harness;
 
 fn shaders() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")

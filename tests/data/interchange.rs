@@ -1,8 +1,6 @@
 //! Models in other programs: what PyTorch's names hold, what Python and onnxruntime compute from the files,
 //! and what becomes of files from elsewhere.
 
-mod python;
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,10 +15,11 @@ use elbo::kernels::linear::Activation;
 use elbo::train::Settings;
 use elbo::vae::{Architecture, Binarization, Likelihood};
 use half::{bf16, f16};
-use python::Python;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use tempfile::TempDir;
+
+use crate::python::Python;
 
 /// A folder to work in.
 struct Home(TempDir);
@@ -206,7 +205,7 @@ fn sigmoid(v: f64) -> f64 {
 }
 
 fn readme(word: &str) -> &'static str {
-    let blocks = include_str!("../README.md").split("```python\n").skip(1);
+    let blocks = include_str!("../../README.md").split("```python\n").skip(1);
     let mut blocks = blocks.map(|rest| rest.split("```").next().unwrap());
     blocks.find(|block| block.contains(word)).unwrap_or_else(|| panic!("no block of {word}"))
 }
@@ -276,7 +275,7 @@ torch.randn = lambda *size: (drawn.append(randn(*size)), drawn[-1])[1]
     }
 
     // The module of docs/pytorch.md for other networks.
-    let page = include_str!("../docs/pytorch.md");
+    let page = include_str!("../../docs/pytorch.md");
     let module = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
     let mut deep = architecture(&[30, 20], 3, &[25]);
     deep.activation = Activation::Tanh;

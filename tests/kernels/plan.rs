@@ -1,10 +1,10 @@
 //! Recording a plan: what does not fit its kernel is refused, and the message says what is wrong.
 
-mod harness;
-
 use elbo::device::Executor;
 use elbo::kernels::{Kernel, bernoulli, decode, gather, linear, tally};
 use elbo::plan::{DType, Plan, PlanId, Program, TensorId};
+
+use crate::harness;
 
 const F32: DType = DType::F32;
 

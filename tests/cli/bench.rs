@@ -1,7 +1,5 @@
 //! The benchmark: that it measures what it says on every device, and that a wrong result has no figure.
 
-mod harness;
-
 use std::ops::Range;
 use std::process::{Command, Output};
 
@@ -10,6 +8,8 @@ use elbo::device::{Clock, Description, Device, DeviceError, Executor, Precision,
 use elbo::plan::{PlanId, Program, TensorId};
 use elbo::train::{self, Settings};
 use serde_json::Value;
+
+use crate::harness;
 
 /// Everything, as small as it gets.
 fn request() -> Request {

@@ -1,8 +1,6 @@
 //! The pictures of a run and its TensorBoard events: what is drawn is what the model does, and readers of
 //! their own make sense of every file.
 
-mod harness;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -19,6 +17,8 @@ use elbo::vae::{Architecture, Binarization, Likelihood};
 use roxmltree::{Document, Node};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::harness;
 
 const TRAIN: &str = "train --data data --device cpu --hidden 16 --batch 50 --run run --epochs 3";
 

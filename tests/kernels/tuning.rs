@@ -1,7 +1,5 @@
 //! Which variant of a kernel runs: measured, remembered, given, and what happens to a cache that is spoilt.
 
-mod harness;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +10,8 @@ use elbo::kernels::linear;
 use elbo::kernels::variant::Choices;
 use elbo::plan::{Dispatch, Program};
 use serde_json::{Value, json};
+
+use crate::harness;
 
 /// One product.
 fn program() -> Program {

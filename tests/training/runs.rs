@@ -1,7 +1,5 @@
 //! Runs of many steps: the devices agree, a seed is a seed, a snapshot goes on bit for bit, a NaN is found.
 
-mod harness;
-
 use std::ops::ControlFlow;
 
 use elbo::data::{self, Dataset, Images};
@@ -11,6 +9,8 @@ use elbo::kernels::rates;
 use elbo::train::{self, EpochReport, Observer, Schedule, Settings, TrainError, Trainer};
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::{Adam, Architecture, Binarization, Init, Likelihood, Objective};
+
+use crate::harness;
 
 fn cpu() -> Device {
     Device::Cpu(harness::cpu())

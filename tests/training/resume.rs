@@ -1,12 +1,6 @@
 //! Runs that stop, whatever stops them, and go on: through the program as its users meet it.
 #![cfg(unix)]
 
-mod harness;
-#[path = "harness/lossy.rs"]
-mod lossy;
-#[path = "harness/program.rs"]
-mod program;
-
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
@@ -20,11 +14,13 @@ use elbo::checkpoint::{About, Origin, RunFolder, Stretch, Writer};
 use elbo::data;
 use elbo::device::{Device, DeviceError};
 use elbo::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
-use lossy::{LOST, Lossy};
-use program::{Ended, Home, end, signal, soon, tree};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
+
+use crate::harness;
+use crate::lossy::{LOST, Lossy};
+use crate::program::{Ended, Home, end, signal, soon, tree};
 
 /// 200 images in batches of 30: an epoch ends inside a batch.
 const TRAIN: &str = "train --data data --hidden 16 --latent 3 --batch 30";

@@ -1,15 +1,14 @@
 //! What the driver has compiled: kept, read again, and never given back to it where it is spoilt.
 
-mod harness;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use elbo::device::gpu::{Adapters, GpuDevice, adapter};
 use elbo::kernels::linear;
 use elbo::versions::versions;
-use harness::GUARD;
 use sha2::{Digest, Sha256};
+
+use crate::harness::{self, GUARD};
 
 /// The adapters that have such a cache, of those there are; lavapipe, which the tests need, has one.
 fn adapters() -> Vec<wgpu::Adapter> {

@@ -1,15 +1,15 @@
 //! The built-in MNIST, and the loaders of IDX and `.amat` files with each of their errors.
 
-use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use elbo::data::{self, DataError, Dataset, Images, Labels, Options, mnist};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use crate::harness;
 
 const TRAIN: &str = "train-images-idx3-ubyte";
 const TEST: &str = "t10k-images-idx3-ubyte";
@@ -379,14 +379,8 @@ fn too_long() {
 /// The forged size is just within the limit, so that only the length of the file tells.
 #[test]
 fn forged_header_costs_no_memory() {
-    // The peak is that of all threads, so this test runs again, alone in a process.
-    if env::var_os("ELBO_TEST_ALONE").is_none() {
-        let alone = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "forged_header_costs_no_memory"])
-            .env("ELBO_TEST_ALONE", "1")
-            .output()
-            .unwrap();
-        assert!(alone.status.success(), "{alone:?}");
+    // The peak is that of all threads.
+    if !harness::is_alone(module_path!(), "forged_header_costs_no_memory") {
         return;
     }
     assert_file_fails(

@@ -1,8 +1,5 @@
 //! The program as its users meet it: what it prints, what it writes, how it ends.
 
-#[path = "harness/program.rs"]
-mod program;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,10 +8,11 @@ use std::time::Duration;
 
 use elbo::checkpoint::RunFolder;
 use elbo::train::digest;
-use program::{Ended, Home, end, idx, piped, signal, soon, tree};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
+
+use crate::program::{Ended, Home, end, idx, piped, signal, soon, tree};
 
 /// A small and quick run on the folder `data`, and the same as words.
 const SIZES: &str = "--hidden 16 --latent 3 --batch 50 --epochs 2";

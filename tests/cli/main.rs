@@ -1,0 +1,10 @@
+//! The program as its users meet it, its benchmark, and its documentation.
+
+mod bench;
+mod cli;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod pages;
+#[path = "../harness/program.rs"]
+mod program;
+mod readme;

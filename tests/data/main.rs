@@ -1,0 +1,10 @@
+//! Files, read and written: data sets, a run's models and pictures, models for other programs.
+
+mod files;
+mod formats;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod interchange;
+mod loaders;
+mod pictures;
+mod python;

@@ -1,0 +1,17 @@
+//! Training and what is computed with a trained model: gradients, whole runs, runs that stop and go on,
+//! estimates of log p(x), `elbo verify`, settings, the library's examples.
+
+mod estimators;
+mod evaluation;
+mod gradients;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod library;
+#[path = "../harness/lossy.rs"]
+mod lossy;
+#[path = "../harness/program.rs"]
+mod program;
+mod resume;
+mod runs;
+mod settings;
+mod verify;
