@@ -3,6 +3,7 @@
 
 mod ceilings;
 mod check;
+mod fusions;
 mod kernels;
 mod report;
 mod steps;
@@ -20,6 +21,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub use ceilings::{Ceilings, Matmul};
+pub use fusions::FusionRow;
 pub use kernels::KernelRow;
 pub use report::{Report, table};
 pub use steps::{Memory, StepRow};
@@ -96,6 +98,7 @@ pub struct Request {
     pub ceilings: bool,
     pub kernels: bool,
     pub steps: bool,
+    pub fusions: bool,
     pub networks: Vec<Architecture>,
     /// B
     pub batches: Vec<usize>,
@@ -199,7 +202,7 @@ pub fn run(
 ) -> Result<Report, BenchError> {
     let begin = Instant::now();
     let mut jobs: Vec<Job> = Vec::new();
-    if request.kernels || request.steps {
+    if request.kernels || request.steps || request.fusions {
         for network in &request.networks {
             let same = |job: &&Job| job.settings.architecture.image == network.image;
             let dataset = match jobs.iter().find(same) {
@@ -211,7 +214,8 @@ pub fn run(
             }
         }
     }
-    let parts = [request.kernels, request.steps].into_iter().filter(|&part| part).count();
+    let parts =
+        [request.kernels, request.steps, request.fusions].into_iter().filter(|&part| part).count();
     let total = usize::from(request.ceilings) + parts * jobs.len();
     let mut done = 0;
     let mut advance = || {
@@ -231,6 +235,10 @@ pub fn run(
         }
         if request.kernels {
             report.kernels.extend(kernels::measure(target, request, job)?);
+            advance();
+        }
+        if request.fusions {
+            report.fusions.extend(fusions::measure(target, request, job)?);
             advance();
         }
     }

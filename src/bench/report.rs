@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Ceilings, Checked, KernelRow, Request, StepRow, Timing};
+use super::{Ceilings, Checked, FusionRow, KernelRow, Request, StepRow, Timing};
 use crate::device::{Description, Precision};
 use crate::versions::{commit, versions};
 
@@ -32,6 +32,7 @@ pub struct Report {
     pub ceilings: Option<Ceilings>,
     pub kernels: Vec<KernelRow>,
     pub steps: Vec<StepRow>,
+    pub fusions: Vec<FusionRow>,
 }
 
 impl Report {
@@ -50,6 +51,7 @@ impl Report {
             ceilings: None,
             kernels: Vec::new(),
             steps: Vec::new(),
+            fusions: Vec::new(),
         }
     }
 
@@ -91,6 +93,9 @@ pub fn table(report: &Report) -> String {
     }
     if !report.kernels.is_empty() {
         kernels_table(&mut t, report);
+    }
+    if !report.fusions.is_empty() {
+        fusions_table(&mut t, report);
     }
     for wrong in report.wrong() {
         line(&mut t, format_args!("WRONG: {wrong}"));
@@ -294,6 +299,36 @@ fn kernels_table(t: &mut String, report: &Report) {
                 );
             }
         }
+    }
+}
+
+fn fusions_table(t: &mut String, report: &Report) {
+    line(t, format_args!(""));
+    line(
+        t,
+        format_args!(
+            "fusions: the time of a step without it over that of one with it, in turn; above 1 it gains"
+        ),
+    );
+    line(
+        t,
+        format_args!(
+            "  {:<15} {:>5}  {:<26} {:>2} {:>6} {:>13} {:>11}",
+            "network", "batch", "fusion", "x", "ratio", "p10 - p90", "dispatches"
+        ),
+    );
+    for f in &report.fusions {
+        let FusionRow { batch, fusion, times, ratio, p10, p90, .. } = f;
+        let [with, without] = f.dispatches;
+        line(
+            t,
+            format_args!(
+                "  {:<15} {batch:>5}  {fusion:<26} {times:>2} {ratio:>6.3} {:>13} {:>11}",
+                network(&f.network, f.samples),
+                format!("{p10:.3} - {p90:.3}"),
+                format!("{with}, {without}"),
+            ),
+        );
     }
 }
 

@@ -14,13 +14,14 @@ use crate::device::{DeviceError, Precision};
 use crate::report::progress::Progress;
 use crate::vae::Architecture;
 
-/// Measure what a device does in a second: its ceilings, training steps, and each kernel of a step
+/// Measure what a device does in a second: its ceilings, training steps, each kernel of a step, each fusion
 ///
 /// Ceilings: an empty dispatch, submitted and waited for; the time from one empty dispatch to the next,
 /// independent and dependent (the gap); a copy; square matrix products. Steps: images/s of training on MNIST
 /// (random bytes if the network has not 784 inputs), with metrics but nothing read back. Kernels: every
 /// kernel and shape of the step, on the tensors of a run. FLOPs and bytes are those that any
-/// implementation needs, each operation and each tensor of a kernel once.
+/// implementation needs, each operation and each tensor of a kernel once. Fusions: steps of a plan that lacks
+/// one fusion beside steps of the plan that has it.
 ///
 /// Every result is checked in the same run: kernels against their twins in double precision, steps
 /// against three steps in double precision from where the timed ones end. A wrong one has no figure, and
@@ -72,6 +73,7 @@ enum Part {
     Ceilings,
     Kernels,
     Steps,
+    Fusions,
 }
 
 impl Args {
@@ -104,6 +106,7 @@ impl Args {
             ceilings: asked(Part::Ceilings),
             kernels: asked(Part::Kernels),
             steps: asked(Part::Steps),
+            fusions: asked(Part::Fusions),
             networks,
             batches,
             samples: self.samples,

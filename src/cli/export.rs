@@ -110,13 +110,21 @@ fn parts(args: &Args) -> Result<Vec<(&Path, Part)>, String> {
 
 fn describe(a: &Architecture, part: Part) -> String {
     let (d, z) = (a.pixels(), a.latent);
-    let interface = match (part, a.likelihood) {
-        (Part::Encoder, _) => format!("the encoder, x (N, {d}) to mu, log_variance (N, {z})"),
-        (Part::Decoder, Likelihood::Bernoulli) => {
-            format!("the decoder, z (N, {z}) to probabilities, logits (N, {d})")
-        }
-        (Part::Decoder, Likelihood::Gaussian { .. }) => {
-            format!("the decoder, z (N, {z}) to mean (N, {d}), variance (1)")
+    let interface = match part {
+        Part::Encoder => format!("the encoder, x (N, {d}) to mu, log_variance (N, {z})"),
+        Part::Decoder => {
+            let mut outputs = String::new();
+            let all = a.likelihood.module().onnx();
+            for (i, output) in all.iter().enumerate() {
+                // Outputs of one shape stand before it.
+                let shape = match all.get(i + 1).is_some_and(|o| o.of_pixels == output.of_pixels) {
+                    true => ", ".to_string(),
+                    false if output.of_pixels => format!(" (N, {d}), "),
+                    false => " (1), ".to_string(),
+                };
+                outputs += &format!("{}{shape}", output.name);
+            }
+            format!("the decoder, z (N, {z}) to {}", outputs.trim_end_matches(", "))
         }
     };
     format!("{interface}; ONNX, opset {OPSET}")

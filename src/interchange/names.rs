@@ -1,6 +1,7 @@
 //! What the parameters of a network are called in a file: the names of the PyTorch module that loads it.
 
 use crate::kernels::linear::Activation;
+use crate::vae::likelihood::OwnParameter;
 use crate::vae::{Architecture, Likelihood};
 
 /// The module whose parameter names the tensors of a file bear.
@@ -102,14 +103,19 @@ impl Names {
             (Names::First, Place::Mu) => "encoder.mu",
             (Names::First, Place::LogVariance) => "encoder.log_variance",
             (Names::First, Place::Decoder(i)) => return format!("decoder.{i}"),
-            (Names::First, Place::Output { likelihood: Likelihood::Bernoulli, .. }) => {
-                "decoder.logits"
-            }
-            (Names::First, Place::Output { likelihood: Likelihood::Gaussian { .. }, .. }) => {
-                "decoder.mean"
+            (Names::First, Place::Output { likelihood, .. }) => {
+                return format!("decoder.{}", likelihood.module().output());
             }
         };
         name.to_string()
+    }
+
+    /// The name of a parameter of the likelihood.
+    pub fn of_likelihood(self, own: &OwnParameter) -> String {
+        match self {
+            Names::First => format!("decoder.{}", own.name),
+            _ => own.stored.to_string(),
+        }
     }
 
     /// The name of the log variance of a Gaussian likelihood, (1).

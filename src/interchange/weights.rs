@@ -12,7 +12,8 @@ use safetensors::{SafeTensors, serialize};
 
 use super::names::{Names, Place};
 use super::trained::Trained;
-use crate::vae::{Architecture, Likelihood};
+use crate::plan::Program;
+use crate::vae::{Architecture, Network};
 
 /// The key of the metadata that holds the architecture as JSON.
 pub const ARCHITECTURE: &str = "architecture";
@@ -40,51 +41,47 @@ impl Stored {
 
 /// The tensors of a network under the names of a module that fit it.
 pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
-    let a = architecture;
+    let network = Network::declare(&mut Program::new(), architecture);
     let mut all = Vec::new();
-    // `pair` counts the network's pairs of weight and bias, `part` the layers in one.
-    let mut layer = |place, outputs: usize, inputs: usize, pair: usize, part: usize| {
-        let scale = match place {
-            Place::LogVariance => names.log_variance_scale(),
-            _ => 1.0,
-        };
-        for (i, kind, shape) in [(0, "weight", vec![outputs, inputs]), (1, "bias", vec![outputs])] {
-            let n: usize = shape.iter().product();
-            all.push(Stored {
-                name: format!("{}.{kind}", names.layer(place)),
-                parameter: 2 * pair + i,
-                range: part * n..(part + 1) * n,
-                shape,
+    let mut first = 0; // of the layer's parameters among the network's
+    for (layer, places) in network.layers().zip(places(architecture)) {
+        for (place, tensors) in places.into_iter().zip(layer.stored()) {
+            let scale = match place {
+                Place::LogVariance => names.log_variance_scale(),
+                _ => 1.0,
+            };
+            all.extend(tensors.into_iter().map(|tensor| Stored {
+                name: format!("{}.{}", names.layer(place), tensor.name),
+                shape: tensor.shape,
+                parameter: first + tensor.parameter,
+                range: tensor.range,
                 scale,
-            });
+            }));
         }
-    };
-    let mut inputs = a.pixels();
-    for (i, &width) in a.hidden.iter().enumerate() {
-        layer(Place::Encoder(i), width, inputs, i, 0);
-        inputs = width;
+        first += layer.parameters().len();
     }
-    let heads = a.hidden.len();
-    layer(Place::Mu, a.latent, inputs, heads, 0);
-    layer(Place::LogVariance, a.latent, inputs, heads, 1);
-    let (decoder, hidden) = (heads + 1, a.decoder_hidden.len());
-    inputs = a.latent;
-    for (i, &width) in a.decoder_hidden.iter().enumerate() {
-        layer(Place::Decoder(i), width, inputs, decoder + i, 0);
-        inputs = width;
-    }
-    let output = Place::Output { hidden, likelihood: a.likelihood };
-    layer(output, a.pixels(), inputs, decoder + hidden, 0);
-    if let Likelihood::Gaussian { .. } = a.likelihood {
+    for (i, own) in architecture.likelihood.module().parameters().into_iter().enumerate() {
         all.push(Stored {
-            name: names.observation_log_variance().to_string(),
-            shape: vec![1],
-            parameter: 2 * (decoder + hidden + 1),
-            range: 0..1,
+            name: names.of_likelihood(&own),
+            range: 0..own.dims.iter().product(),
+            shape: own.dims,
+            parameter: first + i,
             scale: 1.0,
         });
     }
     all
+}
+
+/// Where the parts of each of a network's layers are, in the order of the layers.
+pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
+    let (encoder, decoder) = (architecture.hidden.len(), architecture.decoder_hidden.len());
+    let output = Place::Output { hidden: decoder, likelihood: architecture.likelihood };
+    (0..encoder)
+        .map(|i| vec![Place::Encoder(i)])
+        .chain([vec![Place::Mu, Place::LogVariance]])
+        .chain((0..decoder).map(|i| vec![Place::Decoder(i)]))
+        .chain([vec![output]])
+        .collect()
 }
 
 /// A safetensors file of the parameters, which are in the order of [`crate::vae::Network::parameters`], with

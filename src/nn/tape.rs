@@ -20,7 +20,6 @@ struct Entry {
 }
 
 /// What a backward pass has computed.
-#[derive(Default)]
 pub struct Gradients {
     /// The gradient of a tensor, before the activation that made it.
     tensors: BTreeMap<TensorId, TensorId>,
@@ -53,21 +52,20 @@ impl Tape {
         })
     }
 
-    /// Records the way from the gradient `d_y` at `y` to every parameter before it, and to those of `inputs`
-    /// that no layer of the tape made. Gradients that meet, where a tensor or a parameter is used twice, are
-    /// added.
+    /// Records the backward pass from some outputs, each with its gradient, to every parameter before them, and
+    /// to those of `inputs` that no layer of the tape made. Gradients that meet, where a tensor or a parameter
+    /// is used twice, are added.
     ///
     /// # Errors
     /// As [`Layer::forward`].
     pub fn backward(
         &self,
         r: &mut Recorder,
-        y: TensorId,
-        d_y: TensorId,
+        outputs: &[(TensorId, TensorId)],
         inputs: &[TensorId],
     ) -> Result<Gradients, PlanError> {
-        let mut gradients = Gradients::default();
-        gradients.tensors.insert(y, d_y);
+        let tensors = outputs.iter().copied().collect();
+        let mut gradients = Gradients { tensors, parameters: Vec::new() };
         for Entry { layer, x, y } in self.entries.iter().rev() {
             let Some(d_y) = gradients.at(*y) else { continue };
             let made_by = self.entries.iter().find(|entry| entry.y == *x);

@@ -26,7 +26,7 @@ pub use metrics::{Metrics, Sums};
 pub use schedule::Schedule;
 pub use snapshot::{Snapshot, digest};
 pub use state::{Moment, OpenEpoch, State, best};
-pub use trainer::{Trainer, begin, initialize, record};
+pub use trainer::{Trainer, begin, initialize, record, record_fused};
 pub use watchdog::Divergence;
 
 /// Everything that a run is a function of, besides the device: what `config.json` holds.

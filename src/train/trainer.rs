@@ -8,9 +8,10 @@ use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
 use crate::device::{Device, DeviceError, Executor};
 use crate::feed::{self, Feed};
-use crate::kernels::{clock, rates};
+use crate::kernels::{clock, fusions, rates};
 use crate::optim::Optimizer;
 use crate::plan::PlanError;
+use crate::plan::fuse::Fusions;
 use crate::vae::objective::Bound;
 use crate::vae::step::{Content, Pass, Source, TrainProgram};
 use crate::vae::{Binarization, Init};
@@ -56,7 +57,8 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         settings.check_with(dataset)?;
         let device = &device.in_precision(settings.precision)?;
-        let record = |resident| Ok::<_, TrainError>(record_within(dataset, settings, resident)?);
+        let record =
+            |resident| Ok::<_, TrainError>(record_within(dataset, settings, &fusions(), resident)?);
         let (executor, plan) =
             feed::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
         Ok(Trainer::on(executor, plan, dataset, settings)?)
@@ -317,13 +319,26 @@ impl Trainer {
 /// # Errors
 /// Sizes beyond what a kernel's grid can cover.
 pub fn record(dataset: &Dataset, settings: &Settings) -> Result<TrainProgram, PlanError> {
-    record_within(dataset, settings, usize::MAX)
+    record_fused(dataset, settings, &fusions())
+}
+
+/// The plans of a run, fused by these alone.
+///
+/// # Errors
+/// As [`record`].
+pub fn record_fused(
+    dataset: &Dataset,
+    settings: &Settings,
+    fusions: &Fusions,
+) -> Result<TrainProgram, PlanError> {
+    record_within(dataset, settings, fusions, usize::MAX)
 }
 
 /// The plans of a run with at most `resident` bytes of either data set on the device.
 fn record_within(
     dataset: &Dataset,
     settings: &Settings,
+    fusions: &Fusions,
     resident: usize,
 ) -> Result<TrainProgram, PlanError> {
     let source = |images: &Images, samples| {
@@ -340,7 +355,8 @@ fn record_within(
         Bound::Elbo => 1,
         Bound::Iwae => settings.samples, // L_K of the same K
     };
-    TrainProgram::record(
+    TrainProgram::record_with(
+        fusions,
         &settings.architecture,
         source(&dataset.train, settings.samples),
         source(dataset.watched().1, test_samples),

@@ -21,8 +21,8 @@ pub struct TrainProgram {
     pub trained: Vec<Trained>,
     pub train: Pass,
     pub test: Pass,
-    /// How often each fusion was applied to the training step.
-    pub fused: Fused,
+    /// How often each fusion was applied to the training step, and to that of the evaluation.
+    pub fused: [Fused; 2],
 }
 
 impl TrainProgram {
@@ -59,12 +59,13 @@ impl TrainProgram {
 
         let mut r = Recorder::new(&mut program, "train");
         let train = training_step(&mut r, &network, &trained, train, objective, optimizer)?;
-        let (plan, fused) = r.finish_fused(fusions)?;
+        let (plan, fused_train) = r.finish_fused(fusions)?;
         let train = Pass { plan, ..train };
 
         let mut r = Recorder::new(&mut program, "evaluate");
         let test = evaluation_step(&mut r, &network, test, objective.bound)?;
-        let (plan, _) = r.finish_fused(fusions)?;
+        let (plan, fused_test) = r.finish_fused(fusions)?;
+        let fused = [fused_train, fused_test];
         let test = Pass { plan, ..test };
         Ok(TrainProgram { program, network, trained, train, test, fused })
     }
@@ -94,10 +95,10 @@ fn training_step(
     pass.bound = value;
 
     let of_likelihood = likelihood.backward(r, observed, weight)?;
-    let of_decoder = decoder.backward(r, eta, of_likelihood.d_eta, &[drawn.z])?;
+    let of_decoder = decoder.backward(r, &[(eta, of_likelihood.d_eta)], &[drawn.z])?;
     let d_z = of_decoder.at(drawn.z).expect("it was asked for");
     let d_heads = q.backward(r, drawn, Arriving { d_z, weight, rates: pass.rates }, objective)?;
-    let of_encoder = encoder.backward(r, heads, d_heads, &[])?;
+    let of_encoder = encoder.backward(r, &[(heads, d_heads)], &[])?;
 
     let gradients =
         [of_encoder.parameters, of_decoder.parameters, of_likelihood.parameters].concat();

@@ -17,6 +17,7 @@ fn request() -> Request {
         ceilings: true,
         kernels: true,
         steps: true,
+        fusions: false,
         networks: vec![bench::network("12-8-3").expect("a network")],
         batches: vec![6],
         samples: 2,
@@ -254,6 +255,36 @@ fn wrong_by(fault: Fault, request: &Request) -> Vec<String> {
         assert_ne!(figures.get("wrong").is_some(), figures.get("time").is_some(), "{figures}");
     }
     wrong
+}
+
+#[test]
+fn each_fusion_of_a_step_is_priced() {
+    let request = Request {
+        ceilings: false,
+        kernels: false,
+        steps: false,
+        fusions: true,
+        samples: 1,
+        ..request()
+    };
+    for device in harness::devices() {
+        let report = measure(&Target::from(device), &request);
+        let names: Vec<&str> = report.fusions.iter().map(|f| f.fusion).collect();
+        let of_the_step = [
+            "bernoulli.decode",
+            "posterior.sample_forward",
+            "posterior.backward_input",
+            "linear.update",
+            "linear.update_all",
+        ];
+        assert_eq!(names, of_the_step);
+        for row in &report.fusions {
+            let [with, without] = row.dispatches;
+            assert!(row.times > 0 && with < without, "{row:?}");
+            assert!(row.ratio > 0.0 && row.p10 <= row.ratio && row.ratio <= row.p90, "{row:?}");
+            assert!(table(&report).contains(row.fusion));
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use elbo::device::cpu::CpuExecutor;
 use elbo::device::{Device, Executor};
 use elbo::kernels::linear::Activation;
 use elbo::kernels::{clock, rates};
+use elbo::optim::Optimizer;
 use elbo::plan::{Program, TensorId};
 use elbo::train::{self, Settings};
 use elbo::vae::objective::{Bound, Estimator, Kl};
@@ -264,8 +265,9 @@ fn real_data_trains_a_gaussian() {
     };
     let source = Source { images: n, window: None, content: Content::Reals, batch: 4, samples: 2 };
     let objective = Objective::default();
-    let plan = TrainProgram::record(&architecture, source, source, &objective, &Adam::default())
-        .expect("a plan");
+    let plan =
+        TrainProgram::record(&architecture, source, source, &objective, &Optimizer::default())
+            .expect("a plan");
     let values: Vec<f32> = (0..n * d).map(|i| (i as f32 * 0.7).sin() * 3.0 - 1.0).collect();
     let settings = Settings { architecture, batch: 4, samples: 2, ..Settings::default() };
     let mut executor = harness::cpu().load::<f64>(plan.program.clone()).expect("memory");
@@ -415,7 +417,7 @@ fn check_settings(device: &Device, settings: &Settings, label: &str) {
         executor.write_f32(plan.train.rates, &words).expect("writes");
     }
     executor.run_all(plan.train.plan, 1).expect("runs");
-    let terms: usize = plan.network.layers().map(|l| l.inputs + l.outputs).sum();
+    let terms: usize = plan.network.layers().map(|l| l.inputs() + l.outputs()).sum();
     let loss = match settings.objective.bound {
         Bound::Elbo => 0.0,
         Bound::Iwae => 400.0 / ((settings.batch * settings.samples) as f64).sqrt(),

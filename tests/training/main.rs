@@ -3,9 +3,11 @@
 
 mod estimators;
 mod evaluation;
+mod fusions;
 mod gradients;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod layers;
 mod library;
 #[path = "../harness/lossy.rs"]
 mod lossy;

@@ -99,7 +99,7 @@ fn iwae_settings() -> Settings {
 fn agree_for_twenty_steps(settings: &Settings) {
     let dataset = mnist(1000, 100);
     let plan = train::record(&dataset, settings).expect("a plan");
-    let terms: usize = plan.network.layers().map(|l| l.inputs + l.outputs).sum();
+    let terms: usize = plan.network.layers().map(|l| l.inputs() + l.outputs()).sum();
     let exponent = match settings.objective.bound {
         Bound::Elbo => 0.0,
         Bound::Iwae => 400.0 / ((settings.batch * settings.samples) as f64).sqrt(),

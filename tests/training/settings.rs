@@ -137,16 +137,16 @@ fn glorot_begins_at_the_mean_of_the_data() {
         for (i, layer) in layers.iter().enumerate() {
             let (weight, bias) = (&values[2 * i], &values[2 * i + 1]);
             let fan_out =
-                if layer.name == "encoder.heads" { layer.outputs / 2 } else { layer.outputs };
-            let bound = (6.0 / (layer.inputs + fan_out) as f32).sqrt();
+                if layer.name() == "encoder.heads" { layer.outputs() / 2 } else { layer.outputs() };
+            let bound = (6.0 / (layer.inputs() + fan_out) as f32).sqrt();
             let largest = weight.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
             assert!(
                 largest <= bound && largest > 0.9 * bound,
                 "{}: {largest}, {bound}",
-                layer.name
+                layer.name()
             );
             if i + 1 < layers.len() {
-                assert!(bias.iter().all(|&b| b == 0.0), "{}", layer.name);
+                assert!(bias.iter().all(|&b| b == 0.0), "{}", layer.name());
             } else {
                 for (got, want) in bias.iter().zip(expected) {
                     assert!((got - want).abs() < 1e-5, "{bias:?}");

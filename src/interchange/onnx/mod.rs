@@ -10,6 +10,8 @@
 
 mod proto;
 
+use std::sync::Arc;
+
 use prost::Message;
 use proto::{
     AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, Size,
@@ -18,10 +20,12 @@ use proto::{
 };
 
 use super::names::{Names, Place};
-use super::weights::{ARCHITECTURE, stored};
-use crate::kernels::linear::Activation;
+use super::weights::{ARCHITECTURE, places, stored};
 use crate::kernels::posterior::LOG_VARIANCE;
-use crate::vae::{Architecture, Likelihood};
+use crate::nn::Layer;
+use crate::nn::graph::Operand;
+use crate::plan::Program;
+use crate::vae::{Architecture, Network};
 
 /// The version of ONNX's operators: the oldest that has them as they are used here.
 pub const OPSET: i64 = 13;
@@ -57,15 +61,18 @@ pub fn encode(
     let (d, z) = (Some(a.pixels()), Some(a.latent));
     let (height, width) = a.image;
     let pixels = format!("pixels in rows from the top, {height}x{width}, in [0, 1]");
+    let network = Network::declare(&mut Program::new(), a);
+    let mut places = places(a);
+    let of_decoder = places.split_off(network.encoder.len());
     let (prefix, input, outputs) = match part {
         Part::Encoder => {
-            let mut h = "x".to_string();
-            for i in 0..a.hidden.len() {
-                h = graph.layer(Place::Encoder(i), &h, None);
-                h = graph.activation(a.activation, h);
-            }
-            graph.layer(Place::Mu, &h, Some("mu"));
-            let raw = graph.layer(Place::LogVariance, &h, None);
+            let (heads, hidden) = network.encoder.split_last().expect("an encoder has layers");
+            let h = graph.stack(hidden, &places, "x");
+            let [mu, log_variance] = places[hidden.len()][..] else {
+                unreachable!("the heads are two modules")
+            };
+            graph.layer(&**heads, mu, &h, Some("mu"));
+            let raw = graph.layer(&**heads, log_variance, &h, None);
             graph.node("Clip", &[&raw, LOW, HIGH], "log_variance");
             let outputs = vec![
                 value("mu", &[None, z], "the mean of q(z|x)"),
@@ -74,32 +81,18 @@ pub fn encode(
             (ENCODER, value("x", &[None, d], &pixels), outputs)
         }
         Part::Decoder => {
-            let mut h = "z".to_string();
-            for i in 0..a.decoder_hidden.len() {
-                h = graph.layer(Place::Decoder(i), &h, None);
-                h = graph.activation(a.activation, h);
+            let (last, hidden) = network.decoder.split_last().expect("a decoder has layers");
+            let h = graph.stack(hidden, &of_decoder, "z");
+            let likelihood = a.likelihood.module();
+            graph.layer(&**last, of_decoder[hidden.len()][0], &h, Some(likelihood.output()));
+            let mut outputs = Vec::new();
+            for output in likelihood.onnx() {
+                if let Some((op, of)) = output.of {
+                    graph.node(op, &[of], output.name);
+                }
+                let dims = if output.of_pixels { vec![None, d] } else { vec![Some(1)] };
+                outputs.push(value(output.name, &dims, output.meaning.unwrap_or(&pixels)));
             }
-            let output = Place::Output { hidden: a.decoder_hidden.len(), likelihood: a.likelihood };
-            let outputs = match a.likelihood {
-                Likelihood::Bernoulli => {
-                    graph.layer(output, &h, Some("logits"));
-                    graph.node("Sigmoid", &["logits"], "probabilities");
-                    let logits = "the log odds of the probabilities, in nats";
-                    vec![
-                        value("probabilities", &[None, d], &pixels),
-                        value("logits", &[None, d], logits),
-                    ]
-                }
-                Likelihood::Gaussian { .. } => {
-                    graph.layer(output, &h, Some("mean"));
-                    graph.node("Exp", &[Names::Sequential.observation_log_variance()], "variance");
-                    let variance = "the variance of every pixel";
-                    vec![
-                        value("mean", &[None, d], &pixels),
-                        value("variance", &[Some(1)], variance),
-                    ]
-                }
-            };
             (DECODER, value("z", &[None, z], "latent units, N(0, 1) each by the prior"), outputs)
         }
     };
@@ -163,26 +156,47 @@ impl Graph {
         self.nodes.last_mut().expect("just pushed")
     }
 
-    /// W x + b, under the name of the layer or another. Returns what the output is called.
-    fn layer(&mut self, place: Place, input: &str, output: Option<&str>) -> String {
-        let name = Names::Sequential.layer(place);
-        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        let output = output.map_or_else(|| format!("{name}.output"), str::to_string);
-        let node = self.node("Gemm", &[input, &weight, &bias], &output);
-        node.attribute = vec![AttributeProto { name: "transB".to_string(), i: 1, r#type: INT }];
-        output
+    /// Layers one after the other; returns what the last output is called.
+    fn stack(&mut self, layers: &[Arc<dyn Layer>], places: &[Vec<Place>], input: &str) -> String {
+        let mut h = input.to_string();
+        for (layer, places) in layers.iter().zip(places) {
+            h = self.layer(&**layer, places[0], &h, None);
+        }
+        h
     }
 
-    fn activation(&mut self, activation: Activation, input: String) -> String {
-        let op = match activation {
-            Activation::Identity => return input,
-            Activation::Relu => "Relu",
-            Activation::Tanh => "Tanh",
-            Activation::Softplus => "Softplus",
-        };
-        let output = format!("{input}.activation");
-        self.node(op, &[&input], &output);
-        output
+    /// A module of a layer; returns what its output is called, if not as it is said.
+    fn layer(
+        &mut self,
+        layer: &dyn Layer,
+        place: Place,
+        input: &str,
+        output: Option<&str>,
+    ) -> String {
+        let name = Names::Sequential.layer(place);
+        let nodes = layer.nodes();
+        let mut previous = input.to_string();
+        for (i, node) in nodes.iter().enumerate() {
+            let inputs: Vec<String> = node
+                .inputs
+                .iter()
+                .map(|operand| match operand {
+                    Operand::Previous => previous.clone(),
+                    Operand::Parameter(parameter) => format!("{name}.{parameter}"),
+                })
+                .collect();
+            let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+            let own =
+                if i == 0 { format!("{name}.output") } else { format!("{previous}.activation") };
+            let output = output.filter(|_| i + 1 == nodes.len()).map_or(own, str::to_string);
+            self.node(node.op, &inputs, &output).attribute = node
+                .attributes
+                .iter()
+                .map(|&(name, i)| AttributeProto { name: name.to_string(), i, r#type: INT })
+                .collect();
+            previous = output;
+        }
+        previous
     }
 }
 
