@@ -7,10 +7,6 @@ mod gradients;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod library;
-#[path = "../harness/lossy.rs"]
-mod lossy;
-#[path = "../harness/program.rs"]
-mod program;
 mod resume;
 mod runs;
 mod settings;
