@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::process::{Command, Output};
 
 use elbo::bench::{self, Report, Request, Target, Timing, percentile, table};
-use elbo::device::{Clock, Description, Device, DeviceError, Executor, Precision, Progress};
-use elbo::plan::{PlanId, Program, TensorId};
+use elbo::device::{Clock, Device, DeviceError, Executor, Precision, Progress};
+use elbo::plan::{PlanId, TensorId};
 use elbo::train::{self, Settings};
 use serde_json::Value;
 
 use crate::harness;
+use crate::harness::wrapped::{Hooks, Wrapped};
 
 /// Everything, as small as it gets.
 fn request() -> Request {
@@ -135,7 +136,7 @@ fn memory_is_that_of_the_plan() {
 }
 
 /// What a device does wrong.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Fault {
     /// One element of a tensor is off after timed dispatches.
     Element(&'static str),
@@ -149,82 +150,57 @@ enum Fault {
     Nan,
 }
 
-struct Faulty {
-    inner: Box<dyn Executor>,
-    fault: Fault,
+/// Changes the last element of the first tensor whose name ends so, if there is one.
+fn distort(
+    device: &mut dyn Executor,
+    name: &str,
+    change: impl Fn(f32) -> f32,
+) -> Result<(), DeviceError> {
+    let found = device.program().tensors().iter().position(|t| t.name.ends_with(name));
+    let Some(tensor) = found.map(TensorId) else { return Ok(()) };
+    let mut values = device.read_f32(tensor)?;
+    // A NaN that stays one would be no fault.
+    if let Some(last) = values.iter_mut().rfind(|v| v.is_finite()) {
+        *last = change(*last);
+    }
+    device.write_f32(tensor, &values)
 }
 
-impl Faulty {
-    /// Changes the last element of the first tensor whose name ends so, if there is one.
-    fn distort(&mut self, name: &str, change: impl Fn(f32) -> f32) -> Result<(), DeviceError> {
-        let found = self.inner.program().tensors().iter().position(|t| t.name.ends_with(name));
-        let Some(tensor) = found.map(TensorId) else { return Ok(()) };
-        let mut values = self.inner.read_f32(tensor)?;
-        // A NaN that stays one would be no fault.
-        if let Some(last) = values.iter_mut().rfind(|v| v.is_finite()) {
-            *last = change(*last);
-        }
-        self.inner.write_f32(tensor, &values)
-    }
-}
-
-impl Executor for Faulty {
-    fn description(&self) -> &Description {
-        self.inner.description()
-    }
-
-    fn program(&self) -> &Program {
-        self.inner.program()
-    }
-
-    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
-        if self.fault == Fault::NoSteps {
+impl Hooks for Fault {
+    fn run(
+        &mut self,
+        inner: &mut dyn Executor,
+        plan: PlanId,
+        n: u64,
+        progress: &mut Progress,
+    ) -> Result<u64, DeviceError> {
+        if let Fault::NoSteps = self {
             return Ok(n);
         }
-        let done = self.inner.run(plan, n, progress)?;
-        match self.fault {
-            Fault::Drift => self.distort("encoder.0.weight", |v| v + 1e-4)?,
-            Fault::Nan => self.distort("decoder.0.bias", |_| f32::NAN)?,
+        let done = inner.run(plan, n, progress)?;
+        match self {
+            Fault::Drift => distort(inner, "encoder.0.weight", |v| v + 1e-4)?,
+            Fault::Nan => distort(inner, "decoder.0.bias", |_| f32::NAN)?,
             _ => {}
         }
         Ok(done)
     }
 
-    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
-        self.inner.run_dispatch(plan, index)
-    }
-
     fn time(
         &mut self,
+        inner: &mut dyn Executor,
         plan: PlanId,
         dispatches: Range<usize>,
         n: usize,
     ) -> Result<(f64, Clock), DeviceError> {
-        if self.fault == Fault::Idle {
+        if let Fault::Idle = self {
             return Ok((1e-3, Clock::Wall));
         }
-        let timing = self.inner.time(plan, dispatches, n)?;
-        if let Fault::Element(name) = self.fault {
-            self.distort(name, |v| v + 1e-2 * (1.0 + v.abs()))?;
+        let timing = inner.time(plan, dispatches, n)?;
+        if let Fault::Element(name) = self {
+            distort(inner, name, |v| v + 1e-2 * (1.0 + v.abs()))?;
         }
         Ok(timing)
-    }
-
-    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
-        self.inner.write_bytes(tensor, bytes)
-    }
-
-    fn write_part(
-        &mut self,
-        tensor: TensorId,
-        offset: usize,
-        bytes: &[u8],
-    ) -> Result<(), DeviceError> {
-        self.inner.write_part(tensor, offset, bytes)
-    }
-
-    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
-        self.inner.read_bytes(tensor)
     }
 }
 
@@ -233,7 +209,7 @@ fn faulty(fault: Fault) -> Target {
     let description = device.description().clone();
     let load = move |program| {
         let inner = device.load(program)?;
-        Ok(Box::new(Faulty { inner, fault }) as Box<dyn Executor>)
+        Ok(Box::new(Wrapped { inner, hooks: fault }) as Box<dyn Executor>)
     };
     Target { description, load: Box::new(load) }
 }

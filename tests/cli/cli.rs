@@ -12,7 +12,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-use crate::program::{Ended, Home, end, idx, piped, signal, soon, tree};
+use crate::harness::program::{Ended, Home, end, idx, piped, signal, soon, tree};
 
 /// A small and quick run on the folder `data`, and the same as words.
 const SIZES: &str = "--hidden 16 --latent 3 --batch 50 --epochs 2";

@@ -5,6 +5,4 @@ mod cli;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod pages;
-#[path = "../harness/program.rs"]
-mod program;
 mod readme;

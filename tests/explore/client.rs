@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Home, idx, piped};
+use crate::harness::program::{Home, idx, piped};
 
 pub const HEIGHT: usize = 9;
 pub const WIDTH: usize = 7;

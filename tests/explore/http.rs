@@ -13,7 +13,7 @@ use elbo::generate;
 use serde_json::{Value, json};
 
 use crate::client::{HEIGHT, Response, SAMPLES, Server, WIDTH, numbers, process};
-use crate::program::Home;
+use crate::harness::program::Home;
 
 /// Grey levels may differ by one where rounding is at its edge.
 #[track_caller]

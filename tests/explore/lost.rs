@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use crate::chromium::Tab;
 use crate::client::Site;
 use crate::harness;
-use crate::lossy::{LOST, Lossy};
+use crate::harness::program::Home;
+use crate::harness::wrapped::{LOST, LostAfter, Wrapped};
 use crate::model::explorer;
-use crate::program::Home;
 
 /// A page whose device is lost when `left` is zero, and how it ends.
 fn serve(left: &Arc<AtomicU64>) -> (Site, JoinHandle<End>) {
@@ -27,7 +27,7 @@ fn serve(left: &Arc<AtomicU64>) -> (Site, JoinHandle<End>) {
     let load = move || {
         let home = Home::with_run("--latent 3");
         let loaded = explorer(&home, &Device::Cpu(harness::cpu()), 0, 50);
-        Ok(loaded.wrapped(|inner| Box::new(Lossy { inner, left: left.clone() })))
+        Ok(loaded.wrapped(|inner| Box::new(Wrapped { inner, hooks: LostAfter(left.clone()) })))
     };
     let (end, ended) = watch::channel(None);
     let (worker, about, _) = Worker::start(load, end).expect("it loads");

@@ -6,10 +6,6 @@ mod client;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod http;
-#[path = "../harness/lossy.rs"]
-mod lossy;
 mod lost;
 mod model;
 mod page;
-#[path = "../harness/program.rs"]
-mod program;

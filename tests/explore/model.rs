@@ -10,7 +10,7 @@ use elbo::explore::model::{Explorer, Figure, Inferred, Subject};
 use elbo::vae::Binarization;
 
 use crate::harness;
-use crate::program::Home;
+use crate::harness::program::Home;
 
 pub fn explorer(home: &Home, device: &Device, seed: u64, samples: usize) -> Explorer {
     let (folder, settings) = RunFolder::open(&home.at("run")).expect("the run");

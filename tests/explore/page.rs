@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::chromium::Tab;
 use crate::client::{Server, numbers};
-use crate::program::Home;
+use crate::harness::program::Home;
 
 const TRAIN: &str = "train --device cpu --hidden 64 --steps 300 --run run";
 

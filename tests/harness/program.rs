@@ -1,5 +1,4 @@
 //! The program as its users run it: in a folder of its own, on small images.
-#![allow(dead_code)] // each test crate uses its part
 
 use std::collections::BTreeMap;
 use std::fs;

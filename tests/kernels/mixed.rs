@@ -1,13 +1,12 @@
 //! Mixed precision: the test that adapters must pass, the range of f16, runs that use it, and what people
 //! are told where it cannot be had. That its kernels are right is tested in reference.rs.
 
-use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use elbo::device::cpu::CpuDevice;
 use elbo::device::gpu::{Tuning, test_mixed_precision};
-use elbo::device::{Clock, Description, Device, DeviceError, Executor, Precision, Progress};
+use elbo::device::{Device, DeviceError, Executor, Precision};
 use elbo::kernels::case::Fill;
 use elbo::kernels::precision::to_half;
 use elbo::kernels::{Case, Kernel, REGISTRY, linear, update};
@@ -16,6 +15,7 @@ use elbo::train::{Settings, Trainer};
 use serde_json::Value;
 
 use crate::harness;
+use crate::harness::wrapped::{Hooks, Wrapped};
 
 /// What may be wrong with an adapter's products.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,9 +34,8 @@ enum Fault {
     NotANumber,
 }
 
-/// The CPU's mixed precision with a fault.
+/// A fault, and how many dispatches have run.
 struct Planted {
-    inner: Box<dyn Executor>,
     fault: Fault,
     runs: usize,
 }
@@ -47,60 +46,44 @@ fn planted(fault: Fault, program: Program) -> Result<Box<dyn Executor>, DeviceEr
         _ => Precision::Mixed,
     };
     let inner = Box::new(CpuDevice::new(Some(1))?.in_precision(precision).load::<f32>(program)?);
-    Ok(Box::new(Planted { inner, fault, runs: 0 }))
+    Ok(Box::new(Wrapped { inner, hooks: Planted { fault, runs: 0 } }))
 }
 
-impl Executor for Planted {
-    fn description(&self) -> &Description {
-        self.inner.description()
-    }
-
-    fn program(&self) -> &Program {
-        self.inner.program()
-    }
-
-    fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
-        self.inner.run(plan, n, progress)
-    }
-
-    fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
-        self.runs += 1;
-        self.inner.run_dispatch(plan, index)
-    }
-
-    fn time(
+impl Hooks for Planted {
+    fn run_dispatch(
         &mut self,
+        inner: &mut dyn Executor,
         plan: PlanId,
-        dispatches: Range<usize>,
-        n: usize,
-    ) -> Result<(f64, Clock), DeviceError> {
-        self.inner.time(plan, dispatches, n)
+        index: usize,
+    ) -> Result<(), DeviceError> {
+        self.runs += 1;
+        inner.run_dispatch(plan, index)
     }
 
-    fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {
-        let declared = self.inner.program().get(tensor).clone();
+    fn write_bytes(
+        &mut self,
+        inner: &mut dyn Executor,
+        tensor: TensorId,
+        bytes: &[u8],
+    ) -> Result<(), DeviceError> {
+        let declared = inner.program().get(tensor).clone();
         if self.fault == Fault::Transposed && ["x", "d_y"].contains(&declared.name.as_str()) {
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
             let (rows, columns) = (declared.dims[0], declared.dims[1]);
             let other = |e: usize| values[e % rows * columns + e / rows];
             let turned: Vec<f32> = (0..values.len()).map(other).collect();
-            return self.inner.write_bytes(tensor, bytemuck::cast_slice(&turned));
+            return inner.write_bytes(tensor, bytemuck::cast_slice(&turned));
         }
-        self.inner.write_bytes(tensor, bytes)
+        inner.write_bytes(tensor, bytes)
     }
 
-    fn write_part(
+    fn read_bytes(
         &mut self,
+        inner: &mut dyn Executor,
         tensor: TensorId,
-        offset: usize,
-        bytes: &[u8],
-    ) -> Result<(), DeviceError> {
-        self.inner.write_part(tensor, offset, bytes)
-    }
-
-    fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError> {
-        let bytes = self.inner.read_bytes(tensor)?;
-        let declared = self.inner.program().get(tensor);
+    ) -> Result<Vec<u8>, DeviceError> {
+        let bytes = inner.read_bytes(tensor)?;
+        let declared = inner.program().get(tensor);
         if !["y", "d_x", "weight_moments"].contains(&declared.name.as_str()) {
             return Ok(bytes);
         }

@@ -9,10 +9,6 @@ mod gradients;
 mod harness;
 mod layers;
 mod library;
-#[path = "../harness/lossy.rs"]
-mod lossy;
-#[path = "../harness/program.rs"]
-mod program;
 mod resume;
 mod runs;
 mod settings;

@@ -19,8 +19,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::harness;
-use crate::lossy::{LOST, Lossy};
-use crate::program::{Ended, Home, end, signal, soon, tree};
+use crate::harness::program::{Ended, Home, end, signal, soon, tree};
+use crate::harness::wrapped::{LOST, LostAfter, Wrapped};
 
 /// 200 images in batches of 30: an epoch ends inside a batch.
 const TRAIN: &str = "train --data data --hidden 16 --latent 3 --batch 30";
@@ -639,8 +639,9 @@ fn a_lost_device_leaves_the_last_checkpoint() {
     let program = train::record(&dataset, &settings).unwrap();
     let inner = device.load(program.program.clone()).unwrap();
     // Two steps evaluate the test set after each epoch; the third epoch begins after step 14.
-    let lossy = Lossy { inner, left: Arc::new(AtomicU64::new(14 + 2 * 2 + 3)) };
-    let mut trainer = Trainer::on(Box::new(lossy), program, &dataset, &settings).unwrap();
+    let hooks = LostAfter(Arc::new(AtomicU64::new(14 + 2 * 2 + 3)));
+    let mut trainer =
+        Trainer::on(Box::new(Wrapped { inner, hooks }), program, &dataset, &settings).unwrap();
     let folder = RunFolder::create(&home.at("run"), &settings).unwrap();
     let lock = folder.lock().unwrap();
     let stretch = Stretch {

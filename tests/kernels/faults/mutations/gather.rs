@@ -1,0 +1,43 @@
+//! Faults of the shaders of gather.
+
+use super::Faults;
+
+pub static FAULTS: &[Faults] = &[
+    Faults {
+        file: "gather",
+        kernels: &["gather.gather"],
+        mutations: &[
+            ("v >= 128u", "v > 128u"),
+            ("f32(v) / 255.0", "f32(v) / 256.0"),
+            ("v * 0x01010101u", "v * 0x01000000u"),
+            ("uniforms[j] < v", "uniforms[0] < v"),
+            ("clock[4] + row", "row"),
+            ("clock[3] + (clock[4] + row) / N", "clock[3]"),
+            ("clock[3] + (clock[4] + row) / N", "(clock[4] + row) / N"),
+            ("(clock[4] + row) % N", "min(clock[4] + row, N - 1u)"),
+            ("epoch, place, 0u", "epoch, row, 0u"),
+            ("epoch, place, 0u", "clock[2], place, 0u"),
+            ("epoch, place, 0u", "epoch, image, 0u"),
+            ("place, 0u, STREAM", "place, 0u, 0u"),
+            ("8u * (byte % 4u)", "24u - 8u * (byte % 4u)"),
+            ("j < 4u", "j < 3u"),
+            ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
+            ("if ROWS < N", "if ROWS > N"),
+            ("epoch * N + place", "place"),
+            ("& (ROWS - 1u)", "% max(ROWS - 1u, 1u)"),
+            ("vec2<u32>(clock[0], clock[1])", "vec2<u32>(clock[1], clock[0])"),
+        ],
+    },
+    Faults {
+        file: "gather",
+        kernels: &["gather.gather_real"],
+        mutations: &[
+            ("clock[4] + id.y", "id.y"),
+            ("at % N", "min(at, N - 1u)"),
+            ("clock[3] + at / N", "clock[3]"),
+            ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
+            ("values[image * D + id.x]", "values[image * D]"),
+            ("id.x >= D", "id.x >= D - 1u"),
+        ],
+    },
+];

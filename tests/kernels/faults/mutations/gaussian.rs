@@ -1,0 +1,58 @@
+//! Faults of the shaders of gaussian.
+
+use super::Faults;
+
+pub static FAULTS: &[Faults] = &[
+    Faults {
+        file: "gaussian",
+        kernels: &["gaussian.log_likelihood"],
+        mutations: &[
+            ("part += r * r", "part += abs(r)"),
+            ("* exp(-v)", "* exp(v)"),
+            ("LN_TWO_PI + v", "LN_TWO_PI"),
+            ("-0.5 * (", "-1.0 * ("),
+            ("f32(D) * (", "f32(D + 1u) * ("),
+            ("row / K * D", "row * D"),
+            ("d += WORKGROUP", "d += 2u * WORKGROUP"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    },
+    Faults {
+        file: "gaussian",
+        kernels: &["gaussian.gradient"],
+        mutations: &[
+            ("w * (r * inverse)", "(r * inverse)"),
+            ("r * inverse", "r"),
+            ("weight[row]", "weight[row / K]"),
+            ("exp(-v)", "exp(v)"),
+            ("squares[row] = total", "squares[row] = 2.0 * total"),
+            ("log_density(total, v)", "log_density(total, 0.0)"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    },
+    Faults {
+        file: "gaussian",
+        kernels: &["gaussian.backward"],
+        mutations: &[
+            ("w * (r * inverse)", "w * r"),
+            ("x[row / K * D + d] - eta", "x[row / K * D + d] + eta"),
+            ("weight[row]", "weight[row / K]"),
+            ("squares[row] = total; }", "squares[row] = 0.5 * total; }"),
+            ("clamp_log_variance(log_variance[0])", "log_variance[0]"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    },
+    Faults {
+        file: "gaussian",
+        kernels: &["gaussian.variance"],
+        mutations: &[
+            ("0.5 * weight", "weight"),
+            ("- f32(D)", "- 1.0"),
+            ("row_squares[row]", "row_squares[0]"),
+            ("row += WORKGROUP", "row += 2u * WORKGROUP"),
+            ("clamp_log_variance(v) == v", "clamp_log_variance(v) != v"),
+            ("inside * total", "total"),
+            ("weight[row] *", "weight[0] *"),
+        ],
+    },
+];

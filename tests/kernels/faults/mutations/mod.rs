@@ -1,0 +1,45 @@
+//! Faults of shaders, by the file that they are in.
+
+mod adam;
+mod bernoulli;
+mod ceiling;
+mod gather;
+mod gaussian;
+mod importance;
+mod keep;
+mod library;
+mod linear;
+mod posterior;
+mod prior;
+mod tally;
+
+/// A text in a shader, and a wrong one in its place.
+pub type Mutation = (&'static str, &'static str);
+
+/// Faults of one WGSL file.
+pub struct Faults {
+    /// Its path in `shaders/`, without `.wgsl`.
+    pub file: &'static str,
+    /// The kernels whose cases must show each of the faults.
+    pub kernels: &'static [&'static str],
+    pub mutations: &'static [Mutation],
+}
+
+/// The faults of all files.
+pub fn all() -> impl Iterator<Item = &'static Faults> {
+    let files = [
+        adam::FAULTS,
+        bernoulli::FAULTS,
+        ceiling::FAULTS,
+        gather::FAULTS,
+        gaussian::FAULTS,
+        importance::FAULTS,
+        keep::FAULTS,
+        library::FAULTS,
+        linear::FAULTS,
+        posterior::FAULTS,
+        prior::FAULTS,
+        tally::FAULTS,
+    ];
+    files.into_iter().flatten()
+}
