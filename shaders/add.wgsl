@@ -1,6 +1,7 @@
 // The sum of two tensors: of gradients that meet where a tensor is used twice.
 //   sum = a + b
-// Entry: add.
+// The shapes of a and b are those of sum; only the number of elements counts.
+// Sums: none besides. Numerics: a NaN stays one.
 // Who owns what: an invocation owns one element.
 // Grid: x and y over elements, WORKGROUP a workgroup.
 

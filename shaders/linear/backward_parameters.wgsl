@@ -1,7 +1,6 @@
 // The gradients of a fully connected layer's parameters, stored for an optimizer.
 //   d_W = d_y^T x,  d_b = sum over rows of d_y
 // The bias is one more column of the weight whose input is always 1: column I of the product is d_b.
-// Entry: backward_parameters.
 // Who owns what: a workgroup owns a tile of the gradients.
 // Sums run over the rows, in the order of lib/product.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.

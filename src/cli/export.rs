@@ -9,7 +9,7 @@ use crate::interchange::onnx::{self, OPSET, Part};
 use crate::interchange::{self, Names, weights};
 use crate::kernels::linear::Activation;
 use crate::report::console::say;
-use crate::vae::{Architecture, Likelihood};
+use crate::vae::Architecture;
 
 /// Write a trained model for PyTorch or as ONNX
 ///

@@ -3,7 +3,7 @@
 use super::backward_parameters::BACKWARD_PARAMETERS;
 use super::update::{self, Placed};
 use super::{adam, bernoulli, decode, gaussian, latent, linear, posterior};
-use crate::plan::fuse::{Fusion, Fusions, Part, Pattern, Rewrite, two_sides};
+use crate::plan::fuse::{Fusion, Fusions, Part, Pattern, Reshaped, Rewrite, two_sides};
 use crate::plan::{DType, Dispatch, Plan, PlanError, Program, TensorId};
 
 /// All of them, in the order in which they are applied.
@@ -47,7 +47,7 @@ static DECODE: Fusion = Fusion {
         ],
         kernel: &decode::DECODE,
         constants: &["K"],
-        reshaped: Some(("log_px", log_px_in_parts)),
+        reshaped: Some(Reshaped { variable: "log_px", dims: log_px_in_parts }),
         when: |_| true,
     }),
 };
@@ -68,7 +68,7 @@ static DECODE_LOG_LIKELIHOOD: Fusion = Fusion {
         ],
         kernel: &decode::DECODE_LOG_LIKELIHOOD,
         constants: &["K"],
-        reshaped: Some(("log_px", log_px_in_parts)),
+        reshaped: Some(Reshaped { variable: "log_px", dims: log_px_in_parts }),
         when: |_| true,
     }),
 };

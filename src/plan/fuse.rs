@@ -39,11 +39,17 @@ pub struct Pattern {
     pub kernel: &'static Kernel,
     /// The constants that it takes over from the parts that have them, which must agree.
     pub constants: &'static [&'static str],
-    /// A variable that the replacing kernel writes in another shape: its dimensions, from the constants of the
-    /// last part that binds it. Every kernel that reads it must accept that shape.
-    pub reshaped: Option<(&'static str, fn(&Dispatch) -> Vec<usize>)>,
+    /// A variable that the replacing kernel writes in another shape.
+    pub reshaped: Option<Reshaped>,
     /// What else must hold of the dispatches found, in the order of `parts`.
     pub when: fn(&[&Dispatch]) -> bool,
+}
+
+/// A tensor that a [`Pattern`] writes in another shape. Every kernel that reads it must accept that shape.
+pub struct Reshaped {
+    pub variable: &'static str,
+    /// Its dimensions, from the last part that binds it.
+    pub dims: fn(&Dispatch) -> Vec<usize>,
 }
 
 /// One of the dispatches that a [`Pattern`] replaces.
@@ -200,7 +206,7 @@ impl Pattern {
 
         // A tensor of another shape takes the place of the one that the parts write.
         let mut variables = found.variables.clone();
-        if let Some((variable, dims)) = self.reshaped {
+        if let Some(Reshaped { variable, dims }) = self.reshaped {
             let old = found.get(variable).expect("a pattern reshapes one of its variables");
             let writer = parts.iter().rev().find(|d| d.uses(old)).expect("a part binds it");
             let dims = dims(writer);

@@ -38,10 +38,10 @@ impl Forked {
         let mut r = Recorder::new(&mut program, "fork");
         let x = r.tensor("x", &[ROWS, 4]);
         let mut tape = Tape::default();
-        let y = tape.forward(&mut r, &[first.clone()], x).expect("records");
+        let y = tape.forward(&mut r, std::slice::from_ref(&first), x).expect("records");
         let twice = [second.clone(), second.clone()];
         let a = tape.forward(&mut r, &twice, y).expect("records");
-        let b = tape.forward(&mut r, &[third.clone()], y).expect("records");
+        let b = tape.forward(&mut r, std::slice::from_ref(&third), y).expect("records");
         // `a` went through a softplus: the gradient is the one before it.
         let (d_a, d_b) = (r.tensor("d_a", &[ROWS, 5]), r.tensor("d_b", &[ROWS, 2]));
         let gradients =

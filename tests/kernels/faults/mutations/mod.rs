@@ -1,6 +1,7 @@
 //! Faults of shaders, by the file that they are in.
 
 mod adam;
+mod add;
 mod bernoulli;
 mod ceiling;
 mod gather;
@@ -29,6 +30,7 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         adam::FAULTS,
+        add::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
         gather::FAULTS,
