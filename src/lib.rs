@@ -93,6 +93,6 @@ pub use model::Vae;
 pub use train::{EpochReport, Figures, Schedule, Settings, TrainError, Trainer};
 #[doc(inline)]
 pub use vae::{
-    Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective,
+    Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective, Optimizer,
     objective::{Bound, Estimator, Kl},
 };
