@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::seal;
 use crate::device::Description;
-use crate::kernels::variant::Choices;
 use crate::kernels::{clock, rates};
 use crate::plan::Program;
+use crate::plan::variant::Choices;
 use crate::train::{EpochReport, OpenEpoch, Saved, Settings, Snapshot, State};
 use crate::vae::Network;
 

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::kernels::linear::Activation;
+use crate::kernels::activation::Activation;
 use crate::optim::{Adam, Optimizer};
 use crate::train::{Figures, Schedule, Settings};
 use crate::vae::objective::{Bound, Kl};

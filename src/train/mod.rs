@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{self, Dataset};
 use crate::device::DeviceError;
-use crate::kernels::Precision;
-use crate::kernels::linear::Activation;
-use crate::kernels::variant::Choices;
+use crate::kernels::activation::Activation;
+use crate::numeric::Precision;
 use crate::optim::Optimizer;
 use crate::plan::PlanError;
+use crate::plan::variant::Choices;
 use crate::vae::objective::Bound;
 use crate::vae::{Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
 pub use metrics::{Metrics, Sums};

@@ -6,8 +6,8 @@ use super::metrics::{Metrics, Sums, average, read_history};
 use super::snapshot::{Saved, Snapshot, digest};
 use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
+use crate::data_stream::{self, DataStream};
 use crate::device::{Device, DeviceError, Executor};
-use crate::feed::{self, Feed};
 use crate::kernels::{clock, fusions, rates};
 use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
@@ -24,7 +24,7 @@ pub struct Trainer {
     /// Whether the watched images are validation images.
     validates: bool,
     /// Of the training and the watched images, where they are not on the device as a whole.
-    feeds: [Option<Feed>; 2],
+    feeds: [Option<DataStream>; 2],
     step: u64,
     /// The learning rate that is on the device, if that is known.
     rate: Option<f32>,
@@ -59,7 +59,7 @@ impl Trainer {
         let record =
             |resident| Ok::<_, TrainError>(record_within(dataset, settings, &fusions(), resident)?);
         let (executor, plan) =
-            feed::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
+            data_stream::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
         Ok(Trainer::on(executor, plan, dataset, settings)?)
     }
 
@@ -75,7 +75,7 @@ impl Trainer {
     ) -> Result<Self, DeviceError> {
         begin(&mut *executor, &plan, dataset, settings)?;
         let feed = |pass: Pass, images: &Images, seed| {
-            pass.source.window.map(|rows| Feed::new(images, pass.data, rows, seed))
+            pass.source.window.map(|rows| DataStream::new(images, pass.data, rows, seed))
         };
         let train = feed(plan.train, &dataset.train, Some(settings.seed));
         let test = feed(plan.test, dataset.watched().1, None);
@@ -345,7 +345,7 @@ fn record_within(
         let batch = settings.batch.min(images.n_images);
         Source {
             images: images.n_images,
-            window: feed::window(images.n_images, images.n_pixels(), batch, resident),
+            window: data_stream::window(images.n_images, images.n_pixels(), batch, resident),
             content: Content::Bytes(settings.binarization),
             batch,
             samples,
@@ -415,7 +415,7 @@ fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Resul
     executor.write_u32(pass.clock, &words)?;
     let mut first = [0.0; rates::WORDS];
     first[rates::LEARNING_RATE] = settings.learning_rate_in(1) as f32;
-    // 1 - b^t at t = 1, and the weight of the KL; later ones are the tally kernel's.
+    // 1 - b^t at t = 1, and the weight of the KL; later ones are the end_step kernel's.
     let [decay1, decay2] = settings.optimizer.rule().corrected();
     first[rates::CORRECTION1] = (1.0 - decay1) as f32;
     first[rates::CORRECTION2] = (1.0 - decay2) as f32;

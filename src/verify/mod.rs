@@ -8,8 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::device::{Device, DeviceError, Executor};
+use crate::kernels::activation::Activation;
 use crate::kernels::clock;
-use crate::kernels::linear::Activation;
 use crate::plan::PlanError;
 use crate::train::{self, Settings};
 use crate::vae::estimate::{Chunks, EstimateProgram};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use elbo::data::{self, Dataset, Images};
 use elbo::device::{Device, Executor};
-use elbo::kernels::linear::Activation;
+use elbo::kernels::activation::Activation;
 use elbo::kernels::rates;
 use elbo::optim::{Adam, Optimizer};
 use elbo::train::{self, EpochReport, Observer, Schedule, Settings, TrainError, Trainer};
