@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Failure;
+use super::fields::in_flags;
 use crate::data::{self, DataError, Dataset};
 use crate::device::gpu::{Adapters, Tuning, adapter};
 use crate::device::{Choice, Description, Device};
@@ -42,7 +43,7 @@ impl DeviceOption {
     pub fn open(&self) -> Result<Device, Failure> {
         let choice = Choice::of(&self.device).map_err(|e| Failure::device(&e, &e))?;
         if let Some(error) = choice.fallen_back {
-            note(error);
+            note(in_flags(&error.to_string()));
         }
         let description = describe(choice.device.description());
         let Some(adapters) = choice.adapters else {
@@ -110,7 +111,7 @@ pub fn load_data(name: &str, options: data::Options) -> Result<(Dataset, Option<
     let mut left_out = None;
     let dataset = data::open_with(name, options, &mut |line| left_out = Some(line));
     let dataset = dataset.map_err(|error| match error {
-        DataError::Options { message } => message,
+        DataError::Options(error) => error.to_string(),
         error => format!("--data {error}"),
     })?;
     Ok((dataset, left_out))

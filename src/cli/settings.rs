@@ -12,7 +12,7 @@ use crate::numeric::Precision;
 use crate::optim::{Adam, Optimizer};
 use crate::train::{Schedule, Settings};
 use crate::vae::objective::{Bound, Estimator, Kl};
-use crate::vae::{Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
 ///
@@ -236,9 +236,9 @@ impl Args {
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.
-    pub fn settings(&self, dataset: &Dataset) -> Result<Settings, ConfigError> {
+    pub fn settings(&self, dataset: &Dataset) -> Result<Settings, String> {
         let base = self.preset.map_or_else(Settings::default, Preset::settings);
-        let fail = |message: &str| Err(ConfigError(message.to_string()));
+        let fail = |message: &str| Err(message.to_string());
         let (model, objective, optimizer) = (&self.model, &self.objective, &self.optimizer);
         if self.preset == Some(Preset::Altosaar) && !dataset.train.is_binary() {
             return fail(
@@ -318,15 +318,15 @@ impl Args {
     }
 
     /// A run's settings with the end that is given, and its data where that was moved to.
-    pub fn extend(&self, run: &Settings, moved: bool) -> Result<Settings, ConfigError> {
+    pub fn extend(&self, run: &Settings, moved: bool) -> Result<Settings, String> {
         let mut settings = run.clone();
         if let Some(epochs) = self.optimizer.epochs {
             if run.schedule == Schedule::Cosine && epochs != run.epochs {
-                return Err(ConfigError(format!(
+                return Err(format!(
                     "--epochs {epochs}: with --lr-schedule cosine the rates of all epochs depend on their \
                      number, which is {} in this run",
                     run.epochs
-                )));
+                ));
             }
             settings.epochs = epochs;
         }
@@ -334,7 +334,7 @@ impl Args {
         if moved {
             settings.data = absolute(&self.data);
         }
-        settings.check()?;
+        settings.check().map_err(|e| e.to_string())?;
         Ok(settings)
     }
 

@@ -4,5 +4,6 @@ mod bench;
 mod cli;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod library;
 mod pages;
 mod readme;

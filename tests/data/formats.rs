@@ -141,7 +141,7 @@ fn rows_of_pixels_that_are_no_squares_need_a_size() {
     let array = npy("|u1", &[3, 6], &ramp(18));
     assert_words(
         load_file("a.npy", &array, AS_IS),
-        &["(3, 6)", "no square", "--size HEIGHTxWIDTH"],
+        &["(3, 6)", "no square", "`size` HEIGHTxWIDTH"],
     );
     let data = load_file("a.npy", &array, Options { size: Some((2, 3)), valid: None }).unwrap();
     assert_eq!((data.train.height, data.train.width, pixels(&data)), (2, 3, ramp(18)));
@@ -408,7 +408,7 @@ fn pictures_become_grey_upright_and_equal_in_size() {
         &[
             "b.png: this picture is 16x8 (height x width)",
             "a.png is 8x16",
-            "for example --size 8x16",
+            "for example `size` 8x16",
         ],
     );
     let data = load(flat.path(), Options { size: Some((4, 5)), valid: None }).unwrap();
@@ -421,10 +421,10 @@ fn pictures_become_grey_upright_and_equal_in_size() {
 fn a_size_is_suggested_that_suits() {
     let upright = |n: usize| -> Vec<(u32, u32)> { vec![(300, 400); n] };
     for (sizes, suggested) in [
-        (vec![(3, 4), (5, 6), (5, 6)], "--size 6x5"),
-        (vec![(9, 9), (3, 4)], "--size 4x3"),
-        ([vec![(400, 300)], upright(2)].concat(), "--size 64x48"),
-        ([vec![(1000, 2), (1000, 3)], vec![(1000, 2)]].concat(), "--size 1x64"),
+        (vec![(3, 4), (5, 6), (5, 6)], "`size` 6x5"),
+        (vec![(9, 9), (3, 4)], "`size` 4x3"),
+        ([vec![(400, 300)], upright(2)].concat(), "`size` 64x48"),
+        ([vec![(1000, 2), (1000, 3)], vec![(1000, 2)]].concat(), "`size` 1x64"),
     ] {
         let pictures: Vec<Vec<u8>> = sizes.iter().map(|&(w, h)| grey(w, h, 0)).collect();
         let names: Vec<String> = (0..sizes.len()).map(|i| format!("{i}.png")).collect();
@@ -536,9 +536,9 @@ fn a_share_is_held_out() {
     }
     // A share that is no image, or all of them, is refused with one that is.
     for (share, words) in [
-        (0.0499, ["--valid 0.0499 of the 10 images of", "is not one image: give 0.05"]),
-        (1e-300, ["--valid 0.00", "is not one image: give 0.05"]),
-        (0.9501, ["--valid 0.9501 of the 10 images of", "leaves none to train on"]),
+        (0.0499, ["`valid` 0.0499 of the 10 images of", "is not one image: give 0.05"]),
+        (1e-300, ["`valid` 0.00", "is not one image: give 0.05"]),
+        (0.9501, ["`valid` 0.9501 of the 10 images of", "leaves none to train on"]),
     ] {
         assert_words(load_file("a.npy", &file, valid(share)), &words);
     }
