@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
 use super::Failure;
 use super::fields::in_flags;
 use crate::data::{self, DataError, Dataset};
 use crate::device::gpu::{Adapters, Tuning, adapter};
 use crate::device::{Choice, Description, Device};
+use crate::named::Named;
 use crate::report::console::note;
 use crate::train::Settings;
 
@@ -90,6 +93,22 @@ fn describe(d: &Description) -> String {
         "cpu" => format!("{} ({})", d.name, d.driver),
         _ => format!("{} ({}, {}, {})", d.name, d.kind, d.backend, d.driver),
     }
+}
+
+/// Takes the values of a library's enum by their names.
+pub fn values<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    values_but(&[])
+}
+
+/// Takes the values of a library's enum by their names, but for some.
+pub fn values_but<T: Named + Send + Sync>(
+    without: &'static [T],
+) -> impl TypedValueParser<Value = T> {
+    let values = T::VALUES.iter().filter(|v| !without.contains(&v.value)).map(|v| {
+        let meaning = v.meaning.trim();
+        PossibleValue::new(v.name).help(meaning.strip_suffix('.').unwrap_or(meaning))
+    });
+    PossibleValuesParser::new(values).try_map(|name| T::named(&name))
 }
 
 /// Height and width, as in 28x28.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::options::{DeviceOption, seed, size};
+use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
 use crate::data::{self, Dataset, FASHION_MNIST, MNIST};
 use crate::kernels::activation::Activation;
@@ -70,7 +70,7 @@ pub struct Args {
     seed: u64,
     /// How matrices are multiplied: mixed is faster on GPUs that have cooperative matrices (tensor cores),
     /// which are tested before, and on the CPU an imitation, no faster
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = values::<Precision>(), default_value_t)]
     precision: Precision,
     /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR")]
@@ -107,7 +107,7 @@ pub struct Args {
 struct ModelOptions {
     /// What a pixel's byte v becomes; fixed where all are 0 or 255, none with a Gaussian likelihood, else
     /// [default: dynamic]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Binarization>())]
     binarization: Option<Binarization>,
     /// Widths of the encoder's hidden layers, comma-separated as in 200,200, or none [default: 400]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
@@ -119,7 +119,7 @@ struct ModelOptions {
     #[arg(long, value_name = "Z")]
     latent: Option<usize>,
     /// Non-linearity of the hidden layers [default: relu]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
     /// What the decoder's output means [default: bernoulli]
     #[arg(long, value_enum)]
@@ -128,7 +128,7 @@ struct ModelOptions {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<f64>,
     /// How parameters begin [default: pytorch]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,
 }
 
@@ -136,17 +136,17 @@ struct ModelOptions {
 #[command(next_help_heading = "Objective")]
 struct ObjectiveOptions {
     /// The bound on log p(x) that is ascended [default: elbo]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Bound>())]
     objective: Option<Bound>,
     /// Samples of z an image: elbo is the mean over them, iwae's bound is L_K [default: 1]
     #[arg(long, value_name = "K")]
     samples: Option<usize>,
     /// How the encoder's gradient is estimated [default: reparameterized]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Estimator>())]
     gradient: Option<Estimator>,
     /// How the KL enters the objective, iwae's is sampled; the KL shown is always the analytic one
     /// [default: analytic]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Kl>())]
     kl: Option<Kl>,
     /// Weight of the KL in the objective; the ELBOs shown have it at 1 [default: 1]
     #[arg(long, allow_negative_numbers = true)]

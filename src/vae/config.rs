@@ -8,6 +8,7 @@ use super::likelihood::Likelihood;
 use super::posterior::{self, Posterior};
 use crate::kernels::activation::Activation;
 use crate::kernels::gather;
+use crate::named::named;
 
 /// A value that cannot be, by the field that holds it. The message has fields in backticks.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -50,16 +51,16 @@ impl ConfigError {
     }
 }
 
-/// How a pixel's byte v becomes an observation. A likelihood means nothing without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Binarization {
-    /// 1 with probability v / 255, drawn anew each time an image is drawn.
-    Dynamic,
-    /// 1 where v >= 128.
-    Fixed,
-    /// v / 255 itself: then the "likelihood" is a cross entropy, not a probability.
-    None,
+named! {
+    /// How a pixel's byte v becomes an observation. A likelihood means nothing without it.
+    pub enum Binarization {
+        /// 1 with probability v / 255, drawn anew each time an image is drawn.
+        Dynamic = "dynamic",
+        /// 1 where v >= 128.
+        Fixed = "fixed",
+        /// v / 255 itself: then the "likelihood" is a cross entropy, not a probability.
+        None = "none",
+    }
 }
 
 impl Binarization {
@@ -148,7 +149,7 @@ impl Display for Architecture {
         widths.extend(&self.decoder_hidden);
         widths.push(self.pixels());
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
-        write!(f, "{} {}", widths.join("-"), format!("{:?}", self.activation).to_lowercase())?;
+        write!(f, "{} {}", widths.join("-"), self.activation)?;
         match self.likelihood.module().label() {
             None => Ok(()),
             Some(label) => write!(f, ", {label}"),

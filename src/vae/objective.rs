@@ -3,40 +3,41 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::ConfigError;
+use crate::named::named;
 
-/// The bound on log p(x) that is ascended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Bound {
-    /// mean_k log p(x|z_k) - beta KL
-    #[default]
-    Elbo,
-    /// The importance-weighted bound L_K = log mean_k w_k (Burda et al. 2015)
-    Iwae,
+named! {
+    /// The bound on log p(x) that is ascended.
+    #[derive(Default)]
+    pub enum Bound {
+        /// mean_k log p(x|z_k) - beta KL
+        Elbo = "elbo" (default),
+        /// The importance-weighted bound L_K = log mean_k w_k (Burda et al. 2015)
+        Iwae = "iwae",
+    }
 }
 
-/// How the encoder's gradient is estimated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Estimator {
-    /// The gradient of the sampled objective itself
-    #[default]
-    Reparameterized,
-    /// Without the score of q (Roeder et al. 2017): less noise near the optimum; biased with iwae
-    StickingTheLanding,
-    /// iwae's gradient without the score of q and without bias (Tucker et al. 2018)
-    DoublyReparameterized,
+named! {
+    /// How the encoder's gradient is estimated.
+    #[derive(Default)]
+    pub enum Estimator {
+        /// The gradient of the sampled objective itself
+        Reparameterized = "reparameterized" (default),
+        /// Without the score of q (Roeder et al. 2017): less noise near the optimum; biased with iwae
+        StickingTheLanding = "sticking-the-landing",
+        /// iwae's gradient without the score of q and without bias (Tucker et al. 2018)
+        DoublyReparameterized = "doubly-reparameterized",
+    }
 }
 
-/// How the KL to the prior enters the objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Kl {
-    /// 1/2 sum of mu^2 + sigma^2 - 1 - ln sigma^2
-    #[default]
-    Analytic,
-    /// log q(z|x) - log p(z) at the samples
-    Sampled,
+named! {
+    /// How the KL to the prior enters the objective.
+    #[derive(Default)]
+    pub enum Kl {
+        /// 1/2 sum of mu^2 + sigma^2 - 1 - ln sigma^2
+        Analytic = "analytic" (default),
+        /// log q(z|x) - log p(z) at the samples
+        Sampled = "sampled",
+    }
 }
 
 /// What a training run ascends. In `config.json` these stand among the other settings.

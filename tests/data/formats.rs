@@ -557,7 +557,7 @@ fn a_share_is_held_out() {
     );
     assert_eq!(whole.watched().0, "test");
     for share in [0.0, 1.0, -0.5, f64::NAN, f64::INFINITY] {
-        assert_words(data::open(MNIST, valid(share)), &["--valid", "between 0 and 1"]);
+        assert_words(data::open(MNIST, valid(share)), &["`valid`", "between 0 and 1"]);
     }
     // Images sorted by class would leave out the last classes.
     let x = npy("|u1", &[6, 1, 1], &ramp(6));
@@ -584,14 +584,14 @@ fn images_are_stretched() {
     let whole = data::open(MNIST, AS_IS).unwrap();
     assert!((mean(&data.test.pixels) - mean(&whole.test.pixels)).abs() < 0.5);
     for size in [(0, 4), (1 << 20, 1 << 20)] {
-        assert_words(data::open(MNIST, options(size)), &["--size", "from 1 to 16777216 pixels"]);
+        assert_words(data::open(MNIST, options(size)), &["`size`", "from 1 to 16777216 pixels"]);
     }
     // Train and test of different sizes become one.
     let (a, b) = (npy("|u1", &[2, 2, 2], &[7; 8]), npy("|u1", &[1, 3, 3], &[8; 9]));
     let folder = folder(&[("train.npy", &a), ("test.npy", &b)]);
     assert_words(
         load(folder.path(), AS_IS),
-        &["test.npy: test images are 3x3", "train.npy are 2x2", "--size"],
+        &["test.npy: test images are 3x3", "train.npy are 2x2", "`size`"],
     );
     assert_eq!(load(folder.path(), options((1, 2))).unwrap().test.pixels, [8, 8]);
 }
