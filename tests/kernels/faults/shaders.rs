@@ -7,7 +7,7 @@ use elbo::device::gpu::GpuDevice;
 use elbo::kernels::REGISTRY;
 use elbo::kernels::{LIBRARY, resolve_imports};
 use elbo::plan::Program;
-use elbo::plan::{Case, Kernel, Parts, Twin, Variant};
+use elbo::plan::{Case, Formula, Kernel, Parts, Variant};
 
 use super::mutations::{self, Faults};
 use crate::harness::{self, GUARD};
@@ -21,9 +21,10 @@ fn mutated(
 ) -> &'static Kernel {
     let source = resolve_imports(kernel.file, kernel.source, variant.imports).unwrap();
     let Parts { file, entry, summary, grid, cases, cost, .. } = **kernel;
-    let twin = Twin { f32: kernel.twin.f32, f64: kernel.twin.f64, bounded: kernel.twin.bounded };
+    let of = &kernel.formula;
+    let formula = Formula { f32: of.f32, f64: of.f64, bounded: of.bounded };
     let source = source.replace(from, to).leak();
-    let parts = Parts { file, source, entry, summary, grid, twin, cases, cost };
+    let parts = Parts { file, source, entry, summary, grid, formula, cases, cost };
     let mutant = Kernel::new(LIBRARY, parts, std::slice::from_ref(variant));
     let mutant: &'static Kernel = Box::leak(Box::new(mutant));
     if let Err(e) = mutant.reflection() {
