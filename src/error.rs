@@ -34,15 +34,3 @@ pub enum Error {
     #[error(transparent)]
     Run(#[from] CheckpointError),
 }
-
-/// Line breaks and escape codes, such as a file's name or content may hold, made harmless.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() {
-            true => line.extend(c.escape_default()),
-            false => line.push(c),
-        }
-    }
-    line
-}

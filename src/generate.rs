@@ -2,9 +2,9 @@
 //! posteriors of test images, and what becomes of any latent code.
 
 use crate::data::Images;
+use crate::data_stream::{self, DataStream};
 use crate::device::{Device, DeviceError, Executor};
 use crate::evaluate::{Model, Posteriors};
-use crate::feed::{self, Feed};
 use crate::kernels::clock;
 use crate::plan::{PlanError, TensorId};
 use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
@@ -99,17 +99,17 @@ pub fn posteriors(
     let count = count.min(test.n_images);
     let chunks = Chunks { batch: count.min(BATCH), samples: 1, runs: 1 };
     let record = |resident| {
-        let window = feed::window(count, architecture.pixels(), chunks.batch, resident);
+        let window = data_stream::window(count, architecture.pixels(), chunks.batch, resident);
         let content = Content::Bytes(binarization);
         EstimateProgram::record(architecture, content, count, window, chunks)
             .map(|plan| (plan, window))
             .map_err(GenerateError::from)
     };
     let (mut executor, (plan, window)) =
-        feed::load(device, None, |(plan, _)| &plan.program, record)?;
+        data_stream::load(device, None, |(plan, _)| &plan.program, record)?;
     write_parameters(&mut *executor, &plan.network, parameters)?;
     let shown = test.first(count);
-    let mut feed = window.map(|rows| Feed::new(&shown, plan.data, rows, None));
+    let mut feed = window.map(|rows| DataStream::new(&shown, plan.data, rows, None));
     if feed.is_none() {
         executor.write_bytes(plan.data, &shown.pixels)?;
     }

@@ -40,13 +40,13 @@ pub mod checkpoint;
 #[doc(hidden)]
 pub mod cli;
 pub mod data;
+#[doc(hidden)]
+pub mod data_stream;
 pub mod device;
 mod error;
 pub mod evaluate;
 #[doc(hidden)]
 pub mod explore;
-#[doc(hidden)]
-pub mod feed;
 #[doc(hidden)]
 pub mod generate;
 #[doc(hidden)]
@@ -57,6 +57,8 @@ mod model;
 #[doc(hidden)]
 pub mod nn;
 #[doc(hidden)]
+pub mod numeric;
+#[doc(hidden)]
 pub mod optim;
 #[doc(hidden)]
 pub mod pictures;
@@ -64,6 +66,7 @@ pub mod pictures;
 pub mod plan;
 #[doc(hidden)]
 pub mod report;
+mod text;
 pub mod train;
 pub mod vae;
 #[doc(hidden)]
@@ -87,12 +90,12 @@ pub use generate::GenerateError;
 #[doc(inline)]
 pub use interchange::onnx::Part;
 #[doc(inline)]
-pub use kernels::linear::Activation;
+pub use kernels::activation::Activation;
 pub use model::Vae;
 #[doc(inline)]
 pub use train::{EpochReport, Figures, Schedule, Settings, TrainError, Trainer};
 #[doc(inline)]
 pub use vae::{
-    Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective,
+    Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective, Optimizer,
     objective::{Bound, Estimator, Kl},
 };

@@ -10,7 +10,7 @@ use super::check::product_is_right;
 use super::timing::{Timing, sample};
 use super::{BenchError, Checked, Request, Target};
 use crate::device::{Clock, Executor};
-use crate::kernels::linear::Activation;
+use crate::kernels::activation::Activation;
 use crate::kernels::{ceiling, linear};
 use crate::plan::{DType, Plan, Program, TensorId};
 

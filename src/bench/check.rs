@@ -6,9 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use super::BenchError;
 use crate::device::Executor;
 use crate::device::cpu::{CpuDevice, CpuExecutor, Number};
-use crate::kernels::Precision;
-use crate::kernels::bound::Bounded;
-use crate::kernels::precision::HALF_STEP;
+use crate::numeric::Precision;
+use crate::numeric::bounded::Bounded;
+use crate::numeric::precision::HALF_STEP;
 use crate::plan::{Bound, DType, Dispatch, Plan, PlanId, Program, TensorId};
 
 /// Unit roundoff of `f32`.

@@ -242,7 +242,7 @@ fn steps_are_right(
     advance(&mut oracle, CHECKED)?;
     let expected = oracle.parameters()?;
     for (i, name) in names.iter().enumerate() {
-        let first = &snapshot.parameters[i][0];
+        let first = &snapshot.parameters[i].values;
         if let Err(wrong) = moved_rightly(name, first, &expected[i], &got[i], allowed) {
             return Ok(Err(wrong));
         }

@@ -2,6 +2,7 @@
 //! at all, and what is computed from later has a checksum.
 
 mod files;
+mod layout;
 mod lock;
 mod seal;
 mod state;
@@ -16,32 +17,21 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use serde::Serialize;
 
-use crate::error::one_line;
 use crate::interchange::{Names, Trained, weights};
-use crate::pictures::PROGRESS;
-use crate::report::tensorboard::EVENTS;
+use crate::text::one_line;
 use crate::train::{EpochReport, Moment, Settings};
 use crate::vae::Architecture;
 pub use files::{check_writable, write_whole};
+use layout::LOCK;
+pub use layout::{
+    BEST, CHECKPOINTS, CONFIG, EVENTS, IMPORT, METRICS, MODEL, PROGRESS, RECONSTRUCTIONS, SAMPLES,
+    SUMMARY,
+};
 pub use lock::Lock;
 pub use state::{BEGUN, Checkpoint, Origin, Shown, Stretch};
 pub use store::{Found, Store};
 pub use summary::Summary;
 pub use writer::{About, Writer};
-
-pub const CONFIG: &str = "config.json";
-pub const METRICS: &str = "metrics.jsonl";
-pub const SUMMARY: &str = "summary.json";
-pub const MODEL: &str = "model.safetensors";
-/// Where the parameters of a run come from that was not trained here.
-pub const IMPORT: &str = "import.json";
-/// The parameters after the whole epoch with the best ELBO of the test set, or of the validation images.
-pub const BEST: &str = "best.safetensors";
-/// The folder of the checkpoints.
-pub const CHECKPOINTS: &str = "checkpoint";
-const LOCK: &str = "lock";
-pub const RECONSTRUCTIONS: &str = "reconstructions.png";
-pub const SAMPLES: &str = "samples.png";
 
 /// A run folder that cannot be made, written or read. One line, with the path.
 #[derive(Debug, thiserror::Error)]

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::seal;
 use crate::device::Description;
-use crate::kernels::variant::Choices;
 use crate::kernels::{clock, rates};
 use crate::plan::Program;
-use crate::train::{EpochReport, OpenEpoch, Settings, Snapshot, State};
-use crate::vae::{Architecture, Network};
+use crate::plan::variant::Choices;
+use crate::train::{EpochReport, OpenEpoch, Saved, Settings, Snapshot, State};
+use crate::vae::Network;
 
 /// How the moment is written at which a run began.
 pub const BEGUN: &str = "%Y-%m-%dT%H:%M:%S%:z";
@@ -74,15 +74,16 @@ const ABOUT: &str = "run";
 const CLOCK: &str = "clock";
 const RATES: &str = "rates";
 
-/// The names of a parameter and of its two moments, and their shape.
-fn names(architecture: &Architecture) -> Vec<([String; 3], Vec<usize>)> {
+/// The names of a parameter and of the planes that the optimizer keeps of it, and their shape.
+fn names(settings: &Settings) -> Vec<(Vec<String>, Vec<usize>)> {
     let mut program = Program::new();
-    let network = Network::declare(&mut program, architecture);
+    let network = Network::declare(&mut program, &settings.architecture);
+    let planes = settings.optimizer.rule().planes();
     let parameters = network.parameters().into_iter().map(|p| program.get(p));
     parameters
         .map(|p| {
-            let names = ["", ".moment1", ".moment2"].map(|kind| format!("{}{kind}", p.name));
-            (names, p.dims.clone())
+            let planes = planes.iter().map(|plane| format!("{}.{plane}", p.name));
+            (std::iter::once(p.name.clone()).chain(planes).collect(), p.dims.clone())
         })
         .collect()
 }
@@ -104,8 +105,9 @@ pub fn encode(
             view(Dtype::F32, vec![snapshot.rates.len()], bytemuck::cast_slice(&snapshot.rates))?,
         ),
     ];
-    for ((names, shape), values) in names(&settings.architecture).iter().zip(&snapshot.parameters) {
-        for (name, values) in names.iter().zip(values) {
+    for ((names, shape), saved) in names(settings).iter().zip(&snapshot.parameters) {
+        for (name, values) in names.iter().zip(std::iter::once(&saved.values).chain(&saved.planes))
+        {
             let bytes = bytemuck::cast_slice(values);
             views.push((name.clone(), view(Dtype::F32, shape.clone(), bytes)?));
         }
@@ -143,9 +145,12 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
     let clock = bytemuck::pod_collect_to_vec(data(CLOCK, Dtype::U32, &[clock::WORDS])?);
     let rates = floats(RATES, &[rates::WORDS])?;
     let mut parameters = Vec::new();
-    for ([value, moment1, moment2], shape) in names(&settings.architecture) {
-        let read = |name: String| floats(&name, &shape);
-        parameters.push([read(value)?, read(moment1)?, read(moment2)?]);
+    for (names, shape) in names(&settings) {
+        let mut all: Vec<Vec<f32>> =
+            names.iter().map(|name| floats(name, &shape)).collect::<Result<_, _>>()?;
+        let planes = all.split_off(1);
+        let values = all.pop().expect("the parameter's own name is the first");
+        parameters.push(Saved { values, planes });
     }
     let snapshot = Snapshot { step, parameters, clock, rates }.into();
     Ok(Checkpoint { settings, origin, state: State { snapshot, reports, open } })

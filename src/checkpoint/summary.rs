@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::state::{Origin, Stretch};
 use crate::device::Description;
-use crate::kernels::variant::Choices;
+use crate::plan::variant::Choices;
 use crate::train::{EpochReport, Settings, State, digest};
 use crate::versions::versions;
 

@@ -7,7 +7,7 @@ use super::trained::{ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::interchange::onnx::{self, OPSET, Part};
 use crate::interchange::{self, Names, weights};
-use crate::kernels::linear::Activation;
+use crate::kernels::activation::Activation;
 use crate::report::console::say;
 use crate::vae::Architecture;
 

@@ -15,7 +15,7 @@ use crate::data::{self, Dataset, MNIST};
 use crate::interchange::Names;
 use crate::interchange::import::Imported;
 use crate::interchange::weights::{Tensor, fit};
-use crate::kernels::linear::Activation;
+use crate::kernels::activation::Activation;
 use crate::report::console::{note, say};
 use crate::train::Settings;
 use crate::vae::{Architecture, Binarization, Likelihood};

@@ -3,10 +3,11 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::kernels::linear::Activation;
+use crate::kernels::activation::Activation;
+use crate::optim::{Adam, Optimizer};
 use crate::train::{Figures, Schedule, Settings};
 use crate::vae::objective::{Bound, Kl};
-use crate::vae::{Adam, Architecture, Binarization, Init, Objective};
+use crate::vae::{Architecture, Binarization, Init, Objective};
 
 /// A published run to be met.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -95,7 +96,7 @@ impl Preset {
                 batch: 20,
                 samples: 5,
                 schedule: Schedule::Iwae,
-                adam: Adam { beta1: 0.99, beta2: 0.999, epsilon: 1e-4 },
+                optimizer: Optimizer::Adam(Adam { beta1: 0.99, beta2: 0.999, epsilon: 1e-4 }),
                 objective: Objective { bound: Bound::Iwae, kl: Kl::Sampled, ..default.objective },
                 init: Init::Glorot,
                 ..default

@@ -7,11 +7,12 @@ use clap::ValueEnum;
 use super::options::{DeviceOption, seed, size};
 use super::preset::Preset;
 use crate::data::{self, Dataset, FASHION_MNIST, MNIST};
-use crate::kernels::Precision;
-use crate::kernels::linear::Activation;
+use crate::kernels::activation::Activation;
+use crate::numeric::Precision;
+use crate::optim::{Adam, Optimizer};
 use crate::train::{Schedule, Settings};
 use crate::vae::objective::{Bound, Estimator, Kl};
-use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+use crate::vae::{Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
 ///
@@ -191,6 +192,19 @@ struct OptimizerOptions {
     adam_epsilon: Option<f64>,
 }
 
+impl OptimizerOptions {
+    /// The optimizer of `base`, with what is given in the place of its constants.
+    fn rule(&self, base: Optimizer) -> Optimizer {
+        match base {
+            Optimizer::Adam(base) => Optimizer::Adam(Adam {
+                beta1: self.adam_beta1.unwrap_or(base.beta1),
+                beta2: self.adam_beta2.unwrap_or(base.beta2),
+                epsilon: self.adam_epsilon.unwrap_or(base.epsilon),
+            }),
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LikelihoodName {
     /// Logits of pixels in [0, 1]
@@ -288,11 +302,7 @@ impl Args {
             samples: objective.samples.unwrap_or(base.samples),
             learning_rate: optimizer.lr.unwrap_or(base.learning_rate),
             schedule,
-            adam: Adam {
-                beta1: optimizer.adam_beta1.unwrap_or(base.adam.beta1),
-                beta2: optimizer.adam_beta2.unwrap_or(base.adam.beta2),
-                epsilon: optimizer.adam_epsilon.unwrap_or(base.adam.epsilon),
-            },
+            optimizer: optimizer.rule(base.optimizer),
             objective: Objective {
                 bound,
                 estimator: objective.gradient.unwrap_or(base.objective.estimator),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED, TEST_IMAGES, TRAIN_IMAGES};
-use crate::error::one_line;
+use crate::text::one_line;
 
 /// Why a data set could not be loaded. Each message is one line that starts with the path.
 #[derive(Debug, thiserror::Error)]

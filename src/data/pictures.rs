@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::error::{shown, unfit};
 use super::{DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS};
-use crate::kernels::philox::permute;
+use crate::numeric::philox::permute;
 
 /// Longest side of a picture, in pixels.
 const MAX_SIDE: u32 = 1 << 15;

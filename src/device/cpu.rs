@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Clock, Description, DeviceError, Executor, Progress, check_memory, out_of_memory};
-use crate::kernels::bound::Bounded;
-use crate::kernels::team::Team;
-use crate::kernels::{Buffer, Call, Precision, Real, Twin};
+use crate::numeric::bounded::Bounded;
+use crate::numeric::thread_pool::ThreadPool;
+use crate::numeric::{Precision, Real};
+use crate::plan::{Buffer, Call, Twin};
 use crate::plan::{DType, Dispatch, PlanId, Program, TensorId};
 
 /// A number type that every twin comes in.
@@ -40,7 +41,7 @@ impl Number for Bounded {
 /// A clone is the same threads.
 #[derive(Clone)]
 pub struct CpuDevice {
-    team: Arc<Team>,
+    team: Arc<ThreadPool>,
     description: Description,
     precision: Precision,
 }
@@ -51,7 +52,7 @@ impl CpuDevice {
     /// # Errors
     /// The operating system gives no threads.
     pub fn new(threads: Option<usize>) -> Result<Self, DeviceError> {
-        let team = Team::new(threads).map_err(|e| {
+        let team = ThreadPool::new(threads).map_err(|e| {
             DeviceError::Selection(format!("cannot start the CPU device's threads: {e}"))
         })?;
         let n = team.threads();
@@ -126,7 +127,7 @@ fn instruction_set() -> &'static str {
 pub struct CpuExecutor<T> {
     program: Program,
     buffers: Vec<RefCell<Buffer<T>>>,
-    team: Arc<Team>,
+    team: Arc<ThreadPool>,
     description: Description,
     precision: Precision,
 }

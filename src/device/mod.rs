@@ -8,8 +8,8 @@ mod select;
 
 use std::ops::{ControlFlow, Range};
 
-pub use crate::kernels::Precision;
-use crate::kernels::variant::Choices;
+pub use crate::numeric::Precision;
+use crate::plan::variant::Choices;
 use crate::plan::{DType, PlanId, Program, Tensor, TensorId};
 pub use select::Choice;
 

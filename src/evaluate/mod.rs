@@ -18,8 +18,8 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 
 use crate::data::Images;
+use crate::data_stream::{self, DataStream};
 use crate::device::{Device, DeviceError, Executor};
-use crate::feed::{self, Feed};
 use crate::kernels::clock;
 use crate::plan::{PlanError, PlanId, TensorId};
 use crate::vae::estimate::{Chunks, EstimateProgram};
@@ -171,20 +171,20 @@ pub fn evaluate(
     let samples = request.samples();
     let chunks = Chunks::new(rows, images, samples);
     let record = |resident| {
-        let window = feed::window(images, test.n_pixels(), chunks.batch, resident);
+        let window = data_stream::window(images, test.n_pixels(), chunks.batch, resident);
         let content = Content::Bytes(model.binarization);
         EstimateProgram::record(model.architecture, content, images, window, chunks)
             .map(|plan| (plan, window))
             .map_err(EvaluateError::from)
     };
     let (mut executor, (plan, window)) =
-        feed::load(device, request.resident, |(plan, _)| &plan.program, record)?;
+        data_stream::load(device, request.resident, |(plan, _)| &plan.program, record)?;
     let executor = &mut *executor;
     for (tensor, values) in plan.network.parameters().into_iter().zip(model.parameters) {
         executor.write_f32(tensor, values)?;
     }
     let first_images = test.first(images);
-    let mut feed = window.map(|rows| Feed::new(&first_images, plan.data, rows, None));
+    let mut feed = window.map(|rows| DataStream::new(&first_images, plan.data, rows, None));
     if feed.is_none() {
         executor.write_bytes(plan.data, &first_images.pixels)?;
     }

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::estimators::Estimate;
-use crate::kernels::philox::{Stream, counter, normal4, philox};
 use crate::kernels::posterior::clamp_log_variance;
+use crate::numeric::philox::{Stream, counter, normal4, philox};
 
 /// A unit is active where the variance of its posterior mean over the images is above this
 /// (Burda et al. 2015, arXiv 1509.00519).

@@ -10,7 +10,7 @@ use crate::device::{Description, Device, DeviceError, Executor};
 use crate::evaluate::{
     Bounds, Estimate, EvaluateError, Evaluation, Model, Posteriors, Request, evaluate, rewind,
 };
-use crate::kernels::philox::{Stream, counter, normal4, philox};
+use crate::numeric::philox::{Stream, counter, normal4, philox};
 use crate::plan::PlanError;
 use crate::vae::decode::DecodeProgram;
 use crate::vae::estimate::{Chunks, EstimateProgram};

@@ -1,6 +1,6 @@
 //! What the parameters of a network are called in a file: the names of the PyTorch module that loads it.
 
-use crate::kernels::linear::Activation;
+use crate::kernels::activation::Activation;
 use crate::vae::likelihood::OwnParameter;
 use crate::vae::{Architecture, Likelihood};
 

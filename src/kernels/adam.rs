@@ -1,9 +1,12 @@
 //! Adam's step, ascending the objective: as a kernel, and for the kernels that end with it.
 
-use super::case::Fill;
-use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, rates, twin};
+use crate::kernels::library::single;
+use crate::kernels::{grid_of_groups, rates};
+use crate::numeric::{Real, parallel};
+use crate::plan::case::Fill;
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
-pub static ADAM: Kernel = Kernel::new(Parts {
+pub static ADAM: Kernel = single(Parts {
     file: "adam",
     source: include_str!("../../shaders/adam.wgsl"),
     entry: "adam",

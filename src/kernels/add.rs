@@ -1,8 +1,11 @@
 //! The sum of two tensors.
 
-use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, twin};
+use crate::kernels::grid_of_groups;
+use crate::kernels::library::single;
+use crate::numeric::Real;
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
-pub static ADD: Kernel = Kernel::new(Parts {
+pub static ADD: Kernel = single(Parts {
     file: "add",
     source: include_str!("../../shaders/add.wgsl"),
     entry: "add",

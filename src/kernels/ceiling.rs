@@ -1,11 +1,14 @@
 //! What a device can do at best, for the benchmark to measure its ceilings with.
 
-use super::case::Fill;
-use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, team, twin};
+use crate::kernels::grid_of_groups;
+use crate::kernels::library::single;
+use crate::numeric::{Real, parallel, thread_pool};
+use crate::plan::case::Fill;
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
 const SOURCE: &str = include_str!("../../shaders/ceiling.wgsl");
 
-pub static TOUCH: Kernel = Kernel::new(Parts {
+pub static TOUCH: Kernel = single(Parts {
     file: "ceiling",
     source: SOURCE,
     entry: "touch",
@@ -16,7 +19,7 @@ pub static TOUCH: Kernel = Kernel::new(Parts {
     cost: |_| Cost { flops: 0, bytes: 8 },
 });
 
-pub static COPY: Kernel = Kernel::new(Parts {
+pub static COPY: Kernel = single(Parts {
     file: "ceiling",
     source: SOURCE,
     entry: "copy",
@@ -38,10 +41,10 @@ fn touch<T: Real>(c: &Call<T>) {
 
 fn copy<T: Real>(c: &Call<T>) {
     let (source, mut copied) = (c.read_u32("source"), c.write_u32("copied"));
-    let piece = source.len().div_ceil(team::threads());
+    let piece = source.len().div_ceil(thread_pool::threads());
     assert_eq!(source.len(), copied.len());
     let (source, copied) = (&source[..], parallel::Shared(copied.as_mut_ptr()));
-    team::run(source.len().div_ceil(piece), |i| {
+    thread_pool::run(source.len().div_ceil(piece), |i| {
         let part = &source[i * piece..source.len().min((i + 1) * piece)];
         // SAFETY: both have as many elements, `copied` is borrowed mutably, and no two parts overlap.
         unsafe {

@@ -1,8 +1,7 @@
 //! Which kernels can take the place of others in a recorded plan: the table of the fusion pass.
 
-use super::backward_parameters::BACKWARD_PARAMETERS;
-use super::update::{self, Placed};
-use super::{adam, bernoulli, decode, gaussian, latent, linear, posterior};
+use super::linear::update_all::{self, Placed};
+use super::{adam, bernoulli, gaussian, linear, posterior};
 use crate::plan::fuse::{Fusion, Fusions, Part, Pattern, Reshaped, Rewrite, two_sides};
 use crate::plan::{DType, Dispatch, Plan, PlanError, Program, TensorId};
 
@@ -45,7 +44,7 @@ static DECODE: Fusion = Fusion {
                 ],
             },
         ],
-        kernel: &decode::DECODE,
+        kernel: &bernoulli::DECODE,
         constants: &["K"],
         reshaped: Some(Reshaped { variable: "log_px", dims: log_px_in_parts }),
         when: |_| true,
@@ -66,7 +65,7 @@ static DECODE_LOG_LIKELIHOOD: Fusion = Fusion {
                 tensors: &[("x", "x"), ("logits", "logits"), ("log_px", "log_px")],
             },
         ],
-        kernel: &decode::DECODE_LOG_LIKELIHOOD,
+        kernel: &bernoulli::DECODE_LOG_LIKELIHOOD,
         constants: &["K"],
         reshaped: Some(Reshaped { variable: "log_px", dims: log_px_in_parts }),
         when: |_| true,
@@ -76,7 +75,7 @@ static DECODE_LOG_LIKELIHOOD: Fusion = Fusion {
 /// A row's log p(x|z) in parts of pixels, which the metrics add up.
 fn log_px_in_parts(d: &Dispatch) -> Vec<usize> {
     let rows = d.constants.dim("B") * d.constants.dim("K");
-    vec![rows, d.constants.dim("D").div_ceil(decode::PART)]
+    vec![rows, d.constants.dim("D").div_ceil(bernoulli::PART)]
 }
 
 static GAUSSIAN_GRADIENT: Fusion = Fusion {
@@ -127,7 +126,7 @@ static SAMPLE_FORWARD: Fusion = Fusion {
                 tensors: &[("x", "z"), ("weight", "weight"), ("bias", "bias"), ("y", "y")],
             },
         ],
-        kernel: &latent::SAMPLE_FORWARD,
+        kernel: &posterior::SAMPLE_FORWARD,
         constants: &["STREAM", "N", "ACTIVATION"],
         reshaped: None,
         when: |parts| parts[0].constants.dim("K") == 1,
@@ -154,7 +153,7 @@ static POSTERIOR_BACKWARD_INPUT: Fusion = Fusion {
                 tensors: &[("x", "x"), ("weight", "weight"), ("d_y", "d_heads"), ("d_x", "d_x")],
             },
         ],
-        kernel: &latent::BACKWARD_INPUT,
+        kernel: &posterior::BACKWARD_INPUT,
         constants: &["ACTIVATION"],
         reshaped: None,
         when: |parts| parts[0].constants.dim("K") == 1,
@@ -167,7 +166,7 @@ static UPDATE: Fusion = Fusion {
     rewrite: Rewrite::Pattern(Pattern {
         parts: &[
             Part {
-                kernel: &BACKWARD_PARAMETERS,
+                kernel: &linear::BACKWARD_PARAMETERS,
                 tensors: &[
                     ("x", "x"),
                     ("d_y", "d_y"),
@@ -194,7 +193,7 @@ static UPDATE: Fusion = Fusion {
                 ],
             },
         ],
-        kernel: &update::UPDATE,
+        kernel: &linear::UPDATE,
         constants: &["BETA1", "BETA2", "EPSILON"],
         reshaped: None,
         when: |_| true,
@@ -204,7 +203,7 @@ static UPDATE: Fusion = Fusion {
 static UPDATE_ALL: Fusion = Fusion {
     name: "linear.update_all",
     summary: "the layers' updates in one dispatch, for one sample an image: one launch to wait for",
-    rewrite: Rewrite::Merge(update_all),
+    rewrite: Rewrite::Merge(merge_updates),
 };
 
 /// Of linear.update's bindings, those that a layer reads, and what it moves.
@@ -214,8 +213,8 @@ const MOVED: [&str; 4] = ["weight", "bias", "weight_moments", "bias_moments"];
 /// Merges all dispatches of linear.update of as many rows. What they read and write become parts of a few
 /// tensors: two for the inputs and two for the gradients, since a layer's forward pass reads one input and
 /// writes the next.
-fn update_all(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanError> {
-    let is_update = |d: &Dispatch| std::ptr::eq(d.kernel, &update::UPDATE);
+fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanError> {
+    let is_update = |d: &Dispatch| std::ptr::eq(d.kernel, &linear::UPDATE);
     let updates: Vec<Dispatch> = plan.dispatches.iter().filter(|d| is_update(d)).cloned().collect();
     let tensor = |d: &Dispatch, binding: &str| d.tensor(binding).expect("of linear.update");
     let same = |name: &str| {
@@ -318,11 +317,11 @@ fn update_all(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanError>
         constants.push((name, updates[0].constants.value(name)));
     }
     let table = format!("{}/layers", plan.name);
-    let table = program.tensor(table, &[placed.len(), update::WORDS], DType::U32);
+    let table = program.tensor(table, &[placed.len(), update_all::WORDS], DType::U32);
     let words: Vec<u32> = placed.iter().flat_map(Placed::words).collect();
     program.constant(table, bytemuck::pod_collect_to_vec(&words));
     tensors.push(("layers", table));
-    let merged = Dispatch::new(program, &update::UPDATE_ALL, &tensors, &constants)?;
+    let merged = Dispatch::new(program, &linear::UPDATE_ALL, &tensors, &constants)?;
     others.dispatches.insert(last + 1 - updates.len(), merged);
     plan.dispatches = others.dispatches;
     Ok(true)

@@ -1,16 +1,19 @@
 //! The next minibatch from the resident data set, shuffled and binarized.
 
-use super::case::{Fill, clock_words};
-use super::philox::{QUADS, counter, half_bits, permute, quads};
-use super::{Call, Case, Cost, Kernel, Parts, Real, clock, parallel, twin};
+use crate::kernels::clock;
+use crate::kernels::library::single;
+use crate::numeric::philox::{QUADS, counter, half_bits, permute, quads};
+use crate::numeric::{Real, parallel};
 use crate::plan::Constants;
+use crate::plan::case::{Fill, clock_words};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
 /// What a pixel's byte v becomes: the number the shader calls BINARIZATION.
 pub const GREY: f64 = 0.0;
 pub const FIXED: f64 = 1.0;
 pub const DYNAMIC: f64 = 2.0;
 
-pub static GATHER: Kernel = Kernel::new(Parts {
+pub static GATHER: Kernel = single(Parts {
     file: "gather",
     source: include_str!("../../shaders/gather.wgsl"),
     entry: "gather",
@@ -24,7 +27,7 @@ pub static GATHER: Kernel = Kernel::new(Parts {
     },
 });
 
-pub static GATHER_REAL: Kernel = Kernel::new(Parts {
+pub static GATHER_REAL: Kernel = single(Parts {
     file: "gather",
     source: include_str!("../../shaders/gather.wgsl"),
     entry: "gather_real",

@@ -1,14 +1,17 @@
 //! The Gaussian likelihood of real values, with one variance for all of them.
 
-use super::case::Fill;
-use super::posterior::clamp_log_variance;
-use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, twin};
+use crate::kernels::grid_of_groups;
+use crate::kernels::library::single;
+use crate::kernels::posterior::clamp_log_variance;
+use crate::numeric::{Real, parallel};
 use crate::plan::Constants;
+use crate::plan::case::Fill;
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
 const SOURCE: &str = include_str!("../../shaders/gaussian.wgsl");
 const LN_TWO_PI: f64 = 1.837_877_066_409_345_3;
 
-pub static LOG_LIKELIHOOD: Kernel = Kernel::new(Parts {
+pub static LOG_LIKELIHOOD: Kernel = single(Parts {
     file: "gaussian",
     source: SOURCE,
     entry: "log_likelihood",
@@ -19,7 +22,7 @@ pub static LOG_LIKELIHOOD: Kernel = Kernel::new(Parts {
     cost: |c| cost(c, 3, 4),
 });
 
-pub static GRADIENT: Kernel = Kernel::new(Parts {
+pub static GRADIENT: Kernel = single(Parts {
     file: "gaussian",
     source: SOURCE,
     entry: "gradient",
@@ -30,7 +33,7 @@ pub static GRADIENT: Kernel = Kernel::new(Parts {
     cost: |c| cost(c, 5, 8),
 });
 
-pub static BACKWARD: Kernel = Kernel::new(Parts {
+pub static BACKWARD: Kernel = single(Parts {
     file: "gaussian",
     source: SOURCE,
     entry: "backward",
@@ -41,7 +44,7 @@ pub static BACKWARD: Kernel = Kernel::new(Parts {
     cost: |c| cost(c, 5, 8),
 });
 
-pub static VARIANCE: Kernel = Kernel::new(Parts {
+pub static VARIANCE: Kernel = single(Parts {
     file: "gaussian",
     source: SOURCE,
     entry: "variance",

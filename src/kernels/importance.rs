@@ -1,12 +1,15 @@
 //! Importance weights of samples from the approximate posterior.
 
-use super::case::Fill;
-use super::posterior::clamp_log_variance;
-use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, twin};
+use crate::kernels::grid_of_groups;
+use crate::kernels::library::single;
+use crate::kernels::posterior::clamp_log_variance;
+use crate::numeric::{Real, parallel};
+use crate::plan::case::Fill;
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
 const SOURCE: &str = include_str!("../../shaders/importance.wgsl");
 
-pub static LOG_WEIGHT: Kernel = Kernel::new(Parts {
+pub static LOG_WEIGHT: Kernel = single(Parts {
     file: "importance",
     source: SOURCE,
     entry: "log_weight",
@@ -34,7 +37,7 @@ pub static LOG_WEIGHT: Kernel = Kernel::new(Parts {
     },
 });
 
-pub static NORMALIZE: Kernel = Kernel::new(Parts {
+pub static NORMALIZE: Kernel = single(Parts {
     file: "importance",
     source: SOURCE,
     entry: "normalize",

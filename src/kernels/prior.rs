@@ -1,10 +1,13 @@
 //! Draws from the prior N(0, I).
 
-use super::case::clock_words;
-use super::philox::{QUADS, counter, normals};
-use super::{Call, Case, Cost, Kernel, Parts, Real, clock, parallel, twin};
+use crate::kernels::clock;
+use crate::kernels::library::single;
+use crate::numeric::philox::{QUADS, counter, normals};
+use crate::numeric::{Real, parallel};
+use crate::plan::case::clock_words;
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
-pub static SAMPLE: Kernel = Kernel::new(Parts {
+pub static SAMPLE: Kernel = single(Parts {
     file: "prior",
     source: include_str!("../../shaders/prior.wgsl"),
     entry: "sample",

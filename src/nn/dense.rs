@@ -2,7 +2,7 @@
 
 use super::graph::{Node, Operand, StoredTensor, operator};
 use super::{Activation, Init, Layer, Uniform};
-use crate::kernels::{backward_parameters, linear};
+use crate::kernels::linear;
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 
 /// A fully connected layer y = f(x W^T + b).
@@ -110,7 +110,7 @@ impl Layer for Dense {
         let d_weight = r.tensor(&format!("d_{}.weight", self.name), &[self.outputs, self.inputs]);
         let d_bias = r.tensor(&format!("d_{}.bias", self.name), &[self.outputs]);
         r.dispatch(
-            &backward_parameters::BACKWARD_PARAMETERS,
+            &linear::BACKWARD_PARAMETERS,
             &[("x", x), ("d_y", d_y), ("d_weight", d_weight), ("d_bias", d_bias)],
             &[],
         )?;

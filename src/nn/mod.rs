@@ -13,7 +13,7 @@ pub mod tape;
 use std::fmt;
 use std::sync::Arc;
 
-pub use crate::kernels::linear::Activation;
+pub use crate::kernels::activation::Activation;
 use crate::plan::{PlanError, Recorder, TensorId};
 pub use dense::Dense;
 pub use graph::{Node, StoredTensor};

@@ -19,7 +19,7 @@ pub struct Trained {
 
 /// Which optimizer, with its constants besides the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "Fields", into = "Fields")]
 pub enum Optimizer {
     /// Kingma and Ba 2015
     Adam(Adam),
@@ -66,6 +66,35 @@ impl Optimizer {
             }
         }
         Ok(())
+    }
+}
+
+/// In a file: the optimizer's name with its constants, Adam if there is none.
+#[derive(Default, Serialize, Deserialize)]
+struct Fields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adam: Option<Adam>,
+}
+
+impl TryFrom<Fields> for Optimizer {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let Fields { adam } = fields;
+        let given = [adam.map(Optimizer::Adam)];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (first, None) => Ok(first.unwrap_or_default()),
+            (_, Some(_)) => Err("there are the constants of two optimizers".to_string()),
+        }
+    }
+}
+
+impl From<Optimizer> for Fields {
+    fn from(optimizer: Optimizer) -> Self {
+        match optimizer {
+            Optimizer::Adam(adam) => Fields { adam: Some(adam) },
+        }
     }
 }
 

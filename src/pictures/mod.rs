@@ -1,6 +1,6 @@
 //! The pictures of a run: what each shows, computed on the run's device, and where it is kept.
 
-mod live;
+mod progress;
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::report::latent::{self, by_kl};
 use crate::report::tiles::{Group, Tiles};
 use crate::report::training::training;
 use crate::train::{EpochReport, Settings};
-pub use live::Live;
+pub use progress::Live;
 
 /// [`SAMPLES`] and [`RECONSTRUCTIONS`] with words.
 pub const SAMPLES_CHART: &str = "samples.svg";
@@ -28,8 +28,7 @@ pub const MANIFOLD: &str = "manifold.svg";
 pub const SCATTER: &str = "scatter.svg";
 pub const INTERPOLATION: &str = "interpolation.svg";
 pub const TRAVERSALS: &str = "traversals.svg";
-/// The folder of pictures of a run that goes on.
-pub const PROGRESS: &str = "progress";
+pub use crate::checkpoint::PROGRESS;
 
 /// Draws of `samples.png`.
 const DRAWS: usize = 100;

@@ -11,8 +11,7 @@
 use std::collections::BTreeSet;
 
 use super::shader::Default;
-use super::{Dispatch, Plan, PlanError, Program, TensorId};
-use crate::kernels::Kernel;
+use super::{Dispatch, Kernel, Plan, PlanError, Program, TensorId};
 
 /// A rewriting of recorded plans.
 pub struct Fusion {

@@ -1,16 +1,22 @@
 //! A step as a list of kernels over named tensors: recorded and checked once, run many times by any device.
 
+pub mod case;
 pub mod fuse;
+pub mod kernel;
 pub mod record;
 pub mod shader;
+pub mod variant;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::kernels::{Kernel, Variant};
+pub use case::Case;
+pub(crate) use kernel::twin;
+pub use kernel::{Buffer, Call, Cost, Kernel, Parts, Twin};
 pub use record::Recorder;
 pub use shader::{Access, ShaderError};
 use shader::{Default, DimExpr, Factor};
+pub use variant::Variant;
 
 /// What the elements of a tensor are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

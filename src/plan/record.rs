@@ -1,8 +1,7 @@
 //! Records the dispatches of one plan.
 
 use super::fuse::{Fused, Fusions};
-use super::{DType, Plan, PlanError, PlanId, Program, TensorId};
-use crate::kernels::Kernel;
+use super::{DType, Kernel, Plan, PlanError, PlanId, Program, TensorId};
 
 /// A plan while it is recorded. Its scratch tensors bear its name: "train/z".
 pub struct Recorder<'a> {

@@ -9,36 +9,8 @@ use naga::{AddressSpace, Handle, Module, StorageAccess, TypeInner};
 
 use super::DType;
 
-/// The library files that `#import` can name.
-const LIBRARY: &[(&str, &str)] = &[
-    ("activation", include_str!("../../shaders/lib/activation.wgsl")),
-    ("adam_step", include_str!("../../shaders/lib/adam_step.wgsl")),
-    ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
-    ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
-    ("math", include_str!("../../shaders/lib/math.wgsl")),
-    ("mean_scale", include_str!("../../shaders/lib/mean_scale.wgsl")),
-    ("normal", include_str!("../../shaders/lib/normal.wgsl")),
-    ("operands", include_str!("../../shaders/lib/operands.wgsl")),
-    ("philox", include_str!("../../shaders/lib/philox.wgsl")),
-    ("product", include_str!("../../shaders/lib/product.wgsl")),
-    ("product_sums", include_str!("../../shaders/lib/product_sums.wgsl")),
-    ("reduce", include_str!("../../shaders/lib/reduce.wgsl")),
-    ("row_parts_memory", include_str!("../../shaders/lib/row_parts_memory.wgsl")),
-    ("row_parts_subgroups", include_str!("../../shaders/lib/row_parts_subgroups.wgsl")),
-    ("shuffle", include_str!("../../shaders/lib/shuffle.wgsl")),
-    ("tile_cooperative", include_str!("../../shaders/lib/tile_cooperative.wgsl")),
-    ("tile_cooperative_16_32", include_str!("../../shaders/lib/tile_cooperative_16_32.wgsl")),
-    ("tile_cooperative_16_64", include_str!("../../shaders/lib/tile_cooperative_16_64.wgsl")),
-    ("tile_cooperative_8_32", include_str!("../../shaders/lib/tile_cooperative_8_32.wgsl")),
-    ("tile_cooperative_8_8", include_str!("../../shaders/lib/tile_cooperative_8_8.wgsl")),
-    ("tile_loads", include_str!("../../shaders/lib/tile_loads.wgsl")),
-    ("tile_memory", include_str!("../../shaders/lib/tile_memory.wgsl")),
-    ("tile_skinny", include_str!("../../shaders/lib/tile_skinny.wgsl")),
-    ("tile_split", include_str!("../../shaders/lib/tile_split.wgsl")),
-    ("tile_subgroups", include_str!("../../shaders/lib/tile_subgroups.wgsl")),
-    ("tile_tiled", include_str!("../../shaders/lib/tile_tiled.wgsl")),
-    ("tile_wide", include_str!("../../shaders/lib/tile_wide.wgsl")),
-];
+/// The library files that `#import` can name, each with its text.
+pub type Library = [(&'static str, &'static str)];
 
 /// Names in an `#import` and the library files they stand for: how variants of a kernel differ.
 pub type Imports = [(&'static str, &'static str)];
@@ -155,11 +127,7 @@ pub enum Default {
 ///
 /// # Errors
 /// An unknown, repeated or cyclic import, with its line.
-pub fn resolve_imports(file: &str, source: &str, imports: &Imports) -> Result<String, ShaderError> {
-    resolve_with(LIBRARY, imports, file, source)
-}
-
-fn resolve_with(
+pub fn resolve_imports(
     library: &[(&str, &str)],
     imports: &Imports,
     file: &str,
@@ -245,11 +213,12 @@ const CAPABILITIES: Capabilities = Capabilities::SUBGROUP
 /// # Errors
 /// The import or naga's own message, with the line in the kernel's file.
 pub fn validate(
+    library: &Library,
+    imports: &Imports,
     file: &str,
     source: &str,
-    imports: &Imports,
 ) -> Result<(String, Module, ModuleInfo), ShaderError> {
-    let text = resolve_imports(file, source, imports)?;
+    let text = resolve_imports(library, imports, file, source)?;
     let invalid = |message| ShaderError::Invalid { file: file.to_string(), message };
     let options =
         naga::front::wgsl::Options { parse_doc_comments: true, capabilities: CAPABILITIES };
@@ -268,12 +237,13 @@ impl Reflection {
     /// # Errors
     /// An invalid file, a missing entry point, or a binding without a shape in its doc comment.
     pub fn new(
+        library: &Library,
         file: &str,
         source: &str,
         entry: &str,
         imports: &Imports,
     ) -> Result<Self, ShaderError> {
-        let (text, module, info) = validate(file, source, imports)?;
+        let (text, module, info) = validate(library, imports, file, source)?;
         let index = module.entry_points.iter().position(|e| e.name == entry).ok_or_else(|| {
             ShaderError::NoEntryPoint { file: file.to_string(), entry: entry.to_string() }
         })?;
@@ -424,7 +394,8 @@ mod tests {
     ];
 
     fn resolve(source: &str) -> Result<String, String> {
-        resolve_with(LIBRARY, &[("stand_in", "left")], "kernel", source).map_err(|e| e.to_string())
+        resolve_imports(LIBRARY, &[("stand_in", "left")], "kernel", source)
+            .map_err(|e| e.to_string())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::error::one_line;
+use crate::text::one_line;
 use crate::train::{EpochReport, Settings};
 
 /// Between plain progress lines where there is no terminal.

@@ -12,8 +12,7 @@ use crc::{CRC_32_ISCSI, Crc};
 use image::ImageReader;
 use prost::{Message, Oneof};
 
-/// How the names of event files begin, by which TensorBoard finds them.
-pub const EVENTS: &str = "events.out.tfevents";
+pub use crate::checkpoint::EVENTS;
 
 #[derive(Clone, PartialEq, Message)]
 struct Event {

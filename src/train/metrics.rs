@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::device::{DeviceError, Executor};
-use crate::kernels::tally;
+use crate::kernels::end_step;
 use crate::vae::step::Pass;
 
 /// Averages over images, in nats per image.
@@ -52,8 +52,8 @@ pub(super) fn read_history(
     let history = executor.read_f32(pass.history)?;
     let mut sums = before;
     for step in steps {
-        let slot = (step % pass.history_steps as u64) as usize * tally::COLUMNS;
-        let row = &history[slot..slot + tally::COLUMNS];
+        let slot = (step % pass.history_steps as u64) as usize * end_step::COLUMNS;
+        let row = &history[slot..slot + end_step::COLUMNS];
         if !row.iter().all(|v| v.is_finite()) {
             return Ok(Err(step));
         }

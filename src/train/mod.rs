@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{self, Dataset};
 use crate::device::DeviceError;
-use crate::kernels::Precision;
-use crate::kernels::linear::Activation;
-use crate::kernels::variant::Choices;
+use crate::kernels::activation::Activation;
+use crate::numeric::Precision;
 use crate::optim::Optimizer;
 use crate::plan::PlanError;
+use crate::plan::variant::Choices;
 use crate::vae::objective::Bound;
-use crate::vae::{Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+use crate::vae::{Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
 pub use metrics::{Metrics, Sums};
 pub use schedule::Schedule;
-pub use snapshot::{Snapshot, digest};
+pub use snapshot::{Saved, Snapshot, digest};
 pub use state::{Moment, OpenEpoch, State, best};
 pub use trainer::{Trainer, begin, initialize, record, record_fused};
 pub use watchdog::Divergence;
@@ -60,9 +60,9 @@ pub struct Settings {
     /// How the learning rate changes from epoch to epoch.
     #[serde(default)]
     pub schedule: Schedule,
-    /// The other constants of Adam.
-    #[serde(default)]
-    pub adam: Adam,
+    /// What moves the parameters, and its constants besides the learning rate.
+    #[serde(flatten)]
+    pub optimizer: Optimizer,
     /// What is ascended.
     #[serde(flatten)]
     pub objective: Objective,
@@ -99,7 +99,7 @@ impl Default for Settings {
             samples: 1,
             learning_rate: 1e-3,
             schedule: Schedule::default(),
-            adam: Adam::default(),
+            optimizer: Optimizer::default(),
             objective: Objective::default(),
             init: Init::default(),
             seed: 0,
@@ -145,7 +145,7 @@ impl Settings {
             return fail(format!("--lr must be a positive number, got {}", self.learning_rate));
         }
         self.schedule.check()?;
-        Optimizer::Adam(self.adam).rule().check()?;
+        self.optimizer.rule().check()?;
         if !self.architecture.likelihood.module().accepts(self.binarization) {
             return fail(
                 "--likelihood gaussian is for values as they are: it needs --binarization none"

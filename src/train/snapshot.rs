@@ -7,22 +7,32 @@ use sha2::{Digest, Sha256};
 pub struct Snapshot {
     /// Steps finished.
     pub step: u64,
-    /// Values, first and second moment of each parameter tensor, in the network's order.
-    pub parameters: Vec<[Vec<f32>; 3]>,
+    /// Each parameter tensor, in the network's order.
+    pub parameters: Vec<Saved>,
     /// The counters of the noise.
     pub(crate) clock: Vec<u32>,
     pub(crate) rates: Vec<f32>,
 }
 
+/// A parameter tensor, and what the optimizer keeps of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saved {
+    /// Its values.
+    pub values: Vec<f32>,
+    /// The optimizer's planes, each of as many numbers: see [`crate::optim::Rule::planes`].
+    pub planes: Vec<Vec<f32>>,
+}
+
 impl Snapshot {
     /// The parameters' values alone.
     pub fn values(&self) -> Vec<Vec<f32>> {
-        self.parameters.iter().map(|[values, ..]| values.clone()).collect()
+        self.parameters.iter().map(|saved| saved.values.clone()).collect()
     }
 
-    /// Whether no parameter or moment is NaN or infinite.
+    /// Whether no parameter, and nothing that the optimizer keeps, is NaN or infinite.
     pub fn is_finite(&self) -> bool {
-        self.parameters.iter().flatten().flatten().all(|v| v.is_finite())
+        let finite = |values: &Vec<f32>| values.iter().all(|v| v.is_finite());
+        self.parameters.iter().all(|s| finite(&s.values) && s.planes.iter().all(finite))
     }
 }
 

@@ -3,13 +3,12 @@
 use std::ops::ControlFlow;
 
 use super::metrics::{Metrics, Sums, average, read_history};
-use super::snapshot::{Snapshot, digest};
+use super::snapshot::{Saved, Snapshot, digest};
 use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
+use crate::data_stream::{self, DataStream};
 use crate::device::{Device, DeviceError, Executor};
-use crate::feed::{self, Feed};
 use crate::kernels::{clock, fusions, rates};
-use crate::optim::Optimizer;
 use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
 use crate::vae::objective::Bound;
@@ -25,7 +24,7 @@ pub struct Trainer {
     /// Whether the watched images are validation images.
     validates: bool,
     /// Of the training and the watched images, where they are not on the device as a whole.
-    feeds: [Option<Feed>; 2],
+    feeds: [Option<DataStream>; 2],
     step: u64,
     /// The learning rate that is on the device, if that is known.
     rate: Option<f32>,
@@ -60,7 +59,7 @@ impl Trainer {
         let record =
             |resident| Ok::<_, TrainError>(record_within(dataset, settings, &fusions(), resident)?);
         let (executor, plan) =
-            feed::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
+            data_stream::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
         Ok(Trainer::on(executor, plan, dataset, settings)?)
     }
 
@@ -76,7 +75,7 @@ impl Trainer {
     ) -> Result<Self, DeviceError> {
         begin(&mut *executor, &plan, dataset, settings)?;
         let feed = |pass: Pass, images: &Images, seed| {
-            pass.source.window.map(|rows| Feed::new(images, pass.data, rows, seed))
+            pass.source.window.map(|rows| DataStream::new(images, pass.data, rows, seed))
         };
         let train = feed(plan.train, &dataset.train, Some(settings.seed));
         let test = feed(plan.test, dataset.watched().1, None);
@@ -266,9 +265,10 @@ impl Trainer {
             .trained
             .iter()
             .map(|t| {
-                let mut moment1 = executor.read_f32(t.state)?;
-                let moment2 = moment1.split_off(moment1.len() / 2);
-                Ok([executor.read_f32(t.parameter)?, moment1, moment2])
+                let values = executor.read_f32(t.parameter)?;
+                let state = executor.read_f32(t.state)?;
+                let planes = state.chunks_exact(values.len()).map(<[f32]>::to_vec).collect();
+                Ok(Saved { values, planes })
             })
             .collect::<Result<_, DeviceError>>()?;
         Ok(Snapshot {
@@ -285,9 +285,9 @@ impl Trainer {
     /// The device failed.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), DeviceError> {
         let executor = &mut *self.executor;
-        for (t, [values, moment1, moment2]) in self.plan.trained.iter().zip(&snapshot.parameters) {
+        for (t, Saved { values, planes }) in self.plan.trained.iter().zip(&snapshot.parameters) {
             executor.write_f32(t.parameter, values)?;
-            executor.write_f32(t.state, &[&moment1[..], moment2].concat())?;
+            executor.write_f32(t.state, &planes.concat())?;
         }
         executor.write_u32(self.plan.train.clock, &snapshot.clock)?;
         executor.write_f32(self.plan.train.rates, &snapshot.rates)?;
@@ -345,7 +345,7 @@ fn record_within(
         let batch = settings.batch.min(images.n_images);
         Source {
             images: images.n_images,
-            window: feed::window(images.n_images, images.n_pixels(), batch, resident),
+            window: data_stream::window(images.n_images, images.n_pixels(), batch, resident),
             content: Content::Bytes(settings.binarization),
             batch,
             samples,
@@ -361,7 +361,7 @@ fn record_within(
         source(&dataset.train, settings.samples),
         source(dataset.watched().1, test_samples),
         &settings.objective,
-        &Optimizer::Adam(settings.adam),
+        &settings.optimizer,
     )
 }
 
@@ -415,8 +415,8 @@ fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Resul
     executor.write_u32(pass.clock, &words)?;
     let mut first = [0.0; rates::WORDS];
     first[rates::LEARNING_RATE] = settings.learning_rate_in(1) as f32;
-    // 1 - b^t at t = 1, and the weight of the KL; later ones are the tally kernel's.
-    let [decay1, decay2] = Optimizer::Adam(settings.adam).rule().corrected();
+    // 1 - b^t at t = 1, and the weight of the KL; later ones are the end_step kernel's.
+    let [decay1, decay2] = settings.optimizer.rule().corrected();
     first[rates::CORRECTION1] = (1.0 - decay1) as f32;
     first[rates::CORRECTION2] = (1.0 - decay2) as f32;
     first[rates::BETA] = match settings.objective.warm_up {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::likelihood::Likelihood;
 use super::posterior::{self, Posterior};
+use crate::kernels::activation::Activation;
 use crate::kernels::gather;
-use crate::kernels::linear::Activation;
 
 /// A setting that cannot be: what it is and what would be right.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

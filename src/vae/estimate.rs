@@ -5,7 +5,7 @@ use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};
 use super::prior;
-use crate::kernels::{clock, keep};
+use crate::kernels::{clock, store_samples};
 use crate::nn;
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
@@ -16,7 +16,7 @@ pub struct Chunks {
     pub batch: usize,
     /// K, samples an image in a run.
     pub samples: usize,
-    /// S, runs whose values are kept for the host to read together.
+    /// S, runs whose values are stored for the host to read together.
     pub runs: usize,
 }
 
@@ -25,7 +25,7 @@ impl Chunks {
     pub fn new(rows: usize, images: usize, samples: usize) -> Self {
         /// Samples of a run, where there are images enough to fill it.
         const SAMPLES: usize = 256;
-        /// Values that are kept on the device, so that memory does not grow with the samples.
+        /// Values that are stored on the device, so that memory does not grow with the samples.
         const KEPT: usize = 1 << 22;
         let batch = (rows / samples.min(SAMPLES)).clamp(1, images);
         let parts = samples.div_ceil((rows / batch).max(1));
@@ -42,7 +42,7 @@ impl Chunks {
 
 /// The draws of the estimates, for one batch of images after the other. The host writes the clock, runs
 /// `encode` once, then `importance` and `prior` as often as it takes; each run moves the clock on by its
-/// samples and leaves its values in the row `step mod S` of the kept tensors. Row b*K + k of a run is
+/// samples and leaves its values in the row `step mod S` of the stored tensors. Row b*K + k of a run is
 /// sample k of image b.
 pub struct EstimateProgram {
     pub program: Program,
@@ -102,16 +102,16 @@ impl EstimateProgram {
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
         let likelihood = log_likelihood(&mut r, &network, x, drawn.z, samples)?;
         let weight = q.log_weights(&mut r, drawn, likelihood, samples)?;
-        let log_px = keep(&mut r, "kept log_px", likelihood, clock, runs)?;
-        let log_w = keep(&mut r, "kept log_w", weight, clock, runs)?;
-        r.dispatch(&keep::ADVANCE, &[("time", clock)], &[("K", k)])?;
+        let log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
+        let log_w = store(&mut r, "stored log_w", weight, clock, runs)?;
+        r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", k)])?;
         let importance = r.finish();
 
         let mut r = Recorder::new(&mut program, "prior");
         let z = prior::sample(&mut r, clock, [rows, latent], samples)?;
         let likelihood = log_likelihood(&mut r, &network, x, z, samples)?;
-        let prior_log_px = keep(&mut r, "kept log_px", likelihood, clock, runs)?;
-        r.dispatch(&keep::ADVANCE, &[("time", clock)], &[("K", k)])?;
+        let prior_log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
+        r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", k)])?;
         let prior = r.finish();
 
         Ok(EstimateProgram {
@@ -146,14 +146,18 @@ fn log_likelihood(
 }
 
 /// Records that a run's `values` (R) go into its row of a tensor (runs, R).
-fn keep(
+fn store(
     r: &mut Recorder,
     name: &str,
     values: TensorId,
     clock: TensorId,
     runs: usize,
 ) -> Result<TensorId, PlanError> {
-    let kept = r.tensor(name, &[runs, r.dims(values)[0]]);
-    r.dispatch(&keep::KEEP, &[("values", values), ("clock", clock), ("kept", kept)], &[])?;
-    Ok(kept)
+    let stored = r.tensor(name, &[runs, r.dims(values)[0]]);
+    r.dispatch(
+        &store_samples::STORE,
+        &[("values", values), ("clock", clock), ("stored", stored)],
+        &[],
+    )?;
+    Ok(stored)
 }

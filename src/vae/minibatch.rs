@@ -1,8 +1,8 @@
 //! A data set on the device: how minibatches are drawn from it, and where the figures of a step go.
 
 use super::config::Binarization;
-use crate::kernels::philox::{Stream, half_bits};
-use crate::kernels::{clock, gather, rates, tally};
+use crate::kernels::{clock, end_step, gather, rates};
+use crate::numeric::philox::{Stream, half_bits};
 use crate::plan::{DType, PlanError, PlanId, Recorder, TensorId};
 
 /// What the elements of a data set are.
@@ -78,7 +78,7 @@ pub struct Pass {
     pub clock: TensorId,
     /// (4), see [`rates`]
     pub rates: TensorId,
-    /// (S, 4), see [`tally`]
+    /// (S, 4), see [`end_step`]
     pub history: TensorId,
     /// S: steps the history holds, those of one pass over the data at least.
     pub history_steps: usize,
@@ -97,7 +97,7 @@ impl Pass {
             data: r.tensor_of("data", &[window.unwrap_or(images), pixels], content.dtype()),
             clock: r.tensor_of("clock", &[clock::WORDS], DType::U32),
             rates: r.tensor("rates", &[rates::WORDS]),
-            history: r.tensor("history", &[history_steps, tally::COLUMNS]),
+            history: r.tensor("history", &[history_steps, end_step::COLUMNS]),
             history_steps,
             bound: None,
         }
@@ -122,7 +122,8 @@ impl Pass {
             ("rates", self.rates),
         ];
         tensors.extend(self.bound.map(|bound| ("bound", bound)));
-        let kernel = if self.bound.is_some() { &tally::TALLY_BOUND } else { &tally::TALLY };
+        let kernel =
+            if self.bound.is_some() { &end_step::END_STEP_WITH_BOUND } else { &end_step::END_STEP };
         let mut all = vec![
             ("K", self.source.samples as f64),
             ("N", self.source.images as f64),

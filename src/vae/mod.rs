@@ -20,7 +20,7 @@ mod prior;
 pub mod step;
 
 pub use crate::nn::Init;
-pub use crate::optim::Adam;
+pub use crate::optim::{Adam, Optimizer};
 pub use config::{Architecture, Binarization, ConfigError};
 pub use likelihood::Likelihood;
 pub use network::Network;

@@ -1,7 +1,7 @@
 //! The prior p(z) = N(0, I).
 
-use crate::kernels::philox::Stream;
 use crate::kernels::prior;
+use crate::numeric::philox::Stream;
 use crate::plan::{PlanError, Recorder, TensorId};
 
 /// Records draws from it, K an image: z (rows, Z).

@@ -129,7 +129,7 @@ fn evaluation_step(
     Ok(pass)
 }
 
-/// What the rates of the next step depend on, see shaders/tally.wgsl.
+/// What the rates of the next step depend on, see shaders/end_step.wgsl.
 fn next_rates(
     objective: &Objective,
     optimizer: &Optimizer,

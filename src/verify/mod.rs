@@ -8,9 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::device::{Device, DeviceError, Executor};
+use crate::kernels::activation::Activation;
 use crate::kernels::clock;
-use crate::kernels::linear::Activation;
-use crate::optim::Optimizer;
 use crate::plan::PlanError;
 use crate::train::{self, Settings};
 use crate::vae::estimate::{Chunks, EstimateProgram};
@@ -314,9 +313,8 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
         batch: settings.batch,
         samples: 4,
     };
-    let Settings { architecture, objective, adam, .. } = &settings;
-    let plan =
-        TrainProgram::record(architecture, source, source, objective, &Optimizer::Adam(*adam))?;
+    let Settings { architecture, objective, optimizer, .. } = &settings;
+    let plan = TrainProgram::record(architecture, source, source, objective, optimizer)?;
     let mut executor = device.load(plan.program.clone())?;
     executor.write_f32(plan.train.data, &flatten(data))?;
     train::initialize(&mut *executor, &plan, &settings, &[])?;

@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use elbo::checkpoint::{MODEL, RunFolder, write_whole};
-use elbo::kernels::linear::Activation;
+use elbo::kernels::activation::Activation;
 use elbo::report::figures::{Layout, grid};
 use elbo::train::Settings;
 use elbo::vae::{Architecture, Binarization, Likelihood, Objective};

@@ -11,7 +11,7 @@ use elbo::device::Device;
 use elbo::device::cpu::CpuDevice;
 use elbo::generate::reconstruct;
 use elbo::interchange::{Names, Trained, weights};
-use elbo::kernels::linear::Activation;
+use elbo::kernels::activation::Activation;
 use elbo::train::Settings;
 use elbo::vae::{Architecture, Binarization, Likelihood};
 use half::{bf16, f16};

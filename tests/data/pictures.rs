@@ -475,7 +475,7 @@ fn posterior_means_decode_to_the_reconstructions() {
         hidden: vec![7],
         decoder_hidden: vec![5, 6],
         latent: 3,
-        activation: elbo::kernels::linear::Activation::Tanh,
+        activation: elbo::kernels::activation::Activation::Tanh,
         likelihood: Likelihood::Bernoulli,
     };
     let sizes = [84, 7, 42, 6, 15, 5, 30, 6, 72, 12];

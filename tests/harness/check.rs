@@ -6,10 +6,11 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use elbo::device::cpu::CpuExecutor;
 use elbo::device::gpu::{GUARD_BYTE, GpuExecutor};
 use elbo::device::{DeviceError, Executor};
-use elbo::kernels::bound::Bounded;
-use elbo::kernels::case::Fill;
-use elbo::kernels::{Case, Kernel, Precision, Real};
+use elbo::numeric::bounded::Bounded;
+use elbo::numeric::{Precision, Real};
+use elbo::plan::case::Fill;
 use elbo::plan::{Access, DType, Plan, PlanId, Program, TensorId};
+use elbo::plan::{Case, Kernel};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -14,7 +14,8 @@ use std::sync::Once;
 use elbo::device::cpu::CpuDevice;
 use elbo::device::gpu::{Adapters, GpuDevice, adapter};
 use elbo::device::{Device, DeviceError};
-use elbo::kernels::{Kernel, Precision, Variant};
+use elbo::numeric::Precision;
+use elbo::plan::{Kernel, Variant};
 
 pub use check::{
     Expected, Load, Prepared, Reference, SAFETY, Tested, check, check_in, check_loaded, compare,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use elbo::device::{Clock, Description, DeviceError, Executor, Progress};
-use elbo::kernels::variant::Choices;
+use elbo::plan::variant::Choices;
 use elbo::plan::{PlanId, Program, TensorId};
 
 /// What becomes of a call: unless it is overridden, the inner device answers it.

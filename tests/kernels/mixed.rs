@@ -7,10 +7,12 @@ use std::process::{Command, Output};
 use elbo::device::cpu::CpuDevice;
 use elbo::device::gpu::{Tuning, test_mixed_precision};
 use elbo::device::{Device, DeviceError, Executor, Precision};
-use elbo::kernels::case::Fill;
-use elbo::kernels::precision::to_half;
-use elbo::kernels::{Case, Kernel, REGISTRY, linear, update};
+use elbo::kernels::activation::Activation;
+use elbo::kernels::{REGISTRY, linear};
+use elbo::numeric::precision::to_half;
+use elbo::plan::case::Fill;
 use elbo::plan::{Access, PlanId, Program, TensorId};
+use elbo::plan::{Case, Kernel};
 use elbo::train::{Settings, Trainer};
 use serde_json::Value;
 
@@ -155,7 +157,7 @@ fn layer(r: usize, i: usize, o: usize) -> Case {
 fn a_number_beyond_f16_is_a_nan_and_no_infinity() {
     let cases = |value: f64| {
         let huge = move || Fill::Cycle(vec![-value]);
-        let relu = ("ACTIVATION", linear::Activation::Relu.number());
+        let relu = ("ACTIVATION", Activation::Relu.number());
         let update = layer(4, 7, 9)
             .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
             .fill("weight_moments", Fill::Uniform(0.1, 1.0))
@@ -166,7 +168,7 @@ fn a_number_beyond_f16_is_a_nan_and_no_infinity() {
             (&linear::FORWARD, forward.fill("weight", huge()), "y"),
             // 4 rows of a mean
             (&linear::BACKWARD_INPUT, layer(4, 7, 9).fill("d_y", huge()), "d_x"),
-            (&update::UPDATE, update.fill("x", huge()), "weight"),
+            (&linear::UPDATE, update.fill("x", huge()), "weight"),
         ]
     };
     for (kernel, case, output) in cases(65_600.0) {
@@ -188,7 +190,7 @@ fn small_gradients_are_kept() {
     let d_y = || Fill::Uniform(1e-7, 3e-7);
     for (kernel, case, output) in [
         (&linear::BACKWARD_INPUT, layer(4096, 3, 5).fill("weight", Fill::Uniform(0.1, 1.0)), "d_x"),
-        (&update::UPDATE, layer(4096, 3, 5).fill("x", Fill::Uniform(0.1, 1.0)), "weight_moments"),
+        (&linear::UPDATE, layer(4096, 3, 5).fill("x", Fill::Uniform(0.1, 1.0)), "weight_moments"),
     ] {
         let zero = || Fill::Cycle(vec![0.0]);
         let case = case.fill("d_y", d_y());

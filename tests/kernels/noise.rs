@@ -1,7 +1,7 @@
 //! The noise: known answers of Philox, moments of the normal numbers, frequencies of binarized pixels,
 //! and the shuffle, which must draw every image once.
 
-use elbo::kernels::philox::{counter, half_bits, normal4, permute, philox};
+use elbo::numeric::philox::{counter, half_bits, normal4, permute, philox};
 
 /// From the authors' own test vectors (Random123, kat_vectors, philox4x32 10 rounds).
 #[test]

@@ -1,7 +1,8 @@
 //! Recording a plan: what does not fit its kernel is refused, and the message says what is wrong.
 
 use elbo::device::Executor;
-use elbo::kernels::{Kernel, bernoulli, decode, gather, linear, tally};
+use elbo::kernels::{bernoulli, end_step, gather, linear};
+use elbo::plan::Kernel;
 use elbo::plan::{DType, Plan, PlanId, Program, TensorId};
 
 use crate::harness;
@@ -195,14 +196,14 @@ fn a_constant_must_be_known_needed_and_of_its_type() {
         ("clock", &[8], DType::U32),
         ("rates", &[4], F32),
     ];
-    let plan = record(&tally::TALLY, &given, &[("N", 10.0)]).unwrap();
+    let plan = record(&end_step::END_STEP, &given, &[("N", 10.0)]).unwrap();
     let sizes = ["B", "K", "T"].map(|name| plan.dispatches[0].constants.dim(name));
     assert_eq!(sizes, [3, 2, 1], "K follows once T has its default");
-    let plan = record(&tally::TALLY, &given, &[("N", 10.0), ("T", 2.0)]).unwrap();
+    let plan = record(&end_step::END_STEP, &given, &[("N", 10.0), ("T", 2.0)]).unwrap();
     let sizes = ["B", "K", "T"].map(|name| plan.dispatches[0].constants.dim(name));
     assert_eq!(sizes, [3, 1, 2]);
-    let words = ["tally.tally", "the constant N is needed and not given"];
-    assert_words(record(&tally::TALLY, &given, &[]), &words);
+    let words = ["end_step.end_step", "the constant N is needed and not given"];
+    assert_words(record(&end_step::END_STEP, &given, &[]), &words);
 }
 
 #[test]
@@ -257,7 +258,7 @@ fn parts_of_a_dimension_are_rounded_up() {
             ("d_eta", &[6, 70], F32),
             ("log_px", &log_px, F32),
         ];
-        record(&decode::DECODE, &given, &[])
+        record(&bernoulli::DECODE, &given, &[])
     };
     assert_eq!(decode(3).unwrap().dispatches[0].constants.dim("K"), 2);
     for wrong in [2, 4] {

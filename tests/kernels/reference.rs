@@ -4,8 +4,9 @@ use std::sync::{LazyLock, OnceLock};
 
 use elbo::device::cpu::CpuDevice;
 use elbo::device::gpu::GpuDevice;
-use elbo::kernels::{Case, Kernel, Precision, REGISTRY, Variant, linear};
-use elbo::plan::{Access, DType};
+use elbo::kernels::{REGISTRY, linear};
+use elbo::numeric::Precision;
+use elbo::plan::{Access, Case, DType, Kernel, Variant};
 
 use crate::harness::{self, GUARD, Load, Reference, Tested};
 
@@ -200,11 +201,11 @@ fn a_variant_that_the_adapter_cannot_run_is_refused() {
 const HIDDEN: &[(&str, &str)] = &[
     ("posterior.backward_input", "x"),
     ("linear.backward_input", "x"), // only the sign of a ReLU's value matters, the forward pass has it
-    ("tally.tally", "history"),     // other rows, which stay as they are
-    ("keep.keep", "kept"),
-    ("tally.tally", "rates"),
-    ("tally.tally_bound", "history"),
-    ("tally.tally_bound", "rates"),
+    ("end_step.end_step", "history"), // other rows, which stay as they are
+    ("store_samples.store", "stored"),
+    ("end_step.end_step", "rates"),
+    ("end_step.end_step_with_bound", "history"),
+    ("end_step.end_step_with_bound", "rates"),
     ("posterior.backward_free_bits", "rates"), // a unit below the bound has no use for it
     ("posterior.backward_free_bits", "unit_kl"), // the heads it is made of show it
     ("gaussian.variance", "log_variance"),     // log p(x|z) shows it

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use elbo::kernels::variant::PRODUCT;
-use elbo::kernels::{Kernel, REGISTRY, Variant};
-use elbo::plan::shader::{Reflection, validate};
+use elbo::kernels::REGISTRY;
+use elbo::kernels::product::PRODUCT;
+use elbo::kernels::{LIBRARY, validate};
+use elbo::plan::shader::Reflection;
 use elbo::plan::{Bound, Dispatch, ShaderError};
+use elbo::plan::{Kernel, Variant};
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::ModuleInfo;
 use naga::{AddressSpace, Module, ResourceBinding, ShaderStage};
@@ -426,7 +428,7 @@ fn reflect(above: &str, ty: &str, body: &str) -> Result<Reflection, ShaderError>
          @group(0) @binding(1) var<storage, read_write> b: array<f32>;\n\
          @compute @workgroup_size(1) fn f() {{ {body} }}\n"
     );
-    Reflection::new("k", &source, "f", &[])
+    Reflection::new(LIBRARY, "k", &source, "f", &[])
 }
 
 #[test]
@@ -448,7 +450,7 @@ fn a_binding_must_say_its_shape() {
         let error = reflect(above, ty, body).expect_err(problem).to_string();
         assert!(error.starts_with("k.wgsl: ") && error.contains(problem), "{problem}: {error}");
     }
-    let error =
-        Reflection::new("k", "@compute @workgroup_size(1) fn g() {}", "f", &[]).unwrap_err();
+    let error = Reflection::new(LIBRARY, "k", "@compute @workgroup_size(1) fn g() {}", "f", &[])
+        .unwrap_err();
     assert_eq!(error.to_string(), "k.wgsl has no entry point f");
 }

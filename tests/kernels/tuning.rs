@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use elbo::device::gpu::{GpuDevice, GpuExecutor, Tuning};
 use elbo::device::{Device, Executor};
 use elbo::kernels::linear;
-use elbo::kernels::variant::Choices;
+use elbo::plan::variant::Choices;
 use elbo::plan::{Dispatch, Program};
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use elbo::device::Device;
 use elbo::evaluate::{
     Bounds, Estimate, EvaluateError, Evaluation, ImageFigures, Model, Posteriors, Request, evaluate,
 };
-use elbo::kernels::linear::Activation;
+use elbo::kernels::activation::Activation;
 use elbo::plan::Program;
 use elbo::train::{Settings, Trainer};
 use elbo::vae::estimate::{Chunks, EstimateProgram};

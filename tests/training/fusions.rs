@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use elbo::data::{Dataset, Images};
 use elbo::device::Executor;
-use elbo::kernels::linear::Activation;
+use elbo::kernels::activation::Activation;
 use elbo::kernels::{FUSIONS, fusions};
 use elbo::plan::fuse::Fusions;
 use elbo::train::{self, Settings, Trainer};

@@ -5,7 +5,7 @@
 use elbo::data::{Dataset, Images};
 use elbo::device::cpu::CpuExecutor;
 use elbo::device::{Device, Executor};
-use elbo::kernels::linear::Activation;
+use elbo::kernels::activation::Activation;
 use elbo::kernels::{clock, rates};
 use elbo::optim::Optimizer;
 use elbo::plan::{Program, TensorId};

@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 
 use elbo::data::{self, Dataset, Images};
 use elbo::device::{Device, Executor};
-use elbo::kernels::linear::Activation;
+use elbo::kernels::activation::Activation;
 use elbo::kernels::rates;
+use elbo::optim::{Adam, Optimizer};
 use elbo::train::{self, EpochReport, Observer, Schedule, Settings, TrainError, Trainer};
 use elbo::vae::objective::{Bound, Estimator, Kl};
-use elbo::vae::{Adam, Architecture, Binarization, Init, Likelihood, Objective};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 
 use crate::harness;
 
@@ -90,7 +91,7 @@ fn iwae_settings() -> Settings {
         samples: 5,
         objective: Objective { bound: Bound::Iwae, kl: Kl::Sampled, ..Objective::default() },
         init: Init::Glorot,
-        adam: Adam { beta1: 0.99, beta2: 0.999, epsilon: 1e-4 },
+        optimizer: Optimizer::Adam(Adam { beta1: 0.99, beta2: 0.999, epsilon: 1e-4 }),
         schedule: Schedule::Iwae,
         ..settings(50, 20)
     }

@@ -1,16 +1,17 @@
 //! Settings: what is refused, and what `config.json` keeps, of older runs too.
 
 use elbo::checkpoint::RunFolder;
+use elbo::optim::{Adam, Optimizer};
 use elbo::plan::Program;
 use elbo::train::{Schedule, Settings};
 use elbo::vae::objective::{Bound, Estimator, Kl};
-use elbo::vae::{Adam, Init, Likelihood, Network, Objective};
+use elbo::vae::{Init, Likelihood, Network, Objective};
 
 fn full() -> Settings {
     let mut settings = Settings {
         binarization: elbo::vae::Binarization::None,
         schedule: Schedule::Step(vec![(3, 3e-4), (7, 1e-4)]),
-        adam: Adam { beta1: 0.99, beta2: 0.9, epsilon: 1e-4 },
+        optimizer: Optimizer::Adam(Adam { beta1: 0.99, beta2: 0.9, epsilon: 1e-4 }),
         objective: Objective { beta: 0.3, warm_up: 4, free_bits: 0.25, ..Objective::default() },
         init: Init::Glorot,
         ..Settings::default()
@@ -100,11 +101,16 @@ fn what_means_nothing_is_refused_in_one_line() {
         let message = objective.check().expect_err("refused").to_string();
         assert!(message.contains(word) && message.lines().count() == 1, "{message}");
     }
+    fn adam(settings: &mut Settings) -> &mut Adam {
+        match &mut settings.optimizer {
+            Optimizer::Adam(adam) => adam,
+        }
+    }
     type Change = fn(&mut Settings);
     let bad: [(Change, &str); 6] = [
-        (|s| s.adam.beta1 = 1.0, "--adam-beta1"),
-        (|s| s.adam.beta2 = 0.0, "--adam-beta2"),
-        (|s| s.adam.epsilon = 0.0, "--adam-epsilon"),
+        (|s| adam(s).beta1 = 1.0, "--adam-beta1"),
+        (|s| adam(s).beta2 = 0.0, "--adam-beta2"),
+        (|s| adam(s).epsilon = 0.0, "--adam-epsilon"),
         (|s| s.schedule = Schedule::Step(vec![(3, 1e-3), (2, 1e-4)]), "--lr-schedule"),
         (
             |s| s.architecture.likelihood = Likelihood::Gaussian { variance: Some(0.0) },

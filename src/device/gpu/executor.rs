@@ -9,8 +9,8 @@ use super::GpuDevice;
 use super::clock::Stopwatch;
 use super::pipelines::{Pipelines, Prepared};
 use crate::device::{Clock, Description, DeviceError, Executor, Progress, check_memory};
-use crate::kernels::Variant;
-use crate::kernels::variant::Choices;
+use crate::plan::Variant;
+use crate::plan::variant::Choices;
 use crate::plan::{Dispatch, PlanId, Program, Tensor, TensorId};
 
 /// What a submission should take. A watchdog kills one after seconds (Windows: 2 s), so this leaves room

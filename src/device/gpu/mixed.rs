@@ -8,10 +8,12 @@ use wgpu::{CooperativeScalarType, Features};
 use super::GpuDevice;
 use crate::device::cpu::CpuDevice;
 use crate::device::{DeviceError, Executor};
-use crate::kernels::bound::Bounded;
-use crate::kernels::variant::PRODUCT;
-use crate::kernels::{Kernel, Precision, Variant, linear, update};
+use crate::kernels::linear;
+use crate::kernels::product::PRODUCT;
+use crate::numeric::Precision;
+use crate::numeric::bounded::Bounded;
 use crate::plan::{Access, DType, Plan, Program, TensorId};
+use crate::plan::{Kernel, Variant};
 
 /// What the shaders use of wgpu.
 pub(super) const FEATURES: Features =
@@ -140,7 +142,7 @@ pub fn test(
 ) -> Result<Result<(), String>, DeviceError> {
     const RUNS: usize = 4;
     let cpu = CpuDevice::new(None)?.in_precision(Precision::Mixed);
-    for kernel in [&linear::FORWARD, &linear::BACKWARD_INPUT, &update::UPDATE] {
+    for kernel in [&linear::FORWARD, &linear::BACKWARD_INPUT, &linear::UPDATE] {
         for (sizes, exact) in
             [([37, 45, 71], true), ([300, 170, 201], true), ([65, 130, 19], false)]
         {

@@ -1,28 +1,28 @@
 //! Any Vulkan, Metal or DX12 adapter, through wgpu.
 
 pub mod adapter;
+mod autotune;
+mod autotune_timing;
+mod cache_dir;
 mod clock;
-mod compiled;
 mod executor;
-mod kept;
 mod mixed;
+mod pipeline_cache;
 mod pipelines;
-mod race;
-mod tuning;
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::{Description, DeviceError};
-use crate::kernels::Variant;
-use crate::kernels::variant::Choices;
+use crate::plan::Variant;
+use crate::plan::variant::Choices;
 use crate::plan::{Dispatch, Program};
 pub use adapter::Adapters;
-use compiled::Compiled;
+pub use autotune::Tuning;
 pub use executor::{GUARD_BYTE, GpuExecutor};
 pub use mixed::test as test_mixed_precision;
-pub use tuning::Tuning;
+use pipeline_cache::Compiled;
 
 /// The environment variable that turns on the checks of shaders.
 const CHECKED: &str = "ELBO_CHECKED";
@@ -135,7 +135,7 @@ impl GpuDevice {
 
     /// The same in the user's cache folder, where there is one.
     pub fn keeping_compiled_of_user(&self) -> Self {
-        match kept::folder_of_user() {
+        match cache_dir::folder_of_user() {
             Some(folder) => self.keeping_compiled(&folder),
             None => self.clone(),
         }
@@ -157,7 +157,7 @@ impl GpuDevice {
     pub fn load(&self, program: Program) -> Result<GpuExecutor, DeviceError> {
         let mut choices = self.variants.clone();
         if let Some(tuning) = &self.tuning {
-            tuning::choose(self, tuning, &program, &mut choices);
+            autotune::choose(self, tuning, &program, &mut choices);
         }
         let executor = GpuExecutor::new(self, program, 0, &|_, dispatch| {
             let chosen = choices.get(dispatch).filter(|variant| self.runs(dispatch, variant));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::GpuDevice;
 use crate::device::DeviceError;
-use crate::kernels::Variant;
+use crate::plan::Variant;
 use crate::plan::{Access, Dispatch, Plan};
 
 /// A dispatch as the encoder needs it.

@@ -1,9 +1,11 @@
 //! The comparison has no holes, its bounds are tight, and a case that is wrong is refused.
 
 use elbo::device::gpu::adapter;
-use elbo::kernels::bound::Bounded;
-use elbo::kernels::case::Fill;
-use elbo::kernels::{Case, Precision, REGISTRY, Real, linear};
+use elbo::kernels::{REGISTRY, linear};
+use elbo::numeric::bounded::Bounded;
+use elbo::numeric::{Precision, Real};
+use elbo::plan::Case;
+use elbo::plan::case::Fill;
 
 use crate::harness::{self, Expected, SAFETY};
 

@@ -6,10 +6,12 @@ use std::rc::Rc;
 
 use elbo::device::gpu::GUARD_BYTE;
 use elbo::device::{DeviceError, Executor};
-use elbo::kernels::bound::Bounded;
-use elbo::kernels::{Case, Kernel, Precision, REGISTRY};
-use elbo::kernels::{bernoulli, decode, gaussian, linear, posterior, tally, update};
+use elbo::kernels::REGISTRY;
+use elbo::kernels::{bernoulli, end_step, gaussian, linear, posterior};
+use elbo::numeric::Precision;
+use elbo::numeric::bounded::Bounded;
 use elbo::plan::{Access, DType, PlanId, Tensor, TensorId};
+use elbo::plan::{Case, Kernel};
 
 use crate::harness::wrapped::{Hooks, Wrapped};
 use crate::harness::{self, Expected, GUARD, SAFETY, Tested};
@@ -288,16 +290,16 @@ fn swapped_operands_are_caught() {
     let table: [(&'static Kernel, Case, usize); 12] = [
         (&linear::FORWARD, square.clone(), 1),
         (&linear::BACKWARD_INPUT, square.clone(), 3),
-        (&update::UPDATE, Case { dims: square.dims, ..of(&update::UPDATE, 0) }, 1),
-        (&decode::DECODE, decode.clone(), 4),
-        (&decode::DECODE_LOG_LIKELIHOOD, decode, 3),
+        (&linear::UPDATE, Case { dims: square.dims, ..of(&linear::UPDATE, 0) }, 1),
+        (&bernoulli::DECODE, decode.clone(), 4),
+        (&bernoulli::DECODE_LOG_LIKELIHOOD, decode, 3),
         (&posterior::BACKWARD, of(&posterior::BACKWARD, 1), 1),
         (&bernoulli::LOG_LIKELIHOOD, of(&bernoulli::LOG_LIKELIHOOD, 1), 1),
         (&posterior::BACKWARD_SAMPLED, of(&posterior::BACKWARD_SAMPLED, 1), 1),
         (&bernoulli::BACKWARD, of(&bernoulli::BACKWARD, 1), 1),
         (&gaussian::VARIANCE, of(&gaussian::VARIANCE, 1), 1),
-        (&tally::TALLY, of(&tally::TALLY, 3), 1),
-        (&tally::TALLY_BOUND, of(&tally::TALLY_BOUND, 3), 3),
+        (&end_step::END_STEP, of(&end_step::END_STEP, 3), 1),
+        (&end_step::END_STEP_WITH_BOUND, of(&end_step::END_STEP_WITH_BOUND, 3), 3),
     ];
     for (kernel, case, expected) in table {
         let prepared = harness::prepare(kernel, &case, 1).unwrap();

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use elbo::device::gpu::GpuDevice;
-use elbo::kernels::{Case, Kernel, Parts, REGISTRY, Twin, Variant};
+use elbo::kernels::REGISTRY;
+use elbo::kernels::{LIBRARY, resolve_imports};
 use elbo::plan::Program;
-use elbo::plan::shader::resolve_imports;
+use elbo::plan::{Case, Kernel, Parts, Twin, Variant};
 
 use super::mutations::{self, Faults};
 use crate::harness::{self, GUARD};
@@ -20,11 +21,11 @@ fn mutated(
     to: &str,
 ) -> &'static Kernel {
     let source = resolve_imports(kernel.file, kernel.source, variant.imports).unwrap();
-    let Kernel { file, entry, summary, grid, cases, cost, .. } = *kernel;
+    let Parts { file, entry, summary, grid, cases, cost, .. } = **kernel;
     let twin = Twin { f32: kernel.twin.f32, f64: kernel.twin.f64, bounded: kernel.twin.bounded };
     let source = source.replace(from, to).leak();
     let parts = Parts { file, source, entry, summary, grid, twin, cases, cost };
-    let mutant = Kernel::of_variants(parts, std::slice::from_ref(variant));
+    let mutant = Kernel::new(LIBRARY, parts, std::slice::from_ref(variant));
     let mutant: &'static Kernel = Box::leak(Box::new(mutant));
     if let Err(e) = mutant.reflection() {
         panic!("{kernel}: {from:?} -> {to:?} is no shader: {e}");

@@ -4,15 +4,15 @@ mod adam;
 mod add;
 mod bernoulli;
 mod ceiling;
+mod end_step;
 mod gather;
 mod gaussian;
 mod importance;
-mod keep;
 mod library;
 mod linear;
 mod posterior;
 mod prior;
-mod tally;
+mod store_samples;
 
 /// A text in a shader, and a wrong one in its place.
 pub type Mutation = (&'static str, &'static str);
@@ -33,15 +33,16 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         add::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
+        end_step::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
         importance::FAULTS,
-        keep::FAULTS,
         library::FAULTS,
         linear::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
-        tally::FAULTS,
+        store_samples::FAULTS,
+        end_step::FAULTS,
     ];
     files.into_iter().flatten()
 }

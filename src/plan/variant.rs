@@ -24,7 +24,7 @@ pub struct Variant {
 
 impl Variant {
     /// Of matrices of `side` rows and columns, four of them in each direction of the tile.
-    const fn mixed(
+    pub(crate) const fn mixed(
         name: &'static str,
         imports: &'static Imports,
         side: u32,
@@ -35,73 +35,9 @@ impl Variant {
     }
 }
 
-/// Of a kernel that has no other.
-pub static SINGLE: &[Variant] =
+/// The only variant of a kernel that has one.
+pub const SINGLE: &[Variant] =
     &[Variant { name: "single", imports: &[], tile: [1, 1], subgroup: None, cooperative: None }];
-
-/// Of a product of matrices, see shaders/lib/product.wgsl: its grid is rows in x and columns in y. The first
-/// has a grid that is small enough for every plan.
-pub static PRODUCT: &[Variant] = &[
-    Variant {
-        name: "tiled",
-        imports: &[("tile", "tile_tiled"), ("row_parts", "row_parts_memory")],
-        tile: [32, 32],
-        subgroup: None,
-        cooperative: None,
-    },
-    Variant {
-        name: "wide",
-        imports: &[("tile", "tile_wide"), ("row_parts", "row_parts_memory")],
-        tile: [64, 64],
-        subgroup: None,
-        cooperative: None,
-    },
-    Variant {
-        name: "split",
-        imports: &[("tile", "tile_split"), ("row_parts", "row_parts_memory")],
-        tile: [16, 32],
-        subgroup: None,
-        cooperative: None,
-    },
-    Variant {
-        name: "skinny",
-        imports: &[("tile", "tile_skinny"), ("row_parts", "row_parts_memory")],
-        tile: [4, 32],
-        subgroup: None,
-        cooperative: None,
-    },
-    Variant {
-        name: "subgroups",
-        imports: &[("tile", "tile_subgroups"), ("row_parts", "row_parts_subgroups")],
-        tile: [16, 32],
-        subgroup: Some(8),
-        cooperative: None,
-    },
-    Variant::mixed(
-        "cooperative_16_32",
-        &[("tile", "tile_cooperative_16_32"), ("row_parts", "row_parts_memory")],
-        16,
-        32,
-    ),
-    Variant::mixed(
-        "cooperative_16_64",
-        &[("tile", "tile_cooperative_16_64"), ("row_parts", "row_parts_memory")],
-        16,
-        64,
-    ),
-    Variant::mixed(
-        "cooperative_8_32",
-        &[("tile", "tile_cooperative_8_32"), ("row_parts", "row_parts_memory")],
-        8,
-        32,
-    ),
-    Variant::mixed(
-        "cooperative_8_8",
-        &[("tile", "tile_cooperative_8_8"), ("row_parts", "row_parts_memory")],
-        8,
-        8,
-    ),
-];
 
 /// The most variants a kernel has.
 pub const MOST: usize = 9;

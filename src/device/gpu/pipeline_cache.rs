@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 
-use super::{GpuDevice, kept};
+use super::{GpuDevice, cache_dir};
 use crate::device::DeviceError;
 
 /// A file beyond this is begun anew, so that what is no longer used does not stay for ever. Bytes.
@@ -31,7 +31,7 @@ impl Compiled {
             return None;
         }
         let path = folder.join(wgpu::util::pipeline_cache_key(&gpu.device.adapter_info())?);
-        let identity = kept::identity(gpu);
+        let identity = cache_dir::identity(gpu);
         let file = std::fs::read(&path).unwrap_or_default();
         let data = intact(&identity, &file);
         if let Some(data) = data
@@ -50,7 +50,7 @@ impl Compiled {
         let Some(data) = self.cache.get_data() else { return };
         let new = digest(&self.identity, &data);
         let mut written = self.digest.lock().unwrap_or_else(|e| e.into_inner());
-        if *written != new && kept::write(&self.path, &[&new[..], &data].concat()).is_ok() {
+        if *written != new && cache_dir::write(&self.path, &[&new[..], &data].concat()).is_ok() {
             *written = new;
         }
     }

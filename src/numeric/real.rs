@@ -1,17 +1,14 @@
 //! The float types of the twins.
 
-mod lanes;
-mod matrix;
-
 use std::cell::RefCell;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-use super::decode::PART;
-use super::{dots, outer, precision};
-pub(super) use lanes::{LANES, halve, has_wide_registers};
-use lanes::{LogBernoulli, gradient_of_lanes, less_logarithms, ln_polynomial};
-pub use matrix::Matrix;
-use matrix::multiply_tile;
+use super::lanes::{LogBernoulli, gradient_of_lanes, less_logarithms, ln_polynomial};
+use super::matrix::{Matrix, multiply_tile};
+use super::{gemm_skinny, grad_weight, precision};
+
+/// Pixels of a row whose log p(x|z) is summed together.
+pub const PART: usize = 32;
 
 /// What a twin may do with a number.
 pub trait Real:
@@ -59,7 +56,7 @@ pub trait Real:
     fn multiply(m: usize, n: usize, k: usize, a: Matrix<Self>, b: Matrix<Self>, out: &mut [Self]) {
         a.check(m, k);
         b.check(k, n);
-        crate::kernels::parallel::rows(
+        crate::numeric::parallel::rows(
             &mut out[..m * n],
             n,
             #[inline(always)]
@@ -119,7 +116,7 @@ pub trait Real:
     /// Sum over pixels of x eta - softplus(eta).
     #[inline(always)]
     fn log_bernoulli(x: &[Self], logits: &[Self]) -> Self {
-        crate::kernels::parallel::sum(x.len(), |i| x[i] * logits[i] - logits[i].softplus())
+        crate::numeric::parallel::sum(x.len(), |i| x[i] * logits[i] - logits[i].softplus())
     }
 
     /// [`Real::log_bernoulli`] of each [`PART`] pixels.
@@ -184,8 +181,8 @@ impl Real for f64 {
         a.check(m, k);
         b.check(k, n);
         assert!(out.len() >= m * n);
-        let out = crate::kernels::parallel::Shared(out.as_mut_ptr());
-        crate::kernels::parallel::tiles(
+        let out = crate::numeric::parallel::Shared(out.as_mut_ptr());
+        crate::numeric::parallel::tiles(
             [m, n],
             2 * m * n * k,
             #[inline(always)]
@@ -367,15 +364,15 @@ impl Real for f32 {
         a.check(m, k);
         b.check(k, n);
         assert!(out.len() >= m * n);
-        let out = crate::kernels::parallel::Shared(out.as_mut_ptr());
+        let out = crate::numeric::parallel::Shared(out.as_mut_ptr());
         let rows_of_both =
             [a.row_stride, a.column_stride, b.row_stride, b.column_stride] == [k, 1, 1, k];
-        crate::kernels::parallel::tiles(
+        crate::numeric::parallel::tiles(
             [m, n],
             2 * m * n * k,
             #[inline(always)]
             |rows, columns| {
-                if rows_of_both && dots::suits([m, n, k]) {
+                if rows_of_both && gemm_skinny::suits([m, n, k]) {
                     f32::vectorized(
                         #[inline(always)]
                         // SAFETY: as below, and the strides have just been looked at.
@@ -383,7 +380,7 @@ impl Real for f32 {
                             let a = Matrix { data: &a.data[rows.start * k..], ..a };
                             let b = Matrix { data: &b.data[columns.start * k..], ..b };
                             let out = out.get().add(rows.start * n + columns.start);
-                            dots::multiply([rows.len(), columns.len(), k], a, b, out, n);
+                            gemm_skinny::multiply([rows.len(), columns.len(), k], a, b, out, n);
                         },
                     );
                     return;
@@ -402,11 +399,11 @@ impl Real for f32 {
         b: Matrix<f32>,
         f: impl FnMut(usize, usize, &[f32]),
     ) {
-        outer::products(dims, a, b, f);
+        grad_weight::products(dims, a, b, f);
     }
 
     fn streams_outer_products(dims: [usize; 3]) -> bool {
-        outer::suits(dims)
+        grad_weight::suits(dims)
     }
 
     fn with_scratch<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {

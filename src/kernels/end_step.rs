@@ -1,19 +1,22 @@
 //! The end of a step: metrics into the history, the clock one step on.
 
-use super::case::{Fill, clock_words};
-use super::{Call, Case, Cost, Kernel, Parts, Real, clock, rates, twin};
+use crate::kernels::library::single;
+use crate::kernels::{clock, rates};
+use crate::numeric::Real;
+use crate::plan::case::{Fill, clock_words};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
 /// Words of a history row: sum over images of mean_k log p(x|z_k), sum of KL, images counted, sum of
 /// L_K where it is computed.
 pub const COLUMNS: usize = 4;
 
-pub static TALLY: Kernel = Kernel::new(Parts {
-    file: "tally",
-    source: include_str!("../../shaders/tally.wgsl"),
-    entry: "tally",
+pub static END_STEP: Kernel = single(Parts {
+    file: "end_step",
+    source: include_str!("../../shaders/end_step.wgsl"),
+    entry: "end_step",
     summary: "batch sums into the history; step, position and Adam's corrections move on",
     grid: |_| [1, 1, 1],
-    twin: twin!(tally),
+    twin: twin!(end_step),
     cases,
     cost: |c| {
         let n = (c.dim("B") * (c.dim("K") * c.dim("T") + 1)) as u64;
@@ -21,13 +24,13 @@ pub static TALLY: Kernel = Kernel::new(Parts {
     },
 });
 
-pub static TALLY_BOUND: Kernel = Kernel::new(Parts {
-    file: "tally",
-    source: include_str!("../../shaders/tally.wgsl"),
-    entry: "tally_bound",
+pub static END_STEP_WITH_BOUND: Kernel = single(Parts {
+    file: "end_step",
+    source: include_str!("../../shaders/end_step.wgsl"),
+    entry: "end_step_with_bound",
     summary: "the same with the sum of L_K",
     grid: |_| [1, 1, 1],
-    twin: twin!(tally_bound),
+    twin: twin!(end_step_with_bound),
     cases: || {
         cases().into_iter().map(|case| case.fill("bound", Fill::Uniform(-300.0, -50.0))).collect()
     },
@@ -80,13 +83,13 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn tally<T: Real>(c: &Call<T>) {
+fn end_step<T: Real>(c: &Call<T>) {
     let slot = slot_of(c);
     finish(c);
     c.write("history")[slot + 3] = T::ZERO;
 }
 
-fn tally_bound<T: Real>(c: &Call<T>) {
+fn end_step_with_bound<T: Real>(c: &Call<T>) {
     let (slot, counted) = (slot_of(c), counted(c));
     finish(c);
     c.write("history")[slot + 3] = sum(&c.read("bound")[..counted]);

@@ -6,13 +6,13 @@
 
 use std::ops::Range;
 
-use super::{Real, team};
+use super::{Real, thread_pool};
 
 /// Below this many elements a second thread costs more than it brings.
 const MIN_ELEMENTS: usize = 4096;
 
 fn rows_per_task(n_rows: usize, width: usize) -> usize {
-    let tasks = (n_rows * width / MIN_ELEMENTS).clamp(1, team::threads());
+    let tasks = (n_rows * width / MIN_ELEMENTS).clamp(1, thread_pool::threads());
     n_rows.div_ceil(tasks).max(1)
 }
 
@@ -49,7 +49,7 @@ impl<'a, T> Chunks<'a, T> {
 pub fn rows<T: Real>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let block = rows_per_task(out.len() / width, width);
     let chunks = Chunks::new(out, block * width);
-    team::run(chunks.count(), |i| {
+    thread_pool::run(chunks.count(), |i| {
         // SAFETY: each task has its own chunk.
         let chunk = unsafe { chunks.get(i) };
         T::vectorized(
@@ -71,7 +71,7 @@ pub fn rows2<T: Real>(
 ) {
     let block = rows_per_task(a.len() / a_width, a_width.max(b_width));
     let (a, b) = (Chunks::new(a, block * a_width), Chunks::new(b, block * b_width));
-    team::run(a.count(), |i| {
+    thread_pool::run(a.count(), |i| {
         // SAFETY: each task has its own chunks.
         let (a, b) = unsafe { (a.get(i), b.get(i)) };
         T::vectorized(
@@ -95,7 +95,7 @@ pub fn slices3<T: Real>(
 ) {
     let block = rows_per_task(a.len(), 1);
     let [a, b, c] = [a, b, c].map(|slice| Chunks::new(slice, block));
-    team::run(a.count(), |i| {
+    thread_pool::run(a.count(), |i| {
         // SAFETY: each task has its own pieces.
         let (a, b, c) = unsafe { (a.get(i), b.get(i), c.get(i)) };
         T::vectorized(
@@ -113,10 +113,10 @@ const MIN_OPERATIONS: usize = 500_000;
 pub fn tiles([m, n]: [usize; 2], operations: usize, f: impl Fn(Range<usize>, Range<usize>) + Sync) {
     /// Elements of a vector register: a stripe of whole ones has no ragged inner edge.
     const UNIT: usize = 16;
-    let tasks = (operations / MIN_OPERATIONS).clamp(1, team::threads());
+    let tasks = (operations / MIN_OPERATIONS).clamp(1, thread_pool::threads());
     let longer = m.max(n);
     let width = longer.div_ceil(tasks).next_multiple_of(UNIT);
-    team::run(longer.div_ceil(width), |i| {
+    thread_pool::run(longer.div_ceil(width), |i| {
         let stripe = i * width..longer.min((i + 1) * width);
         if n >= m { f(0..m, stripe) } else { f(stripe, 0..n) }
     });
@@ -130,13 +130,13 @@ pub fn stripes<T: Real, const N: usize>(
     slices: [(&mut [T], usize); N],
     f: impl Fn(Range<usize>, [&mut [T]; N]) + Sync,
 ) {
-    let tasks = (operations / MIN_OPERATIONS).clamp(1, team::threads());
+    let tasks = (operations / MIN_OPERATIONS).clamp(1, thread_pool::threads());
     let height = n.div_ceil(tasks);
     let chunks = slices.map(|(slice, width)| {
         assert_eq!(slice.len(), n * width);
         Chunks::new(slice, height * width)
     });
-    team::run(n.div_ceil(height), |i| {
+    thread_pool::run(n.div_ceil(height), |i| {
         // SAFETY: each task has its own pieces.
         let pieces = chunks.each_ref().map(|chunks| unsafe { chunks.get(i) });
         f(i * height..n.min((i + 1) * height), pieces);

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use crate::data::{Images, Pixels};
 use crate::device::{Device, DeviceError, Executor};
 use crate::kernels::gather::window_row;
-use crate::kernels::philox::permute;
+use crate::numeric::philox::permute;
 use crate::plan::{Program, TensorId};
 
 /// Most bytes of a window: so many images that the pauses between halves do not show, and less memory than
@@ -66,7 +66,7 @@ fn bytes(program: &Program) -> usize {
 }
 
 /// Images on their way to a device's window.
-pub struct Feed {
+pub struct DataStream {
     images: Pixels,
     order: Order,
     tensor: TensorId,
@@ -101,12 +101,12 @@ impl Order {
     }
 }
 
-impl Feed {
+impl DataStream {
     /// For the window `tensor` of `rows` rows; `seed` is that of the shuffle, if the images are shuffled.
     pub fn new(images: &Images, tensor: TensorId, rows: usize, seed: Option<u64>) -> Self {
         let key = seed.map(|seed| [seed as u32, (seed >> 32) as u32]);
         let (n_images, n_pixels) = (images.n_images, images.n_pixels());
-        Feed {
+        DataStream {
             images: images.pixels.clone(),
             order: Order { n_images, n_pixels, key },
             tensor,

@@ -1,11 +1,11 @@
-//! Faults of the shaders of tally.
+//! Faults of the shaders of end_step.
 
 use super::Faults;
 
 pub static FAULTS: &[Faults] = &[
     Faults {
-        file: "tally",
-        kernels: &["tally.tally"],
+        file: "end_step",
+        kernels: &["end_step.end_step"],
         mutations: &[
             ("if WRAP == 0u { return min(B, N - min(clock[4], N)); }", ""),
             ("let parts = counted * K * T", "let parts = counted * K"),
@@ -37,8 +37,8 @@ pub static FAULTS: &[Faults] = &[
         ],
     },
     Faults {
-        file: "tally",
-        kernels: &["tally.tally_bound"],
+        file: "end_step",
+        kernels: &["end_step.end_step_with_bound"],
         mutations: &[
             ("part += bound[row]", "part = bound[row]"),
             ("= bound_sum;", "= 0.0;"),

@@ -1,16 +1,24 @@
 //! The approximate posterior q(z|x) = N(mu, diag e^l): sampling, its KL to the prior, and the gradient.
 
-use super::case::{Fill, clock_words};
-use super::philox::{QUADS, counter, normals};
-use super::{Call, Case, Cost, Kernel, Parts, Real, clock, grid_of_groups, parallel, rates, twin};
-use crate::plan::Constants;
+pub mod backward_input;
+pub mod sample_forward;
 
-const SOURCE: &str = include_str!("../../shaders/posterior.wgsl");
+use crate::kernels::library::single;
+use crate::kernels::{clock, grid_of_groups, rates};
+use crate::numeric::philox::{QUADS, counter, normals};
+use crate::numeric::{Real, parallel};
+use crate::plan::Constants;
+use crate::plan::case::{Fill, clock_words};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+pub use backward_input::BACKWARD_INPUT;
+pub use sample_forward::SAMPLE_FORWARD;
+
+const SOURCE: &str = include_str!("../../../shaders/posterior.wgsl");
 
 /// Bounds of the log variance.
 pub(crate) const LOG_VARIANCE: (f64, f64) = (-30.0, 20.0);
 
-pub static SAMPLE: Kernel = Kernel::new(Parts {
+pub static SAMPLE: Kernel = single(Parts {
     file: "posterior",
     source: SOURCE,
     entry: "sample",
@@ -36,7 +44,7 @@ pub static SAMPLE: Kernel = Kernel::new(Parts {
     cost: |c| latent_cost(c, 60, 16),
 });
 
-pub static GAUSSIAN_KL: Kernel = Kernel::new(Parts {
+pub static GAUSSIAN_KL: Kernel = single(Parts {
     file: "posterior",
     source: SOURCE,
     entry: "gaussian_kl",
@@ -64,7 +72,7 @@ pub static GAUSSIAN_KL: Kernel = Kernel::new(Parts {
     },
 });
 
-pub static BACKWARD: Kernel = Kernel::new(Parts {
+pub static BACKWARD: Kernel = single(Parts {
     file: "posterior",
     source: SOURCE,
     entry: "backward",
@@ -75,7 +83,7 @@ pub static BACKWARD: Kernel = Kernel::new(Parts {
     cost: |c| latent_cost(c, 10, 16),
 });
 
-pub static KL_OF_UNITS: Kernel = Kernel::new(Parts {
+pub static KL_OF_UNITS: Kernel = single(Parts {
     file: "posterior",
     source: SOURCE,
     entry: "kl_of_units",
@@ -102,7 +110,7 @@ pub static KL_OF_UNITS: Kernel = Kernel::new(Parts {
     },
 });
 
-pub static BACKWARD_FREE_BITS: Kernel = Kernel::new(Parts {
+pub static BACKWARD_FREE_BITS: Kernel = single(Parts {
     file: "posterior",
     source: SOURCE,
     entry: "backward_free_bits",
@@ -117,7 +125,7 @@ pub static BACKWARD_FREE_BITS: Kernel = Kernel::new(Parts {
     cost: |c| latent_cost(c, 10, 16),
 });
 
-pub static BACKWARD_SAMPLED: Kernel = Kernel::new(Parts {
+pub static BACKWARD_SAMPLED: Kernel = single(Parts {
     file: "posterior",
     source: SOURCE,
     entry: "backward_sampled",
@@ -399,4 +407,10 @@ fn backward_sampled<T: Real>(c: &Call<T>) {
             }
         },
     );
+}
+
+/// Of the product of (B, inner) and (inner, columns).
+fn fused_cost(c: &Constants, inner: u64, columns: u64) -> Cost {
+    let b = c.dim("BATCH") as u64;
+    Cost { flops: 2 * b * inner * columns, bytes: 4 * (b * inner + inner * columns + b * columns) }
 }

@@ -3,7 +3,8 @@
 
 use std::hint::black_box;
 
-use super::real::{LANES, Matrix, has_wide_registers};
+use super::Matrix;
+use super::lanes::{LANES, has_wide_registers};
 
 /// Whether this is faster than `gemm` and another look at its result (measured with AVX-512 on a 784 x 400
 /// weight and Adam: 75 against 98 us at 20 rows, 257 against 241 at 128).

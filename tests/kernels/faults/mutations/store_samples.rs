@@ -1,11 +1,11 @@
-//! Faults of the shaders of keep.
+//! Faults of the shaders of store_samples.
 
 use super::Faults;
 
 pub static FAULTS: &[Faults] = &[
     Faults {
-        file: "keep",
-        kernels: &["keep.keep"],
+        file: "store_samples",
+        kernels: &["store_samples.store"],
         mutations: &[
             ("clock[2] % S", "clock[2]"),
             ("clock[2] % S * R", "clock[2] % S * S"),
@@ -14,8 +14,8 @@ pub static FAULTS: &[Faults] = &[
         ],
     },
     Faults {
-        file: "keep",
-        kernels: &["keep.advance"],
+        file: "store_samples",
+        kernels: &["store_samples.advance"],
         mutations: &[
             ("time[2] += 1u", "time[2] = 1u"),
             ("time[5] += K", "time[5] = K"),

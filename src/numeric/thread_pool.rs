@@ -15,7 +15,7 @@ const AWAKE: Duration = Duration::from_micros(200);
 const LOOKS: u32 = 64;
 
 /// A fixed number of threads, the calling one among them.
-pub struct Team {
+pub struct ThreadPool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// One caller at a time.
@@ -40,17 +40,17 @@ struct Work {
     tasks: usize,
 }
 
-// SAFETY: `work` is written by the one caller inside `Team::run` while no worker is in a job, and read by
+// SAFETY: `work` is written by the one caller inside `ThreadPool::run` while no worker is in a job, and read by
 // workers only between the signal that begins a job and their report that it is finished.
 unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 thread_local! {
     /// The team that this thread runs kernels with; none inside a task, so that tasks do not nest.
-    static CURRENT: Cell<*const Team> = const { Cell::new(std::ptr::null()) };
+    static CURRENT: Cell<*const ThreadPool> = const { Cell::new(std::ptr::null()) };
 }
 
-impl Team {
+impl ThreadPool {
     /// A team of `n` threads, or of as many as there are cores.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Team {
             quit: AtomicBool::new(false),
             asleep: (1..n.get()).map(|_| AtomicBool::new(false)).collect(),
         });
-        let mut team = Team { shared, workers: Vec::new(), entered: Mutex::new(()) };
+        let mut team = ThreadPool { shared, workers: Vec::new(), entered: Mutex::new(()) };
         for i in 1..n.get() {
             let shared = team.shared.clone();
             let worker = thread::Builder::new().name(format!("elbo-cpu-{i}"));
@@ -134,7 +134,7 @@ impl Shared {
         let Some(Work { f, tasks }) = (unsafe { *self.work.get() }) else { return };
         let _no_nesting = Current::set(std::ptr::null());
         for task in (i..tasks).step_by(n) {
-            // SAFETY: `Team::run` keeps the closure alive until the job's end.
+            // SAFETY: `ThreadPool::run` keeps the closure alive until the job's end.
             unsafe { (*f)(task) };
         }
     }
@@ -169,7 +169,7 @@ impl Shared {
     }
 }
 
-impl Drop for Team {
+impl Drop for ThreadPool {
     fn drop(&mut self) {
         self.shared.quit.store(true, Ordering::SeqCst);
         self.shared.job.fetch_add(1, Ordering::SeqCst);
@@ -181,10 +181,10 @@ impl Drop for Team {
 }
 
 /// Puts a team in place, and the one before back at the end.
-struct Current(*const Team);
+struct Current(*const ThreadPool);
 
 impl Current {
-    fn set(team: *const Team) -> Self {
+    fn set(team: *const ThreadPool) -> Self {
         Current(CURRENT.replace(team))
     }
 }
@@ -195,10 +195,10 @@ impl Drop for Current {
     }
 }
 
-/// Threads that a loop on this thread may use: 1 outside [`Team::enter`] and inside a task.
+/// Threads that a loop on this thread may use: 1 outside [`ThreadPool::enter`] and inside a task.
 pub fn threads() -> usize {
-    // SAFETY: the pointer is set only while `Team::enter` borrows the team.
-    unsafe { CURRENT.get().as_ref() }.map_or(1, Team::threads)
+    // SAFETY: the pointer is set only while `ThreadPool::enter` borrows the team.
+    unsafe { CURRENT.get().as_ref() }.map_or(1, ThreadPool::threads)
 }
 
 /// Calls `f(0)`, ..., `f(tasks - 1)`, divided over the threads of the current team. Which thread takes
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn every_task_runs_once_on_teams_of_any_size_even_after_sleep() {
         for threads in [1, 2, 3, 8] {
-            let team = Team::new(Some(threads)).expect("threads");
+            let team = ThreadPool::new(Some(threads)).expect("threads");
             for tasks in [0, 1, 2, 7, 100] {
                 let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
                 for round in 1..=50 {
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn tasks_do_not_nest_and_outside_a_team_all_is_serial() {
         assert_eq!(threads(), 1);
-        let team = Team::new(Some(3)).expect("threads");
+        let team = ThreadPool::new(Some(3)).expect("threads");
         let inner = AtomicUsize::new(0);
         team.enter(|| {
             assert_eq!(threads(), 3);
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_any_task_reaches_the_caller_and_the_team_goes_on() {
-        let team = Team::new(Some(2)).expect("threads");
+        let team = ThreadPool::new(Some(2)).expect("threads");
         for bad in [&[0][..], &[1], &[0, 1]] {
             let result = catch_unwind(AssertUnwindSafe(|| {
                 team.enter(|| run(2, |i| assert!(!bad.contains(&i), "planted")));

@@ -1,12 +1,20 @@
 //! The Bernoulli likelihood of pixels, from logits.
 
-use super::case::Fill;
-use super::{Call, Case, Cost, Kernel, Parts, Real, grid_of_groups, parallel, twin};
+pub mod decode;
+pub mod decode_log_likelihood;
+
+use crate::kernels::grid_of_groups;
+use crate::kernels::library::single;
+use crate::numeric::{Real, parallel};
 use crate::plan::Constants;
+use crate::plan::case::Fill;
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+pub use decode::{DECODE, PART};
+pub use decode_log_likelihood::DECODE_LOG_LIKELIHOOD;
 
-const SOURCE: &str = include_str!("../../shaders/bernoulli.wgsl");
+const SOURCE: &str = include_str!("../../../shaders/bernoulli.wgsl");
 
-pub static LOG_LIKELIHOOD: Kernel = Kernel::new(Parts {
+pub static LOG_LIKELIHOOD: Kernel = single(Parts {
     file: "bernoulli",
     source: SOURCE,
     entry: "log_likelihood",
@@ -17,7 +25,7 @@ pub static LOG_LIKELIHOOD: Kernel = Kernel::new(Parts {
     cost: |c| cost(c, 7, 4),
 });
 
-pub static BACKWARD: Kernel = Kernel::new(Parts {
+pub static BACKWARD: Kernel = single(Parts {
     file: "bernoulli",
     source: SOURCE,
     entry: "backward",
@@ -28,7 +36,7 @@ pub static BACKWARD: Kernel = Kernel::new(Parts {
     cost: |c| cost(c, 5, 8),
 });
 
-pub static EXPECTATION: Kernel = Kernel::new(Parts {
+pub static EXPECTATION: Kernel = single(Parts {
     file: "bernoulli",
     source: SOURCE,
     entry: "expectation",

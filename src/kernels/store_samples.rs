@@ -1,21 +1,24 @@
 //! Values of many runs of a plan for the host to read at once, and the clock between the runs.
 
-use super::case::{Fill, clock_words};
-use super::{Call, Case, Cost, Kernel, Parts, Real, clock, twin};
+use crate::kernels::clock;
+use crate::kernels::library::single;
+use crate::numeric::Real;
+use crate::plan::case::{Fill, clock_words};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
 
-const SOURCE: &str = include_str!("../../shaders/keep.wgsl");
+const SOURCE: &str = include_str!("../../shaders/store_samples.wgsl");
 
-pub static KEEP: Kernel = Kernel::new(Parts {
-    file: "keep",
+pub static STORE: Kernel = single(Parts {
+    file: "store_samples",
     source: SOURCE,
-    entry: "keep",
+    entry: "store",
     summary: "values of a run into their row of many runs'",
     grid: |c| [c.dim("R").div_ceil(c.dim("WORKGROUP")), 1, 1],
-    twin: twin!(keep),
+    twin: twin!(store),
     cases: || {
         let case = |r, s, step| {
             Case::new(&[("R", r), ("S", s)])
-                .fill("kept", Fill::Normal(1.0)) // the other rows stay
+                .fill("stored", Fill::Normal(1.0)) // the other rows stay
                 .fill("clock", clock_words(1, step, 0, 0))
         };
         vec![
@@ -30,8 +33,8 @@ pub static KEEP: Kernel = Kernel::new(Parts {
     cost: |c| Cost { flops: 0, bytes: 8 * c.dim("R") as u64 },
 });
 
-pub static ADVANCE: Kernel = Kernel::new(Parts {
-    file: "keep",
+pub static ADVANCE: Kernel = single(Parts {
+    file: "store_samples",
     source: SOURCE,
     entry: "advance",
     summary: "the clock to the next samples",
@@ -47,10 +50,10 @@ pub static ADVANCE: Kernel = Kernel::new(Parts {
     cost: |_| Cost { flops: 2, bytes: 16 },
 });
 
-fn keep<T: Real>(c: &Call<T>) {
+fn store<T: Real>(c: &Call<T>) {
     let (r, step) = (c.dim("R"), c.read_u32("clock")[clock::STEP] as usize);
     let slot = step % c.dim("S");
-    c.write("kept")[slot * r..][..r].copy_from_slice(&c.read("values"));
+    c.write("stored")[slot * r..][..r].copy_from_slice(&c.read("values"));
 }
 
 fn advance<T: Real>(c: &Call<T>) {

@@ -2,7 +2,7 @@
 //   history[step mod S] = (sum over images of mean_k log p(x|z_k), sum of KL, images counted, sum of L_K)
 //   step += 1, position += B
 //   rates = (rate, 1 - b1^t, 1 - b2^t, beta min(1, (t - 1) / W)) for the next step's t = step + 1
-// `tally` counts L_K as 0, `tally_bound` has it. W = WARM_UP is the steps in which beta rises from 0.
+// `end_step` counts L_K as 0, `end_step_with_bound` has it. W = WARM_UP is the steps in which beta rises from 0.
 // With WRAP = 0 (one pass over N images) rows past the last image are not counted; with 1 a position
 // past the end begins the next epoch. The last invocation to act is lane 0: it alone writes.
 // Grid: one workgroup. Sums in tree order; 1 - b^t by series where t ln b is small, so nothing cancels.
@@ -54,12 +54,12 @@ fn rows_counted() -> u32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn tally(@builtin(local_invocation_index) lane: u32) {
+fn end_step(@builtin(local_invocation_index) lane: u32) {
     finish(lane, rows_counted(), 0.0);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn tally_bound(@builtin(local_invocation_index) lane: u32) {
+fn end_step_with_bound(@builtin(local_invocation_index) lane: u32) {
     let counted = rows_counted();
     var part = 0.0;
     for (var row = lane; row < counted; row += WORKGROUP) { part += bound[row]; }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{GpuDevice, GpuExecutor, kept, race};
+use super::{GpuDevice, GpuExecutor, autotune_timing, cache_dir};
 use crate::device::{DeviceError, Executor};
-use crate::kernels::variant::{Choices, Variant, place};
+use crate::plan::variant::{Choices, Variant, place};
 use crate::plan::{Dispatch, Plan, PlanId, Program};
 
 /// When so much time is spent, what is left is not measured and gets the default.
@@ -29,7 +29,7 @@ pub struct Tuning {
 impl Tuning {
     /// With the cache of this user, where there is one.
     pub fn of_user(notice: fn(&str)) -> Self {
-        Tuning { cache: kept::folder_of_user().map(|dir| dir.join("variants.json")), notice }
+        Tuning { cache: cache_dir::folder_of_user().map(|dir| dir.join("variants.json")), notice }
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
         return;
     }
     let checked = if gpu.checked { ", checked" } else { "" };
-    let device = kept::identity(gpu) + checked;
+    let device = cache_dir::identity(gpu) + checked;
     let remembered = tuning.cache.as_deref().map(read).unwrap_or_default();
     if let Some(known) = remembered.0.get(&device) {
         open.retain(|place, dispatch| {
@@ -97,7 +97,7 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
         remembered.0.entry(device).or_default().extend(measured);
         // A cache that cannot be written costs the next run the measurement again, and nothing else.
         if let Ok(text) = serde_json::to_vec_pretty(&remembered) {
-            let _ = kept::write(path, &text);
+            let _ = cache_dir::write(path, &text);
         }
     }
     let elapsed = begin.elapsed();
@@ -131,12 +131,13 @@ fn fastest(
     for (tensor, bytes) in constants {
         executor.write_bytes(tensor, &bytes).ok()?;
     }
-    let raced = race::quickest(usable.len(), left, |index, n| -> Result<f64, DeviceError> {
-        let executor: &mut dyn Executor = &mut executor;
-        let begin = Instant::now();
-        executor.run_all(PlanId(index), n)?;
-        Ok(begin.elapsed().as_secs_f64())
-    });
+    let raced =
+        autotune_timing::quickest(usable.len(), left, |index, n| -> Result<f64, DeviceError> {
+            let executor: &mut dyn Executor = &mut executor;
+            let begin = Instant::now();
+            executor.run_all(PlanId(index), n)?;
+            Ok(begin.elapsed().as_secs_f64())
+        });
     let (index, seconds) = raced.ok()?;
     Some((usable[index], seconds))
 }

@@ -1,0 +1,20 @@
+//! What the files of a run folder are called.
+
+pub const CONFIG: &str = "config.json";
+pub const METRICS: &str = "metrics.jsonl";
+pub const SUMMARY: &str = "summary.json";
+pub const MODEL: &str = "model.safetensors";
+/// Where the parameters of a run come from that was not trained here.
+pub const IMPORT: &str = "import.json";
+/// The parameters after the whole epoch with the best ELBO of the test set, or of the validation images.
+pub const BEST: &str = "best.safetensors";
+/// The folder of the checkpoints.
+pub const CHECKPOINTS: &str = "checkpoint";
+pub(super) const LOCK: &str = "lock";
+pub const RECONSTRUCTIONS: &str = "reconstructions.png";
+pub const SAMPLES: &str = "samples.png";
+
+/// The folder of pictures of a run that goes on.
+pub const PROGRESS: &str = "progress";
+/// How the names of event files begin, by which TensorBoard finds them.
+pub const EVENTS: &str = "events.out.tfevents";

@@ -1,0 +1,165 @@
+//! The update of every layer in one dispatch.
+
+use std::ops::Range;
+
+use super::update::update_layer;
+use crate::kernels::adam::Adam;
+use crate::kernels::product::product;
+use crate::numeric::Real;
+use crate::plan::case::Fill;
+use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+
+/// Words that say where a layer's parts are: see [`Placed::words`].
+pub const WORDS: usize = 10;
+
+/// A layer in the tensors that [`UPDATE_ALL`] binds.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    pub inputs: usize,
+    pub outputs: usize,
+    /// Whether its input (B, inputs) is in `odd`, else it is in `even`; its first element there.
+    pub input: (bool, usize),
+    /// The same of the gradient (B, outputs) of its output, in `d_odd` or `d_even`.
+    pub d_output: (bool, usize),
+    /// First elements in `parameters`.
+    pub weight: usize,
+    pub bias: usize,
+    /// First elements in `moments`.
+    pub weight_moments: usize,
+    pub bias_moments: usize,
+}
+
+impl Placed {
+    /// A row of the tensor `layers`.
+    ///
+    /// # Panics
+    /// If a place is 2^32 elements away or more.
+    pub fn words(&self) -> [u32; WORDS] {
+        [
+            self.inputs,
+            self.outputs,
+            usize::from(self.input.0),
+            self.input.1,
+            usize::from(self.d_output.0),
+            self.d_output.1,
+            self.weight,
+            self.bias,
+            self.weight_moments,
+            self.bias_moments,
+        ]
+        .map(|word| u32::try_from(word).expect("a place is below 2^32"))
+    }
+
+    fn of(words: &[u32]) -> Self {
+        let at = |i: usize| words[i] as usize;
+        Placed {
+            inputs: at(0),
+            outputs: at(1),
+            input: (at(2) == 1, at(3)),
+            d_output: (at(4) == 1, at(5)),
+            weight: at(6),
+            bias: at(7),
+            weight_moments: at(8),
+            bias_moments: at(9),
+        }
+    }
+}
+
+pub static UPDATE_ALL: Kernel = product(Parts {
+    file: "linear/update_all",
+    source: include_str!("../../../shaders/linear/update_all.wgsl"),
+    entry: "update_all",
+    summary: "the same for all layers at once",
+    grid: |c| [c.dim("MOST_OUTPUTS"), c.dim("MOST_INPUTS") + 1, c.dim("L")],
+    twin: twin!(update_all),
+    cases: || {
+        let mut cases = vec![
+            placed_case(1, &[[1, 1], [1, 1]]),
+            placed_case(3, &[[2, 5], [5, 3]]),
+            placed_case(5, &[[31, 33], [33, 14], [7, 33], [33, 31]]),
+            placed_case(20, &[[65, 40], [40, 64], [64, 6], [3, 64], [64, 65]]),
+            placed_case(130, &[[17, 63], [63, 16]]),
+            placed_case(128, &[[784, 400], [400, 40], [20, 400], [400, 784]]),
+        ];
+        let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
+        let case = cases[2].clone();
+        cases.push(adam.iter().fold(case, |case, (name, v)| case.constant(name, *v)));
+        cases
+    },
+    cost: |c| {
+        // Padding between the parts counts as parameters: below one in a hundred of a real network.
+        let [b, parameters] = ["BATCH", "P"].map(|name| c.dim(name) as u64);
+        let sizes = ["EVEN", "ODD", "D_EVEN", "D_ODD", "P", "P", "M", "M"];
+        let words: usize = sizes.iter().map(|name| c.dim(name)).sum();
+        Cost { flops: (2 * b + 14) * parameters, bytes: 4 * words as u64 }
+    },
+});
+
+/// Layers of these inputs and outputs, a minibatch of `b`.
+fn placed_case(b: usize, layers: &[[usize; 2]]) -> Case {
+    // Not at any alignment, and something between them: the shader needs neither.
+    let mut ends = [3; 6];
+    let mut place = |tensor: usize, len: usize| {
+        let at = ends[tensor];
+        ends[tensor] += len + 1;
+        at
+    };
+    let mut words = Vec::new();
+    for (i, &[inputs, outputs]) in layers.iter().enumerate() {
+        let placed = Placed {
+            inputs,
+            outputs,
+            input: (i % 2 == 1, place(i % 2, b * inputs)),
+            d_output: (i % 3 == 1, place(2 + usize::from(i % 3 == 1), b * outputs)),
+            weight: place(4, outputs * inputs),
+            bias: place(4, outputs),
+            weight_moments: place(5, 2 * outputs * inputs),
+            bias_moments: place(5, 2 * outputs),
+        };
+        words.extend(placed.words());
+    }
+    let [even, odd, d_even, d_odd, p, m] = ends;
+    let most = |i: usize| layers.iter().map(|layer| layer[i]).max().unwrap_or(0);
+    Case::new(&[("L", layers.len()), ("EVEN", even), ("ODD", odd), ("D_EVEN", d_even)])
+        .dim("D_ODD", d_odd)
+        .dim("P", p)
+        .dim("M", m)
+        .constant("BATCH", b as f64)
+        .constant("MOST_INPUTS", most(0) as f64)
+        .constant("MOST_OUTPUTS", most(1) as f64)
+        .fill("layers", Fill::Words(words))
+        .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
+        .fill("moments", Fill::Uniform(0.0, 2.0))
+}
+
+fn update_all<T: Real>(c: &Call<T>) {
+    let (rows, adam, layers) = (c.dim("BATCH"), Adam::of(c), c.read_u32("layers"));
+    let (inputs, d_outputs) =
+        ([c.read("even"), c.read("odd")], [c.read("d_even"), c.read("d_odd")]);
+    let (mut parameters, mut moments) = (c.write("parameters"), c.write("moments"));
+    for words in layers.chunks_exact(WORDS) {
+        let layer = Placed::of(words);
+        let (i, o) = (layer.inputs, layer.outputs);
+        let part = |at: usize, len: usize| at..at + len;
+        let x = &inputs[usize::from(layer.input.0)][part(layer.input.1, rows * i)];
+        let d_y = &d_outputs[usize::from(layer.d_output.0)][part(layer.d_output.1, rows * o)];
+        let [weight, bias] =
+            disjoint(&mut parameters, [part(layer.weight, o * i), part(layer.bias, o)]);
+        let [weight_moments, bias_moments] = disjoint(
+            &mut moments,
+            [part(layer.weight_moments, 2 * o * i), part(layer.bias_moments, 2 * o)],
+        );
+        update_layer(
+            c,
+            &adam,
+            [rows, i, o],
+            [x, d_y],
+            [weight, weight_moments],
+            [bias, bias_moments],
+        );
+    }
+}
+
+fn disjoint<T>(values: &mut [T], ranges: [Range<usize>; 2]) -> [&mut [T]; 2] {
+    values.get_disjoint_mut(ranges).expect("the layers' parts do not overlap")
+}
