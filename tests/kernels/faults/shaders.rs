@@ -10,15 +10,14 @@ use elbo::kernels::{LIBRARY, resolve_imports};
 use elbo::plan::Program;
 use elbo::plan::{Case, Kernel, Parts, Twin, Variant};
 
-use super::mutations::{self, Faults};
+use super::mutations::{self, Faults, Mutation};
 use crate::harness::{self, GUARD};
 
 /// A variant of a kernel with one text in place of another, in its own file or in the library.
 fn mutated(
     kernel: &'static Kernel,
     variant: &'static Variant,
-    from: &str,
-    to: &str,
+    (from, to): Mutation,
 ) -> &'static Kernel {
     let source = resolve_imports(kernel.file, kernel.source, variant.imports).unwrap();
     let Parts { file, entry, summary, grid, cases, cost, .. } = **kernel;
@@ -52,14 +51,15 @@ struct Trial {
     case: Case,
     seed: u64,
     size: usize,
-    /// How many faults it has caught, in any variant.
-    caught: usize,
+    /// The faults that it has caught, in any variant.
+    caught: Vec<Mutation>,
     /// The variants that have passed it.
     passed: BTreeSet<&'static str>,
 }
 
-/// A kernel's cases in the order in which they are tried on its mutants: those that have caught the most come
-/// first, and of the others the small ones, so that few are run before one catches the next.
+/// A kernel's cases in the order in which they are tried on its mutants, so that few are run before one catches
+/// the next: what has caught the fault in another variant comes first, then what has caught the most, then
+/// cases of several tiles, from which tiny ones and those of production size tell less for their time.
 struct Suite<'a> {
     device: &'a GpuDevice,
     kernel: &'static Kernel,
@@ -71,7 +71,7 @@ impl<'a> Suite<'a> {
         let size = |case: &Case| case.dims.iter().map(|(_, size)| size).product();
         let trial = |(seed, case)| {
             let size = size(&case);
-            Trial { case, seed, size, caught: 0, passed: BTreeSet::new() }
+            Trial { case, seed, size, caught: Vec::new(), passed: BTreeSet::new() }
         };
         let trials = (0..).zip((kernel.cases)()).map(trial).collect();
         Suite { device, kernel, trials }
@@ -86,8 +86,12 @@ impl<'a> Suite<'a> {
     }
 
     /// Whether a case tells a mutant of the variant from the variant, which passes it.
-    fn catches(&mut self, variant: &'static Variant, mutant: &'static Kernel) -> bool {
-        self.trials.sort_by_key(|trial| (Reverse(trial.caught), trial.size));
+    fn catches(&mut self, variant: &'static Variant, mutation: Mutation) -> bool {
+        let mutant = mutated(self.kernel, variant, mutation);
+        self.trials.sort_by_key(|trial| {
+            let Trial { caught, size, .. } = trial;
+            (!caught.contains(&mutation), Reverse(caught.len()), *size > 100_000, Reverse(*size))
+        });
         let message = |trial: &Trial| self.check(trial, variant, mutant).err();
         let caught = self.trials.iter().enumerate();
         let Some((at, message)) = caught.filter_map(|(i, t)| Some((i, message(t)?))).next() else {
@@ -99,7 +103,7 @@ impl<'a> Suite<'a> {
             self.check(&self.trials[at], variant, self.kernel).unwrap();
         }
         self.trials[at].passed.insert(variant.name);
-        self.trials[at].caught += 1;
+        self.trials[at].caught.push(mutation);
         true
     }
 }
@@ -139,7 +143,7 @@ fn every_fault_of_a_shader_is_caught() {
                 assert!(text.contains(from), "{from:?} is not in {file}");
                 let variants = variants_with(kernel, from);
                 for variant in variants.into_iter().filter(|v| device.can_run(v)) {
-                    if !suite.catches(variant, mutated(kernel, variant, from, to)) {
+                    if !suite.catches(variant, (from, to)) {
                         survivors.push(format!("{name}, {}: {from:?} -> {to:?}", variant.name));
                     }
                 }
