@@ -1,8 +1,14 @@
 //! The program as its users meet it, its benchmark, and its documentation.
 
 mod bench;
-mod cli;
+mod data;
+mod devices;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod help;
 mod pages;
 mod readme;
+mod refusals;
+mod run;
+mod signals;
+mod small;
