@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod dependencies;
 mod devices;
 #[path = "../harness/mod.rs"]
 mod harness;
