@@ -3,7 +3,7 @@
 use crate::kernels::grid_of_groups;
 use crate::kernels::library::single;
 use crate::numeric::Real;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 pub static ADD: Kernel = single(Parts {
     file: "add",
@@ -11,7 +11,7 @@ pub static ADD: Kernel = single(Parts {
     entry: "add",
     summary: "a + b, where gradients meet",
     grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
-    twin: twin!(add),
+    formula: formula!(add),
     cases: || {
         let case = |n| Case::new(&[("N", n)]);
         vec![

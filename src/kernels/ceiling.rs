@@ -2,9 +2,9 @@
 
 use crate::kernels::grid_of_groups;
 use crate::kernels::library::single;
-use crate::numeric::{Real, parallel, thread_pool};
+use crate::numeric::Real;
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 const SOURCE: &str = include_str!("../../shaders/ceiling.wgsl");
 
@@ -14,7 +14,7 @@ pub static TOUCH: Kernel = single(Parts {
     entry: "touch",
     summary: "one more on one word: the cost of a dispatch",
     grid: |_| [1, 1, 1],
-    twin: twin!(touch),
+    formula: formula!(touch),
     cases: || [0, 1, u32::MAX].map(|n| Case::new(&[]).fill("count", Fill::Words(vec![n]))).to_vec(),
     cost: |_| Cost { flops: 0, bytes: 8 },
 });
@@ -25,7 +25,7 @@ pub static COPY: Kernel = single(Parts {
     entry: "copy",
     summary: "words from one tensor to another: the cost of a byte",
     grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
-    twin: twin!(copy),
+    formula: formula!(copy),
     cases: || {
         let words = [0x7fa0_1234, 1, 0x8000_0001, 77, u32::MAX];
         let case = |n| Case::new(&[("N", n)]).fill("source", Fill::Words(words.to_vec()));
@@ -40,15 +40,5 @@ fn touch<T: Real>(c: &Call<T>) {
 }
 
 fn copy<T: Real>(c: &Call<T>) {
-    let (source, mut copied) = (c.read_u32("source"), c.write_u32("copied"));
-    let piece = source.len().div_ceil(thread_pool::threads());
-    assert_eq!(source.len(), copied.len());
-    let (source, copied) = (&source[..], parallel::Shared(copied.as_mut_ptr()));
-    thread_pool::run(source.len().div_ceil(piece), |i| {
-        let part = &source[i * piece..source.len().min((i + 1) * piece)];
-        // SAFETY: both have as many elements, `copied` is borrowed mutably, and no two parts overlap.
-        unsafe {
-            copied.get().add(i * piece).copy_from_nonoverlapping(part.as_ptr(), part.len());
-        }
-    });
+    c.write_u32("copied").copy_from_slice(&c.read_u32("source"));
 }

@@ -4,7 +4,7 @@ use crate::kernels::library::single;
 use crate::kernels::{clock, rates};
 use crate::numeric::Real;
 use crate::plan::case::{Fill, clock_words};
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 /// Words of a history row: sum over images of mean_k log p(x|z_k), sum of KL, images counted, sum of
 /// L_K where it is computed.
@@ -16,7 +16,7 @@ pub static END_STEP: Kernel = single(Parts {
     entry: "end_step",
     summary: "batch sums into the history; step, position and Adam's corrections move on",
     grid: |_| [1, 1, 1],
-    twin: twin!(end_step),
+    formula: formula!(end_step),
     cases,
     cost: |c| {
         let n = (c.dim("B") * (c.dim("K") * c.dim("T") + 1)) as u64;
@@ -30,7 +30,7 @@ pub static END_STEP_WITH_BOUND: Kernel = single(Parts {
     entry: "end_step_with_bound",
     summary: "the same with the sum of L_K",
     grid: |_| [1, 1, 1],
-    twin: twin!(end_step_with_bound),
+    formula: formula!(end_step_with_bound),
     cases: || {
         cases().into_iter().map(|case| case.fill("bound", Fill::Uniform(-300.0, -50.0))).collect()
     },

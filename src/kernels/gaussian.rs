@@ -3,10 +3,10 @@
 use crate::kernels::grid_of_groups;
 use crate::kernels::library::single;
 use crate::kernels::posterior::clamp_log_variance;
-use crate::numeric::{Real, parallel};
+use crate::numeric::{Real, parallel, sum};
 use crate::plan::Constants;
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 const SOURCE: &str = include_str!("../../shaders/gaussian.wgsl");
 const LN_TWO_PI: f64 = 1.837_877_066_409_345_3;
@@ -17,7 +17,7 @@ pub static LOG_LIKELIHOOD: Kernel = single(Parts {
     entry: "log_likelihood",
     summary: "log p(x|z) = −½ Σ (x − η)² / s + ln 2πs",
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
-    twin: twin!(log_likelihood),
+    formula: formula!(log_likelihood),
     cases,
     cost: |c| cost(c, 3, 4),
 });
@@ -28,7 +28,7 @@ pub static GRADIENT: Kernel = single(Parts {
     entry: "gradient",
     summary: "log p(x|z) and d_η = w (x − η) / s",
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
-    twin: twin!(gradient),
+    formula: formula!(gradient),
     cases,
     cost: |c| cost(c, 5, 8),
 });
@@ -39,7 +39,7 @@ pub static BACKWARD: Kernel = single(Parts {
     entry: "backward",
     summary: "d_η = w (x − η) / s",
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
-    twin: twin!(backward),
+    formula: formula!(backward),
     cases,
     cost: |c| cost(c, 5, 8),
 });
@@ -50,7 +50,7 @@ pub static VARIANCE: Kernel = single(Parts {
     entry: "variance",
     summary: "d_{ln s} = ½ Σ w (Σ (x − η)² / s − D)",
     grid: |_| [1, 1, 1],
-    twin: twin!(variance),
+    formula: formula!(variance),
     cases: || {
         let case = |b, k, d: usize| {
             Case::new(&[("B", b), ("K", k)])
@@ -111,67 +111,50 @@ fn variance_of<T: Real>(c: &Call<T>) -> (T, T) {
     (v, (-v).exp())
 }
 
-#[inline(always)]
-fn log_density<T: Real>(squares: T, d: usize, v: T) -> T {
-    T::from_f64(-0.5) * (squares + T::from_f64(d as f64) * (T::from_f64(LN_TWO_PI) + v))
+/// sum_d (x - eta)^2 / s of each row, K rows an image.
+fn squares<T: Real>(c: &Call<T>) -> Vec<T> {
+    let (k, d, (_, precision)) = (c.dim("K"), c.dim("D"), variance_of(c));
+    let (x, eta) = (&c.read("x")[..], &c.read("eta")[..]);
+    let mut all = vec![T::ZERO; eta.len() / d];
+    parallel::rows(&mut all, 1, |row, squares| {
+        let pairs = x[row / k * d..].iter().zip(&eta[row * d..][..d]);
+        squares[0] = sum(pairs.map(|(&x, &eta)| (x - eta) * (x - eta))) * precision;
+    });
+    all
 }
 
-#[inline(always)]
-fn squares_of<T: Real>(x: &[T], eta: &[T]) -> T {
-    parallel::sum(x.len(), |i| {
-        let r = x[i] - eta[i];
-        r * r
-    })
-}
-
+/// log p(x|z) = -1/2 (sum_d (x - eta)^2 / s + D ln 2 pi s).
 fn log_likelihood<T: Real>(c: &Call<T>) {
-    let (k, d) = (c.dim("K"), c.dim("D"));
-    let (x, eta, (v, precision)) = (c.read("x"), c.read("eta"), variance_of(c));
-    let (x, eta) = (&x[..], &eta[..]);
-    parallel::rows(
-        &mut c.write("log_px"),
-        1,
-        #[inline(always)]
-        |row, log_px| {
-            let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
-            log_px[0] = log_density(squares_of(x, eta) * precision, d, v);
-        },
-    );
-}
-
-fn gradient<T: Real>(c: &Call<T>) {
-    backward(c);
-    let (d, (v, _)) = (c.dim("D"), variance_of(c));
-    let squares = c.read("squares");
-    for (log_px, &squares) in c.write("log_px").iter_mut().zip(&squares[..]) {
-        *log_px = log_density(squares, d, v);
+    let (d, (v, _)) = (T::from_f64(c.dim("D") as f64), variance_of(c));
+    for (log_px, squares) in c.write("log_px").iter_mut().zip(squares(c)) {
+        *log_px = T::from_f64(-0.5) * (squares + d * (T::from_f64(LN_TWO_PI) + v));
     }
 }
 
-fn backward<T: Real>(c: &Call<T>) {
-    let (k, d) = (c.dim("K"), c.dim("D"));
-    let (x, eta, weight) = (c.read("x"), c.read("eta"), c.read("weight"));
-    let (mut d_eta, mut squares) = (c.write("d_eta"), c.write("squares"));
-    let (x, eta, weight) = (&x[..], &eta[..], &weight[..]);
-    let (_, precision) = variance_of(c);
-    parallel::rows2(
-        (&mut d_eta, d),
-        (&mut squares, 1),
-        #[inline(always)]
-        |row, d_eta, squares| {
-            let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
-            for i in 0..d {
-                d_eta[i] = weight[row] * ((x[i] - eta[i]) * precision);
-            }
-            squares[0] = squares_of(x, eta) * precision;
-        },
-    );
+/// log p(x|z), and what backward has.
+fn gradient<T: Real>(c: &Call<T>) {
+    log_likelihood(c);
+    backward(c);
 }
 
+/// d_eta = w (x - eta) / s, and the squares that the gradient of ln s is made of.
+fn backward<T: Real>(c: &Call<T>) {
+    let (k, d, (_, precision)) = (c.dim("K"), c.dim("D"), variance_of(c));
+    let (x, eta, weight) = (&c.read("x")[..], &c.read("eta")[..], &c.read("weight")[..]);
+    parallel::rows(&mut c.write("d_eta"), d, |row, d_eta| {
+        for (i, d_eta) in d_eta.iter_mut().enumerate() {
+            *d_eta = weight[row] * ((x[row / k * d + i] - eta[row * d + i]) * precision);
+        }
+    });
+    c.write("squares").copy_from_slice(&squares(c));
+}
+
+/// d_{ln s} = 1/2 sum_rows w (squares - D); zero where ln s is beyond its bounds.
 fn variance<T: Real>(c: &Call<T>) {
     let (weight, squares) = (c.read("weight"), c.read("row_squares"));
     let (d, half) = (T::from_f64(c.dim("D") as f64), T::from_f64(0.5));
-    let total = parallel::sum(weight.len(), |row| half * weight[row] * (squares[row] - d));
+    let rows = weight.iter().zip(&squares[..]);
+    let total = sum(rows.map(|(&weight, &squares)| half * weight * (squares - d)));
     let v = c.read("log_variance")[0];
     let inside = if clamp_log_variance(v) == v { T::ONE } else { T::ZERO };
     c.write("d_log_variance")[0] = inside * total; // a NaN stays one

@@ -3,9 +3,9 @@
 use crate::kernels::grid_of_groups;
 use crate::kernels::library::single;
 use crate::kernels::posterior::clamp_log_variance;
-use crate::numeric::{Real, parallel};
+use crate::numeric::{Real, parallel, sum};
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 const SOURCE: &str = include_str!("../../shaders/importance.wgsl");
 
@@ -15,7 +15,7 @@ pub static LOG_WEIGHT: Kernel = single(Parts {
     entry: "log_weight",
     summary: "log w = log p(x|z) + log p(z) − log q(z|x)",
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
-    twin: twin!(log_weight),
+    formula: formula!(log_weight),
     cases: || {
         let case = |b, k, z| {
             Case::new(&[("B", b), ("K", k), ("Z", z)]).fill("log_px", Fill::Uniform(-300.0, -50.0))
@@ -43,7 +43,7 @@ pub static NORMALIZE: Kernel = single(Parts {
     entry: "normalize",
     summary: "L_K = logsumexp log w − log K, weights softmax(log w) / B",
     grid: |c| grid_of_groups(c.dim("B")),
-    twin: twin!(normalize),
+    formula: formula!(normalize),
     cases: || {
         let case = |b, k| {
             Case::new(&[("B", b), ("K", k)]).fill("log_weights", Fill::Uniform(-300.0, -50.0))
@@ -66,41 +66,32 @@ pub static NORMALIZE: Kernel = single(Parts {
     },
 });
 
+/// log w = log p(x|z) + log p(z) - log q(z|x) = log p(x|z) + 1/2 sum_u eps^2 + l - z^2.
 fn log_weight<T: Real>(c: &Call<T>) {
-    let (k, n) = (c.dim("K"), c.dim("Z"));
-    let (log_px, heads, eps, z) = (c.read("log_px"), c.read("heads"), c.read("eps"), c.read("z"));
-    let (log_px, heads, eps, z) = (&log_px[..], &heads[..], &eps[..], &z[..]);
-    parallel::rows(
-        &mut c.write("log_w"),
-        1,
-        #[inline(always)]
-        |row, log_w| {
-            let l = &heads[row / k * 2 * n + n..][..n];
-            let (eps, z) = (&eps[row * n..][..n], &z[row * n..][..n]);
-            let total =
-                parallel::sum(n, |u| eps[u] * eps[u] + clamp_log_variance(l[u]) - z[u] * z[u]);
-            log_w[0] = log_px[row] + T::from_f64(0.5) * total;
-        },
-    );
+    let (k, units) = (c.dim("K"), c.dim("Z"));
+    let (log_px, heads) = (&c.read("log_px")[..], &c.read("heads")[..]);
+    let (eps, z) = (&c.read("eps")[..], &c.read("z")[..]);
+    parallel::rows(&mut c.write("log_w"), 1, |row, log_w| {
+        let ratio = |unit: usize| {
+            let (e, z) = (eps[row * units + unit], z[row * units + unit]);
+            e * e + clamp_log_variance(heads[row / k * 2 * units + units + unit]) - z * z
+        };
+        log_w[0] = log_px[row] + T::from_f64(0.5) * sum((0..units).map(ratio));
+    });
 }
 
+/// L_K = logsumexp_k log w - log K, and the weights softmax_k(log w) / B.
 fn normalize<T: Real>(c: &Call<T>) {
-    let (b, k) = (c.dim("B"), c.dim("K"));
-    let log_weights = c.read("log_weights");
-    let (mut weight, mut bound) = (c.write("weight"), c.write("bound"));
-    let (log_weights, b, n) = (&log_weights[..], T::from_f64(b as f64), T::from_f64(k as f64));
-    parallel::rows2(
-        (&mut weight, k),
-        (&mut bound, 1),
-        #[inline(always)]
-        |image, weight, bound| {
-            let log_w = &log_weights[image * k..][..k];
-            let largest = log_w.iter().fold(log_w[0], |max, &v| if v > max { v } else { max });
-            let total = parallel::sum(k, |i| (log_w[i] - largest).exp());
-            for (weight, &v) in weight.iter_mut().zip(log_w) {
-                *weight = (v - largest).exp() / (total * b);
-            }
-            bound[0] = largest + (total.ln() - n.ln());
-        },
-    );
+    let (b, k) = (T::from_f64(c.dim("B") as f64), T::from_f64(c.dim("K") as f64));
+    let log_weights = &c.read("log_weights")[..];
+    let of = (&mut c.write("weight")[..], c.dim("K"));
+    parallel::rows2(of, (&mut c.write("bound"), 1), |image, weight, bound| {
+        let log_w = &log_weights[image * weight.len()..][..weight.len()];
+        let largest = log_w.iter().fold(log_w[0], |max, &v| if v > max { v } else { max });
+        let total = sum(log_w.iter().map(|&v| (v - largest).exp()));
+        for (weight, &v) in weight.iter_mut().zip(log_w) {
+            *weight = (v - largest).exp() / (total * b);
+        }
+        bound[0] = largest + (total.ln() - k.ln());
+    });
 }

@@ -2,10 +2,10 @@
 
 use crate::kernels::clock;
 use crate::kernels::library::single;
-use crate::numeric::philox::{QUADS, counter, normals};
+use crate::numeric::philox::{counter, normal4, philox};
 use crate::numeric::{Real, parallel};
 use crate::plan::case::clock_words;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 pub static SAMPLE: Kernel = single(Parts {
     file: "prior",
@@ -13,7 +13,7 @@ pub static SAMPLE: Kernel = single(Parts {
     entry: "sample",
     summary: "z ~ N(0, I), from Philox",
     grid: |c| [c.dim("Z").div_ceil(4).div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
-    twin: twin!(sample),
+    formula: formula!(sample),
     cases: || {
         let case = |b, k, z| {
             Case::new(&[("B", b), ("K", k), ("Z", z)])
@@ -29,21 +29,16 @@ pub static SAMPLE: Kernel = single(Parts {
     },
 });
 
+/// z ~ N(0, I), K draws an image.
 fn sample<T: Real>(c: &Call<T>) {
-    let (words, mut z) = (c.read_u32("clock"), c.write("z"));
+    let (words, k, stream) = (&c.read_u32("clock")[..], c.dim("K"), c.dim("STREAM") as u32);
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
-    let (epoch, place) = (words[clock::EPOCH], words[clock::POSITION] as usize);
-    let (before, stream) = (words[clock::SAMPLE] as usize, c.dim("STREAM") as u32);
-    let k = c.dim("K");
-    parallel::rows(
-        &mut z,
-        c.dim("Z"),
-        #[inline(always)]
-        |row, z| {
-            for (i, z) in z.chunks_mut(4 * QUADS).enumerate() {
-                let at = counter(epoch, place + row / k, before + row % k, stream, i * QUADS);
-                z.copy_from_slice(&normals::<T>(at, key)[..z.len()]);
-            }
-        },
-    );
+    parallel::rows(&mut c.write("z"), c.dim("Z"), |row, z| {
+        let place = words[clock::POSITION] as usize + row / k;
+        let sample = words[clock::SAMPLE] as usize + row % k;
+        for (unit, z) in z.iter_mut().enumerate() {
+            let at = counter(words[clock::EPOCH], place, sample, stream, unit / 4);
+            *z = normal4::<T>(philox(at, key))[unit % 4];
+        }
+    });
 }

@@ -4,7 +4,7 @@ use crate::kernels::clock;
 use crate::kernels::library::single;
 use crate::numeric::Real;
 use crate::plan::case::{Fill, clock_words};
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 const SOURCE: &str = include_str!("../../shaders/store_samples.wgsl");
 
@@ -14,7 +14,7 @@ pub static STORE: Kernel = single(Parts {
     entry: "store",
     summary: "values of a run into their row of many runs'",
     grid: |c| [c.dim("R").div_ceil(c.dim("WORKGROUP")), 1, 1],
-    twin: twin!(store),
+    formula: formula!(store),
     cases: || {
         let case = |r, s, step| {
             Case::new(&[("R", r), ("S", s)])
@@ -39,7 +39,7 @@ pub static ADVANCE: Kernel = single(Parts {
     entry: "advance",
     summary: "the clock to the next samples",
     grid: |_| [1, 1, 1],
-    twin: twin!(advance),
+    formula: formula!(advance),
     cases: || {
         [(0, 1.0), (7, 250.0)]
             .map(|(step, k)| {

@@ -16,6 +16,12 @@ fn rows_per_task(n_rows: usize, width: usize) -> usize {
     n_rows.div_ceil(tasks).max(1)
 }
 
+/// Runs `f` with the widest vector instructions of this processor. What it calls is compiled for them only
+/// where it is inlined.
+pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(f)
+}
+
 /// A slice that tasks cut into chunks of `size` elements, each its own.
 struct Chunks<'a, T> {
     start: Shared<T>,
@@ -52,7 +58,7 @@ pub fn rows<T: Real>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + 
     thread_pool::run(chunks.count(), |i| {
         // SAFETY: each task has its own chunk.
         let chunk = unsafe { chunks.get(i) };
-        T::vectorized(
+        vectorized(
             #[inline(always)]
             || {
                 for (j, row) in chunk.chunks_exact_mut(width).enumerate() {
@@ -74,7 +80,7 @@ pub fn rows2<T: Real>(
     thread_pool::run(a.count(), |i| {
         // SAFETY: each task has its own chunks.
         let (a, b) = unsafe { (a.get(i), b.get(i)) };
-        T::vectorized(
+        vectorized(
             #[inline(always)]
             || {
                 let pairs = a.chunks_exact_mut(a_width).zip(b.chunks_exact_mut(b_width));
@@ -98,7 +104,7 @@ pub fn slices3<T: Real>(
     thread_pool::run(a.count(), |i| {
         // SAFETY: each task has its own pieces.
         let (a, b, c) = unsafe { (a.get(i), b.get(i), c.get(i)) };
-        T::vectorized(
+        vectorized(
             #[inline(always)]
             || f(i * block..i * block + a.len(), a, b, c),
         )

@@ -1,16 +1,10 @@
-//! The float types of the twins.
+//! The number types of the formulas, and the few loops that they share.
 
-use std::cell::RefCell;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-use super::lanes::{LogBernoulli, gradient_of_lanes, less_logarithms, ln_polynomial};
-use super::matrix::{Matrix, multiply_tile};
-use super::{gemm_skinny, grad_weight, precision};
+use super::precision;
 
-/// Pixels of a row whose log p(x|z) is summed together.
-pub const PART: usize = 32;
-
-/// What a twin may do with a number.
+/// What a formula may do with a number.
 pub trait Real:
     Copy
     + Send
@@ -52,55 +46,6 @@ pub trait Real:
         self
     }
 
-    /// `out` (m, n) row-major = a (m, k) times b (k, n).
-    fn multiply(m: usize, n: usize, k: usize, a: Matrix<Self>, b: Matrix<Self>, out: &mut [Self]) {
-        a.check(m, k);
-        b.check(k, n);
-        crate::numeric::parallel::rows(
-            &mut out[..m * n],
-            n,
-            #[inline(always)]
-            |i, out| {
-                for (j, out) in out.iter_mut().enumerate() {
-                    let mut sum = Self::ZERO;
-                    for p in 0..k {
-                        let left = a.data[i * a.row_stride + p * a.column_stride];
-                        sum += left * b.data[p * b.row_stride + j * b.column_stride];
-                    }
-                    *out = sum;
-                }
-            },
-        );
-    }
-
-    /// Calls `f(row, column, values)` for pieces of a^T b that cover it, a (k, m) and b (k, n) row-major, on
-    /// this thread. To be inlined inside [`Real::vectorized`], and only where
-    /// [`Real::streams_outer_products`].
-    fn outer_products(
-        _dims: [usize; 3],
-        _a: Matrix<Self>,
-        _b: Matrix<Self>,
-        _f: impl FnMut(usize, usize, &[Self]),
-    ) {
-        unreachable!("only where it beats multiply")
-    }
-
-    /// Whether [`Real::outer_products`] of these dimensions beats [`Real::multiply`] and a look at its result.
-    fn streams_outer_products(_dims: [usize; 3]) -> bool {
-        false
-    }
-
-    /// Calls `f` on `n` numbers of any value, which are not allocated anew where that would cost time. Not to
-    /// be nested.
-    fn with_scratch<R>(n: usize, f: impl FnOnce(&mut [Self]) -> R) -> R {
-        f(&mut vec![Self::ZERO; n])
-    }
-
-    /// Runs `f` with the widest vector instructions of this processor, where that helps.
-    fn vectorized<R>(f: impl FnOnce() -> R) -> R {
-        f()
-    }
-
     /// max(v, 0); NaN stays one.
     #[inline(always)]
     fn relu(self) -> Self {
@@ -111,29 +56,6 @@ pub trait Real:
     #[inline(always)]
     fn softplus(self) -> Self {
         (-self.abs()).exp().ln_1p() + if self < Self::ZERO { Self::ZERO } else { self }
-    }
-
-    /// Sum over pixels of x eta - softplus(eta).
-    #[inline(always)]
-    fn log_bernoulli(x: &[Self], logits: &[Self]) -> Self {
-        crate::numeric::parallel::sum(x.len(), |i| x[i] * logits[i] - logits[i].softplus())
-    }
-
-    /// [`Real::log_bernoulli`] of each [`PART`] pixels.
-    #[inline(always)]
-    fn log_bernoulli_of_parts(x: &[Self], logits: &[Self], out: &mut [Self]) {
-        for ((x, eta), out) in x.chunks(PART).zip(logits.chunks(PART)).zip(out) {
-            *out = Self::log_bernoulli(x, eta);
-        }
-    }
-
-    /// The same together with `d` = w (x - sigmoid(eta)); `d` holds the logits eta before.
-    #[inline(always)]
-    fn bernoulli_gradient(x: &[Self], d: &mut [Self], w: Self, out: &mut [Self]) {
-        Self::log_bernoulli_of_parts(x, d, out);
-        for (d, &x) in d.iter_mut().zip(x) {
-            *d = w * (x - d.sigmoid());
-        }
     }
 
     #[inline(always)]
@@ -176,21 +98,6 @@ impl Real for f64 {
     fn cos_sin_turn(n: u32) -> (f64, f64) {
         let (sin, cos) = (std::f64::consts::TAU * f64::from(n) / f64::from(1 << 24)).sin_cos();
         (cos, sin)
-    }
-    fn multiply(m: usize, n: usize, k: usize, a: Matrix<f64>, b: Matrix<f64>, out: &mut [f64]) {
-        a.check(m, k);
-        b.check(k, n);
-        assert!(out.len() >= m * n);
-        let out = crate::numeric::parallel::Shared(out.as_mut_ptr());
-        crate::numeric::parallel::tiles(
-            [m, n],
-            2 * m * n * k,
-            #[inline(always)]
-            |rows, columns| {
-                // SAFETY: as that of f32.
-                unsafe { multiply_tile(rows, columns, [n, k], a, b, out.get()) };
-            },
-        );
     }
 }
 
@@ -266,68 +173,6 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn log_bernoulli(x: &[f32], logits: &[f32]) -> f32 {
-        let mut sum = LogBernoulli::default();
-        let ((xs, x), (etas, eta)) = (x.as_chunks(), logits.as_chunks());
-        for (x, eta) in xs.iter().zip(etas) {
-            sum.add(x, eta);
-        }
-        sum.add_part(x, eta);
-        sum.total()
-    }
-
-    #[inline(always)]
-    fn log_bernoulli_of_parts(x: &[f32], logits: &[f32], out: &mut [f32]) {
-        let ((xs, x), (etas, eta)) = (x.as_chunks::<PART>(), logits.as_chunks::<PART>());
-        less_logarithms(
-            out,
-            #[inline(always)]
-            |part| {
-                let mut sum = LogBernoulli::default();
-                if part < xs.len() {
-                    for (x, eta) in xs[part].as_chunks().0.iter().zip(etas[part].as_chunks().0) {
-                        sum.add(x, eta);
-                    }
-                } else {
-                    let ((xs, x), (etas, eta)) = (x.as_chunks(), eta.as_chunks());
-                    for (x, eta) in xs.iter().zip(etas) {
-                        sum.add(x, eta);
-                    }
-                    sum.add_part(x, eta);
-                }
-                sum.sum_and_product()
-            },
-        );
-    }
-
-    #[inline(always)]
-    fn bernoulli_gradient(x: &[f32], d: &mut [f32], w: f32, out: &mut [f32]) {
-        let ((xs, x), (ds, d)) = (x.as_chunks::<PART>(), d.as_chunks_mut::<PART>());
-        less_logarithms(
-            out,
-            #[inline(always)]
-            |part| {
-                let mut sum = LogBernoulli::default();
-                if part < xs.len() {
-                    for (x, d) in xs[part].as_chunks().0.iter().zip(ds[part].as_chunks_mut().0) {
-                        gradient_of_lanes(&mut sum, x, d, w);
-                    }
-                } else {
-                    let ((xs, x), (ds, d)) = (x.as_chunks(), d.as_chunks_mut());
-                    for (x, d) in xs.iter().zip(ds) {
-                        gradient_of_lanes(&mut sum, x, d, w);
-                    }
-                    sum.add_part(x, d);
-                    for (d, &x) in d.iter_mut().zip(x) {
-                        *d = w * (x - d.sigmoid());
-                    }
-                }
-                sum.sum_and_product()
-            },
-        );
-    }
-
-    #[inline(always)]
     fn sqrt(self) -> f32 {
         f32::sqrt(self)
     }
@@ -359,71 +204,47 @@ impl Real for f32 {
         (cos, if quarter >= 2 { -sin } else { sin })
     }
 
-    /// By the `gemm` crate, or by dot products of few rows, a part of the output on each thread.
-    fn multiply(m: usize, n: usize, k: usize, a: Matrix<f32>, b: Matrix<f32>, out: &mut [f32]) {
-        a.check(m, k);
-        b.check(k, n);
-        assert!(out.len() >= m * n);
-        let out = crate::numeric::parallel::Shared(out.as_mut_ptr());
-        let rows_of_both =
-            [a.row_stride, a.column_stride, b.row_stride, b.column_stride] == [k, 1, 1, k];
-        crate::numeric::parallel::tiles(
-            [m, n],
-            2 * m * n * k,
-            #[inline(always)]
-            |rows, columns| {
-                if rows_of_both && gemm_skinny::suits([m, n, k]) {
-                    f32::vectorized(
-                        #[inline(always)]
-                        // SAFETY: as below, and the strides have just been looked at.
-                        || unsafe {
-                            let a = Matrix { data: &a.data[rows.start * k..], ..a };
-                            let b = Matrix { data: &b.data[columns.start * k..], ..b };
-                            let out = out.get().add(rows.start * n + columns.start);
-                            gemm_skinny::multiply([rows.len(), columns.len(), k], a, b, out, n);
-                        },
-                    );
-                    return;
-                }
-                // SAFETY: the checks above put every element that the strides reach inside its slice, `out`
-                // is borrowed mutably, so it overlaps neither input, and no two tiles share an element.
-                unsafe { multiply_tile(rows, columns, [n, k], a, b, out.get()) };
-            },
-        );
-    }
-
-    #[inline(always)]
-    fn outer_products(
-        dims: [usize; 3],
-        a: Matrix<f32>,
-        b: Matrix<f32>,
-        f: impl FnMut(usize, usize, &[f32]),
-    ) {
-        grad_weight::products(dims, a, b, f);
-    }
-
-    fn streams_outer_products(dims: [usize; 3]) -> bool {
-        grad_weight::suits(dims)
-    }
-
-    fn with_scratch<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-        thread_local! {
-            static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.resize(scratch.len().max(n), 0.0);
-            f(&mut scratch[..n])
-        })
-    }
-
     #[inline(always)]
     fn to_half(self, scale: f64) -> f32 {
         let scale = scale as f32;
         precision::to_half(self * scale) / scale
     }
+}
 
-    #[inline(always)]
-    fn vectorized<R>(f: impl FnOnce() -> R) -> R {
-        pulp::Arch::new().dispatch(f)
+/// (ln(1 + f) - f + f^2 / 2) / f^3 on [1/sqrt 2 - 1, sqrt 2 - 1) (Cephes).
+#[inline(always)]
+fn ln_polynomial(f: f32) -> f32 {
+    let mut p = 7.037_684e-2 * f - 1.151_461e-1;
+    p = p * f + 1.167_699_9e-1;
+    p = p * f - 1.242_014_1e-1;
+    p = p * f + 1.424_932_3e-1;
+    p = p * f - 1.666_805_8e-1;
+    p = p * f + 2.000_071_5e-1;
+    p = p * f - 2.499_999_4e-1;
+    p * f + 3.333_333e-1
+}
+
+/// The sum of the terms, in sixteen partial sums: the error bound of a sum is that of its longest chain of
+/// additions, and no device makes one of all terms.
+#[inline(always)]
+pub fn sum<T: Real>(terms: impl Iterator<Item = T>) -> T {
+    let mut partial = [T::ZERO; 16];
+    for (i, term) in terms.enumerate() {
+        partial[i % 16] += term;
+    }
+    partial.into_iter().fold(T::ZERO, |sum, part| sum + part)
+}
+
+/// sum_i a_i b_i.
+#[inline(always)]
+pub fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    a.iter().zip(b).fold(T::ZERO, |sum, (&a, &b)| sum + a * b)
+}
+
+/// `out` += factor * `values`.
+#[inline(always)]
+pub fn add_multiple<T: Real>(out: &mut [T], factor: T, values: &[T]) {
+    for (out, &value) in out.iter_mut().zip(values) {
+        *out += factor * value;
     }
 }

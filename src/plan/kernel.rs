@@ -10,6 +10,7 @@ use super::case::Case;
 use super::shader::{Library, Reflection};
 use super::variant::{self, Variant};
 use super::{Constants, Dispatch, ShaderError, TensorId};
+use crate::numeric::parallel::vectorized;
 use crate::numeric::{Bounded, Precision, Real};
 
 /// One entry point of a WGSL file and what belongs to it. Bindings, access and shapes are not here:
@@ -34,7 +35,7 @@ pub struct Parts {
     pub summary: &'static str,
     /// What a variant's tiles cover in x, y, z: elements of a product, or else workgroups.
     pub grid: fn(&Constants) -> [usize; 3],
-    pub twin: Twin,
+    pub formula: Formula,
     /// What the tests run it on.
     pub cases: fn() -> Vec<Case>,
     pub cost: fn(&Constants) -> Cost,
@@ -48,25 +49,28 @@ impl Deref for Kernel {
     }
 }
 
-/// The CPU implementation at each precision: the product in `f32`, the oracle in `f64`, and the oracle
-/// together with a bound on what single precision may do to it.
-pub struct Twin {
+/// What a kernel computes, as the paper writes it: a plain function of its tensors, at each number type. It is
+/// the reference of every device, and knows nothing of how one gets there.
+pub struct Formula {
+    /// Where no fast form exists, this is what the CPU device runs.
     pub f32: fn(&Call<f32>),
+    /// What every device is held to.
     pub f64: fn(&Call<f64>),
+    /// The same with a bound on what single precision may do to it.
     pub bounded: fn(&Call<Bounded>),
 }
 
-/// `twin!(f)` is `f` at the three precisions.
-macro_rules! twin {
+/// `formula!(f)` is `f` at the three number types.
+macro_rules! formula {
     ($f:ident) => {
-        $crate::plan::Twin {
+        $crate::plan::Formula {
             f32: $f::<f32>,
             f64: $f::<f64>,
             bounded: $f::<$crate::numeric::Bounded>,
         }
     };
 }
-pub(crate) use twin;
+pub(crate) use formula;
 
 /// Work that any implementation has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +151,7 @@ pub enum Buffer<T> {
     Part(TensorId, Range<usize>),
 }
 
-/// One call of a twin: its tensors by binding name, and its constants.
+/// One call of a kernel on the CPU: its tensors by binding name, and its constants.
 pub struct Call<'a, T> {
     pub dispatch: &'a Dispatch,
     /// Every tensor of the program, by [`crate::plan::TensorId`].
@@ -229,7 +233,7 @@ impl<T: Real> Call<'_, T> {
     pub fn operand<'v>(&self, elements: &'v [T], scale: f64) -> Cow<'v, [T]> {
         match self.precision {
             Precision::F32 => Cow::Borrowed(elements),
-            Precision::Mixed => Cow::Owned(T::vectorized(
+            Precision::Mixed => Cow::Owned(vectorized(
                 #[inline(always)]
                 || elements.iter().map(|v| v.to_half(scale)).collect(),
             )),

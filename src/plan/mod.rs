@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use case::Case;
-pub(crate) use kernel::twin;
-pub use kernel::{Buffer, Call, Cost, Kernel, Parts, Twin};
+pub(crate) use kernel::formula;
+pub use kernel::{Buffer, Call, Cost, Formula, Kernel, Parts};
 pub use record::Recorder;
 pub use shader::{Access, ShaderError};
 use shader::{Default, DimExpr, Factor};

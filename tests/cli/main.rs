@@ -1,9 +1,16 @@
 //! The program as its users meet it, its benchmark, and its documentation.
 
 mod bench;
-mod cli;
+mod data;
+mod dependencies;
+mod devices;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod help;
 mod library;
 mod pages;
 mod readme;
+mod refusals;
+mod run;
+mod signals;
+mod small;

@@ -1,11 +1,11 @@
 //! The decoder's last layer, the Bernoulli likelihood of its logits, and their gradient in one: the logits are
 //! stored nowhere.
 
+use super::{PART, log_px_of};
 use crate::kernels::product::product;
-pub use crate::numeric::real::PART;
-use crate::numeric::{Matrix, Real, parallel};
+use crate::numeric::{Real, dot, parallel};
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Constants, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Constants, Cost, Kernel, Parts, formula};
 
 pub static DECODE: Kernel = product(Parts {
     file: "bernoulli/decode",
@@ -13,7 +13,7 @@ pub static DECODE: Kernel = product(Parts {
     entry: "decode",
     summary: "η = h Wᵀ + b; d_η = w (x − sigmoid(η)); log p(x|z) in parts of 32 pixels",
     grid: |c| [c.dim("BATCH") * c.dim("K"), c.dim("D"), 1],
-    twin: twin!(decode),
+    formula: formula!(decode),
     cases,
     cost: |c| cost(c, 11, 4),
 });
@@ -58,31 +58,39 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
+/// eta = h W^T + b, log p(x|z) of each part of the pixels, and d_eta = w (x - sigmoid(eta)).
 fn decode<T: Real>(c: &Call<T>) {
-    let (k, d, i) = (c.dim("K"), c.dim("D"), c.dim("I"));
-    let (h, weight, bias) = (c.read("h"), c.read("weight"), c.read("bias"));
-    let (h, weight) = (c.operand(&h, 1.0), c.operand(&weight, 1.0));
-    let (x, row_weight) = (c.read("x"), c.read("row_weight"));
-    let (mut d_eta, mut log_px) = (c.write("d_eta"), c.write("log_px"));
-    let rows = c.dim("BATCH") * k;
-    // The logits are in the place of d_eta until they are used.
-    T::multiply(rows, d, i, Matrix::new(&h, i), Matrix::new(&weight, i).transposed(), &mut d_eta);
-    let (bias, x, row_weight) = (&bias[..], &x[..], &row_weight[..]);
-    parallel::rows2(
-        (&mut log_px, d.div_ceil(PART)),
-        (&mut d_eta, d),
-        #[inline(always)]
-        |row, log_px, d_eta| {
-            let x = &x[row / k * d..][..d];
-            add_bias(d_eta, bias);
-            T::bernoulli_gradient(x, d_eta, row_weight[row], log_px);
-        },
-    );
+    let (k, d, eta) = (c.dim("K"), c.dim("D"), logits(c));
+    log_px_of_parts(c, &eta);
+    let (x, weight) = (&c.read("x")[..], &c.read("row_weight")[..]);
+    parallel::rows(&mut c.write("d_eta"), d, |row, d_eta| {
+        for (i, d_eta) in d_eta.iter_mut().enumerate() {
+            *d_eta = weight[row] * (x[row / k * d + i] - eta[row * d + i].sigmoid());
+        }
+    });
 }
 
-#[inline(always)]
-pub(super) fn add_bias<T: Real>(eta: &mut [T], bias: &[T]) {
-    for (eta, &b) in eta.iter_mut().zip(bias) {
-        *eta += b;
-    }
+/// eta = h W^T + b, (B*K, D).
+pub(super) fn logits<T: Real>(c: &Call<T>) -> Vec<T> {
+    let (d, i) = (c.dim("D"), c.dim("I"));
+    let (h, weight, bias) = (&c.read("h")[..], &c.read("weight")[..], &c.read("bias")[..]);
+    let (h, weight) = (&c.operand(h, 1.0)[..], &c.operand(weight, 1.0)[..]);
+    let mut eta = vec![T::ZERO; h.len() / i * d];
+    parallel::rows(&mut eta, d, |row, eta| {
+        for (pixel, eta) in eta.iter_mut().enumerate() {
+            *eta = dot(&h[row * i..][..i], &weight[pixel * i..][..i]) + bias[pixel];
+        }
+    });
+    eta
+}
+
+/// log p(x|z) of each part of the pixels, from the logits.
+pub(super) fn log_px_of_parts<T: Real>(c: &Call<T>, eta: &[T]) {
+    let (k, d, x) = (c.dim("K"), c.dim("D"), &c.read("x")[..]);
+    parallel::rows(&mut c.write("log_px"), d.div_ceil(PART), |row, log_px| {
+        let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
+        for ((log_px, x), eta) in log_px.iter_mut().zip(x.chunks(PART)).zip(eta.chunks(PART)) {
+            *log_px = log_px_of(x, eta);
+        }
+    });
 }

@@ -5,12 +5,15 @@ pub mod decode_log_likelihood;
 
 use crate::kernels::grid_of_groups;
 use crate::kernels::library::single;
-use crate::numeric::{Real, parallel};
+use crate::numeric::{Real, parallel, sum};
 use crate::plan::Constants;
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
-pub use decode::{DECODE, PART};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
+pub use decode::DECODE;
 pub use decode_log_likelihood::DECODE_LOG_LIKELIHOOD;
+
+/// Pixels of a row whose log p(x|z) is summed together where the logits are not stored.
+pub const PART: usize = 32;
 
 const SOURCE: &str = include_str!("../../../shaders/bernoulli.wgsl");
 
@@ -20,7 +23,7 @@ pub static LOG_LIKELIHOOD: Kernel = single(Parts {
     entry: "log_likelihood",
     summary: "log p(x|z) = Σ x η − softplus(η)",
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
-    twin: twin!(log_likelihood),
+    formula: formula!(log_likelihood),
     cases,
     cost: |c| cost(c, 7, 4),
 });
@@ -31,7 +34,7 @@ pub static BACKWARD: Kernel = single(Parts {
     entry: "backward",
     summary: "d_η = w (x − sigmoid(η))",
     grid: |c| [c.dim("D").div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
-    twin: twin!(backward),
+    formula: formula!(backward),
     cases,
     cost: |c| cost(c, 5, 8),
 });
@@ -42,7 +45,7 @@ pub static EXPECTATION: Kernel = single(Parts {
     entry: "expectation",
     summary: "sigmoid(η)",
     grid: |c| [c.dim("D").div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
-    twin: twin!(expectation),
+    formula: formula!(expectation),
     // No tensor of this kernel has a shape that tells B from K.
     cases: || {
         let with_k = |case: Case| {
@@ -78,49 +81,37 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// log p(x|z) = sum_d x eta - softplus(eta), K rows of logits an image.
 fn log_likelihood<T: Real>(c: &Call<T>) {
     let (k, d) = (c.dim("K"), c.dim("D"));
-    let (x, logits, mut log_px) = (c.read("x"), c.read("logits"), c.write("log_px"));
-    let (x, logits) = (&x[..], &logits[..]);
-    parallel::rows(
-        &mut log_px,
-        1,
-        #[inline(always)]
-        |row, log_px| {
-            let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
-            log_px[0] = T::log_bernoulli(x, eta);
-        },
-    );
+    let (x, eta) = (&c.read("x")[..], &c.read("logits")[..]);
+    parallel::rows(&mut c.write("log_px"), 1, |row, log_px| {
+        log_px[0] = log_px_of(&x[row / k * d..][..d], &eta[row * d..][..d]);
+    });
 }
 
+/// sum x eta - softplus(eta).
+fn log_px_of<T: Real>(x: &[T], eta: &[T]) -> T {
+    sum(x.iter().zip(eta).map(|(&x, &eta)| x * eta - eta.softplus()))
+}
+
+/// d_eta = w (x - sigmoid(eta)).
 fn backward<T: Real>(c: &Call<T>) {
     let (k, d) = (c.dim("K"), c.dim("D"));
-    let (x, logits, weight) = (c.read("x"), c.read("logits"), c.read("weight"));
-    let (x, logits, weight) = (&x[..], &logits[..], &weight[..]);
-    parallel::rows(
-        &mut c.write("d_logits"),
-        d,
-        #[inline(always)]
-        |row, d_logits| {
-            let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
-            for i in 0..d {
-                d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
-            }
-        },
-    );
+    let (x, eta, weight) = (&c.read("x")[..], &c.read("logits")[..], &c.read("weight")[..]);
+    parallel::rows(&mut c.write("d_logits"), d, |row, d_eta| {
+        for (i, d_eta) in d_eta.iter_mut().enumerate() {
+            *d_eta = weight[row] * (x[row / k * d + i] - eta[row * d + i].sigmoid());
+        }
+    });
 }
 
+/// sigmoid(eta).
 fn expectation<T: Real>(c: &Call<T>) {
-    let (logits, mut mean) = (c.read("logits"), c.write("mean"));
-    let (d, logits) = (c.dim("D"), &logits[..]);
-    parallel::rows(
-        &mut mean,
-        d,
-        #[inline(always)]
-        |row, mean| {
-            for (mean, &eta) in mean.iter_mut().zip(&logits[row * d..][..d]) {
-                *mean = eta.sigmoid();
-            }
-        },
-    );
+    let (d, eta) = (c.dim("D"), &c.read("logits")[..]);
+    parallel::rows(&mut c.write("mean"), d, |row, mean| {
+        for (mean, &eta) in mean.iter_mut().zip(&eta[row * d..]) {
+            *mean = eta.sigmoid();
+        }
+    });
 }

@@ -4,9 +4,9 @@ use super::{case, cost, exact, sizes};
 use crate::kernels::activation::Activation;
 use crate::kernels::product::product;
 use crate::numeric::precision::mean_scale;
-use crate::numeric::{Matrix, Real, parallel};
+use crate::numeric::{Real, add_multiple, parallel};
 use crate::plan::case::Fill;
-use crate::plan::{Call, Kernel, Parts, twin};
+use crate::plan::{Call, Kernel, Parts, formula};
 
 pub static BACKWARD_INPUT: Kernel = product(Parts {
     file: "linear/backward_input",
@@ -14,7 +14,7 @@ pub static BACKWARD_INPUT: Kernel = product(Parts {
     entry: "backward_input",
     summary: "d_x = (d_y W) ⊙ f′(x)",
     grid: |c| [c.dim("R"), c.dim("I"), 1],
-    twin: twin!(backward_input),
+    formula: formula!(backward_input),
     cases: || {
         let mut cases = sizes();
         for activation in Activation::ALL {
@@ -30,34 +30,22 @@ pub static BACKWARD_INPUT: Kernel = product(Parts {
 });
 
 fn backward_input<T: Real>(c: &Call<T>) {
-    let (x, weight, d_y) = (c.read("x"), c.read("weight"), c.read("d_y"));
-    layer_backward(c, [c.dim("R"), c.dim("I"), c.dim("O")], &x, &weight, &d_y, &mut c.write("d_x"));
+    layer_backward(c, &c.read("d_y"));
 }
 
-/// d_x = (d_y W) * f'(x) of `rows` rows of `outputs`, f the call's ACTIVATION.
-pub(crate) fn layer_backward<T: Real>(
-    c: &Call<T>,
-    [rows, inputs, outputs]: [usize; 3],
-    x: &[T],
-    weight: &[T],
-    d_y: &[T],
-    d_x: &mut [T],
-) {
-    let (d_y, weight) = (c.operand(d_y, mean_scale(rows)), c.operand(weight, 1.0));
-    let (d_y, weight) = (Matrix::new(&d_y, outputs), Matrix::new(&weight, inputs));
-    T::multiply(rows, inputs, outputs, d_y, weight, d_x);
-    let activation = Activation::of(c);
-    if activation == Activation::Identity {
-        return;
-    }
-    parallel::rows(
-        d_x,
-        inputs,
-        #[inline(always)]
-        |row, d_x| {
-            for (d_x, &x) in d_x.iter_mut().zip(&x[row * inputs..][..inputs]) {
-                *d_x *= activation.gradient(x);
-            }
-        },
-    );
+/// d_x = (d_y W) * f'(x).
+pub(crate) fn layer_backward<T: Real>(c: &Call<T>, d_y: &[T]) {
+    let (x, weight, f) = (&c.read("x")[..], &c.read("weight")[..], Activation::of(c));
+    let inputs = c.dim("I");
+    let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
+    let (d_y, weight) = (&c.operand(d_y, mean_scale(rows))[..], &c.operand(weight, 1.0)[..]);
+    parallel::rows(&mut c.write("d_x"), inputs, |row, d_x| {
+        d_x.fill(T::ZERO);
+        for output in 0..outputs {
+            add_multiple(d_x, d_y[row * outputs + output], &weight[output * inputs..][..inputs]);
+        }
+        for (d_x, &x) in d_x.iter_mut().zip(&x[row * inputs..]) {
+            *d_x *= f.gradient(x);
+        }
+    });
 }

@@ -2,10 +2,9 @@
 
 use crate::kernels::linear::{case, cost, exact, sizes};
 use crate::kernels::product::product;
-use crate::numeric::Matrix;
-use crate::numeric::Real;
 use crate::numeric::precision::mean_scale;
-use crate::plan::{Call, Cost, Kernel, Parts, twin};
+use crate::numeric::{Real, add_multiple, parallel, sum};
+use crate::plan::{Call, Cost, Kernel, Parts, formula};
 
 pub static BACKWARD_PARAMETERS: Kernel = product(Parts {
     file: "linear/backward_parameters",
@@ -13,7 +12,7 @@ pub static BACKWARD_PARAMETERS: Kernel = product(Parts {
     entry: "backward_parameters",
     summary: "d_W = d_yᵀ x, d_b = Σ d_y",
     grid: |c| [c.dim("O"), c.dim("I") + 1, 1],
-    twin: twin!(backward_parameters),
+    formula: formula!(backward_parameters),
     cases: || {
         let mut cases = sizes();
         cases.push(exact("d_y", "x"));
@@ -28,15 +27,26 @@ pub static BACKWARD_PARAMETERS: Kernel = product(Parts {
 });
 
 fn backward_parameters<T: Real>(c: &Call<T>) {
-    let (x, d_y) = (c.read("x"), c.read("d_y"));
-    let [r, i, o] = ["R", "I", "O"].map(|name| c.dim(name));
-    let (mut d_weight, mut d_bias) = (c.write("d_weight"), c.write("d_bias"));
-    let (x, d_y) = (c.operand(&x, 1.0), c.operand(&d_y, mean_scale(r)));
-    T::multiply(o, i, r, Matrix::new(&d_y, o).transposed(), Matrix::new(&x, i), &mut d_weight);
-    d_bias.fill(T::ZERO);
-    for row in d_y.chunks_exact(o) {
-        for (sum, &d) in d_bias.iter_mut().zip(row) {
-            *sum += d;
+    let dims = ["R", "I", "O"].map(|name| c.dim(name));
+    let [d_weight, d_bias] = gradients(c, dims, &c.read("x"), &c.read("d_y"));
+    c.write("d_weight").copy_from_slice(&d_weight);
+    c.write("d_bias").copy_from_slice(&d_bias);
+}
+
+/// d_W = d_y^T x and d_b = sum over rows of d_y, for x (r, i) and d_y (r, o).
+pub(super) fn gradients<T: Real>(
+    c: &Call<T>,
+    [r, i, o]: [usize; 3],
+    x: &[T],
+    d_y: &[T],
+) -> [Vec<T>; 2] {
+    let (x, d_y) = (&c.operand(x, 1.0)[..], &c.operand(d_y, mean_scale(r))[..]);
+    let mut d_weight = vec![T::ZERO; o * i];
+    parallel::rows(&mut d_weight, i, |output, d_weight| {
+        for row in 0..r {
+            add_multiple(d_weight, d_y[row * o + output], &x[row * i..][..i]);
         }
-    }
+    });
+    let of_output = |output: usize| sum((0..r).map(|row| d_y[row * o + output]));
+    [d_weight, (0..o).map(of_output).collect()]
 }

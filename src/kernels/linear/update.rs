@@ -1,12 +1,12 @@
 //! The gradients of a fully connected layer's parameters and Adam's step, in one.
 
+use super::backward_parameters::gradients;
 use super::{case, cost, exact, sizes};
-use crate::kernels::adam::Adam;
+use crate::kernels::adam;
 use crate::kernels::product::product;
-use crate::numeric::precision::mean_scale;
-use crate::numeric::{Matrix, Real, parallel};
+use crate::numeric::Real;
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 pub static UPDATE: Kernel = product(Parts {
     file: "linear/update",
@@ -14,7 +14,7 @@ pub static UPDATE: Kernel = product(Parts {
     entry: "update",
     summary: "d_W = d_yᵀ x, d_b = Σ d_y, and Adam's step of W and b",
     grid: |c| [c.dim("O"), c.dim("I") + 1, 1],
-    twin: twin!(update),
+    formula: formula!(update),
     cases: || {
         let rates = |case: Case| {
             case.fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
@@ -50,74 +50,10 @@ pub static UPDATE: Kernel = product(Parts {
     },
 });
 
+/// The gradients, and Adam's step with them.
 fn update<T: Real>(c: &Call<T>) {
-    let (x, d_y) = (c.read("x"), c.read("d_y"));
-    update_layer(
-        c,
-        &Adam::of(c),
-        [c.dim("R"), c.dim("I"), c.dim("O")],
-        [&x, &d_y],
-        [&mut c.write("weight"), &mut c.write("weight_moments")],
-        [&mut c.write("bias"), &mut c.write("bias_moments")],
-    );
-}
-
-/// Of a layer with input x (r, i) and gradient d_y (r, o): weight (o, i) and bias, each with its moments.
-pub(super) fn update_layer<T: Real>(
-    c: &Call<T>,
-    adam: &Adam<T>,
-    [r, i, o]: [usize; 3],
-    [x, d_y]: [&[T]; 2],
-    [weight, weight_moments]: [&mut [T]; 2],
-    [bias, bias_moments]: [&mut [T]; 2],
-) {
-    let (x, d_y) = (c.operand(x, 1.0), c.operand(d_y, mean_scale(r)));
-    let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
-    if T::streams_outer_products([o, i, r]) {
-        let (moments1, moments2) = weight_moments.split_at_mut(o * i);
-        parallel::stripes(
-            o,
-            2 * r * i * o,
-            [(weight, i), (moments1, i), (moments2, i)],
-            |outputs, [weight, moments1, moments2]| {
-                let stripe = Matrix { data: &left.data[outputs.start..], ..left };
-                T::vectorized(
-                    #[inline(always)]
-                    || {
-                        T::outer_products(
-                            [outputs.len(), i, r],
-                            stripe,
-                            right,
-                            #[inline(always)]
-                            |output, input, gradient| {
-                                let at = output * i + input..output * i + input + gradient.len();
-                                let moments =
-                                    (&mut moments1[at.clone()], &mut moments2[at.clone()]);
-                                adam.step_part(gradient, [&mut weight[at], moments.0, moments.1]);
-                            },
-                        );
-                    },
-                );
-            },
-        );
-    } else {
-        T::with_scratch(o * i, |gradient| {
-            T::multiply(o, i, r, left.transposed(), right, gradient);
-            adam.step(gradient, weight, weight_moments);
-        });
-    }
-    T::with_scratch(o, |gradient| {
-        T::vectorized(
-            #[inline(always)]
-            || {
-                gradient.fill(T::ZERO);
-                for row in d_y.chunks_exact(o) {
-                    for (sum, &d) in gradient.iter_mut().zip(row) {
-                        *sum += d;
-                    }
-                }
-            },
-        );
-        adam.step(gradient, bias, bias_moments);
-    });
+    let dims = ["R", "I", "O"].map(|name| c.dim(name));
+    let [d_weight, d_bias] = gradients(c, dims, &c.read("x"), &c.read("d_y"));
+    adam::step(c, &d_weight, &mut c.write("weight"), &mut c.write("weight_moments"));
+    adam::step(c, &d_bias, &mut c.write("bias"), &mut c.write("bias_moments"));
 }

@@ -1,13 +1,11 @@
 //! The update of every layer in one dispatch.
 
-use std::ops::Range;
-
-use super::update::update_layer;
-use crate::kernels::adam::Adam;
+use super::backward_parameters::gradients;
+use crate::kernels::adam;
 use crate::kernels::product::product;
 use crate::numeric::Real;
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 /// Words that say where a layer's parts are: see [`Placed::words`].
 pub const WORDS: usize = 10;
@@ -50,7 +48,8 @@ impl Placed {
         .map(|word| u32::try_from(word).expect("a place is below 2^32"))
     }
 
-    fn of(words: &[u32]) -> Self {
+    /// What [`Placed::words`] says.
+    pub(crate) fn of(words: &[u32]) -> Self {
         let at = |i: usize| words[i] as usize;
         Placed {
             inputs: at(0),
@@ -71,7 +70,7 @@ pub static UPDATE_ALL: Kernel = product(Parts {
     entry: "update_all",
     summary: "the same for all layers at once",
     grid: |c| [c.dim("MOST_OUTPUTS"), c.dim("MOST_INPUTS") + 1, c.dim("L")],
-    twin: twin!(update_all),
+    formula: formula!(update_all),
     cases: || {
         let mut cases = vec![
             placed_case(1, &[[1, 1], [1, 1]]),
@@ -132,34 +131,26 @@ fn placed_case(b: usize, layers: &[[usize; 2]]) -> Case {
         .fill("moments", Fill::Uniform(0.0, 2.0))
 }
 
+/// linear.update of each layer, where `layers` says that it is.
 fn update_all<T: Real>(c: &Call<T>) {
-    let (rows, adam, layers) = (c.dim("BATCH"), Adam::of(c), c.read_u32("layers"));
-    let (inputs, d_outputs) =
-        ([c.read("even"), c.read("odd")], [c.read("d_even"), c.read("d_odd")]);
-    let (mut parameters, mut moments) = (c.write("parameters"), c.write("moments"));
-    for words in layers.chunks_exact(WORDS) {
+    let r = c.dim("BATCH");
+    for words in c.read_u32("layers").chunks_exact(WORDS) {
         let layer = Placed::of(words);
         let (i, o) = (layer.inputs, layer.outputs);
-        let part = |at: usize, len: usize| at..at + len;
-        let x = &inputs[usize::from(layer.input.0)][part(layer.input.1, rows * i)];
-        let d_y = &d_outputs[usize::from(layer.d_output.0)][part(layer.d_output.1, rows * o)];
-        let [weight, bias] =
-            disjoint(&mut parameters, [part(layer.weight, o * i), part(layer.bias, o)]);
-        let [weight_moments, bias_moments] = disjoint(
-            &mut moments,
-            [part(layer.weight_moments, 2 * o * i), part(layer.bias_moments, 2 * o)],
+        let (x, d_y) = (
+            c.read(if layer.input.0 { "odd" } else { "even" }),
+            c.read(if layer.d_output.0 { "d_odd" } else { "d_even" }),
         );
-        update_layer(
-            c,
-            &adam,
-            [rows, i, o],
-            [x, d_y],
-            [weight, weight_moments],
-            [bias, bias_moments],
-        );
+        let (x, d_y) = (&x[layer.input.1..][..r * i], &d_y[layer.d_output.1..][..r * o]);
+        let [d_weight, d_bias] = gradients(c, [r, i, o], x, d_y);
+        let (mut parameters, mut moments) = (c.write("parameters"), c.write("moments"));
+        for (gradient, at, moments_at) in [
+            (d_weight, layer.weight, layer.weight_moments),
+            (d_bias, layer.bias, layer.bias_moments),
+        ] {
+            let n = gradient.len();
+            let moments = &mut moments[moments_at..][..2 * n];
+            adam::step(c, &gradient, &mut parameters[at..][..n], moments);
+        }
     }
-}
-
-fn disjoint<T>(values: &mut [T], ranges: [Range<usize>; 2]) -> [&mut [T]; 2] {
-    values.get_disjoint_mut(ranges).expect("the layers' parts do not overlap")
 }

@@ -1,13 +1,13 @@
 //! The backward pass through samples and KL, and through the encoder's last layer to its input, in one, for one
 //! sample an image.
 
-use super::{EXTREME, backward_with, fused_cost, kl_weight};
+use super::{EXTREME, fused_cost, kl_weight, to_heads};
 use crate::kernels::activation::Activation;
 use crate::kernels::linear::backward_input::layer_backward;
 use crate::kernels::product::product;
 use crate::numeric::Real;
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 pub static BACKWARD_INPUT: Kernel = product(Parts {
     file: "posterior/backward_input",
@@ -15,7 +15,7 @@ pub static BACKWARD_INPUT: Kernel = product(Parts {
     entry: "backward_input",
     summary: "d_μ, d_ℓ of sampling and of the KL; d_x = ([d_μ d_ℓ] W) ⊙ f′(x)",
     grid: |c| [c.dim("BATCH"), c.dim("I"), 1],
-    twin: twin!(backward_input),
+    formula: formula!(backward_input),
     cases: || {
         let case = |b, z, i| Case::new(&[("BATCH", b), ("Z", z), ("I", i)]);
         let extreme = Fill::Cycle(EXTREME.to_vec());
@@ -44,10 +44,9 @@ pub static BACKWARD_INPUT: Kernel = product(Parts {
     },
 });
 
+/// The gradient at the heads, and d_x = (d_heads W) * f'(x).
 fn backward_input<T: Real>(c: &Call<T>) {
-    let (weight_of_kl, mut d_heads) = (kl_weight(c, c.dim("BATCH")), c.write("d_heads"));
-    backward_with(c, 1, |_| weight_of_kl, &mut d_heads);
-    let (x, weight, mut d_x) = (c.read("x"), c.read("weight"), c.write("d_x"));
-    let dims = [c.dim("BATCH"), c.dim("I"), 2 * c.dim("Z")];
-    layer_backward(c, dims, &x, &weight, &d_heads, &mut d_x);
+    let weight = kl_weight(c, c.dim("BATCH"));
+    to_heads(c, 1, |_| weight);
+    layer_backward(c, &c.read("d_heads"));
 }

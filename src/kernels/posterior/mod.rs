@@ -5,11 +5,11 @@ pub mod sample_forward;
 
 use crate::kernels::library::single;
 use crate::kernels::{clock, grid_of_groups, rates};
-use crate::numeric::philox::{QUADS, counter, normals};
-use crate::numeric::{Real, parallel};
+use crate::numeric::philox::{counter, normal4, philox};
+use crate::numeric::{Real, parallel, sum};
 use crate::plan::Constants;
 use crate::plan::case::{Fill, clock_words};
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 pub use backward_input::BACKWARD_INPUT;
 pub use sample_forward::SAMPLE_FORWARD;
 
@@ -24,7 +24,7 @@ pub static SAMPLE: Kernel = single(Parts {
     entry: "sample",
     summary: "z = μ + e^{ℓ/2} ε, ε from Philox",
     grid: |c| [c.dim("Z").div_ceil(4).div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
-    twin: twin!(sample),
+    formula: formula!(sample),
     cases: || {
         let case = |b, k, z| {
             Case::new(&[("B", b), ("K", k), ("Z", z)])
@@ -50,7 +50,7 @@ pub static GAUSSIAN_KL: Kernel = single(Parts {
     entry: "gaussian_kl",
     summary: "½ Σ (μ² + e^ℓ − 1 − ℓ)",
     grid: |c| grid_of_groups(c.dim("B")),
-    twin: twin!(gaussian_kl),
+    formula: formula!(gaussian_kl),
     cases: || {
         let case = |b, z| Case::new(&[("B", b), ("Z", z)]);
         vec![
@@ -78,7 +78,7 @@ pub static BACKWARD: Kernel = single(Parts {
     entry: "backward",
     summary: "d_μ, d_ℓ of sampling and of the KL",
     grid: |c| [c.dim("Z").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
-    twin: twin!(backward),
+    formula: formula!(backward),
     cases: backward_cases,
     cost: |c| latent_cost(c, 10, 16),
 });
@@ -89,7 +89,7 @@ pub static KL_OF_UNITS: Kernel = single(Parts {
     entry: "kl_of_units",
     summary: "mean over the minibatch of each unit's KL",
     grid: |c| grid_of_groups(c.dim("Z")),
-    twin: twin!(kl_of_units),
+    formula: formula!(kl_of_units),
     cases: || {
         let case = |b, z| Case::new(&[("B", b), ("Z", z)]);
         vec![
@@ -116,7 +116,7 @@ pub static BACKWARD_FREE_BITS: Kernel = single(Parts {
     entry: "backward_free_bits",
     summary: "the same, units below FREE_BITS without the KL",
     grid: |c| [c.dim("Z").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
-    twin: twin!(backward_free_bits),
+    formula: formula!(backward_free_bits),
     cases: || {
         let free =
             |case: Case| case.constant("FREE_BITS", 0.25).fill("unit_kl", Fill::Uniform(0.0, 0.5));
@@ -131,7 +131,7 @@ pub static BACKWARD_SAMPLED: Kernel = single(Parts {
     entry: "backward_sampled",
     summary: "d_μ, d_ℓ where the KL is sampled, by three estimators",
     grid: |c| [c.dim("Z").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
-    twin: twin!(backward_sampled),
+    formula: formula!(backward_sampled),
     cases: || {
         let with = |estimator: f64| {
             move |case: Case| {
@@ -188,225 +188,127 @@ pub(crate) fn clamp_log_variance<T: Real>(l: T) -> T {
     }
 }
 
+/// z_k = mu + e^(l/2) eps_k of each row b*K + k, and eps.
 fn sample<T: Real>(c: &Call<T>) {
-    let (k, scale) = (c.dim("K"), c.value("NOISE"));
-    draw(c, k, scale, &c.read("heads"), &mut c.write("eps"), &mut c.write("z"));
+    draw(c, c.dim("K"), c.value("NOISE"));
 }
 
-/// `k` samples z of the posterior an image, and their noise, `scale` times a draw.
-pub(super) fn draw<T: Real>(
-    c: &Call<T>,
-    k: usize,
-    scale: T,
-    heads: &[T],
-    eps: &mut [T],
-    out: &mut [T],
-) {
+/// The same for `k` samples an image, `scale` times the noise.
+pub(super) fn draw<T: Real>(c: &Call<T>, k: usize, scale: T) {
     let (z, n, stream) = (c.dim("Z"), c.dim("N"), c.dim("STREAM") as u32);
-    let words = c.read_u32("clock");
+    let (heads, words) = (&c.read("heads")[..], &c.read_u32("clock")[..]);
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
-    let (epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
-    let before = words[clock::SAMPLE] as usize;
-    parallel::rows2(
-        (eps, z),
-        (out, z),
-        #[inline(always)]
-        |row, eps, out| {
-            let (mu, l) = heads[row / k * 2 * z..][..2 * z].split_at(z);
-            let place = position + row / k;
-            let epoch = epoch + (place / n) as u32;
-            for (i, eps) in eps.chunks_mut(4 * QUADS).enumerate() {
-                let at = counter(epoch, place % n, before + row % k, stream, i * QUADS);
-                for (eps, e) in eps.iter_mut().zip(normals::<T>(at, key)) {
-                    *eps = scale * e;
-                }
-            }
-            let half = T::from_f64(0.5);
-            for unit in 0..z {
-                out[unit] = mu[unit] + (half * clamp_log_variance(l[unit])).exp() * eps[unit];
-            }
-        },
-    );
+    parallel::rows2((&mut c.write("eps"), z), (&mut c.write("z"), z), |row, eps, out| {
+        let (image, place) = (row / k, words[clock::POSITION] as usize + row / k);
+        let epoch = words[clock::EPOCH] + (place / n) as u32;
+        let sample = words[clock::SAMPLE] as usize + row % k;
+        for unit in 0..z {
+            let bits = philox(counter(epoch, place % n, sample, stream, unit / 4), key);
+            eps[unit] = scale * normal4::<T>(bits)[unit % 4];
+            let mu = heads[image * 2 * z + unit];
+            let l = clamp_log_variance(heads[image * 2 * z + z + unit]);
+            out[unit] = mu + (T::from_f64(0.5) * l).exp() * eps[unit];
+        }
+    });
 }
 
-fn gaussian_kl<T: Real>(c: &Call<T>) {
-    kl_of_rows(c.dim("Z"), &c.read("heads"), &mut c.write("kl"));
+/// 1/2 sum over units of mu^2 + e^l - 1 - l.
+pub(super) fn gaussian_kl<T: Real>(c: &Call<T>) {
+    let (z, heads) = (c.dim("Z"), &c.read("heads")[..]);
+    parallel::rows(&mut c.write("kl"), 1, |image, kl| {
+        let units = (0..z).map(|unit| kl_of(&heads[image * 2 * z..][..2 * z], unit));
+        kl[0] = T::from_f64(0.5) * sum(units);
+    });
 }
 
-/// The KL of each image's posterior of `z` units.
-pub(super) fn kl_of_rows<T: Real>(z: usize, heads: &[T], kl: &mut [T]) {
-    parallel::rows(
-        kl,
-        1,
-        #[inline(always)]
-        |row, kl| {
-            let (mu, l) = heads[row * 2 * z..][..2 * z].split_at(z);
-            let total = parallel::sum(z, |unit| {
-                let l = clamp_log_variance(l[unit]);
-                mu[unit] * mu[unit] + (l.exp() - T::ONE - l)
-            });
-            kl[0] = T::from_f64(0.5) * total;
-        },
-    );
+/// Twice the KL of one unit of an image's heads [mu | l].
+fn kl_of<T: Real>(heads: &[T], unit: usize) -> T {
+    let (mu, l) = (heads[unit], clamp_log_variance(heads[heads.len() / 2 + unit]));
+    mu * mu + (l.exp() - T::ONE - l)
 }
 
+/// The mean over images of each unit's KL.
 fn kl_of_units<T: Real>(c: &Call<T>) {
-    let (b, z) = (c.dim("B"), c.dim("Z"));
-    let heads = c.read("heads");
-    let heads = &heads[..];
-    parallel::rows(
-        &mut c.write("kl_units"),
-        1,
-        #[inline(always)]
-        |unit, kl| {
-            let total = parallel::sum(b, |image| {
-                let mu = heads[image * 2 * z + unit];
-                let l = clamp_log_variance(heads[image * 2 * z + z + unit]);
-                mu * mu + (l.exp() - T::ONE - l)
-            });
-            kl[0] = T::from_f64(0.5) * total / T::from_f64(b as f64);
-        },
-    );
+    let (b, z, heads) = (c.dim("B"), c.dim("Z"), c.read("heads"));
+    for (unit, kl) in c.write("kl_units").iter_mut().enumerate() {
+        let images = (0..b).map(|image| kl_of(&heads[image * 2 * z..][..2 * z], unit));
+        *kl = T::from_f64(0.5) * sum(images) / T::from_f64(b as f64);
+    }
 }
 
 fn backward<T: Real>(c: &Call<T>) {
     let weight = kl_weight(c, c.dim("B"));
-    backward_with(c, c.dim("K"), |_| weight, &mut c.write("d_heads"));
+    to_heads(c, c.dim("K"), |_| weight);
 }
 
 fn backward_free_bits<T: Real>(c: &Call<T>) {
-    let (weight, unit_kl, free) =
-        (kl_weight(c, c.dim("B")), c.read("unit_kl"), c.value("FREE_BITS"));
-    let unit_kl = &unit_kl[..];
-    let of_unit = |unit: usize| if unit_kl[unit] < free { T::ZERO } else { weight };
-    backward_with(c, c.dim("K"), of_unit, &mut c.write("d_heads"));
+    let (weight, unit_kl) = (kl_weight(c, c.dim("B")), &c.read("unit_kl")[..]);
+    let free = c.value("FREE_BITS");
+    to_heads(c, c.dim("K"), |unit| if unit_kl[unit] < free { T::ZERO } else { weight });
 }
 
-/// Of one image's KL in the objective, of `images` in the minibatch.
+/// The weight of one image's KL in the objective: beta / B.
 pub(super) fn kl_weight<T: Real>(c: &Call<T>, images: usize) -> T {
     c.read("rates")[rates::BETA] / T::from_f64(images as f64)
 }
 
-/// From the gradients of `k` samples an image to the heads; `kl_weight` of a unit.
-pub(super) fn backward_with<T: Real>(
+/// d_mu = sum_k d_z - w mu,  d_l = sum_k 1/2 d_z e^(l/2) eps - w/2 (e^l - 1), w the unit's `kl_weight`; d_l is
+/// zero where l is beyond its bounds.
+pub(super) fn to_heads<T: Real>(
     c: &Call<T>,
-    k: usize,
+    samples: usize,
     kl_weight: impl Fn(usize) -> T + Sync,
-    d_heads: &mut [T],
 ) {
     let z = c.dim("Z");
-    let (heads, noise, d_z) = (c.read("heads"), c.read("noise"), c.read("d_z"));
-    let (heads, noise, d_z) = (&heads[..], &noise[..], &d_z[..]);
-    parallel::rows(
-        d_heads,
-        2 * z,
-        #[inline(always)]
-        |image, d_heads| {
-            let heads = &heads[image * 2 * z..][..2 * z];
-            let (samples, kl_weight) = (image * k * z..(image + 1) * k * z, &kl_weight);
-            let (d_z, noise) = (&d_z[samples.clone()], &noise[samples]);
-            if z < UNITS {
-                for unit in 0..z {
-                    backward_block::<T, 1>(unit, heads, d_z, noise, kl_weight, d_heads);
-                }
-                return;
-            }
-            for first in blocks(z) {
-                backward_block::<T, UNITS>(first, heads, d_z, noise, kl_weight, d_heads);
-            }
-        },
-    );
-}
-
-/// Units computed at once: those of a vector register.
-const UNITS: usize = 16;
-
-/// The first of each [`UNITS`] units, `z` of them or more in all; the last ones may have their turn twice. A
-/// loop over as many units as the latent space happens to have would leave many of them to its scalar
-/// remainder.
-#[inline(always)]
-fn blocks(z: usize) -> impl Iterator<Item = usize> {
-    (0..z.div_ceil(UNITS)).map(move |block| (block * UNITS).min(z - UNITS))
-}
-
-/// The gradient of the heads of N units from `first` on, from those of all samples of one image.
-#[inline(always)]
-fn backward_block<T: Real, const N: usize>(
-    first: usize,
-    heads: &[T],
-    d_z: &[T],
-    noise: &[T],
-    kl_weight: impl Fn(usize) -> T,
-    d_heads: &mut [T],
-) {
-    let z = heads.len() / 2;
-    let (mu, raw) = (block::<T, N>(heads, first), block::<T, N>(heads, z + first));
-    let (mut sum, mut sum_noise) = ([T::ZERO; N], [T::ZERO; N]);
-    for sample in 0..d_z.len() / z {
-        let at = sample * z + first;
-        let (d_z, noise) = (block::<T, N>(d_z, at), block::<T, N>(noise, at));
-        for i in 0..N {
-            sum[i] += d_z[i];
-            sum_noise[i] += d_z[i] * noise[i];
-        }
-    }
+    let (heads, eps, d_z) = (&c.read("heads")[..], &c.read("noise")[..], &c.read("d_z")[..]);
     let half = T::from_f64(0.5);
-    let (mut d_mu, mut d_l) = ([T::ZERO; N], [T::ZERO; N]);
-    for i in 0..N {
-        let (l, weight) = (clamp_log_variance(raw[i]), kl_weight(first + i));
-        let sigma = (half * l).exp();
-        d_mu[i] = sum[i] - weight * mu[i];
-        let inside = half * sigma * sum_noise[i] - half * weight * (sigma * sigma - T::ONE);
-        d_l[i] = if l == raw[i] { inside } else { T::ZERO };
-    }
-    d_heads[first..][..N].copy_from_slice(&d_mu);
-    d_heads[z + first..][..N].copy_from_slice(&d_l);
+    parallel::rows(&mut c.write("d_heads"), 2 * z, |image, d_heads| {
+        for unit in 0..z {
+            let (mu, raw) = (heads[image * 2 * z + unit], heads[image * 2 * z + z + unit]);
+            let (l, w) = (clamp_log_variance(raw), kl_weight(unit));
+            let sigma = (half * l).exp();
+            let rows = || (image * samples..(image + 1) * samples).map(|row| row * z + unit);
+            d_heads[unit] = sum(rows().map(|e| d_z[e])) - w * mu;
+            let through_z = half * sigma * sum(rows().map(|e| d_z[e] * eps[e]));
+            let inside = through_z - half * w * (sigma * sigma - T::ONE);
+            d_heads[z + unit] = if l == raw { inside } else { T::ZERO };
+        }
+    });
 }
 
-/// N values from `at` on.
-#[inline(always)]
-fn block<T: Real, const N: usize>(values: &[T], at: usize) -> [T; N] {
-    values[at..][..N].try_into().expect("N of them")
-}
-
+/// Where the KL is sampled, u_k beta times the row's weight w_k:
+///   reparameterized         g_k = d_z - u_k z,  d_l also gets sum_k u_k / 2
+///   sticking the landing    g_k = d_z - u_k z + u_k eps e^(-l/2)
+///   doubly reparameterized  the same times B w_k
+/// d_mu = sum_k g_k,  d_l = sum_k 1/2 g_k e^(l/2) eps.
 fn backward_sampled<T: Real>(c: &Call<T>) {
-    let (k, z, estimator) = (c.dim("K"), c.dim("Z"), c.value("ESTIMATOR").to_f64());
-    let (heads, noise, d_z) = (c.read("heads"), c.read("noise"), c.read("d_z"));
-    let (weight, beta) = (c.read("weight"), c.read("rates")[rates::BETA]);
-    let (heads, noise, d_z, weight) = (&heads[..], &noise[..], &d_z[..], &weight[..]);
-    let (b, half) = (T::from_f64(c.dim("B") as f64), T::from_f64(0.5));
-    parallel::rows(
-        &mut c.write("d_heads"),
-        2 * z,
-        #[inline(always)]
-        |image, d_heads| {
-            let (mu, raw) = heads[image * 2 * z..][..2 * z].split_at(z);
-            let (d_mu, d_l) = d_heads.split_at_mut(z);
-            for unit in 0..z {
-                let l = clamp_log_variance(raw[unit]);
-                let sigma = (half * l).exp();
-                let (mut sum, mut sum_noise, mut direct) = (T::ZERO, T::ZERO, T::ZERO);
-                for row in image * k..(image + 1) * k {
-                    let eps = noise[row * z + unit];
-                    let u = beta * weight[row];
-                    let mut g = d_z[row * z + unit] - u * (mu[unit] + sigma * eps);
-                    if estimator == REPARAMETERIZED {
-                        direct += u;
-                    } else {
-                        g += u * (eps / sigma);
-                    }
-                    if estimator == DOUBLY_REPARAMETERIZED {
-                        g *= b * weight[row];
-                    }
-                    sum += g;
-                    sum_noise += g * eps;
+    let (b, k, z, estimator) = (c.dim("B"), c.dim("K"), c.dim("Z"), c.dim("ESTIMATOR") as f64);
+    let (heads, eps, d_z) = (&c.read("heads")[..], &c.read("noise")[..], &c.read("d_z")[..]);
+    let (weight, beta) = (&c.read("weight")[..], c.read("rates")[rates::BETA]);
+    let half = T::from_f64(0.5);
+    parallel::rows(&mut c.write("d_heads"), 2 * z, |image, d_heads| {
+        for unit in 0..z {
+            let (mu, raw) = (heads[image * 2 * z + unit], heads[image * 2 * z + z + unit]);
+            let l = clamp_log_variance(raw);
+            let sigma = (half * l).exp();
+            let g = |row: usize| {
+                let (e, u) = (eps[row * z + unit], beta * weight[row]);
+                let plain = d_z[row * z + unit] - u * (mu + sigma * e);
+                match estimator {
+                    REPARAMETERIZED => plain,
+                    STICKING_THE_LANDING => plain + u * (e / sigma),
+                    _ => (plain + u * (e / sigma)) * (T::from_f64(b as f64) * weight[row]),
                 }
-                d_mu[unit] = sum;
-                let inside = half * sigma * sum_noise + half * direct;
-                d_l[unit] = if l == raw[unit] { inside } else { T::ZERO };
+            };
+            let rows = || image * k..(image + 1) * k;
+            d_heads[unit] = sum(rows().map(g));
+            let mut d_l = half * sigma * sum(rows().map(|row| g(row) * eps[row * z + unit]));
+            if estimator == REPARAMETERIZED {
+                d_l += half * sum(rows().map(|row| beta * weight[row]));
             }
-        },
-    );
+            d_heads[z + unit] = if l == raw { d_l } else { T::ZERO };
+        }
+    });
 }
 
 /// Of the product of (B, inner) and (inner, columns).

@@ -1,12 +1,12 @@
 //! Samples, their KL and the decoder's first layer in one, for one sample an image.
 
-use super::{EXTREME, draw, fused_cost, kl_of_rows};
+use super::{EXTREME, draw, fused_cost, gaussian_kl};
 use crate::kernels::activation::Activation;
 use crate::kernels::linear::forward::layer;
 use crate::kernels::product::product;
 use crate::numeric::Real;
 use crate::plan::case::{Fill, clock_words};
-use crate::plan::{Call, Case, Cost, Kernel, Parts, twin};
+use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 pub static SAMPLE_FORWARD: Kernel = product(Parts {
     file: "posterior/sample_forward",
@@ -14,7 +14,7 @@ pub static SAMPLE_FORWARD: Kernel = product(Parts {
     entry: "sample_forward",
     summary: "z = μ + e^{ℓ/2} ε and its KL; y = f(z Wᵀ + b)",
     grid: |c| [c.dim("BATCH"), c.dim("O"), 1],
-    twin: twin!(sample_forward),
+    formula: formula!(sample_forward),
     cases: || {
         let case = |b, z, o| {
             Case::new(&[("BATCH", b), ("Z", z), ("O", o)])
@@ -44,10 +44,9 @@ pub static SAMPLE_FORWARD: Kernel = product(Parts {
     },
 });
 
+/// z and its noise, the KL, and y = f(z W^T + b).
 fn sample_forward<T: Real>(c: &Call<T>) {
-    let (heads, mut z) = (c.read("heads"), c.write("z"));
-    draw(c, 1, T::ONE, &heads, &mut c.write("eps"), &mut z);
-    kl_of_rows(c.dim("Z"), &heads, &mut c.write("kl"));
-    let (weight, bias) = (c.read("weight"), c.read("bias"));
-    layer(c, [c.dim("BATCH"), c.dim("Z")], &z, &weight, &bias, &mut c.write("y"));
+    draw(c, 1, T::ONE);
+    gaussian_kl(c);
+    layer(c, &c.read("z"));
 }

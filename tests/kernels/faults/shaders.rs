@@ -1,5 +1,6 @@
 //! Faults of shaders: wrong texts in place of right ones.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -7,23 +8,23 @@ use elbo::device::gpu::GpuDevice;
 use elbo::kernels::REGISTRY;
 use elbo::kernels::{LIBRARY, resolve_imports};
 use elbo::plan::Program;
-use elbo::plan::{Case, Kernel, Parts, Twin, Variant};
+use elbo::plan::{Case, Formula, Kernel, Parts, Variant};
 
-use super::mutations::{self, Faults};
+use super::mutations::{self, Faults, Mutation};
 use crate::harness::{self, GUARD};
 
 /// A variant of a kernel with one text in place of another, in its own file or in the library.
 fn mutated(
     kernel: &'static Kernel,
     variant: &'static Variant,
-    from: &str,
-    to: &str,
+    (from, to): Mutation,
 ) -> &'static Kernel {
     let source = resolve_imports(kernel.file, kernel.source, variant.imports).unwrap();
     let Parts { file, entry, summary, grid, cases, cost, .. } = **kernel;
-    let twin = Twin { f32: kernel.twin.f32, f64: kernel.twin.f64, bounded: kernel.twin.bounded };
+    let of = &kernel.formula;
+    let formula = Formula { f32: of.f32, f64: of.f64, bounded: of.bounded };
     let source = source.replace(from, to).leak();
-    let parts = Parts { file, source, entry, summary, grid, twin, cases, cost };
+    let parts = Parts { file, source, entry, summary, grid, formula, cases, cost };
     let mutant = Kernel::new(LIBRARY, parts, std::slice::from_ref(variant));
     let mutant: &'static Kernel = Box::leak(Box::new(mutant));
     if let Err(e) = mutant.reflection() {
@@ -46,43 +47,64 @@ fn run_by(kernel: &'static Kernel, program: &Program) -> Program {
     changed
 }
 
-/// A variant of a kernel and the cases that are to tell its mutants from it.
+/// A case of a kernel, and what it has done.
+struct Trial {
+    case: Case,
+    seed: u64,
+    size: usize,
+    /// The faults that it has caught, in any variant.
+    caught: Vec<Mutation>,
+    /// The variants that have passed it.
+    passed: BTreeSet<&'static str>,
+}
+
+/// A kernel's cases in the order in which they are tried on its mutants, so that few are run before one catches
+/// the next: what has caught the fault in another variant comes first, then what has caught the most, then
+/// cases of several tiles, from which tiny ones and those of production size tell less for their time.
 struct Suite<'a> {
     device: &'a GpuDevice,
     kernel: &'static Kernel,
-    variant: &'static Variant,
-    /// With their seeds: small ones first, then whatever has caught a fault before the others.
-    cases: Vec<(u64, Case)>,
-    /// Seeds of the cases that the kernel without a fault has passed.
-    passed: BTreeSet<u64>,
+    trials: Vec<Trial>,
 }
 
 impl<'a> Suite<'a> {
-    fn new(device: &'a GpuDevice, kernel: &'static Kernel, variant: &'static Variant) -> Self {
-        let mut cases: Vec<(u64, Case)> = (0..).zip((kernel.cases)()).collect();
-        cases.sort_by_key(|(_, case)| case.dims.iter().map(|(_, size)| size).product::<usize>());
-        Suite { device, kernel, variant, cases, passed: BTreeSet::new() }
+    fn new(device: &'a GpuDevice, kernel: &'static Kernel) -> Self {
+        let size = |case: &Case| case.dims.iter().map(|(_, size)| size).product();
+        let trial = |(seed, case)| {
+            let size = size(&case);
+            Trial { case, seed, size, caught: Vec::new(), passed: BTreeSet::new() }
+        };
+        let trials = (0..).zip((kernel.cases)()).map(trial).collect();
+        Suite { device, kernel, trials }
     }
 
-    /// What a case says of a kernel in the place of this one.
-    fn check(&self, (seed, case): &(u64, Case), run: &'static Kernel) -> Result<f64, String> {
-        harness::check(self.kernel, case, *seed, &|program| {
+    /// What a case says of a kernel in the place of this one's variant.
+    fn check(&self, trial: &Trial, variant: &Variant, run: &'static Kernel) -> Result<f64, String> {
+        harness::check(self.kernel, &trial.case, trial.seed, &|program| {
             let program = run_by(run, &program);
-            Ok(Box::new(self.device.load_guarded(program, GUARD, self.variant.name)?))
+            Ok(Box::new(self.device.load_guarded(program, GUARD, variant.name)?))
         })
     }
 
-    /// Whether a case tells the mutant from the kernel, which passes it.
-    fn catches(&mut self, mutant: &'static Kernel) -> bool {
-        let caught = |case| self.check(case, mutant).err().map(|message| (case.0, message));
-        let Some((seed, message)) = self.cases.iter().find_map(caught) else { return false };
+    /// Whether a case tells a mutant of the variant from the variant, which passes it.
+    fn catches(&mut self, variant: &'static Variant, mutation: Mutation) -> bool {
+        let mutant = mutated(self.kernel, variant, mutation);
+        self.trials.sort_by_key(|trial| {
+            let Trial { caught, size, .. } = trial;
+            (!caught.contains(&mutation), Reverse(caught.len()), *size > 100_000, Reverse(*size))
+        });
+        let message = |trial: &Trial| self.check(trial, variant, mutant).err();
+        let caught = self.trials.iter().enumerate();
+        let Some((at, message)) = caught.filter_map(|(i, t)| Some((i, message(t)?))).next() else {
+            return false;
+        };
         // By its results, not because the driver refused it.
         assert!(message.starts_with(&format!("{} [", self.kernel)), "{mutant}: {message}");
-        let at = self.cases.iter().position(|case| case.0 == seed).expect("one of them");
-        if self.passed.insert(seed) {
-            self.check(&self.cases[at], self.kernel).unwrap();
+        if !self.trials[at].passed.contains(variant.name) {
+            self.check(&self.trials[at], variant, self.kernel).unwrap();
         }
-        self.cases[..=at].rotate_right(1);
+        self.trials[at].passed.insert(variant.name);
+        self.trials[at].caught.push(mutation);
         true
     }
 }
@@ -110,21 +132,19 @@ fn kernel(name: &str) -> &'static Kernel {
 fn every_fault_of_a_shader_is_caught() {
     // Checked: a fault may make an index wrong.
     let device = harness::gpu().checked();
-    let mut suites: BTreeMap<(String, &str), Suite> = BTreeMap::new();
+    let mut suites: BTreeMap<&str, Suite> = BTreeMap::new();
     let mut survivors = Vec::new();
     for Faults { file, kernels, mutations } in mutations::all() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("shaders/{file}.wgsl"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{file}: {e}"));
         for name in *kernels {
             let kernel = kernel(name);
+            let suite = suites.entry(*name).or_insert_with(|| Suite::new(&device, kernel));
             for (from, to) in *mutations {
                 assert!(text.contains(from), "{from:?} is not in {file}");
                 let variants = variants_with(kernel, from);
                 for variant in variants.into_iter().filter(|v| device.can_run(v)) {
-                    let suite = suites
-                        .entry((name.to_string(), variant.name))
-                        .or_insert_with(|| Suite::new(&device, kernel, variant));
-                    if !suite.catches(mutated(kernel, variant, from, to)) {
+                    if !suite.catches(variant, (from, to)) {
                         survivors.push(format!("{name}, {}: {from:?} -> {to:?}", variant.name));
                     }
                 }

@@ -1,11 +1,11 @@
 //! Single precision in lanes, as the widest registers have it.
 
-use super::Real;
+use crate::numeric::Real;
 
 /// Numbers that are worked on together: a register of the widest kind.
 pub const LANES: usize = 16;
 
-/// Whether the processor has the 32 registers of 16 numbers that the tiles of `dots` and `outer` are cut
+/// Whether the processor has the 32 registers of 16 numbers that the tiles of `gemm_skinny` and `grad_weight` are cut
 /// for; `gemm` knows how to live with fewer.
 pub fn has_wide_registers() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -120,17 +120,4 @@ pub fn halve(v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
         four[i] = f(eight[i], eight[i + 4]);
     }
     f(f(four[0], four[2]), f(four[1], four[3]))
-}
-
-/// (ln(1 + f) - f + f^2 / 2) / f^3 on [1/sqrt 2 - 1, sqrt 2 - 1) (Cephes).
-#[inline(always)]
-pub fn ln_polynomial(f: f32) -> f32 {
-    let mut p = 7.037_684e-2 * f - 1.151_461e-1;
-    p = p * f + 1.167_699_9e-1;
-    p = p * f - 1.242_014_1e-1;
-    p = p * f + 1.424_932_3e-1;
-    p = p * f - 1.666_805_8e-1;
-    p = p * f + 2.000_071_5e-1;
-    p = p * f - 2.499_999_4e-1;
-    p * f + 3.333_333e-1
 }

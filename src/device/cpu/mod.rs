@@ -1,6 +1,9 @@
-//! The CPU device: the same plan through the kernels' twins, on all cores.
+//! The CPU device: the same plan on all cores.
 //!
-//! In `f32` it is what runs where there is no hardware GPU; in `f64` it is the oracle of the tests.
+//! In `f32`, by the kernels' fast forms, it is what runs where there is no hardware GPU. In `f64`, and on numbers
+//! that carry an error bound, it is the reference of the tests: there it computes the kernels' formulas.
+
+mod fast;
 
 use std::cell::RefCell;
 use std::collections::TryReserveError;
@@ -12,36 +15,38 @@ use super::{Clock, Description, DeviceError, Executor, Progress, check_memory, o
 use crate::numeric::bounded::Bounded;
 use crate::numeric::thread_pool::ThreadPool;
 use crate::numeric::{Precision, Real};
-use crate::plan::{Buffer, Call, Twin};
+use crate::plan::{Buffer, Call, Kernel};
 use crate::plan::{DType, Dispatch, PlanId, Program, TensorId};
 
-/// A number type that every twin comes in.
+/// A number type that the CPU device computes in.
 pub trait Number: Real {
-    fn twin(twin: &Twin) -> fn(&Call<Self>);
+    /// What runs a kernel.
+    fn implementation(kernel: &Kernel) -> fn(&Call<Self>);
 }
 
 impl Number for f32 {
-    fn twin(twin: &Twin) -> fn(&Call<f32>) {
-        twin.f32
+    /// The fast form, where there is one.
+    fn implementation(kernel: &Kernel) -> fn(&Call<f32>) {
+        fast::form(kernel).unwrap_or(kernel.formula.f32)
     }
 }
 
 impl Number for f64 {
-    fn twin(twin: &Twin) -> fn(&Call<f64>) {
-        twin.f64
+    fn implementation(kernel: &Kernel) -> fn(&Call<f64>) {
+        kernel.formula.f64
     }
 }
 
 impl Number for Bounded {
-    fn twin(twin: &Twin) -> fn(&Call<Bounded>) {
-        twin.bounded
+    fn implementation(kernel: &Kernel) -> fn(&Call<Bounded>) {
+        kernel.formula.bounded
     }
 }
 
 /// A clone is the same threads.
 #[derive(Clone)]
 pub struct CpuDevice {
-    team: Arc<ThreadPool>,
+    threads: Arc<ThreadPool>,
     description: Description,
     precision: Precision,
 }
@@ -52,17 +57,17 @@ impl CpuDevice {
     /// # Errors
     /// The operating system gives no threads.
     pub fn new(threads: Option<usize>) -> Result<Self, DeviceError> {
-        let team = ThreadPool::new(threads).map_err(|e| {
+        let threads = ThreadPool::new(threads).map_err(|e| {
             DeviceError::Selection(format!("cannot start the CPU device's threads: {e}"))
         })?;
-        let n = team.threads();
+        let n = threads.threads();
         let description = Description {
             name: format!("CPU, {n} thread{}", if n == 1 { "" } else { "s" }),
             kind: "cpu".to_string(),
             backend: "none".to_string(),
             driver: instruction_set().to_string(),
         };
-        Ok(CpuDevice { team: Arc::new(team), description, precision: Precision::F32 })
+        Ok(CpuDevice { threads: Arc::new(threads), description, precision: Precision::F32 })
     }
 
     /// The same device with products of this precision; mixed precision is imitated, and no faster.
@@ -96,8 +101,14 @@ impl CpuDevice {
             let buffer = buffer.map_err(|_| out_of_memory(&program, size_of::<T>()))?;
             buffers.push(RefCell::new(buffer));
         }
-        let (team, precision) = (self.team.clone(), self.precision);
-        Ok(CpuExecutor { program, buffers, team, description: self.description.clone(), precision })
+        let (threads, precision) = (self.threads.clone(), self.precision);
+        Ok(CpuExecutor {
+            program,
+            buffers,
+            threads,
+            description: self.description.clone(),
+            precision,
+        })
     }
 }
 
@@ -109,7 +120,7 @@ fn zeros<T: Clone>(n: usize, zero: T) -> Result<Vec<T>, TryReserveError> {
     Ok(values)
 }
 
-/// The widest vector instructions that the twins and `gemm` will use.
+/// The widest vector instructions that the fast forms and `gemm` use.
 fn instruction_set() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
@@ -127,7 +138,7 @@ fn instruction_set() -> &'static str {
 pub struct CpuExecutor<T> {
     program: Program,
     buffers: Vec<RefCell<Buffer<T>>>,
-    team: Arc<ThreadPool>,
+    threads: Arc<ThreadPool>,
     description: Description,
     precision: Precision,
 }
@@ -148,7 +159,7 @@ impl<T: Number> CpuExecutor<T> {
 }
 
 fn call<T: Number>(dispatch: &Dispatch, buffers: &[RefCell<Buffer<T>>], precision: Precision) {
-    T::twin(&dispatch.kernel.twin)(&Call { dispatch, buffers, precision });
+    T::implementation(dispatch.kernel)(&Call { dispatch, buffers, precision });
 }
 
 impl<T: Number> Executor for CpuExecutor<T> {
@@ -163,12 +174,12 @@ impl<T: Number> Executor for CpuExecutor<T> {
     fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError> {
         let dispatches = &self.program.plan(plan).dispatches;
         for done in 1..=n {
-            self.team.enter(|| {
+            self.threads.enter(|| {
                 for dispatch in dispatches {
                     call(dispatch, &self.buffers, self.precision);
                 }
             });
-            // Outside of the team: whoever hears it may use the device.
+            // Outside of the threads: whoever hears it may use the device.
             if progress(done).is_break() {
                 return Ok(done);
             }
@@ -178,7 +189,7 @@ impl<T: Number> Executor for CpuExecutor<T> {
 
     fn run_dispatch(&mut self, plan: PlanId, index: usize) -> Result<(), DeviceError> {
         let dispatch = &self.program.plan(plan).dispatches[index];
-        self.team.enter(|| call(dispatch, &self.buffers, self.precision));
+        self.threads.enter(|| call(dispatch, &self.buffers, self.precision));
         Ok(())
     }
 
@@ -189,7 +200,7 @@ impl<T: Number> Executor for CpuExecutor<T> {
         n: usize,
     ) -> Result<(f64, Clock), DeviceError> {
         let dispatches = &self.program.plan(plan).dispatches[dispatches];
-        let seconds = self.team.enter(|| {
+        let seconds = self.threads.enter(|| {
             let begin = Instant::now();
             for _ in 0..n {
                 for dispatch in dispatches {

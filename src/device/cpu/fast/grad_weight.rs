@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use super::Matrix;
+use super::gemm::Matrix;
 use super::lanes::{LANES, has_wide_registers};
 
 /// Whether this is faster than `gemm` and another look at its result (measured with AVX-512 on a 784 x 400

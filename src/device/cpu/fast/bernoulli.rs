@@ -1,0 +1,174 @@
+//! The Bernoulli likelihood in whole registers.
+
+use super::gemm::{Matrix, multiply};
+use super::lanes::{LogBernoulli, gradient_of_lanes, less_logarithms};
+use crate::kernels::bernoulli::PART;
+use crate::numeric::{Real, parallel};
+use crate::plan::Call;
+
+pub(super) fn log_likelihood(c: &Call<f32>) {
+    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (x, logits, mut log_px) = (c.read("x"), c.read("logits"), c.write("log_px"));
+    let (x, logits) = (&x[..], &logits[..]);
+    parallel::rows(
+        &mut log_px,
+        1,
+        #[inline(always)]
+        |row, log_px| {
+            let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
+            log_px[0] = log_bernoulli(x, eta);
+        },
+    );
+}
+
+pub(super) fn backward(c: &Call<f32>) {
+    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (x, logits, weight) = (c.read("x"), c.read("logits"), c.read("weight"));
+    let (x, logits, weight) = (&x[..], &logits[..], &weight[..]);
+    parallel::rows(
+        &mut c.write("d_logits"),
+        d,
+        #[inline(always)]
+        |row, d_logits| {
+            let (x, eta) = (&x[row / k * d..][..d], &logits[row * d..][..d]);
+            for i in 0..d {
+                d_logits[i] = weight[row] * (x[i] - eta[i].sigmoid());
+            }
+        },
+    );
+}
+
+pub(super) fn expectation(c: &Call<f32>) {
+    let (logits, mut mean) = (c.read("logits"), c.write("mean"));
+    let (d, logits) = (c.dim("D"), &logits[..]);
+    parallel::rows(
+        &mut mean,
+        d,
+        #[inline(always)]
+        |row, mean| {
+            for (mean, &eta) in mean.iter_mut().zip(&logits[row * d..][..d]) {
+                *mean = eta.sigmoid();
+            }
+        },
+    );
+}
+
+pub(super) fn decode(c: &Call<f32>) {
+    let (k, d, i) = (c.dim("K"), c.dim("D"), c.dim("I"));
+    let (h, weight, bias) = (c.read("h"), c.read("weight"), c.read("bias"));
+    let (h, weight) = (c.operand(&h, 1.0), c.operand(&weight, 1.0));
+    let (x, row_weight) = (c.read("x"), c.read("row_weight"));
+    let (mut d_eta, mut log_px) = (c.write("d_eta"), c.write("log_px"));
+    let rows = c.dim("BATCH") * k;
+    // The logits are in the place of d_eta until they are used.
+    multiply(rows, d, i, Matrix::new(&h, i), Matrix::new(&weight, i).transposed(), &mut d_eta);
+    let (bias, x, row_weight) = (&bias[..], &x[..], &row_weight[..]);
+    parallel::rows2(
+        (&mut log_px, d.div_ceil(PART)),
+        (&mut d_eta, d),
+        #[inline(always)]
+        |row, log_px, d_eta| {
+            let x = &x[row / k * d..][..d];
+            add_bias(d_eta, bias);
+            bernoulli_gradient(x, d_eta, row_weight[row], log_px);
+        },
+    );
+}
+
+#[inline(always)]
+pub(super) fn add_bias(eta: &mut [f32], bias: &[f32]) {
+    for (eta, &b) in eta.iter_mut().zip(bias) {
+        *eta += b;
+    }
+}
+
+pub(super) fn decode_log_likelihood(c: &Call<f32>) {
+    /// Rows whose logits are held at a time.
+    const BLOCK: usize = 256;
+    let (k, d, i) = (c.dim("K"), c.dim("D"), c.dim("I"));
+    let (h, weight, bias) = (c.read("h"), c.read("weight"), c.read("bias"));
+    let (h, weight) = (c.operand(&h, 1.0), c.operand(&weight, 1.0));
+    let (x, mut log_px) = (c.read("x"), c.write("log_px"));
+    let (bias, x, parts) = (&bias[..], &x[..], d.div_ceil(PART));
+    let mut logits = vec![0.0; BLOCK.min(c.dim("BATCH") * k) * d];
+    for (block, log_px) in log_px.chunks_mut(BLOCK * parts).enumerate() {
+        let (first, rows) = (block * BLOCK, log_px.len() / parts);
+        let (h, weight) = (Matrix::new(&h[first * i..], i), Matrix::new(&weight, i).transposed());
+        let logits = &mut logits[..rows * d];
+        multiply(rows, d, i, h, weight, logits);
+        parallel::rows2(
+            (log_px, parts),
+            (logits, d),
+            #[inline(always)]
+            |row, log_px, eta| {
+                add_bias(eta, bias);
+                log_bernoulli_of_parts(&x[(first + row) / k * d..][..d], eta, log_px);
+            },
+        );
+    }
+}
+
+/// sum_d x eta - softplus(eta).
+#[inline(always)]
+fn log_bernoulli(x: &[f32], logits: &[f32]) -> f32 {
+    let mut sum = LogBernoulli::default();
+    let ((xs, x), (etas, eta)) = (x.as_chunks(), logits.as_chunks());
+    for (x, eta) in xs.iter().zip(etas) {
+        sum.add(x, eta);
+    }
+    sum.add_part(x, eta);
+    sum.total()
+}
+
+/// The same of each [`PART`] pixels.
+#[inline(always)]
+fn log_bernoulli_of_parts(x: &[f32], logits: &[f32], out: &mut [f32]) {
+    let ((xs, x), (etas, eta)) = (x.as_chunks::<PART>(), logits.as_chunks::<PART>());
+    less_logarithms(
+        out,
+        #[inline(always)]
+        |part| {
+            let mut sum = LogBernoulli::default();
+            if part < xs.len() {
+                for (x, eta) in xs[part].as_chunks().0.iter().zip(etas[part].as_chunks().0) {
+                    sum.add(x, eta);
+                }
+            } else {
+                let ((xs, x), (etas, eta)) = (x.as_chunks(), eta.as_chunks());
+                for (x, eta) in xs.iter().zip(etas) {
+                    sum.add(x, eta);
+                }
+                sum.add_part(x, eta);
+            }
+            sum.sum_and_product()
+        },
+    );
+}
+
+/// The same together with `d` = w (x - sigmoid(eta)); `d` holds the logits eta before.
+#[inline(always)]
+fn bernoulli_gradient(x: &[f32], d: &mut [f32], w: f32, out: &mut [f32]) {
+    let ((xs, x), (ds, d)) = (x.as_chunks::<PART>(), d.as_chunks_mut::<PART>());
+    less_logarithms(
+        out,
+        #[inline(always)]
+        |part| {
+            let mut sum = LogBernoulli::default();
+            if part < xs.len() {
+                for (x, d) in xs[part].as_chunks().0.iter().zip(ds[part].as_chunks_mut().0) {
+                    gradient_of_lanes(&mut sum, x, d, w);
+                }
+            } else {
+                let ((xs, x), (ds, d)) = (x.as_chunks(), d.as_chunks_mut());
+                for (x, d) in xs.iter().zip(ds) {
+                    gradient_of_lanes(&mut sum, x, d, w);
+                }
+                sum.add_part(x, d);
+                for (d, &x) in d.iter_mut().zip(x) {
+                    *d = w * (x - d.sigmoid());
+                }
+            }
+            sum.sum_and_product()
+        },
+    );
+}

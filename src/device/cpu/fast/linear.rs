@@ -1,0 +1,202 @@
+//! Fully connected layers: products by `gemm`, or by the loops of this folder where there are few rows.
+
+use std::ops::Range;
+
+use super::adam::Adam;
+use super::gemm::{Matrix, multiply};
+use super::{grad_weight, with_scratch};
+use crate::kernels::activation::Activation;
+use crate::kernels::linear::update_all::{Placed, WORDS};
+use crate::numeric::parallel::{self, vectorized};
+use crate::numeric::precision::mean_scale;
+use crate::plan::Call;
+
+pub(super) fn forward(c: &Call<f32>) {
+    let (x, weight, bias) = (c.read("x"), c.read("weight"), c.read("bias"));
+    layer(c, [c.dim("R"), c.dim("I")], &x, &weight, &bias, &mut c.write("y"));
+}
+
+/// y = f(x W^T + b) of `rows` rows of `inputs`, f the call's ACTIVATION.
+pub(super) fn layer(
+    c: &Call<f32>,
+    [rows, inputs]: [usize; 2],
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    y: &mut [f32],
+) {
+    let (x, weight) = (c.operand(x, 1.0), c.operand(weight, 1.0));
+    let (x, weight) = (Matrix::new(&x, inputs), Matrix::new(&weight, inputs).transposed());
+    multiply(rows, bias.len(), inputs, x, weight, y);
+    // One loop per activation, so that none of them branches inside it.
+    match Activation::of(c) {
+        Activation::Identity => add_bias(y, bias, |v| v),
+        Activation::Relu => add_bias(y, bias, |v| Activation::Relu.apply(v)),
+        Activation::Tanh => add_bias(y, bias, |v| Activation::Tanh.apply(v)),
+        Activation::Softplus => add_bias(y, bias, |v| Activation::Softplus.apply(v)),
+    }
+}
+
+pub(super) fn add_bias(y: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32 + Sync) {
+    parallel::rows(
+        y,
+        bias.len(),
+        #[inline(always)]
+        |_, y| {
+            for (y, &b) in y.iter_mut().zip(bias) {
+                *y = f(*y + b);
+            }
+        },
+    );
+}
+
+pub(super) fn backward_input(c: &Call<f32>) {
+    let (x, weight, d_y) = (c.read("x"), c.read("weight"), c.read("d_y"));
+    layer_backward(c, [c.dim("R"), c.dim("I"), c.dim("O")], &x, &weight, &d_y, &mut c.write("d_x"));
+}
+
+/// d_x = (d_y W) * f'(x) of `rows` rows of `outputs`, f the call's ACTIVATION.
+pub(super) fn layer_backward(
+    c: &Call<f32>,
+    [rows, inputs, outputs]: [usize; 3],
+    x: &[f32],
+    weight: &[f32],
+    d_y: &[f32],
+    d_x: &mut [f32],
+) {
+    let (d_y, weight) = (c.operand(d_y, mean_scale(rows)), c.operand(weight, 1.0));
+    let (d_y, weight) = (Matrix::new(&d_y, outputs), Matrix::new(&weight, inputs));
+    multiply(rows, inputs, outputs, d_y, weight, d_x);
+    let activation = Activation::of(c);
+    if activation == Activation::Identity {
+        return;
+    }
+    parallel::rows(
+        d_x,
+        inputs,
+        #[inline(always)]
+        |row, d_x| {
+            for (d_x, &x) in d_x.iter_mut().zip(&x[row * inputs..][..inputs]) {
+                *d_x *= activation.gradient(x);
+            }
+        },
+    );
+}
+
+pub(super) fn backward_parameters(c: &Call<f32>) {
+    let (x, d_y) = (c.read("x"), c.read("d_y"));
+    let [r, i, o] = ["R", "I", "O"].map(|name| c.dim(name));
+    let (mut d_weight, mut d_bias) = (c.write("d_weight"), c.write("d_bias"));
+    let (x, d_y) = (c.operand(&x, 1.0), c.operand(&d_y, mean_scale(r)));
+    multiply(o, i, r, Matrix::new(&d_y, o).transposed(), Matrix::new(&x, i), &mut d_weight);
+    d_bias.fill(0.0);
+    for row in d_y.chunks_exact(o) {
+        for (sum, &d) in d_bias.iter_mut().zip(row) {
+            *sum += d;
+        }
+    }
+}
+
+pub(super) fn update(c: &Call<f32>) {
+    let (x, d_y) = (c.read("x"), c.read("d_y"));
+    update_layer(
+        c,
+        &Adam::of(c),
+        [c.dim("R"), c.dim("I"), c.dim("O")],
+        [&x, &d_y],
+        [&mut c.write("weight"), &mut c.write("weight_moments")],
+        [&mut c.write("bias"), &mut c.write("bias_moments")],
+    );
+}
+
+/// Of a layer with input x (r, i) and gradient d_y (r, o): weight (o, i) and bias, each with its moments.
+pub(super) fn update_layer(
+    c: &Call<f32>,
+    adam: &Adam,
+    [r, i, o]: [usize; 3],
+    [x, d_y]: [&[f32]; 2],
+    [weight, weight_moments]: [&mut [f32]; 2],
+    [bias, bias_moments]: [&mut [f32]; 2],
+) {
+    let (x, d_y) = (c.operand(x, 1.0), c.operand(d_y, mean_scale(r)));
+    let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
+    if grad_weight::suits([o, i, r]) {
+        let (moments1, moments2) = weight_moments.split_at_mut(o * i);
+        parallel::stripes(
+            o,
+            2 * r * i * o,
+            [(weight, i), (moments1, i), (moments2, i)],
+            |outputs, [weight, moments1, moments2]| {
+                let stripe = Matrix { data: &left.data[outputs.start..], ..left };
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        grad_weight::products(
+                            [outputs.len(), i, r],
+                            stripe,
+                            right,
+                            #[inline(always)]
+                            |output, input, gradient| {
+                                let at = output * i + input..output * i + input + gradient.len();
+                                let moments =
+                                    (&mut moments1[at.clone()], &mut moments2[at.clone()]);
+                                adam.step_part(gradient, [&mut weight[at], moments.0, moments.1]);
+                            },
+                        );
+                    },
+                );
+            },
+        );
+    } else {
+        with_scratch(o * i, |gradient| {
+            multiply(o, i, r, left.transposed(), right, gradient);
+            adam.step(gradient, weight, weight_moments);
+        });
+    }
+    with_scratch(o, |gradient| {
+        vectorized(
+            #[inline(always)]
+            || {
+                gradient.fill(0.0);
+                for row in d_y.chunks_exact(o) {
+                    for (sum, &d) in gradient.iter_mut().zip(row) {
+                        *sum += d;
+                    }
+                }
+            },
+        );
+        adam.step(gradient, bias, bias_moments);
+    });
+}
+
+pub(super) fn update_all(c: &Call<f32>) {
+    let (rows, adam, layers) = (c.dim("BATCH"), Adam::of(c), c.read_u32("layers"));
+    let (inputs, d_outputs) =
+        ([c.read("even"), c.read("odd")], [c.read("d_even"), c.read("d_odd")]);
+    let (mut parameters, mut moments) = (c.write("parameters"), c.write("moments"));
+    for words in layers.chunks_exact(WORDS) {
+        let layer = Placed::of(words);
+        let (i, o) = (layer.inputs, layer.outputs);
+        let part = |at: usize, len: usize| at..at + len;
+        let x = &inputs[usize::from(layer.input.0)][part(layer.input.1, rows * i)];
+        let d_y = &d_outputs[usize::from(layer.d_output.0)][part(layer.d_output.1, rows * o)];
+        let [weight, bias] =
+            disjoint(&mut parameters, [part(layer.weight, o * i), part(layer.bias, o)]);
+        let [weight_moments, bias_moments] = disjoint(
+            &mut moments,
+            [part(layer.weight_moments, 2 * o * i), part(layer.bias_moments, 2 * o)],
+        );
+        update_layer(
+            c,
+            &adam,
+            [rows, i, o],
+            [x, d_y],
+            [weight, weight_moments],
+            [bias, bias_moments],
+        );
+    }
+}
+
+fn disjoint(values: &mut [f32], ranges: [Range<usize>; 2]) -> [&mut [f32]; 2] {
+    values.get_disjoint_mut(ranges).expect("the layers' parts do not overlap")
+}

@@ -1,0 +1,72 @@
+//! Fast forms of kernels in single precision: what the CPU device runs in the place of a formula. Each is held
+//! to its kernel's formula like any device, see tests/kernels. A kernel without one needs nothing here.
+
+mod adam;
+mod bernoulli;
+mod ceiling;
+mod gather;
+mod gaussian;
+mod gemm;
+mod gemm_skinny;
+mod grad_weight;
+mod importance;
+mod lanes;
+mod linear;
+mod posterior;
+mod prior;
+
+use std::cell::RefCell;
+
+use crate::kernels;
+use crate::plan::{Call, Kernel};
+
+/// A fast form.
+type Form = fn(&Call<f32>);
+
+/// Every fast form, by the kernel that it computes.
+static FORMS: &[(&Kernel, Form)] = &[
+    (&kernels::gather::GATHER, gather::gather),
+    (&kernels::linear::FORWARD, linear::forward),
+    (&kernels::linear::BACKWARD_INPUT, linear::backward_input),
+    (&kernels::linear::BACKWARD_PARAMETERS, linear::backward_parameters),
+    (&kernels::linear::UPDATE, linear::update),
+    (&kernels::linear::UPDATE_ALL, linear::update_all),
+    (&kernels::posterior::SAMPLE, posterior::sample),
+    (&kernels::posterior::GAUSSIAN_KL, posterior::gaussian_kl),
+    (&kernels::posterior::KL_OF_UNITS, posterior::kl_of_units),
+    (&kernels::posterior::BACKWARD, posterior::backward),
+    (&kernels::posterior::BACKWARD_FREE_BITS, posterior::backward_free_bits),
+    (&kernels::posterior::BACKWARD_SAMPLED, posterior::backward_sampled),
+    (&kernels::posterior::SAMPLE_FORWARD, posterior::sample_forward),
+    (&kernels::posterior::BACKWARD_INPUT, posterior::backward_input),
+    (&kernels::prior::SAMPLE, prior::sample),
+    (&kernels::bernoulli::LOG_LIKELIHOOD, bernoulli::log_likelihood),
+    (&kernels::bernoulli::BACKWARD, bernoulli::backward),
+    (&kernels::bernoulli::EXPECTATION, bernoulli::expectation),
+    (&kernels::bernoulli::DECODE, bernoulli::decode),
+    (&kernels::bernoulli::DECODE_LOG_LIKELIHOOD, bernoulli::decode_log_likelihood),
+    (&kernels::gaussian::LOG_LIKELIHOOD, gaussian::log_likelihood),
+    (&kernels::gaussian::GRADIENT, gaussian::gradient),
+    (&kernels::gaussian::BACKWARD, gaussian::backward),
+    (&kernels::gaussian::VARIANCE, gaussian::variance),
+    (&kernels::importance::LOG_WEIGHT, importance::log_weight),
+    (&kernels::importance::NORMALIZE, importance::normalize),
+    (&kernels::adam::ADAM, adam::adam),
+    (&kernels::ceiling::COPY, ceiling::copy),
+];
+
+/// The fast form of a kernel.
+pub(super) fn form(kernel: &Kernel) -> Option<Form> {
+    FORMS.iter().find(|(of, _)| std::ptr::eq(*of, kernel)).map(|(_, form)| *form)
+}
+
+/// Calls `f` on `n` numbers of any value, which are not allocated anew. Not to be nested.
+fn with_scratch<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.resize(scratch.len().max(n), 0.0);
+        f(&mut scratch[..n])
+    })
+}

@@ -1,0 +1,100 @@
+//! Signals and pipes that close.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::harness::program::{Home, end, piped, signal, soon};
+use crate::small::{FILES, TRAIN, names};
+
+/// A reader that goes away, as `head` does, ends nothing.
+#[test]
+fn closed_pipes_do_not_lose_the_run() {
+    let home = Home::new();
+    let mut child = home.spawn(&format!("{TRAIN} --run run"));
+    drop((child.stdout.take(), child.stderr.take()));
+    assert!(soon(|| child.try_wait().unwrap().is_some()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(names(&home.at("run")), FILES);
+    home.assert_model("run");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_and_sigterm_end_a_run_well() {
+    let home = Home::new();
+    home.data("big", 20_000, 50);
+    // One with an epoch behind it, and one in its first epoch, which takes many seconds.
+    let small = TRAIN.replace("--epochs 2", "--epochs 100000");
+    let slow = "train --data big --device cpu --hidden 400,400 --batch 1";
+    for (args, run, signal_at, name, code) in [
+        (&small[..], "epochs", "epochs/metrics.jsonl", "INT", 130),
+        (slow, "steps", "steps/config.json", "TERM", 143),
+    ] {
+        let child = home.spawn(&format!("{args} --run {run}"));
+        let begun = soon(|| fs::metadata(home.at(signal_at)).is_ok_and(|m| m.len() > 0));
+        signal(&child, name);
+        let ended = end(child);
+        assert!(begun, "{ended:?}");
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        ended.line("interrupted after step");
+
+        let summary = home.json(&format!("{run}/summary.json"));
+        assert_eq!(summary["interrupted"], true);
+        let metrics = home.metrics(run);
+        assert_eq!(metrics.is_empty(), run == "steps");
+        assert_eq!(summary["last"], metrics.last().cloned().unwrap_or_default());
+        assert!(summary["steps"].as_u64().unwrap() > 0);
+        home.assert_model(run);
+        // All the files, but no curve and no best of no epoch.
+        for name in FILES {
+            let of_epochs = ["training.svg", "best.safetensors"];
+            let expected = run == "epochs" || !of_epochs.contains(&name);
+            assert_eq!(home.at(run).join(name).exists(), expected, "{run}/{name}");
+        }
+        home.ok(&format!("sample {run} --device cpu"));
+        home.ok(&format!("reconstruct {run} --device cpu"));
+    }
+}
+
+/// An evaluation has nothing to save.
+#[cfg(unix)]
+#[test]
+fn signals_end_an_evaluation() {
+    let home = Home::with_run();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let mut command = home.command("eval run --samples 1000000 --device cpu --per-image a.csv");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("device: "), "{line}");
+        std::thread::sleep(Duration::from_millis(300)); // it listens for signals then
+        signal(&child, name);
+        let ended = end(child);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert_eq!(ended.stderr, "interrupted; nothing was written\n");
+        assert!(!home.at("a.csv").exists());
+    }
+}
+
+/// `nohup elbo train` outlives its terminal.
+#[cfg(unix)]
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let home = Home::new();
+    let mut command = Command::new("sh");
+    let command = command
+        .current_dir(home.path())
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_elbo")])
+        .args(TRAIN.replace("--epochs 2", "--epochs 100000 --run run").split(' '));
+    let child = piped(command);
+    let written = || fs::metadata(home.at("run/metrics.jsonl")).map_or(0, |m| m.len());
+    assert!(soon(|| written() > 0));
+    signal(&child, "HUP");
+    let then = written();
+    let goes_on = soon(|| written() > then + 1000); // two epochs and more
+    signal(&child, "INT");
+    let ended = end(child);
+    assert!(goes_on && ended.code == Some(130), "{ended:?}");
+}
