@@ -23,7 +23,9 @@ pub struct LinearGaussian {
 /// A Gaussian with diagonal covariance.
 #[derive(Debug, Clone)]
 pub struct Diagonal {
+    /// (Z)
     pub mean: DVector<f64>,
+    /// (Z)
     pub variance: DVector<f64>,
 }
 
