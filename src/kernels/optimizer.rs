@@ -1,4 +1,4 @@
-//! Adam's step, ascending the objective (Kingma and Ba 2015).
+//! An optimizer's step, ascending the objective: by itself, and for the kernels that end with it.
 
 use crate::kernels::library::single;
 use crate::kernels::{grid_of_groups, rates};
@@ -6,18 +6,21 @@ use crate::numeric::Real;
 use crate::plan::case::Fill;
 use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
-pub static ADAM: Kernel = single(Parts {
-    file: "adam",
-    source: include_str!("../../shaders/adam.wgsl"),
-    entry: "adam",
-    summary: "moments and parameters of one tensor",
+/// The number that shaders/lib/optimizer_step.wgsl knows Adam by.
+pub const ADAM: f64 = 0.0;
+
+pub static STEP: Kernel = single(Parts {
+    file: "optimizer",
+    source: include_str!("../../shaders/optimizer.wgsl"),
+    entry: "step",
+    summary: "an optimizer's step of one tensor",
     grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
-    formula: formula!(adam),
+    formula: formula!(one_tensor),
     cases: || {
         let case = |n| {
-            Case::new(&[("N", n)])
+            Case::new(&[("N", n), ("PLANES", 2)])
                 .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
-                .fill("moments", Fill::Uniform(0.0, 2.0))
+                .fill("state", Fill::Uniform(0.0, 2.0))
         };
         vec![
             case(1),
@@ -32,12 +35,12 @@ pub static ADAM: Kernel = single(Parts {
             case(100)
                 .fill("gradient", Fill::Cycle(vec![1e-8, -3e-9, 1e-7, 0.0]))
                 .fill("parameter", Fill::Cycle(vec![0.0]))
-                .fill("moments", Fill::Cycle(vec![0.0])),
+                .fill("state", Fill::Cycle(vec![0.0])),
             // the first step, from zero moments
-            case(100).fill("moments", Fill::Cycle(vec![0.0])),
+            case(100).fill("state", Fill::Cycle(vec![0.0])),
             // a dead unit: no gradient, moments about to become subnormal
             case(3).fill("gradient", Fill::Cycle(vec![0.0])).fill(
-                "moments",
+                "state",
                 Fill::Cycle(vec![1.2e-38, -1.2e-38, 1e-37, 1.17549435e-38, 1e-30, 0.0]),
             ),
         ]
@@ -48,23 +51,30 @@ pub static ADAM: Kernel = single(Parts {
     },
 });
 
-fn adam<T: Real>(c: &Call<T>) {
-    step(c, &c.read("gradient"), &mut c.write("parameter"), &mut c.write("moments"));
+fn one_tensor<T: Real>(c: &Call<T>) {
+    step(c, &c.read("gradient"), &mut c.write("parameter"), &mut c.write("state"));
+}
+
+/// The step that the call's OPTIMIZER stands for, of some parameters and the planes of their state.
+pub(crate) fn step<T: Real>(c: &Call<T>, gradient: &[T], parameter: &mut [T], state: &mut [T]) {
+    adam(c, gradient, parameter, state.split_at_mut(parameter.len()));
 }
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  parameter += rate (m / c1) / (sqrt(v / c2) + epsilon), with
-/// c_i = 1 - b_i^t and `moments` all m, then all v. Subnormal moments become zero.
-pub(super) fn step<T: Real>(c: &Call<T>, gradient: &[T], parameter: &mut [T], moments: &mut [T]) {
+/// c_i = 1 - b_i^t (Kingma and Ba 2015).
+fn adam<T: Real>(c: &Call<T>, gradient: &[T], parameter: &mut [T], (m, v): (&mut [T], &mut [T])) {
     let [b1, b2, epsilon] = ["BETA1", "BETA2", "EPSILON"].map(|name| c.value(name));
     let words = c.read("rates");
-    let [rate, c1, c2] =
-        [rates::LEARNING_RATE, rates::CORRECTION1, rates::CORRECTION2].map(|i| words[i]);
-    let smallest = T::from_f64(f64::from(f32::MIN_POSITIVE));
-    let flush = |v: T| if v.abs() < smallest { T::ZERO } else { v };
-    let (m, v) = moments.split_at_mut(parameter.len());
+    let (rate, c1, c2) =
+        (words[rates::LEARNING_RATE], words[rates::CORRECTION1], words[rates::CORRECTION2]);
     for (i, &g) in gradient.iter().enumerate() {
         m[i] = flush(b1 * m[i] + (T::ONE - b1) * g);
         v[i] = flush(b2 * v[i] + (T::ONE - b2) * g * g);
         parameter[i] += rate * (m[i] / c1) / ((v[i] / c2).sqrt() + epsilon);
     }
+}
+
+/// Zero in place of a number that is subnormal in single precision.
+fn flush<T: Real>(v: T) -> T {
+    if v.abs() < T::from_f64(f64::from(f32::MIN_POSITIVE)) { T::ZERO } else { v }
 }
