@@ -54,6 +54,7 @@ pub mod interchange;
 #[doc(hidden)]
 pub mod kernels;
 mod model;
+mod named;
 #[doc(hidden)]
 pub mod nn;
 #[doc(hidden)]

@@ -25,7 +25,7 @@ pub struct Vae {
 }
 
 impl Vae {
-    /// The model of a run folder, as `elbo train` or [`Vae::save`] writes one.
+    /// The model of a run folder, as the program or [`Vae::save`] writes one.
     ///
     /// # Errors
     /// Not a run folder, no model in it yet, or files that are not whole.
@@ -105,8 +105,8 @@ impl Vae {
         let latent = self.architecture().latent;
         if !z.len().is_multiple_of(latent) {
             let n = z.len();
-            let message = format!("{n} numbers are no whole number of codes of {latent} each");
-            return Err(ConfigError(message).into());
+            let right = format!("must be whole codes of {latent} numbers");
+            return Err(ConfigError::range("z", right, format!("{n} numbers")).into());
         }
         match z.is_empty() {
             true => Ok(Vec::new()),
@@ -127,8 +127,8 @@ impl Vae {
     ) -> Result<Evaluation, Error> {
         self.check(images)?;
         if !(1..=1_000_000_000).contains(&samples) {
-            let message = format!("samples must be from 1 to 1000000000, got {samples}");
-            return Err(ConfigError(message).into());
+            let right = "must be from 1 to 1000000000";
+            return Err(ConfigError::range("samples", right, samples).into());
         }
         let ks = if samples == 1 { vec![1] } else { vec![1, samples] };
         let request = Request { images: images.n_images, ks, rows: None, resident: None };

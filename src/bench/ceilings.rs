@@ -191,7 +191,7 @@ fn matmuls(
                 return Ok((
                     all,
                     Some(format!(
-                        "{size} would take {expected:.1} s each time, too long for --seconds {}",
+                        "{size} would take {expected:.1} s each time, too long for {} s a measurement",
                         request.seconds
                     )),
                 ));

@@ -40,7 +40,7 @@ pub enum CheckpointError {
     Exists(PathBuf),
     #[error("{}: {action}: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: io::Error },
-    #[error("{}: not a run folder: it has no {CONFIG} (elbo train --run writes one)", .0.display())]
+    #[error("{}: not a run folder: it has no {CONFIG} (`Vae::save` writes one)", .0.display())]
     NoRun(PathBuf),
     #[error("{}: no {MODEL} yet: the run has not finished an epoch", .0.display())]
     NoModel(PathBuf),

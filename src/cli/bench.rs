@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::Failure;
 use super::evaluate::print;
-use super::options::DeviceOption;
+use super::options::{DeviceOption, values};
 use crate::bench::{self, BenchError, Request, Target, table};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::device::{DeviceError, Precision};
@@ -47,7 +47,7 @@ pub struct Args {
     samples: usize,
     /// How matrices are multiplied: in mixed precision on a GPU with cooperative matrices (tensor cores),
     /// which are tested before; on the CPU an imitation, no faster
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = values::<Precision>(), default_value_t)]
     precision: Precision,
     /// Seconds to measure each step for; a kernel gets a fifth of it [default: 0.5]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::options::{values, values_but};
 use super::trained::{ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::interchange::onnx::{self, OPSET, Part};
@@ -31,13 +32,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     onnx: Vec<PathBuf>,
     /// The part in the file of --onnx, whatever its name
-    #[arg(long, value_enum, requires = "onnx")]
+    #[arg(long, value_parser = values::<Part>(), requires = "onnx")]
     part: Option<Part>,
     /// Write a safetensors file of PyTorch parameters
     #[arg(long, value_name = "FILE")]
     pytorch: Option<PathBuf>,
     /// Whose parameter names the file of --pytorch bears [default: example if they fit, else sequential]
-    #[arg(long, value_enum, requires = "pytorch")]
+    #[arg(long, value_parser = values_but(&[Names::First]), requires = "pytorch")]
     names: Option<Names>,
     #[command(flatten)]
     model: ModelOption,
@@ -142,9 +143,8 @@ fn pytorch(a: &Architecture, names: Names) -> String {
         text += ", encoder.fc22 for ln σ";
     }
     if expected != a.activation {
-        let lower = |activation| format!("{activation:?}").to_lowercase();
-        let (theirs, ours) = (lower(expected), lower(a.activation));
-        text += &format!("; that module has {theirs}, which must be {ours} for this network");
+        let ours = a.activation;
+        text += &format!("; that module has {expected}, which must be {ours} for this network");
     }
     text
 }

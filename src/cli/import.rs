@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Failure;
-use super::options::{load_data, seed, size};
+use super::options::{load_data, seed, size, values};
 use super::settings::{LikelihoodName, absolute};
 use super::train::create_default;
 use crate::checkpoint::{IMPORT, RunFolder};
@@ -38,7 +38,7 @@ pub struct Args {
     run: Option<PathBuf>,
     /// Non-linearity of the hidden layers [default: the file's own if elbo wrote it, softplus with Pyro's
     /// names, else relu]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
     /// What the decoder's output means [default: gaussian if there is an observation_log_variance, else
     /// bernoulli]
@@ -56,7 +56,7 @@ pub struct Args {
     size: Option<(usize, usize)>,
     /// What a pixel's byte v becomes [default: what the file says; else none with the names of
     /// pytorch/examples or Pyro, whose VAEs are trained so; else as for train]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Binarization>())]
     binarization: Option<Binarization>,
     /// Seed of noise and dynamic binarization
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
@@ -190,7 +190,7 @@ fn settings(
             _ => Activation::Relu,
         });
     let known = args.activation.is_some() || own.is_some();
-    guess(known, format!("activation {activation:?}").to_lowercase(), "--activation");
+    guess(known, format!("activation {activation}"), "--activation");
 
     let likelihood = match (args.likelihood, args.variance, imported.variance()) {
         (Some(LikelihoodName::Bernoulli), Some(_), _) => {

@@ -10,6 +10,7 @@ mod devices;
 mod evaluate;
 mod explore;
 mod export;
+mod fields;
 mod figures;
 mod generate;
 mod import;
@@ -29,6 +30,7 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::device::DeviceError;
 use crate::report::console::note;
+use fields::in_flags;
 
 /// Train variational autoencoders with hand-written WGSL kernels, on any GPU or on the CPU.
 #[derive(Parser)]
@@ -63,7 +65,7 @@ enum Command {
     Man(completions::ManArgs),
 }
 
-/// A command that did not succeed: one line, and the exit code.
+/// A command that did not succeed: one line, with options for fields, and the exit code.
 pub struct Failure {
     message: String,
     code: u8,
@@ -72,12 +74,12 @@ pub struct Failure {
 impl Failure {
     /// The work failed once it had begun: the device, the numbers, a disk that filled up.
     fn run(error: impl std::fmt::Display) -> Self {
-        Failure { message: error.to_string(), code: 1 }
+        Failure { message: in_flags(&error.to_string()), code: 1 }
     }
 
     /// The work was not begun: an option, a file or a folder is not as it must be.
     fn input(error: impl std::fmt::Display) -> Self {
-        Failure { message: error.to_string(), code: 2 }
+        Failure { message: in_flags(&error.to_string()), code: 2 }
     }
 
     /// A device's error: whether it failed, or cannot be had, or is too small for what was asked.

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
 use super::Failure;
+use super::fields::in_flags;
 use crate::data::{self, DataError, Dataset};
 use crate::device::gpu::{Adapters, Tuning, adapter};
 use crate::device::{Choice, Description, Device};
+use crate::named::Named;
 use crate::report::console::note;
 use crate::train::Settings;
 
@@ -42,7 +46,7 @@ impl DeviceOption {
     pub fn open(&self) -> Result<Device, Failure> {
         let choice = Choice::of(&self.device).map_err(|e| Failure::device(&e, &e))?;
         if let Some(error) = choice.fallen_back {
-            note(error);
+            note(in_flags(&error.to_string()));
         }
         let description = describe(choice.device.description());
         let Some(adapters) = choice.adapters else {
@@ -91,6 +95,22 @@ fn describe(d: &Description) -> String {
     }
 }
 
+/// Takes the values of a library's enum by their names.
+pub fn values<T: Named + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    values_but(&[])
+}
+
+/// Takes the values of a library's enum by their names, but for some.
+pub fn values_but<T: Named + Send + Sync>(
+    without: &'static [T],
+) -> impl TypedValueParser<Value = T> {
+    let values = T::VALUES.iter().filter(|v| !without.contains(&v.value)).map(|v| {
+        let meaning = v.meaning.trim();
+        PossibleValue::new(v.name).help(meaning.strip_suffix('.').unwrap_or(meaning))
+    });
+    PossibleValuesParser::new(values).try_map(|name| T::named(&name))
+}
+
 /// Height and width, as in 28x28.
 pub fn size(text: &str) -> Result<(usize, usize), String> {
     let sides = text.split_once('x').map(|(height, width)| (height.parse(), width.parse()));
@@ -110,7 +130,7 @@ pub fn load_data(name: &str, options: data::Options) -> Result<(Dataset, Option<
     let mut left_out = None;
     let dataset = data::open_with(name, options, &mut |line| left_out = Some(line));
     let dataset = dataset.map_err(|error| match error {
-        DataError::Options { message } => message,
+        DataError::Options(error) => error.to_string(),
         error => format!("--data {error}"),
     })?;
     Ok((dataset, left_out))

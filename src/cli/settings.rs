@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::options::{DeviceOption, seed, size};
+use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
 use crate::data::{self, Dataset, FASHION_MNIST, MNIST};
 use crate::kernels::activation::Activation;
@@ -12,7 +12,7 @@ use crate::numeric::Precision;
 use crate::optim::{Adam, Optimizer};
 use crate::train::{Schedule, Settings};
 use crate::vae::objective::{Bound, Estimator, Kl};
-use crate::vae::{Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
 ///
@@ -70,7 +70,7 @@ pub struct Args {
     seed: u64,
     /// How matrices are multiplied: mixed is faster on GPUs that have cooperative matrices (tensor cores),
     /// which are tested before, and on the CPU an imitation, no faster
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = values::<Precision>(), default_value_t)]
     precision: Precision,
     /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR")]
@@ -107,7 +107,7 @@ pub struct Args {
 struct ModelOptions {
     /// What a pixel's byte v becomes; fixed where all are 0 or 255, none with a Gaussian likelihood, else
     /// [default: dynamic]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Binarization>())]
     binarization: Option<Binarization>,
     /// Widths of the encoder's hidden layers, comma-separated as in 200,200, or none [default: 400]
     #[arg(long, value_name = "WIDTHS", value_parser = widths)]
@@ -119,7 +119,7 @@ struct ModelOptions {
     #[arg(long, value_name = "Z")]
     latent: Option<usize>,
     /// Non-linearity of the hidden layers [default: relu]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
     /// What the decoder's output means [default: bernoulli]
     #[arg(long, value_enum)]
@@ -128,7 +128,7 @@ struct ModelOptions {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<f64>,
     /// How parameters begin [default: pytorch]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,
 }
 
@@ -136,17 +136,17 @@ struct ModelOptions {
 #[command(next_help_heading = "Objective")]
 struct ObjectiveOptions {
     /// The bound on log p(x) that is ascended [default: elbo]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Bound>())]
     objective: Option<Bound>,
     /// Samples of z an image: elbo is the mean over them, iwae's bound is L_K [default: 1]
     #[arg(long, value_name = "K")]
     samples: Option<usize>,
     /// How the encoder's gradient is estimated [default: reparameterized]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Estimator>())]
     gradient: Option<Estimator>,
     /// How the KL enters the objective, iwae's is sampled; the KL shown is always the analytic one
     /// [default: analytic]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::<Kl>())]
     kl: Option<Kl>,
     /// Weight of the KL in the objective; the ELBOs shown have it at 1 [default: 1]
     #[arg(long, allow_negative_numbers = true)]
@@ -236,9 +236,9 @@ impl Args {
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.
-    pub fn settings(&self, dataset: &Dataset) -> Result<Settings, ConfigError> {
+    pub fn settings(&self, dataset: &Dataset) -> Result<Settings, String> {
         let base = self.preset.map_or_else(Settings::default, Preset::settings);
-        let fail = |message: &str| Err(ConfigError(message.to_string()));
+        let fail = |message: &str| Err(message.to_string());
         let (model, objective, optimizer) = (&self.model, &self.objective, &self.optimizer);
         if self.preset == Some(Preset::Altosaar) && !dataset.train.is_binary() {
             return fail(
@@ -318,15 +318,15 @@ impl Args {
     }
 
     /// A run's settings with the end that is given, and its data where that was moved to.
-    pub fn extend(&self, run: &Settings, moved: bool) -> Result<Settings, ConfigError> {
+    pub fn extend(&self, run: &Settings, moved: bool) -> Result<Settings, String> {
         let mut settings = run.clone();
         if let Some(epochs) = self.optimizer.epochs {
             if run.schedule == Schedule::Cosine && epochs != run.epochs {
-                return Err(ConfigError(format!(
+                return Err(format!(
                     "--epochs {epochs}: with --lr-schedule cosine the rates of all epochs depend on their \
                      number, which is {} in this run",
                     run.epochs
-                )));
+                ));
             }
             settings.epochs = epochs;
         }
@@ -334,7 +334,7 @@ impl Args {
         if moved {
             settings.data = absolute(&self.data);
         }
-        settings.check()?;
+        settings.check().map_err(|e| e.to_string())?;
         Ok(settings)
     }
 

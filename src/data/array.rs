@@ -129,7 +129,7 @@ impl Array {
                     _ => {
                         return Err(self.unfit(format!(
                             "{} are images of {d} pixels, which is no square; \
-                             --size HEIGHTxWIDTH gives their size",
+                             `size` HEIGHTxWIDTH gives their size",
                             self.size()
                         )));
                     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED, TEST_IMAGES, TRAIN_IMAGES};
 use crate::text::one_line;
+use crate::vae::ConfigError;
 
 /// Why a data set could not be loaded. Each message is one line that starts with the path.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +106,7 @@ pub enum DataError {
     /// The images of the two sets differ in size.
     #[error(
         "{}: test images are {test} (height x width) \
-         but the train images of {} are {train}; they must be the same, and --size HEIGHTxWIDTH stretches both",
+         but the train images of {} are {train}; they must be the same, and `size` HEIGHTxWIDTH stretches both",
         shown(.path),
         shown(.train_path)
     )]
@@ -119,8 +120,8 @@ pub enum DataError {
     )]
     LabelCount { path: PathBuf, n_labels: usize, images: PathBuf, n_images: usize },
     /// What was asked of the data cannot be.
-    #[error("{message}")]
-    Options { message: String },
+    #[error(transparent)]
+    Options(#[from] ConfigError),
     /// An array or a picture that is not what is needed.
     #[error("{}: {message}", shown(.path))]
     Unfit { path: PathBuf, message: String },

@@ -21,9 +21,11 @@ impl Images {
             Some(d) if d > 0 && n > 0 && n.is_multiple_of(d) => {
                 Ok(Images { n_images: n / d, height, width, pixels: pixels.into(), labels: None })
             }
-            _ => Err(ConfigError(format!(
-                "{n} bytes are no images of {height}x{width}: expected a positive multiple of their product"
-            ))),
+            _ => Err(ConfigError::range(
+                "pixels",
+                format!("must be whole images of {height}x{width}, one at least"),
+                format!("{n} bytes"),
+            )),
         }
     }
 
@@ -36,9 +38,12 @@ impl Images {
         let expected = height.checked_mul(width).and_then(|d| d.checked_mul(n));
         match expected {
             Some(expected) if expected == bytes && bytes > 0 => Ok(()),
-            _ => Err(ConfigError(format!(
-                "{name}: {n} images of {height}x{width} cannot have {bytes} bytes"
-            ))),
+            _ => Err(ConfigError::conflict(
+                "pixels",
+                format!("of {name}: {n} images of {height}x{width}"),
+                format!("cannot be {bytes} bytes"),
+                "give a byte for each pixel",
+            )),
         }
     }
 
@@ -49,10 +54,11 @@ impl Images {
     pub(crate) fn check_size(&self, (height, width): (usize, usize)) -> Result<(), ConfigError> {
         match (self.height, self.width) == (height, width) {
             true => Ok(()),
-            false => Err(ConfigError(format!(
-                "the images are {}x{}, expected {height}x{width}",
-                self.height, self.width
-            ))),
+            false => Err(ConfigError::range(
+                "images",
+                format!("must be {height}x{width}"),
+                format!("{}x{}", self.height, self.width),
+            )),
         }
     }
 }

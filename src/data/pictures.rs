@@ -192,7 +192,7 @@ impl Found {
             return Err(unfit(
                 first,
                 format!(
-                    "{height}x{width} are more than {MAX_PIXELS} pixels; --size HEIGHTxWIDTH shrinks them"
+                    "{height}x{width} are more than {MAX_PIXELS} pixels; `size` HEIGHTxWIDTH shrinks them"
                 ),
             ));
         }
@@ -203,7 +203,7 @@ impl Found {
                 first,
                 format!(
                     "{} pictures of {height}x{width} need {needed} bytes of memory; \
-                     --size HEIGHTxWIDTH shrinks them",
+                     `size` HEIGHTxWIDTH shrinks them",
                     self.files.len()
                 ),
             )
@@ -265,7 +265,7 @@ impl Found {
             path,
             format!(
                 "this picture is {rows}x{columns} (height x width), {} is {}x{}; \
-                 --size HEIGHTxWIDTH stretches all to one size, for example --size {height}x{width}",
+                 `size` HEIGHTxWIDTH stretches all to one size, for example `size` {height}x{width}",
                 shown(&self.files[0].0),
                 first.0,
                 first.1

@@ -1,6 +1,7 @@
 //! What is done to images after they are read: their size, and the parts that are held out.
 
 use super::{DataError, Dataset, Images, MAX_PIXELS, Part, Parts, pictures, shown};
+use crate::vae::ConfigError;
 use std::path::Path;
 
 use image::GrayImage;
@@ -24,16 +25,14 @@ impl Options {
         if let Some(share) = self.valid
             && !(share > 0.0 && share < 1.0)
         {
-            let message =
-                format!("--valid must be a share between 0 and 1, such as 0.1, got {share}");
-            return Err(DataError::Options { message });
+            let right = "must be a share between 0 and 1, such as 0.1";
+            return Err(ConfigError::range("valid", right, share).into());
         }
         if let Some((height, width)) = self.size
             && !(1..=MAX_PIXELS).contains(&(height as u64).saturating_mul(width as u64))
         {
-            let message =
-                format!("--size must have from 1 to {MAX_PIXELS} pixels, got {height}x{width}");
-            return Err(DataError::Options { message });
+            let right = format!("must have from 1 to {MAX_PIXELS} pixels");
+            return Err(ConfigError::range("size", right, format!("{height}x{width}")).into());
         }
         Ok(())
     }
@@ -99,20 +98,16 @@ pub(super) fn split(
 /// None, or all of them.
 fn held_by(share: f64, n: usize, path: &Path) -> Result<usize, DataError> {
     let n_held = (n as f64 * share).round() as usize;
+    let refuse = |problem: &str, right: String| {
+        let value = format!("{share} of the {n} images of {}", shown(path));
+        Err(ConfigError::conflict("valid", value, problem, right).into())
+    };
     if n >= 2 && n_held == 0 {
-        let least = least_share(n);
-        let message = format!(
-            "--valid {share} of the {n} images of {} is not one image: give {least} or more",
-            shown(path)
-        );
-        return Err(DataError::Options { message });
+        let right = format!("give {} or more", least_share(n));
+        return refuse("is not one image", right);
     }
     if n >= 2 && n_held >= n {
-        let message = format!(
-            "--valid {share} of the {n} images of {} leaves none to train on: give less",
-            shown(path)
-        );
-        return Err(DataError::Options { message });
+        return refuse("leaves none to train on", "give less".to_string());
     }
     Ok(n_held)
 }

@@ -29,7 +29,7 @@ pub enum DeviceError {
     },
     /// Mixed precision is asked for of an adapter that cannot compute in it.
     #[error(
-        "--precision mixed: {adapter}: {problem}; --precision f32 needs none, and --device cpu imitates them"
+        "`precision` mixed: {adapter}: {problem}; `precision` f32 needs none, and `Device::cpu` imitates them"
     )]
     Precision {
         /// Its name.

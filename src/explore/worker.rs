@@ -18,7 +18,7 @@ struct Job {
     reply: oneshot::Sender<Reply>,
 }
 
-const GONE: &str = "elbo explore has ended: what it says in its terminal tells why";
+const GONE: &str = "the program has ended: what it says in its terminal tells why";
 
 /// The way to the thread. When the last is dropped, the thread ends.
 #[derive(Clone)]

@@ -1,23 +1,24 @@
 //! What the parameters of a network are called in a file: the names of the PyTorch module that loads it.
 
 use crate::kernels::activation::Activation;
+use crate::named::named;
 use crate::vae::likelihood::OwnParameter;
 use crate::vae::{Architecture, Likelihood};
 
-/// The module whose parameter names the tensors of a file bear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Names {
-    /// fc1, fc21, fc22, fc3, fc4, as the VAE of pytorch/examples; one hidden layer each side, ReLU
-    Example,
-    /// encoder.fc1, encoder.fc21, encoder.fc22, decoder.fc1, decoder.fc21, as the VAE of Pyro's tutorial;
-    /// one hidden layer each side, softplus; fc22 gives ln σ rather than ln σ²
-    Pyro,
-    /// encoder.0, encoder.2, ..., mu, log_variance, decoder.0, decoder.2, ..., for encoder and decoder as
-    /// nn.Sequential with the activations between the layers; any depth
-    Sequential,
-    /// What this program wrote in its first versions.
-    #[value(skip)]
-    First,
+named! {
+    /// The module whose parameter names the tensors of a file bear.
+    pub enum Names {
+        /// fc1, fc21, fc22, fc3, fc4, as the VAE of pytorch/examples; one hidden layer each side, ReLU
+        Example = "example",
+        /// encoder.fc1, encoder.fc21, encoder.fc22, decoder.fc1, decoder.fc21, as the VAE of Pyro's tutorial;
+        /// one hidden layer each side, softplus; fc22 gives ln σ rather than ln σ²
+        Pyro = "pyro",
+        /// encoder.0, encoder.2, ..., mu, log_variance, decoder.0, decoder.2, ..., for encoder and decoder as
+        /// nn.Sequential with the activations between the layers; any depth
+        Sequential = "sequential",
+        /// What this program wrote in its first versions.
+        First = "first",
+    }
 }
 
 /// A layer of the network.

@@ -1,22 +1,21 @@
 //! Activations, by the numbers that shaders/lib/activation.wgsl knows them by.
 
-use serde::{Deserialize, Serialize};
-
+use crate::named::named;
 use crate::numeric::Real;
 use crate::plan::Call;
 
-/// The non-linearity of a hidden layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// y = v
-    Identity,
-    /// y = max(v, 0)
-    Relu,
-    /// y = tanh(v)
-    Tanh,
-    /// y = ln(1 + e^v)
-    Softplus,
+named! {
+    /// The non-linearity of a hidden layer.
+    pub enum Activation {
+        /// y = v
+        Identity = "identity",
+        /// y = max(v, 0)
+        Relu = "relu",
+        /// y = tanh(v)
+        Tanh = "tanh",
+        /// y = ln(1 + e^v)
+        Softplus = "softplus",
+    }
 }
 
 impl Activation {

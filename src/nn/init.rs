@@ -2,18 +2,19 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
-/// How parameters begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Init {
-    /// Weights and biases uniform on ±1/sqrt(inputs), as PyTorch's nn.Linear has them
-    #[default]
-    Pytorch,
-    /// Weights uniform on ±sqrt(6/(inputs + outputs)), biases zero, but for those of the decoder's output,
-    /// which begin where the mean of the training images is met
-    Glorot,
+use crate::named::named;
+
+named! {
+    /// How parameters begin.
+    #[derive(Default)]
+    pub enum Init {
+        /// Weights and biases uniform on ±1/sqrt(inputs), as PyTorch's nn.Linear has them
+        Pytorch = "pytorch" (default),
+        /// Weights uniform on ±sqrt(6/(inputs + outputs)), biases zero, but for those of the decoder's output,
+        /// which begin where the mean of the training images is met
+        Glorot = "glorot",
+    }
 }
 
 /// Uniform numbers, in an order that depends on the seed alone.

@@ -1,17 +1,17 @@
 //! In what a product of matrices is computed, and how numbers are rounded for it.
 
-use serde::{Deserialize, Serialize};
+use crate::named::named;
 
-/// How products of matrices are computed; all else, parameters and moments too, is in f32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// In f32.
-    #[default]
-    F32,
-    /// Of numbers rounded to f16, summed in f32, by the cooperative matrices of a GPU (tensor cores);
-    /// the CPU imitates it.
-    Mixed,
+named! {
+    /// How products of matrices are computed; all else, parameters and moments too, is in f32 always.
+    #[derive(Default)]
+    pub enum Precision {
+        /// In f32.
+        F32 = "f32" (default),
+        /// Of numbers rounded to f16, summed in f32, by the cooperative matrices of a GPU (tensor cores);
+        /// the CPU imitates it.
+        Mixed = "mixed",
+    }
 }
 
 /// The largest number of f16.

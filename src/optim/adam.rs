@@ -31,19 +31,22 @@ impl Rule for Adam {
 
     /// A decay outside [0, 1), or an epsilon that is not positive.
     fn check(&self) -> Result<(), ConfigError> {
-        for (name, decay) in [("--adam-beta1", self.beta1), ("--adam-beta2", self.beta2)] {
+        for (field, decay) in [("adam.beta1", self.beta1), ("adam.beta2", self.beta2)] {
             // The kernels compute with its logarithm, and in single precision.
             if !(decay > 0.0 && decay <= 0.999999) {
-                return Err(ConfigError(format!(
-                    "{name} must be above 0 and at most 0.999999, got {decay}"
-                )));
+                return Err(ConfigError::range(
+                    field,
+                    "must be above 0 and at most 0.999999",
+                    decay,
+                ));
             }
         }
         if !(self.epsilon >= 1e-30 && self.epsilon.is_finite()) {
-            return Err(ConfigError(format!(
-                "--adam-epsilon must be a positive number, 1e-30 at least, got {}",
-                self.epsilon
-            )));
+            return Err(ConfigError::range(
+                "adam.epsilon",
+                "must be a positive number, 1e-30 at least",
+                self.epsilon,
+            ));
         }
         Ok(())
     }

@@ -76,7 +76,7 @@ pub struct Settings {
     pub precision: Precision,
 }
 
-/// What `elbo train` does without options.
+/// The classic VAE on MNIST: what the program trains where nothing is asked for.
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -124,33 +124,34 @@ impl Settings {
     /// # Errors
     /// A value out of its range, named with what would be right.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let fail = |message: String| Err(ConfigError(message));
         self.architecture.check()?;
-        if self.epochs == 0 {
-            return fail("--epochs must be at least 1".to_string());
-        }
-        if self.steps == Some(0) {
-            return fail("--steps must be at least 1".to_string());
-        }
-        if self.batch == 0 || self.samples == 0 {
-            return fail("--batch and --samples must be at least 1".to_string());
+        let counts = [
+            ("epochs", u64::from(self.epochs)),
+            ("steps", self.steps.unwrap_or(1)),
+            ("batch", self.batch as u64),
+            ("samples", self.samples as u64),
+        ];
+        if let Some((field, n)) = counts.into_iter().find(|&(_, n)| n == 0) {
+            return Err(ConfigError::range(field, "must be at least 1", n));
         }
         if self.batch.saturating_mul(self.samples) > 65_535 {
-            let (batch, samples) = (self.batch, self.samples);
-            return fail(format!(
-                "--batch times --samples must be at most 65535, got {batch} times {samples}"
-            ));
+            let got = format!("{} times {}", self.batch, self.samples);
+            let right = "times `samples` must be at most 65535";
+            return Err(ConfigError::range("batch", right, got));
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return fail(format!("--lr must be a positive number, got {}", self.learning_rate));
+            let right = "must be a positive number";
+            return Err(ConfigError::range("learning_rate", right, self.learning_rate));
         }
         self.schedule.check()?;
         self.optimizer.rule().check()?;
         if !self.architecture.likelihood.module().accepts(self.binarization) {
-            return fail(
-                "--likelihood gaussian is for values as they are: it needs --binarization none"
-                    .to_string(),
-            );
+            return Err(ConfigError::conflict(
+                "architecture.likelihood",
+                "gaussian",
+                "is for values as they are",
+                "it needs `binarization` none",
+            ));
         }
         self.objective.check()
     }
@@ -190,9 +191,12 @@ impl Settings {
         dataset.train.check_size(self.architecture.image)?;
         let (batch, n) = (self.batch, dataset.train.n_images);
         match batch > n {
-            true => Err(ConfigError(format!(
-                "--batch {batch} is more than the {n} training images: give --batch {n} or less"
-            ))),
+            true => Err(ConfigError::conflict(
+                "batch",
+                batch,
+                format!("is more than the {n} training images"),
+                format!("give `batch` {n} or less"),
+            )),
             false => Ok(()),
         }
     }

@@ -31,12 +31,14 @@ impl Schedule {
     /// Steps out of order, or rates that are none.
     pub fn check(&self) -> Result<(), ConfigError> {
         let Schedule::Step(steps) = self else { return Ok(()) };
-        let fail = |message: String| Err(ConfigError(format!("--lr-schedule: {message}")));
         if let Some((epoch, rate)) = steps.iter().find(|(_, r)| !(*r > 0.0 && r.is_finite())) {
-            return fail(format!("the rate from epoch {epoch} on must be positive, got {rate}"));
+            let got = format!("{rate} from epoch {epoch} on");
+            return Err(ConfigError::range("schedule", "must have positive rates", got));
         }
         if steps.is_empty() || steps[0].0 == 0 || steps.windows(2).any(|w| w[0].0 >= w[1].0) {
-            return fail("steps need epochs in ascending order, from 1 on".to_string());
+            let epochs: Vec<String> = steps.iter().map(|(epoch, _)| epoch.to_string()).collect();
+            let right = "must have steps at epochs in ascending order, from 1 on";
+            return Err(ConfigError::range("schedule", right, format!("[{}]", epochs.join(", "))));
         }
         Ok(())
     }
@@ -88,7 +90,7 @@ impl FromStr for Schedule {
             })
             .collect::<Result<_, _>>()?;
         let schedule = Schedule::Step(steps);
-        schedule.check().map_err(|e| e.to_string())?;
+        schedule.check().map_err(|e| format!("{}, got {}", e.right, e.value))?;
         Ok(schedule)
     }
 }

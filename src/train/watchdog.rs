@@ -13,7 +13,7 @@ use crate::vae::step::Pass;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "step {step}: element {element} of {tensor} is {value}, written by {kernel}; \
-     a smaller --lr than {learning_rate:?}{} may help",
+     a smaller `learning_rate` than {learning_rate:?}{} may help",
     beside(.precision)
 )]
 pub struct Divergence {
@@ -36,7 +36,7 @@ pub struct Divergence {
 fn beside(precision: &Precision) -> &'static str {
     match precision {
         Precision::F32 => "",
-        Precision::Mixed => ", or --precision f32, whose numbers go beyond 65504,",
+        Precision::Mixed => ", or `precision` f32, whose numbers go beyond 65504,",
     }
 }
 

@@ -1,27 +1,66 @@
 //! The shape of a network and what it models.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use super::likelihood::Likelihood;
 use super::posterior::{self, Posterior};
 use crate::kernels::activation::Activation;
 use crate::kernels::gather;
+use crate::named::named;
 
-/// A setting that cannot be: what it is and what would be right.
+/// A value that cannot be, by the field that holds it. The message has fields in backticks.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(pub String);
+#[error("{}", self.message())]
+pub struct ConfigError {
+    /// The field as code writes it, from [`crate::Settings`] on, such as `objective.beta`; or the argument of
+    /// the function that refuses it.
+    pub field: &'static str,
+    /// The value that it has.
+    pub value: String,
+    /// Why the value cannot be, as what follows it in a sentence; `None` where `right` says it.
+    pub problem: Option<String>,
+    /// What would be right.
+    pub right: String,
+}
 
-/// How a pixel's byte v becomes an observation. A likelihood means nothing without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Binarization {
-    /// 1 with probability v / 255, drawn anew each time an image is drawn.
-    Dynamic,
-    /// 1 where v >= 128.
-    Fixed,
-    /// v / 255 itself: then the "likelihood" is a cross entropy, not a probability.
-    None,
+impl ConfigError {
+    /// A value out of its range: "`batch` must be at least 1, got 0".
+    pub(crate) fn range(field: &'static str, right: impl Into<String>, got: impl Display) -> Self {
+        ConfigError { field, value: got.to_string(), problem: None, right: right.into() }
+    }
+
+    /// A value that something else rules out: "`batch` 60 is more than the 50 training images: give ...".
+    pub(crate) fn conflict(
+        field: &'static str,
+        value: impl Display,
+        problem: impl Into<String>,
+        right: impl Into<String>,
+    ) -> Self {
+        let (problem, right) = (Some(problem.into()), right.into());
+        ConfigError { field, value: value.to_string(), problem, right }
+    }
+
+    fn message(&self) -> String {
+        let ConfigError { field, value, problem, right } = self;
+        match problem {
+            None => format!("`{field}` {right}, got {value}"),
+            Some(problem) => format!("`{field}` {value} {problem}: {right}"),
+        }
+    }
+}
+
+named! {
+    /// How a pixel's byte v becomes an observation. A likelihood means nothing without it.
+    pub enum Binarization {
+        /// 1 with probability v / 255, drawn anew each time an image is drawn.
+        Dynamic = "dynamic",
+        /// 1 where v >= 128.
+        Fixed = "fixed",
+        /// v / 255 itself: then the "likelihood" is a cross entropy, not a probability.
+        None = "none",
+    }
 }
 
 impl Binarization {
@@ -73,17 +112,19 @@ impl Architecture {
     pub fn check(&self) -> Result<(), ConfigError> {
         let stacks = self.stacks();
         if stacks.concat().contains(&0) {
-            return Err(ConfigError(format!("every layer needs at least one unit, got {self}")));
+            let right = "must have at least one unit in every layer";
+            return Err(ConfigError::range("architecture", right, self));
         }
         self.likelihood.module().check()?;
         let mut layers = stacks.iter().flat_map(|widths| widths.windows(2));
         let too_large = layers.find(|w| w[0].saturating_mul(w[1]) >= 1 << 31);
         match too_large {
-            Some(w) => Err(ConfigError(format!(
-                "a layer from {} to {} units has 2^31 weights or more, which the kernels cannot index: give \
-                 fewer units, or pictures another --size",
-                w[0], w[1]
-            ))),
+            Some(w) => Err(ConfigError::conflict(
+                "architecture",
+                format!("with a layer from {} to {} units", w[0], w[1]),
+                "has 2^31 weights or more there, which the kernels cannot index",
+                "give fewer units, or pictures another `size`",
+            )),
             None => Ok(()),
         }
     }
@@ -99,7 +140,7 @@ impl Architecture {
     }
 }
 
-impl std::fmt::Display for Architecture {
+impl Display for Architecture {
     /// As people write it: 784-400-20-400-784 relu.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut widths = vec![self.pixels()];
@@ -108,7 +149,7 @@ impl std::fmt::Display for Architecture {
         widths.extend(&self.decoder_hidden);
         widths.push(self.pixels());
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
-        write!(f, "{} {}", widths.join("-"), format!("{:?}", self.activation).to_lowercase())?;
+        write!(f, "{} {}", widths.join("-"), self.activation)?;
         match self.likelihood.module().label() {
             None => Ok(()),
             Some(label) => write!(f, ", {label}"),

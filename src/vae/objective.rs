@@ -3,40 +3,41 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::ConfigError;
+use crate::named::named;
 
-/// The bound on log p(x) that is ascended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Bound {
-    /// mean_k log p(x|z_k) - beta KL
-    #[default]
-    Elbo,
-    /// The importance-weighted bound L_K = log mean_k w_k (Burda et al. 2015)
-    Iwae,
+named! {
+    /// The bound on log p(x) that is ascended.
+    #[derive(Default)]
+    pub enum Bound {
+        /// mean_k log p(x|z_k) - beta KL
+        Elbo = "elbo" (default),
+        /// The importance-weighted bound L_K = log mean_k w_k (Burda et al. 2015)
+        Iwae = "iwae",
+    }
 }
 
-/// How the encoder's gradient is estimated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Estimator {
-    /// The gradient of the sampled objective itself
-    #[default]
-    Reparameterized,
-    /// Without the score of q (Roeder et al. 2017): less noise near the optimum; biased with iwae
-    StickingTheLanding,
-    /// iwae's gradient without the score of q and without bias (Tucker et al. 2018)
-    DoublyReparameterized,
+named! {
+    /// How the encoder's gradient is estimated.
+    #[derive(Default)]
+    pub enum Estimator {
+        /// The gradient of the sampled objective itself
+        Reparameterized = "reparameterized" (default),
+        /// Without the score of q (Roeder et al. 2017): less noise near the optimum; biased with iwae
+        StickingTheLanding = "sticking-the-landing",
+        /// iwae's gradient without the score of q and without bias (Tucker et al. 2018)
+        DoublyReparameterized = "doubly-reparameterized",
+    }
 }
 
-/// How the KL to the prior enters the objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Kl {
-    /// 1/2 sum of mu^2 + sigma^2 - 1 - ln sigma^2
-    #[default]
-    Analytic,
-    /// log q(z|x) - log p(z) at the samples
-    Sampled,
+named! {
+    /// How the KL to the prior enters the objective.
+    #[derive(Default)]
+    pub enum Kl {
+        /// 1/2 sum of mu^2 + sigma^2 - 1 - ln sigma^2
+        Analytic = "analytic" (default),
+        /// log q(z|x) - log p(z) at the samples
+        Sampled = "sampled",
+    }
 }
 
 /// What a training run ascends. In `config.json` these stand among the other settings.
@@ -76,41 +77,54 @@ impl Objective {
     /// # Errors
     /// A value out of its range, or a combination that means nothing.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let fail = |message: String| Err(ConfigError(message));
+        let range = |field, right: &str, got| Err(ConfigError::range(field, right, got));
         if !(self.beta >= 0.0 && self.beta.is_finite()) {
-            return fail(format!("--beta must be zero or a positive number, got {}", self.beta));
+            return range("objective.beta", "must be zero or a positive number", self.beta);
         }
         if !(self.free_bits >= 0.0 && self.free_bits.is_finite()) {
-            return fail(format!(
-                "--free-bits must be zero or a positive number of nats, got {}",
-                self.free_bits
-            ));
+            let right = "must be zero or a positive number of nats";
+            return range("objective.free_bits", right, self.free_bits);
         }
         let sampled = self.kl == Kl::Sampled;
-        let refuse = |what: &str, why: &str| Err(ConfigError(format!("{what} {why}")));
+        let refuse = |field, value: &str, problem: &str, right: &str| {
+            Err(ConfigError::conflict(field, value, problem, right))
+        };
         match self.bound {
-            Bound::Iwae if self.beta != 1.0 => {
-                refuse("--objective iwae needs --beta 1:", "another weight is no bound on log p(x)")
-            }
+            Bound::Iwae if self.beta != 1.0 => refuse(
+                "objective.bound",
+                "iwae",
+                "is no bound on log p(x) with another weight of the KL than 1",
+                "give `objective.beta` 1",
+            ),
             Bound::Iwae if self.warm_up > 0 => refuse(
-                "--warm-up needs --objective elbo:",
-                "iwae's samples are weighted by p and q as they are",
+                "objective.warm_up",
+                &self.warm_up.to_string(),
+                "cannot change the weights of iwae's samples, which are those of p and q",
+                "it needs `objective.bound` elbo",
             ),
             Bound::Iwae if !sampled => refuse(
-                "--objective iwae needs --kl sampled:",
-                "its weights are densities at the samples",
+                "objective.bound",
+                "iwae",
+                "weights its samples by their densities",
+                "it needs `objective.kl` sampled",
             ),
             _ if self.free_bits > 0.0 && sampled => refuse(
-                "--free-bits needs --kl analytic, hence --objective elbo:",
-                "a sampled KL can be negative in any unit",
+                "objective.free_bits",
+                &self.free_bits.to_string(),
+                "cannot be of a sampled KL, which can be negative in any unit",
+                "it needs `objective.kl` analytic, hence `objective.bound` elbo",
             ),
             Bound::Elbo if self.estimator == Estimator::DoublyReparameterized => refuse(
-                "--gradient doubly-reparameterized needs --objective iwae:",
-                "the ELBO has no importance weights",
+                "objective.estimator",
+                "doubly-reparameterized",
+                "uses importance weights, which the ELBO has not",
+                "it needs `objective.bound` iwae",
             ),
             _ if self.estimator == Estimator::StickingTheLanding && !sampled => refuse(
-                "--gradient sticking-the-landing needs --kl sampled:",
-                "an analytic KL has no score to drop",
+                "objective.estimator",
+                "sticking-the-landing",
+                "drops a score, which an analytic KL has not",
+                "it needs `objective.kl` sampled",
             ),
             _ => Ok(()),
         }

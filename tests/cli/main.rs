@@ -2,10 +2,12 @@
 
 mod bench;
 mod data;
+mod dependencies;
 mod devices;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod help;
+mod library;
 mod pages;
 mod readme;
 mod refusals;

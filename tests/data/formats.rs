@@ -141,7 +141,7 @@ fn rows_of_pixels_that_are_no_squares_need_a_size() {
     let array = npy("|u1", &[3, 6], &ramp(18));
     assert_words(
         load_file("a.npy", &array, AS_IS),
-        &["(3, 6)", "no square", "--size HEIGHTxWIDTH"],
+        &["(3, 6)", "no square", "`size` HEIGHTxWIDTH"],
     );
     let data = load_file("a.npy", &array, Options { size: Some((2, 3)), valid: None }).unwrap();
     assert_eq!((data.train.height, data.train.width, pixels(&data)), (2, 3, ramp(18)));
@@ -408,7 +408,7 @@ fn pictures_become_grey_upright_and_equal_in_size() {
         &[
             "b.png: this picture is 16x8 (height x width)",
             "a.png is 8x16",
-            "for example --size 8x16",
+            "for example `size` 8x16",
         ],
     );
     let data = load(flat.path(), Options { size: Some((4, 5)), valid: None }).unwrap();
@@ -421,10 +421,10 @@ fn pictures_become_grey_upright_and_equal_in_size() {
 fn a_size_is_suggested_that_suits() {
     let upright = |n: usize| -> Vec<(u32, u32)> { vec![(300, 400); n] };
     for (sizes, suggested) in [
-        (vec![(3, 4), (5, 6), (5, 6)], "--size 6x5"),
-        (vec![(9, 9), (3, 4)], "--size 4x3"),
-        ([vec![(400, 300)], upright(2)].concat(), "--size 64x48"),
-        ([vec![(1000, 2), (1000, 3)], vec![(1000, 2)]].concat(), "--size 1x64"),
+        (vec![(3, 4), (5, 6), (5, 6)], "`size` 6x5"),
+        (vec![(9, 9), (3, 4)], "`size` 4x3"),
+        ([vec![(400, 300)], upright(2)].concat(), "`size` 64x48"),
+        ([vec![(1000, 2), (1000, 3)], vec![(1000, 2)]].concat(), "`size` 1x64"),
     ] {
         let pictures: Vec<Vec<u8>> = sizes.iter().map(|&(w, h)| grey(w, h, 0)).collect();
         let names: Vec<String> = (0..sizes.len()).map(|i| format!("{i}.png")).collect();
@@ -536,9 +536,9 @@ fn a_share_is_held_out() {
     }
     // A share that is no image, or all of them, is refused with one that is.
     for (share, words) in [
-        (0.0499, ["--valid 0.0499 of the 10 images of", "is not one image: give 0.05"]),
-        (1e-300, ["--valid 0.00", "is not one image: give 0.05"]),
-        (0.9501, ["--valid 0.9501 of the 10 images of", "leaves none to train on"]),
+        (0.0499, ["`valid` 0.0499 of the 10 images of", "is not one image: give 0.05"]),
+        (1e-300, ["`valid` 0.00", "is not one image: give 0.05"]),
+        (0.9501, ["`valid` 0.9501 of the 10 images of", "leaves none to train on"]),
     ] {
         assert_words(load_file("a.npy", &file, valid(share)), &words);
     }
@@ -557,7 +557,7 @@ fn a_share_is_held_out() {
     );
     assert_eq!(whole.watched().0, "test");
     for share in [0.0, 1.0, -0.5, f64::NAN, f64::INFINITY] {
-        assert_words(data::open(MNIST, valid(share)), &["--valid", "between 0 and 1"]);
+        assert_words(data::open(MNIST, valid(share)), &["`valid`", "between 0 and 1"]);
     }
     // Images sorted by class would leave out the last classes.
     let x = npy("|u1", &[6, 1, 1], &ramp(6));
@@ -584,14 +584,14 @@ fn images_are_stretched() {
     let whole = data::open(MNIST, AS_IS).unwrap();
     assert!((mean(&data.test.pixels) - mean(&whole.test.pixels)).abs() < 0.5);
     for size in [(0, 4), (1 << 20, 1 << 20)] {
-        assert_words(data::open(MNIST, options(size)), &["--size", "from 1 to 16777216 pixels"]);
+        assert_words(data::open(MNIST, options(size)), &["`size`", "from 1 to 16777216 pixels"]);
     }
     // Train and test of different sizes become one.
     let (a, b) = (npy("|u1", &[2, 2, 2], &[7; 8]), npy("|u1", &[1, 3, 3], &[8; 9]));
     let folder = folder(&[("train.npy", &a), ("test.npy", &b)]);
     assert_words(
         load(folder.path(), AS_IS),
-        &["test.npy: test images are 3x3", "train.npy are 2x2", "--size"],
+        &["test.npy: test images are 3x3", "train.npy are 2x2", "`size`"],
     );
     assert_eq!(load(folder.path(), options((1, 2))).unwrap().test.pixels, [8, 8]);
 }

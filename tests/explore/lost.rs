@@ -47,7 +47,7 @@ fn a_lost_device_is_told_and_ends_it() {
     // Whoever asks in the moment that is left is told too.
     let response = ask();
     let told = response.json()["error"].to_string();
-    assert!(response.status == 503 && told.contains("elbo explore has ended"), "{response:?}");
+    assert!(response.status == 503 && told.contains("the program has ended"), "{response:?}");
     let begin = Instant::now();
     assert_eq!(served.join().expect("no panic"), End::Failed(LOST.to_string()));
     assert!(begin.elapsed() < Duration::from_secs(5));

@@ -108,7 +108,7 @@ fn wrong_sizes_are_errors() {
     refused(vae.encode(&device, &data(50, 4, 3).test), &["4x3", "3x4"]);
     refused(vae.evaluate(&device, &forged.train, 3), &["1000 images"]);
     refused(vae.evaluate(&device, &good.test, 0), &["samples"]);
-    refused(vae.decode(&device, &[0.0; 3]), &["3 numbers", "2 each"]);
+    refused(vae.decode(&device, &[0.0; 3]), &["got 3 numbers", "of 2 numbers"]);
     refused(vae.save_onnx(Part::Encoder, "/nonexistent/a.onnx"), &["/nonexistent/a.onnx"]);
     assert!(vae.decode(&device, &[]).unwrap().is_empty());
     assert!(vae.sample(&device, 0, 0).unwrap().is_empty());

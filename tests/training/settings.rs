@@ -86,16 +86,22 @@ fn what_means_nothing_is_refused_in_one_line() {
         objective.check().unwrap_or_else(|e| panic!("{objective:?}: {e}"));
     }
     let bad = [
-        (Objective { beta: -1.0, ..base() }, "--beta"),
-        (Objective { beta: f64::NAN, ..base() }, "--beta"),
-        (Objective { beta: 0.5, ..iwae() }, "--beta 1"),
-        (Objective { warm_up: 1, ..iwae() }, "--warm-up"),
-        (Objective { kl: Kl::Analytic, ..iwae() }, "--kl sampled"),
-        (Objective { free_bits: 0.1, ..iwae() }, "--free-bits"),
-        (Objective { free_bits: -0.1, ..base() }, "--free-bits"),
-        (Objective { free_bits: 0.1, kl: Kl::Sampled, ..base() }, "--kl analytic"),
-        (Objective { estimator: Estimator::DoublyReparameterized, ..base() }, "--objective iwae"),
-        (Objective { estimator: Estimator::StickingTheLanding, ..base() }, "--kl sampled"),
+        (Objective { beta: -1.0, ..base() }, "`objective.beta`"),
+        (Objective { beta: f64::NAN, ..base() }, "`objective.beta`"),
+        (Objective { beta: 0.5, ..iwae() }, "`objective.beta` 1"),
+        (Objective { warm_up: 1, ..iwae() }, "`objective.warm_up`"),
+        (Objective { kl: Kl::Analytic, ..iwae() }, "`objective.kl` sampled"),
+        (Objective { free_bits: 0.1, ..iwae() }, "`objective.free_bits`"),
+        (Objective { free_bits: -0.1, ..base() }, "`objective.free_bits`"),
+        (Objective { free_bits: 0.1, kl: Kl::Sampled, ..base() }, "`objective.kl` analytic"),
+        (
+            Objective { estimator: Estimator::DoublyReparameterized, ..base() },
+            "`objective.bound` iwae",
+        ),
+        (
+            Objective { estimator: Estimator::StickingTheLanding, ..base() },
+            "`objective.kl` sampled",
+        ),
     ];
     for (objective, word) in bad {
         let message = objective.check().expect_err("refused").to_string();
@@ -108,15 +114,15 @@ fn what_means_nothing_is_refused_in_one_line() {
     }
     type Change = fn(&mut Settings);
     let bad: [(Change, &str); 6] = [
-        (|s| adam(s).beta1 = 1.0, "--adam-beta1"),
-        (|s| adam(s).beta2 = 0.0, "--adam-beta2"),
-        (|s| adam(s).epsilon = 0.0, "--adam-epsilon"),
-        (|s| s.schedule = Schedule::Step(vec![(3, 1e-3), (2, 1e-4)]), "--lr-schedule"),
+        (|s| adam(s).beta1 = 1.0, "`adam.beta1`"),
+        (|s| adam(s).beta2 = 0.0, "`adam.beta2`"),
+        (|s| adam(s).epsilon = 0.0, "`adam.epsilon`"),
+        (|s| s.schedule = Schedule::Step(vec![(3, 1e-3), (2, 1e-4)]), "`schedule`"),
         (
             |s| s.architecture.likelihood = Likelihood::Gaussian { variance: Some(0.0) },
-            "--variance",
+            "`architecture.likelihood.variance`",
         ),
-        (|s| s.architecture.likelihood = Likelihood::Gaussian { variance: None }, "--binarization"),
+        (|s| s.architecture.likelihood = Likelihood::Gaussian { variance: None }, "`binarization`"),
     ];
     for (change, word) in bad {
         let mut settings = Settings::default();

@@ -37,7 +37,9 @@ impl Adapters {
     /// There is none.
     pub fn best(&self) -> Result<&wgpu::Adapter, DeviceError> {
         self.0.first().ok_or_else(|| {
-            DeviceError::Selection(format!("--device gpu: this machine has no GPU adapter; {HINT}"))
+            DeviceError::Selection(format!(
+                "`Device::open` gpu: this machine has no GPU adapter; {HINT}"
+            ))
         })
     }
 
@@ -55,7 +57,7 @@ impl Adapters {
                 .collect();
             there.push("cpu".to_string());
             Err(DeviceError::Selection(format!(
-                "--device {wanted}: {problem}; there are: {}",
+                "`Device::open` {wanted}: {problem}; there are: {}",
                 there.join(", ")
             )))
         };

@@ -22,6 +22,7 @@ use proto::{
 use super::names::{Names, Place};
 use super::weights::{ARCHITECTURE, places, stored};
 use crate::kernels::posterior::LOG_VARIANCE;
+use crate::named::named;
 use crate::nn::Layer;
 use crate::nn::graph::Operand;
 use crate::plan::Program;
@@ -38,13 +39,14 @@ const INT: i32 = 2;
 /// What a protobuf message may hold.
 const MAX_BYTES: usize = i32::MAX as usize;
 
-/// Which half of the model a file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Part {
-    /// x to the mean and log variance of q(z|x)
-    Encoder,
-    /// z to the pixels' probabilities (or means) and their logits
-    Decoder,
+named! {
+    /// Which half of the model a file holds.
+    pub enum Part {
+        /// x to the mean and log variance of q(z|x)
+        Encoder = "encoder",
+        /// z to the pixels' probabilities (or means) and their logits
+        Decoder = "decoder",
+    }
 }
 
 /// An ONNX model of one part. The parameters are in the order of [`crate::vae::Network::parameters`].

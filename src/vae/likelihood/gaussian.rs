@@ -24,9 +24,11 @@ impl Module for Gaussian {
 
     fn check(&self) -> Result<(), ConfigError> {
         match self.variance {
-            Some(v) if !(v > 0.0 && v.is_finite()) => {
-                Err(ConfigError(format!("--variance must be a positive number, got {v}")))
-            }
+            Some(v) if !(v > 0.0 && v.is_finite()) => Err(ConfigError::range(
+                "architecture.likelihood.variance",
+                "must be a positive number",
+                v,
+            )),
             _ => Ok(()),
         }
     }

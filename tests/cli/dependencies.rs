@@ -1,0 +1,93 @@
+//! The crates that the program is built from: their licences, and which are there in two versions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Licences that an MIT program can be given away under without further conditions than to name them.
+const LICENCES: [&str; 6] = ["Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "Unicode-3.0", "Zlib"];
+
+/// Crates under another licence, with why that is right.
+const OTHER_LICENCES: [(&str, &str, &str); 1] = [(
+    "option-ext",
+    "MPL-2.0",
+    "used as it is published; its conditions are on changes of its own files",
+)];
+
+/// Crates in several versions, with who holds the older one. Each is built twice.
+const SEVERAL_VERSIONS: [(&str, &str); 3] = [
+    ("hashbrown", "gpu-allocator 0.28 and safetensors 0.8 use 0.16, wgpu 30 uses 0.17"),
+    ("miniz_oxide", "png 0.18 uses 0.8, flate2 1.1 uses 0.9"),
+    ("syn", "jiff, prost and thiserror's macros use 2, serde's and clap's use 3"),
+];
+
+/// (name, version, licence) of every crate that is built on this platform.
+fn crates() -> BTreeSet<(String, String, String)> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["tree", "--locked", "--offline", "--no-dedupe", "--prefix", "none"])
+        .args(["--format", "{p}|{l}"])
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let parse = |line: &str| {
+        let (package, licence) = line.split_once('|').expect("a package and a licence");
+        let mut words = package.split(' ');
+        let mut word = || words.next().expect("a name and a version").to_string();
+        (word(), word(), licence.to_string())
+    };
+    let crates: BTreeSet<_> = text.lines().map(parse).collect();
+    assert!(crates.len() > 100, "{crates:?}");
+    crates
+}
+
+/// Whether a licence expression leaves a choice that is in the list.
+fn is_accepted(expression: &str, licences: &[&str]) -> bool {
+    let expression = expression.replace('/', " OR ");
+    let parts = expression.split(" AND ").map(|part| part.trim_matches(['(', ')']));
+    parts.into_iter().all(|part| part.split(" OR ").any(|one| licences.contains(&one.trim())))
+}
+
+#[test]
+fn licences_are_understood() {
+    let accepted = |expression| is_accepted(expression, &LICENCES);
+    for right in ["MIT", "MIT/Apache-2.0", "LGPL-2.1 OR MIT", "(MIT OR X) AND Unicode-3.0"] {
+        assert!(accepted(right), "{right}");
+    }
+    for wrong in ["", "GPL-3.0-only", "MPL-2.0", "MIT AND GPL-3.0-only", "(MIT OR Zlib) AND X"] {
+        assert!(!accepted(wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn every_licence_is_accepted() {
+    let mut others: BTreeSet<&(&str, &str, &str)> = BTreeSet::new();
+    for (name, version, licence) in crates() {
+        if is_accepted(&licence, &LICENCES) {
+            continue;
+        }
+        let other =
+            OTHER_LICENCES.iter().find(|(n, l, _)| (*n, *l) == (name.as_str(), licence.as_str()));
+        others.extend(other);
+        assert!(other.is_some(), "{name} {version} is under {licence:?}: may this program use it?");
+    }
+    assert!(cfg!(not(target_os = "linux")) || others.len() == OTHER_LICENCES.len(), "{others:?}");
+}
+
+#[test]
+fn no_crate_is_built_twice_without_a_reason() {
+    let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, version, _) in crates() {
+        versions.entry(name).or_default().push(version);
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    let known = |name: &str| SEVERAL_VERSIONS.iter().any(|(known, _)| *known == name);
+    for (name, versions) in &versions {
+        assert!(known(name), "{name} is built as {versions:?}: can one of them go?");
+    }
+    for (name, _) in SEVERAL_VERSIONS {
+        let there = versions.contains_key(name) || cfg!(not(target_os = "linux"));
+        assert!(there, "{name} is in one version now: take it off the list");
+    }
+}

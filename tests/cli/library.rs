@@ -1,0 +1,68 @@
+//! The library does not know the command line: its messages name fields, and it can be built without it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Every Rust file of `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let rust = files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    rust.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+}
+
+/// The names of the program's commands.
+fn commands() -> Vec<String> {
+    let help = Command::new(env!("CARGO_BIN_EXE_elbo")).arg("--help").output().expect("it runs");
+    let help = String::from_utf8(help.stdout).expect("text");
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = listed.take_while(|line| !line.is_empty()).filter_map(|line| {
+        line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty())
+    });
+    names.map(str::to_string).collect()
+}
+
+/// What of the command line a line of code says, if anything: an option or a command.
+fn says<'a>(line: &'a str, commands: &[String]) -> Option<&'a str> {
+    let code = line.split(" // ").next().filter(|code| !code.trim_start().starts_with("//"))?;
+    let option = code.match_indices("--").find(|(at, _)| {
+        code[at + 2..].starts_with(|c: char| c.is_ascii_lowercase()) && !code[..*at].ends_with('-')
+    });
+    let command = code.match_indices("elbo ").find(|(at, _)| {
+        let after = &code[at + 5..];
+        let word = after.split(|c: char| !c.is_ascii_lowercase()).next();
+        commands.iter().any(|name| Some(&**name) == word)
+    });
+    option.or(command).map(|(at, _)| &code[at..])
+}
+
+#[test]
+fn no_message_of_the_library_names_an_option_or_a_command() {
+    let commands = commands();
+    assert!(commands.iter().any(|name| name == "train"), "{commands:?}");
+    for wrong in ["\"give --lr\"", "    \\ --size shrinks", "(\"as elbo train does\")"] {
+        assert!(says(wrong, &commands).is_some(), "{wrong}");
+    }
+    for right in ["// --lr", "a - -b", "\"the elbo of\"", "\"-----\""] {
+        assert_eq!(says(right, &commands), None);
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let above = ["cli", "main.rs"].map(|name| root.join(name));
+    let git = root.join("versions.rs"); // which has options of git
+    let library: Vec<PathBuf> = sources(&root)
+        .into_iter()
+        .filter(|path| *path != git && !above.iter().any(|above| path.starts_with(above)))
+        .collect();
+    assert!(library.len() > 100, "{} files", library.len());
+    let mut found = Vec::new();
+    for path in library {
+        let text = fs::read_to_string(&path).expect("text");
+        for (i, line) in text.lines().enumerate() {
+            if let Some(said) = says(line, &commands) {
+                found.push(format!("{}:{}: {said}", path.display(), i + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "give the field or the function:\n{}", found.join("\n"));
+}
