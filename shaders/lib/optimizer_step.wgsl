@@ -3,6 +3,8 @@
 // rates.
 //   0 Adam (Kingma and Ba 2015)
 //     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  parameter += rate (m / c1) / (sqrt(v / c2) + epsilon)
+//   1 RMSprop (Hinton 2012), in one plane
+//     v = b2 v + (1 - b2) g^2,  parameter += rate g / (sqrt(v) + epsilon)
 
 /// The new state of an element, and what the parameter gains.
 struct Step {
@@ -27,6 +29,10 @@ fn optimizer_step(
     rates: vec3<f32>,
 ) -> Step {
     switch kind {
+        case 1u: {
+            let v = flush(beta2 * state.x + (1.0 - beta2) * g * g);
+            return Step(vec2<f32>(v, 0.0), rates.x * g / (sqrt(v) + epsilon));
+        }
         default: {
             let m = flush(beta1 * state.x + (1.0 - beta1) * g);
             let v = flush(beta2 * state.y + (1.0 - beta2) * g * g);

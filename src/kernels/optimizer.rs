@@ -8,6 +8,8 @@ use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 /// The number that shaders/lib/optimizer_step.wgsl knows Adam by.
 pub const ADAM: f64 = 0.0;
+/// The same of RMSprop.
+pub const RMSPROP: f64 = 1.0;
 
 pub static STEP: Kernel = single(Parts {
     file: "optimizer",
@@ -17,11 +19,13 @@ pub static STEP: Kernel = single(Parts {
     grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
     formula: formula!(one_tensor),
     cases: || {
-        let case = |n| {
-            Case::new(&[("N", n), ("PLANES", 2)])
+        let case_of = |n, planes| {
+            Case::new(&[("N", n), ("PLANES", planes)])
                 .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
                 .fill("state", Fill::Uniform(0.0, 2.0))
         };
+        let case = |n| case_of(n, 2);
+        let rmsprop = |case: Case| case.constant("OPTIMIZER", RMSPROP).constant("BETA2", 0.8);
         vec![
             case(1),
             case(63),
@@ -36,6 +40,8 @@ pub static STEP: Kernel = single(Parts {
                 .fill("gradient", Fill::Cycle(vec![1e-8, -3e-9, 1e-7, 0.0]))
                 .fill("parameter", Fill::Cycle(vec![0.0]))
                 .fill("state", Fill::Cycle(vec![0.0])),
+            rmsprop(case_of(65, 1)),
+            rmsprop(case_of(100, 1)).fill("state", Fill::Cycle(vec![0.0])),
             // the first step, from zero moments
             case(100).fill("state", Fill::Cycle(vec![0.0])),
             // a dead unit: no gradient, moments about to become subnormal
@@ -57,7 +63,11 @@ fn one_tensor<T: Real>(c: &Call<T>) {
 
 /// The step that the call's OPTIMIZER stands for, of some parameters and the planes of their state.
 pub(crate) fn step<T: Real>(c: &Call<T>, gradient: &[T], parameter: &mut [T], state: &mut [T]) {
-    adam(c, gradient, parameter, state.split_at_mut(parameter.len()));
+    match c.dim("OPTIMIZER") as f64 {
+        ADAM => adam(c, gradient, parameter, state.split_at_mut(parameter.len())),
+        RMSPROP => rmsprop(c, gradient, parameter, state),
+        other => unreachable!("there is no optimizer {other}"),
+    }
 }
 
 /// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  parameter += rate (m / c1) / (sqrt(v / c2) + epsilon), with
@@ -71,6 +81,16 @@ fn adam<T: Real>(c: &Call<T>, gradient: &[T], parameter: &mut [T], (m, v): (&mut
         m[i] = flush(b1 * m[i] + (T::ONE - b1) * g);
         v[i] = flush(b2 * v[i] + (T::ONE - b2) * g * g);
         parameter[i] += rate * (m[i] / c1) / ((v[i] / c2).sqrt() + epsilon);
+    }
+}
+
+/// v = b2 v + (1 - b2) g^2,  parameter += rate g / (sqrt(v) + epsilon) (Hinton 2012).
+fn rmsprop<T: Real>(c: &Call<T>, gradient: &[T], parameter: &mut [T], v: &mut [T]) {
+    let [decay, epsilon] = ["BETA2", "EPSILON"].map(|name| c.value(name));
+    let rate = c.read("rates")[rates::LEARNING_RATE];
+    for (i, &g) in gradient.iter().enumerate() {
+        v[i] = flush(decay * v[i] + (T::ONE - decay) * g * g);
+        parameter[i] += rate * g / (v[i].sqrt() + epsilon);
     }
 }
 

@@ -75,7 +75,7 @@ impl Rule for Adam {
         )
     }
 
-    fn corrected(&self) -> [f64; 2] {
-        [self.beta1, self.beta2]
+    fn corrected(&self) -> Option<[f64; 2]> {
+        Some([self.beta1, self.beta2])
     }
 }

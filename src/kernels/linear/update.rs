@@ -30,6 +30,8 @@ pub static UPDATE: Kernel = product(Parts {
         cases.push(at.clone().fill("rates", Fill::Cycle(vec![0.02, 0.19, 1.999e-3, 0.0])));
         let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
         cases.push(adam.iter().fold(at.clone(), |case, (name, v)| case.constant(name, *v)));
+        let rmsprop = Case { dims: case([21, 33, 37]).dim("PLANES", 1).dims, ..at.clone() };
+        cases.push(rmsprop.constant("OPTIMIZER", optimizer::RMSPROP).constant("BETA2", 0.8));
         // the first step, and one whose gradients are about as small as epsilon
         cases.push(first(at.clone()));
         let small = at.fill("d_y", Fill::Cycle(vec![1e-9, -3e-9, 7e-9, 0.0]));

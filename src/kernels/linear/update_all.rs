@@ -83,6 +83,9 @@ pub static UPDATE_ALL: Kernel = product(Parts {
         let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
         let case = cases[2].clone();
         cases.push(adam.iter().fold(case, |case, (name, v)| case.constant(name, *v)));
+        // RMSprop on the same places: its one plane lies where Adam's first does
+        let case = cases[3].clone().constant("PLANES", 1.0).constant("BETA2", 0.8);
+        cases.push(case.constant("OPTIMIZER", optimizer::RMSPROP));
         cases
     },
     cost: |c| {

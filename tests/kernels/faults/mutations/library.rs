@@ -44,7 +44,14 @@ pub static FAULTS: &[Faults] = &[
     Faults {
         file: "lib/optimizer_step",
         kernels: &["optimizer.step"],
-        mutations: &[("+ epsilon", "+ 10.0 * epsilon")],
+        mutations: &[
+            ("+ epsilon", "+ 10.0 * epsilon"),
+            // RMSprop
+            ("rates.x * g / (sqrt(v)", "rates.x * g / (v"),
+            ("rates.x * g /", "rates.x * abs(g) /"),
+            ("beta2 * state.x", "beta1 * state.x"),
+            ("case 1u: {\n            let v", "case 7u: {\n            let v"),
+        ],
     },
     Faults {
         file: "lib/log_variance",
