@@ -37,6 +37,7 @@
 pub mod bench;
 #[doc(hidden)]
 pub mod checkpoint;
+#[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod cli;
 pub mod data;
@@ -45,6 +46,7 @@ pub mod data_stream;
 pub mod device;
 mod error;
 pub mod evaluate;
+#[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod explore;
 #[doc(hidden)]
@@ -54,7 +56,8 @@ pub mod interchange;
 #[doc(hidden)]
 pub mod kernels;
 mod model;
-mod named;
+#[doc(hidden)]
+pub mod named;
 #[doc(hidden)]
 pub mod nn;
 #[doc(hidden)]

@@ -119,6 +119,17 @@ struct Match {
     variables: Vec<(&'static str, TensorId)>,
 }
 
+/// What is to be done about a match.
+struct Replacement {
+    /// The parts' dispatches, in the plan's order; `at` is one of them, and becomes `fused`.
+    removed: Vec<usize>,
+    at: usize,
+    fused: Dispatch,
+    dropped: Vec<TensorId>,
+    /// The program with the tensor of another shape, and by index the dispatches that read it.
+    reshaped: Option<(Program, Vec<(usize, Dispatch)>)>,
+}
+
 impl Match {
     fn get(&self, variable: &str) -> Option<TensorId> {
         self.variables.iter().find(|(name, _)| *name == variable).map(|(_, id)| *id)
@@ -128,26 +139,46 @@ impl Match {
 impl Pattern {
     /// Replaces the first match, if there is one that may be replaced.
     fn apply(&self, program: &mut Program, plan: &mut Plan) -> Result<bool, PlanError> {
-        let mut found = Vec::new();
         let empty = Match { indices: Vec::new(), variables: Vec::new() };
-        self.search(plan, empty, &mut found);
-        for candidate in found {
-            if self.replace(program, plan, &candidate)? {
-                return Ok(true);
+        let Some(replacement) = self.search(program, plan, empty)? else { return Ok(false) };
+        let Replacement { removed, at, fused, dropped, reshaped } = replacement;
+        if let Some((trial, readers)) = reshaped {
+            *program = trial;
+            for (index, reader) in readers {
+                plan.dispatches[index] = reader;
             }
         }
-        Ok(false)
+        for tensor in dropped {
+            program.drop(tensor);
+        }
+        plan.dispatches[at] = fused;
+        for index in removed.into_iter().rev().filter(|&index| index != at) {
+            plan.dispatches.remove(index);
+        }
+        Ok(true)
     }
 
-    /// All ways to assign dispatches to the parts, in the plan's order.
-    fn search(&self, plan: &Plan, so_far: Match, found: &mut Vec<Match>) {
+    /// What is to be done about the first match that may be replaced, of all ways to assign dispatches to the
+    /// parts, in the plan's order.
+    fn search(
+        &self,
+        program: &Program,
+        plan: &Plan,
+        so_far: Match,
+    ) -> Result<Option<Replacement>, PlanError> {
         let Some(part) = self.parts.get(so_far.indices.len()) else {
-            found.push(so_far);
-            return;
+            return self.replace(program, plan, &so_far);
         };
         let first = so_far.indices.last().map_or(0, |last| last + 1);
         for (index, dispatch) in plan.dispatches.iter().enumerate().skip(first) {
             if !std::ptr::eq(dispatch.kernel, part.kernel) {
+                continue;
+            }
+            // In a plan of many layers nearly all dispatches fail here, before anything is copied.
+            let differs = |(binding, variable): &(&str, &'static str)| {
+                so_far.get(variable).is_some_and(|bound| dispatch.tensor(binding) != Some(bound))
+            };
+            if part.tensors.iter().any(differs) {
                 continue;
             }
             let mut variables = so_far.variables.clone();
@@ -163,23 +194,28 @@ impl Pattern {
             });
             if agrees {
                 let indices = so_far.indices.iter().copied().chain([index]).collect();
-                self.search(plan, Match { indices, variables }, found);
+                let found = self.search(program, plan, Match { indices, variables })?;
+                if found.is_some() {
+                    return Ok(found);
+                }
             }
         }
+        Ok(None)
     }
 
+    /// What takes the place of a match, if it may be replaced.
     fn replace(
         &self,
-        program: &mut Program,
-        plan: &mut Plan,
+        program: &Program,
+        plan: &Plan,
         found: &Match,
-    ) -> Result<bool, PlanError> {
+    ) -> Result<Option<Replacement>, PlanError> {
         let parts: Vec<&Dispatch> = found.indices.iter().map(|&i| &plan.dispatches[i]).collect();
         if !(self.when)(&parts) || !self.keeps_constants(&parts)? {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(constants) = self.constants(&parts) else { return Ok(false) };
-        let Some(at) = place_for(program, plan, &found.indices) else { return Ok(false) };
+        let Some(constants) = self.constants(&parts) else { return Ok(None) };
+        let Some(at) = place_for(program, plan, &found.indices) else { return Ok(None) };
 
         let bindings = &self.kernel.reflection()?.bindings;
         let bound = |variable: &str| bindings.iter().any(|b| b.name == variable);
@@ -189,22 +225,21 @@ impl Pattern {
             .filter(|(name, _)| !bound(name))
             .map(|(_, tensor)| *tensor)
             .collect();
-        let mut others = plan.dispatches.clone();
-        let mut index = 0;
-        others.retain(|_| {
-            index += 1;
-            !found.indices.contains(&(index - 1))
-        });
+        let others = || {
+            let all = plan.dispatches.iter().enumerate();
+            all.filter(|(index, _)| !found.indices.contains(index))
+        };
         let used = |tensor| {
             let other_plans = program.plans().iter().flat_map(|plan| &plan.dispatches);
-            others.iter().chain(other_plans).any(|d| d.uses(tensor))
+            others().map(|(_, dispatch)| dispatch).chain(other_plans).any(|d| d.uses(tensor))
         };
         if dropped.iter().any(|&tensor| used(tensor)) {
-            return Ok(false);
+            return Ok(None);
         }
 
         // A tensor of another shape takes the place of the one that the parts write.
         let mut variables = found.variables.clone();
+        let mut reshaped = None;
         if let Some(Reshaped { variable, dims }) = self.reshaped {
             let old = found.get(variable).expect("a pattern reshapes one of its variables");
             let writer = parts.iter().rev().find(|d| d.uses(old)).expect("a part binds it");
@@ -215,33 +250,24 @@ impl Pattern {
                 trial.drop(old);
                 let new = trial.tensor(declared.name, &dims, declared.dtype);
                 let mut readers = Vec::new();
-                for dispatch in &others {
+                for (index, dispatch) in others().filter(|(_, dispatch)| dispatch.uses(old)) {
                     // A reader that refuses the shape is the guard.
-                    match dispatch.uses(old).then(|| dispatch.with(&trial, old, new)) {
-                        None => readers.push(dispatch.clone()),
-                        Some(Ok(dispatch)) => readers.push(dispatch),
-                        Some(Err(_)) => return Ok(false),
-                    }
+                    let Ok(reader) = dispatch.with(&trial, old, new) else { return Ok(None) };
+                    readers.push((index, reader));
                 }
-                *program = trial;
-                others = readers;
                 for (_, tensor) in variables.iter_mut().filter(|(_, tensor)| *tensor == old) {
                     *tensor = new;
                 }
+                reshaped = Some((trial, readers));
             }
         }
         let tensors: Vec<(&str, TensorId)> =
             variables.into_iter().filter(|(name, _)| bound(name)).collect();
         let constants: Vec<(&str, f64)> =
             constants.iter().map(|(name, value)| (*name, *value)).collect();
+        let program = reshaped.as_ref().map_or(program, |(trial, _)| trial);
         let fused = Dispatch::new(program, self.kernel, &tensors, &constants)?;
-        for tensor in dropped {
-            program.drop(tensor);
-        }
-        let before = found.indices.iter().filter(|&&i| i < at).count();
-        others.insert(at - before, fused);
-        plan.dispatches = others;
-        Ok(true)
+        Ok(Some(Replacement { removed: found.indices.clone(), at, fused, dropped, reshaped }))
     }
 
     /// Whether each constant that was given to a part, and that the replacing kernel does not take over, is at

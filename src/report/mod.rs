@@ -1,10 +1,12 @@
 //! What a person sees: the console and the pictures.
 
+#[cfg(feature = "program")]
 pub mod console;
 pub mod evaluation;
 pub mod figures;
 pub mod latent;
 pub mod plot;
+#[cfg(feature = "program")]
 pub mod progress;
 pub mod svg;
 pub mod table;

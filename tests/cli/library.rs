@@ -1,5 +1,6 @@
 //! The library does not know the command line: its messages name fields, and it can be built without it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -65,4 +66,43 @@ fn no_message_of_the_library_names_an_option_or_a_command() {
         }
     }
     assert!(found.is_empty(), "give the field or the function:\n{}", found.join("\n"));
+}
+
+/// Names of the crates that are built on this platform for the library, with these options of cargo.
+fn crates(options: &[&str]) -> BTreeSet<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["tree", "--locked", "--offline", "-e", "normal", "--prefix", "none"])
+        .args(["--format", "{p}"])
+        .args(options)
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_string).collect()
+}
+
+#[test]
+fn the_library_alone_brings_no_crate_of_the_program() {
+    let (all, library) = (crates(&[]), crates(&["--no-default-features"]));
+    let names = [
+        "clap",
+        "clap_complete",
+        "clap_mangen",
+        "http-body-util",
+        "hyper",
+        "hyper-util",
+        "indicatif",
+        "open",
+        "tokio",
+    ];
+    for name in names {
+        assert!(all.contains(name), "{name} is no longer a dependency: take it off this list");
+        assert!(!library.contains(name), "{name} is built without the feature `program`");
+    }
+    for name in ["ctrlc", "signal-hook"] {
+        assert!(!library.contains(name), "{name} is built without the feature `program`");
+    }
+    assert!(library.contains("wgpu") && library.len() + 30 < all.len(), "{}", library.len());
 }

@@ -167,8 +167,11 @@ fn mixed_precision_agrees_with_the_oracle() {
         }
     }
     assert_none(&wrong);
-    let unchecked = REGISTRY.iter().flat_map(|kernel| on_gpus(kernel, &gpus)[1].wrong.clone());
-    assert_none(&unchecked.collect::<Vec<_>>());
+    // Without cooperative matrices there is nothing to wait for.
+    if !gpus.mixed.is_empty() {
+        let unchecked = REGISTRY.iter().flat_map(|kernel| on_gpus(kernel, &gpus)[1].wrong.clone());
+        assert_none(&unchecked.collect::<Vec<_>>());
+    }
 }
 
 /// With the checks of every index and loop that a user can turn on, shaders compute the same.
