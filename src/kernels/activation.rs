@@ -32,6 +32,24 @@ impl Activation {
         Activation::ALL[c.dim("ACTIVATION")]
     }
 
+    /// Where values of it lie that the tests take: [low, high).
+    pub(crate) fn range(self) -> (f64, f64) {
+        match self {
+            Activation::Tanh => (-1.0, 1.0),
+            _ => (0.0, 9.0),
+        }
+    }
+
+    /// Runs `loops` for the kind, compiled for each kind by itself: no loop of it branches.
+    pub(crate) fn specialize(self, loops: impl PerActivation) {
+        match self {
+            Activation::Identity => loops.run(|v| v),
+            Activation::Relu => loops.run(|v| Activation::Relu.apply(v)),
+            Activation::Tanh => loops.run(|v| Activation::Tanh.apply(v)),
+            Activation::Softplus => loops.run(|v| Activation::Softplus.apply(v)),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn apply<T: Real>(self, v: T) -> T {
         match self {
@@ -53,4 +71,9 @@ impl Activation {
             Activation::Softplus => T::ONE - (-y).exp(),
         }
     }
+}
+
+/// Loops that apply an activation, see [`Activation::specialize`].
+pub(crate) trait PerActivation {
+    fn run(self, apply: impl Fn(f32) -> f32 + Sync);
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::gemm::{Matrix, multiply};
 use super::optimizer::{self, Adam};
 use super::{grad_weight, with_scratch};
-use crate::kernels::activation::Activation;
+use crate::kernels::activation::{Activation, PerActivation};
 use crate::kernels::linear::update_all::{Placed, WORDS};
 use crate::numeric::parallel::{self, vectorized};
 use crate::numeric::precision::mean_scale;
@@ -28,26 +28,28 @@ pub(super) fn layer(
     let (x, weight) = (c.operand(x, 1.0), c.operand(weight, 1.0));
     let (x, weight) = (Matrix::new(&x, inputs), Matrix::new(&weight, inputs).transposed());
     multiply(rows, bias.len(), inputs, x, weight, y);
-    // One loop per activation, so that none of them branches inside it.
-    match Activation::of(c) {
-        Activation::Identity => add_bias(y, bias, |v| v),
-        Activation::Relu => add_bias(y, bias, |v| Activation::Relu.apply(v)),
-        Activation::Tanh => add_bias(y, bias, |v| Activation::Tanh.apply(v)),
-        Activation::Softplus => add_bias(y, bias, |v| Activation::Softplus.apply(v)),
-    }
+    Activation::of(c).specialize(AddBias { y, bias });
 }
 
-pub(super) fn add_bias(y: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32 + Sync) {
-    parallel::rows(
-        y,
-        bias.len(),
-        #[inline(always)]
-        |_, y| {
-            for (y, &b) in y.iter_mut().zip(bias) {
-                *y = f(*y + b);
-            }
-        },
-    );
+/// y = f(y + b).
+struct AddBias<'a> {
+    y: &'a mut [f32],
+    bias: &'a [f32],
+}
+
+impl PerActivation for AddBias<'_> {
+    fn run(self, apply: impl Fn(f32) -> f32 + Sync) {
+        parallel::rows(
+            self.y,
+            self.bias.len(),
+            #[inline(always)]
+            |_, y| {
+                for (y, &b) in y.iter_mut().zip(self.bias) {
+                    *y = apply(*y + b);
+                }
+            },
+        );
+    }
 }
 
 pub(super) fn backward_input(c: &Call<f32>) {
