@@ -6,7 +6,12 @@ pub static FAULTS: &[Faults] = &[
     Faults {
         file: "lib/activation",
         kernels: &["linear.forward"],
-        mutations: &[("select(v, 0.0, v < 0.0); }", "abs(v); }")],
+        mutations: &[
+            ("select(v, 0.0, v < 0.0); }", "abs(v); }"),
+            ("0.01 * v", "0.011 * v"),
+            ("-one_minus_exp(", "one_minus_exp("),
+            ("case 5u: { return select(-one", "case 9u: { return select(-one"),
+        ],
     },
     Faults {
         file: "lib/activation",
@@ -15,7 +20,14 @@ pub static FAULTS: &[Faults] = &[
             ("y > 0.0", "y >= 0.0"),
             ("1.0 - y * y", "1.0 - y"),
             ("1.0 - exp(-y)", "exp(-y)"),
+            ("select(0.01, 1.0", "select(0.011, 1.0"),
+            ("y + 1.0", "1.0 - y"),
         ],
+    },
+    Faults {
+        file: "lib/math",
+        kernels: &["end_step.end_step"],
+        mutations: &[("a / 4.0", "a / 5.0"), ("if a < -0.5", "if a < -5.0")],
     },
     Faults {
         file: "lib/optimizer_step",
