@@ -1,10 +1,8 @@
 //! Fields of the library's settings, and the options that set them.
 
 /// What the library calls a thing in its errors, in backticks, and what the command line calls it.
-const FIELDS: [(&str, &str); 24] = [
-    ("adam.beta1", "--adam-beta1"),
-    ("adam.beta2", "--adam-beta2"),
-    ("adam.epsilon", "--adam-epsilon"),
+/// The constants of an optimizer are not here: `adam.beta1` is --adam-beta1.
+const FIELDS: [(&str, &str); 21] = [
     ("architecture", "the network"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
@@ -34,7 +32,24 @@ const DEVICES: [(&str, &str); 2] = [("Device::open", "--device"), ("Device::cpu"
 /// A message of the library as the command line says it: with options in the place of fields.
 pub fn in_flags(message: &str) -> String {
     let both = FIELDS.iter().chain(&DEVICES);
-    both.fold(message.to_string(), |text, (field, flag)| text.replace(&format!("`{field}`"), flag))
+    let text = both
+        .fold(message.to_string(), |text, (field, flag)| text.replace(&format!("`{field}`"), flag));
+    // What is left between backticks and names two parts of one another is an optimizer's constant.
+    let mut pieces: Vec<String> = text.split('`').map(str::to_string).collect();
+    let constant = |piece: &str| {
+        let name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric());
+        piece.split_once('.').is_some_and(|(optimizer, field)| name(optimizer) && name(field))
+    };
+    if pieces.len().is_multiple_of(2) {
+        return text; // a backtick by itself
+    }
+    for i in (1..pieces.len()).step_by(2) {
+        pieces[i] = match constant(&pieces[i]) {
+            true => format!("--{}", pieces[i].replace('.', "-")),
+            false => format!("`{}`", pieces[i]),
+        };
+    }
+    pieces.concat()
 }
 
 #[cfg(test)]
