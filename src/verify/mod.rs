@@ -68,6 +68,7 @@ pub struct Draws {
 }
 
 /// What a device made of one model.
+#[derive(Clone)]
 pub struct Experiment {
     pub model: LinearGaussian,
     pub observations: Vec<DVector<f64>>,
