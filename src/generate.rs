@@ -2,15 +2,13 @@
 //! posteriors of test images, and what becomes of any latent code.
 
 use crate::data::Images;
-use crate::data_stream::{self, DataStream};
-use crate::device::{Device, DeviceError, Executor};
-use crate::evaluate::{Model, Posteriors};
-use crate::kernels::clock;
-use crate::plan::{PlanError, TensorId};
+use crate::device::{Device, DeviceError};
+use crate::evaluate::Posteriors;
+use crate::loaded::{LoadedModel, Model};
+use crate::plan::PlanError;
 use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
 use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::step::Content;
-use crate::vae::{Architecture, Binarization, Network};
+use crate::vae::{Architecture, Binarization};
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +30,9 @@ pub fn sample(
     count: usize,
     seed: u64,
 ) -> Result<Vec<Vec<f32>>, GenerateError> {
-    let plan = SampleProgram::record(architecture, count)?;
-    let mut executor = device.load(plan.program)?;
-    begin(&mut *executor, &plan.network, parameters, plan.clock, seed)?;
-    executor.run_all(plan.plan, 1)?;
-    Ok(images(executor.read_f32(plan.mean)?, architecture.pixels()))
+    let program = SampleProgram::record(architecture, count)?;
+    let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
+    Ok(images(loaded.sample()?, architecture.pixels()))
 }
 
 /// The first `count` test images as the encoder sees them, each followed by the decoder's expected
@@ -55,13 +51,10 @@ pub fn reconstruct(
 ) -> Result<Vec<Vec<f32>>, GenerateError> {
     let count = count.min(test.n_images);
     let d = architecture.pixels();
-    let plan = ReconstructProgram::record(architecture, binarization, count)?;
-    let mut executor = device.load(plan.program)?;
-    begin(&mut *executor, &plan.network, parameters, plan.clock, seed)?;
-    executor.write_bytes(plan.data, &test.pixels[..count * d])?;
-    executor.run_all(plan.plan, 1)?;
-    let inputs = images(executor.read_f32(plan.x)?, d);
-    let outputs = images(executor.read_f32(plan.mean)?, d);
+    let program = ReconstructProgram::record(architecture, binarization, count)?;
+    let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
+    let [inputs, outputs] =
+        loaded.reconstruct(&test.pixels[..count * d])?.map(|values| images(values, d));
     Ok(inputs.into_iter().zip(outputs).flat_map(|(x, mean)| [x, mean]).collect())
 }
 
@@ -75,12 +68,9 @@ pub fn decode(
     parameters: &[Vec<f32>],
     z: &[f32],
 ) -> Result<Vec<Vec<f32>>, GenerateError> {
-    let plan = DecodeProgram::record(architecture, z.len() / architecture.latent)?;
-    let mut executor = device.load(plan.program)?;
-    write_parameters(&mut *executor, &plan.network, parameters)?;
-    executor.write_f32(plan.z, z)?;
-    executor.run_all(plan.plan, 1)?;
-    Ok(images(executor.read_f32(plan.mean)?, architecture.pixels()))
+    let program = DecodeProgram::record(architecture, z.len() / architecture.latent)?;
+    let mut loaded = LoadedModel::load(device, program, parameters, 0)?;
+    Ok(images(loaded.decode(z)?, architecture.pixels()))
 }
 
 /// q(z|x) of the first `count` test images, binarized as they are for the test ELBO.
@@ -95,72 +85,19 @@ pub fn posteriors(
 ) -> Result<Posteriors, GenerateError> {
     /// Images of a run.
     const BATCH: usize = 500;
-    let Model { architecture, parameters, binarization, seed } = model;
-    let count = count.min(test.n_images);
+    let shown = test.first(count.min(test.n_images));
+    let count = shown.n_images;
     let chunks = Chunks { batch: count.min(BATCH), samples: 1, runs: 1 };
-    let record = |resident| {
-        let window = data_stream::window(count, architecture.pixels(), chunks.batch, resident);
-        let content = Content::Bytes(binarization);
-        EstimateProgram::record(architecture, content, count, window, chunks)
-            .map(|plan| (plan, window))
-            .map_err(GenerateError::from)
-    };
-    let (mut executor, (plan, window)) =
-        data_stream::load(device, None, |(plan, _)| &plan.program, record)?;
-    write_parameters(&mut *executor, &plan.network, parameters)?;
-    let shown = test.first(count);
-    let mut feed = window.map(|rows| DataStream::new(&shown, plan.data, rows, None));
-    if feed.is_none() {
-        executor.write_bytes(plan.data, &shown.pixels)?;
-    }
-    let width = 2 * architecture.latent;
-    let mut posteriors = Posteriors { latent: architecture.latent, ..Posteriors::default() };
+    let mut loaded: LoadedModel<EstimateProgram> =
+        LoadedModel::of_images::<GenerateError>(device, model, &shown, chunks, None)?;
+    let latent = model.architecture.latent;
+    let mut posteriors = Posteriors { latent, ..Posteriors::default() };
     for first in (0..count).step_by(chunks.batch) {
-        if let Some(feed) = &mut feed {
-            feed.prepare(&mut *executor, first as u64)?;
-        }
-        rewind(&mut *executor, plan.clock, seed, first)?;
-        executor.run_all(plan.encode, 1)?;
-        let heads = executor.read_f32(plan.heads)?;
-        posteriors.extend(&heads[..chunks.batch.min(count - first) * width]);
+        loaded.begin_at(first)?;
+        let heads = loaded.encode()?;
+        posteriors.extend(&heads[..chunks.batch.min(count - first) * 2 * latent]);
     }
     Ok(posteriors)
-}
-
-fn begin(
-    executor: &mut dyn Executor,
-    network: &Network,
-    parameters: &[Vec<f32>],
-    clock: TensorId,
-    seed: u64,
-) -> Result<(), DeviceError> {
-    write_parameters(executor, network, parameters)?;
-    rewind(executor, clock, seed, 0)
-}
-
-fn write_parameters(
-    executor: &mut dyn Executor,
-    network: &Network,
-    parameters: &[Vec<f32>],
-) -> Result<(), DeviceError> {
-    for (tensor, values) in network.parameters().into_iter().zip(parameters) {
-        executor.write_f32(tensor, values)?;
-    }
-    Ok(())
-}
-
-/// The clock before the image `position`.
-fn rewind(
-    executor: &mut dyn Executor,
-    tensor: TensorId,
-    seed: u64,
-    position: usize,
-) -> Result<(), DeviceError> {
-    let mut words = [0; clock::WORDS];
-    words[clock::SEED_LOW] = seed as u32;
-    words[clock::SEED_HIGH] = (seed >> 32) as u32;
-    words[clock::POSITION] = position as u32;
-    executor.write_u32(tensor, &words)
 }
 
 fn images(values: Vec<f32>, d: usize) -> Vec<Vec<f32>> {

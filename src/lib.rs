@@ -55,6 +55,8 @@ pub mod generate;
 pub mod interchange;
 #[doc(hidden)]
 pub mod kernels;
+#[doc(hidden)]
+pub mod loaded;
 mod model;
 #[doc(hidden)]
 pub mod named;

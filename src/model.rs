@@ -76,7 +76,8 @@ impl Vae {
         &self.settings.architecture
     }
 
-    /// Draws from the prior: the expected pixels of each, (D), in rows from the top, in [0, 1].
+    /// Draws from the prior: the expected pixels of each, (D), in rows from the top, in [0, 1]. A GPU compiles
+    /// the kernels for a count once.
     ///
     /// # Errors
     /// The device failed, or there are more than it can compute at once.

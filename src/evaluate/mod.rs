@@ -18,13 +18,12 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 
 use crate::data::Images;
-use crate::data_stream::{self, DataStream};
 use crate::device::{Device, DeviceError, Executor};
-use crate::kernels::clock;
+pub use crate::loaded::Model;
+use crate::loaded::{LoadedModel, rows_of};
 use crate::plan::{PlanError, PlanId, TensorId};
+use crate::vae::Binarization;
 use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::step::Content;
-use crate::vae::{Architecture, Binarization};
 pub use estimators::{Bounds, Estimate};
 pub use posteriors::{ACTIVE, Information, Posteriors, Unit};
 
@@ -48,19 +47,6 @@ pub enum EvaluateError {
     /// It was told to end.
     #[error("interrupted")]
     Interrupted,
-}
-
-/// A model and how its pixels and draws come about.
-#[derive(Debug, Clone, Copy)]
-pub struct Model<'a> {
-    /// The layers.
-    pub architecture: &'a Architecture,
-    /// In the order of [`crate::vae::Network::parameters`].
-    pub parameters: &'a [Vec<f32>],
-    /// What a pixel's byte becomes.
-    pub binarization: Binarization,
-    /// Of binarization and draws.
-    pub seed: u64,
 }
 
 /// What is to be estimated.
@@ -162,32 +148,12 @@ pub fn evaluate(
     request: &Request,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Evaluation, EvaluateError> {
-    // As many as keep the logits in a core's cache, or fill a GPU.
-    let rows = request.rows.unwrap_or(match device {
-        Device::Cpu(_) => 1024,
-        Device::Gpu(_) => 16_384,
-    });
-    let images = request.images.min(test.n_images);
-    let samples = request.samples();
-    let chunks = Chunks::new(rows, images, samples);
-    let record = |resident| {
-        let window = data_stream::window(images, test.n_pixels(), chunks.batch, resident);
-        let content = Content::Bytes(model.binarization);
-        EstimateProgram::record(model.architecture, content, images, window, chunks)
-            .map(|plan| (plan, window))
-            .map_err(EvaluateError::from)
-    };
-    let (mut executor, (plan, window)) =
-        data_stream::load(device, request.resident, |(plan, _)| &plan.program, record)?;
-    let executor = &mut *executor;
-    for (tensor, values) in plan.network.parameters().into_iter().zip(model.parameters) {
-        executor.write_f32(tensor, values)?;
-    }
-    let first_images = test.first(images);
-    let mut feed = window.map(|rows| DataStream::new(&first_images, plan.data, rows, None));
-    if feed.is_none() {
-        executor.write_bytes(plan.data, &first_images.pixels)?;
-    }
+    let test = test.first(request.images.min(test.n_images));
+    let (images, samples) = (test.n_images, request.samples());
+    let chunks = Chunks::new(request.rows.unwrap_or(rows_of(device)), images, samples);
+    let mut loaded: LoadedModel<EstimateProgram> =
+        LoadedModel::of_images::<EvaluateError>(device, model, &test, chunks, request.resident)?;
+    let EstimateProgram { importance, log_px, log_w, prior, prior_log_px, .. } = loaded.program;
 
     let latent = model.architecture.latent;
     let mut posteriors = Posteriors { latent, ..Posteriors::default() };
@@ -196,16 +162,13 @@ pub fn evaluate(
     work.total *= samples.div_ceil(chunks.samples) as u64;
     for first in (0..images).step_by(chunks.batch) {
         let batch = chunks.batch.min(images - first);
-        if let Some(feed) = &mut feed {
-            feed.prepare(executor, first as u64)?;
-        }
-        rewind(executor, plan.clock, model.seed, first)?;
-        executor.run_all(plan.encode, 1)?;
-        posteriors.extend(&executor.read_f32(plan.heads)?[..batch * 2 * latent]);
+        loaded.begin_at(first)?;
+        posteriors.extend(&loaded.encode()?[..batch * 2 * latent]);
 
         let mut draws: Vec<Draws> = (0..batch).map(|_| Draws::new(&request.ks)).collect();
-        let kept = [plan.log_px, plan.log_w];
-        work.draw(executor, plan.importance, kept, chunks, samples, |run, [log_px, log_w]| {
+        let executor = &mut *loaded.executor;
+        let kept = [log_px, log_w];
+        work.draw(executor, importance, kept, chunks, samples, |run, [log_px, log_w]| {
             draws.par_iter_mut().enumerate().try_for_each(|(b, draws)| {
                 let pairs = run.of_image(log_px, b).zip(run.of_image(log_w, b));
                 for (&log_px, &log_w) in pairs {
@@ -217,9 +180,10 @@ pub fn evaluate(
                 Ok(())
             })
         })?;
-        rewind(executor, plan.clock, model.seed, first)?;
-        let kept = [plan.prior_log_px];
-        work.draw(executor, plan.prior, kept, chunks, samples, |run, [log_px]| {
+        loaded.begin_at(first)?;
+        let executor = &mut *loaded.executor;
+        let kept = [prior_log_px];
+        work.draw(executor, prior, kept, chunks, samples, |run, [log_px]| {
             draws.par_iter_mut().enumerate().try_for_each(|(b, draws)| {
                 for &log_px in run.of_image(log_px, b) {
                     finite(first + b, log_px)?;
@@ -323,20 +287,6 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-/// The clock before the first draw of the images from `first` on: that of the test ELBO in training.
-pub(crate) fn rewind(
-    executor: &mut dyn Executor,
-    tensor: TensorId,
-    seed: u64,
-    first: usize,
-) -> Result<(), DeviceError> {
-    let mut words = [0; clock::WORDS];
-    words[clock::SEED_LOW] = seed as u32;
-    words[clock::SEED_HIGH] = (seed >> 32) as u32;
-    words[clock::POSITION] = first as u32;
-    executor.write_u32(tensor, &words)
 }
 
 fn finite(image: usize, value: f32) -> Result<(), EvaluateError> {

@@ -7,15 +7,14 @@ use serde::Serialize;
 
 use crate::data::Images;
 use crate::device::{Description, Device, DeviceError, Executor};
-use crate::evaluate::{
-    Bounds, Estimate, EvaluateError, Evaluation, Model, Posteriors, Request, evaluate, rewind,
-};
+use crate::evaluate::{Bounds, Estimate, EvaluateError, Evaluation, Posteriors, Request, evaluate};
+use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::numeric::philox::{Stream, counter, normal4, philox};
 use crate::plan::PlanError;
+use crate::vae::Architecture;
 use crate::vae::decode::DecodeProgram;
 use crate::vae::estimate::{Chunks, EstimateProgram};
 use crate::vae::step::Content;
-use crate::vae::{Architecture, Network};
 
 /// Test images that the KL of the units and the map are made from.
 const MEASURED: usize = 2000;
@@ -206,8 +205,8 @@ impl Explorer {
     /// The same with each executor wrapped, as a test does that makes one fail.
     #[doc(hidden)]
     pub fn wrapped(mut self, wrap: impl Fn(Box<dyn Executor>) -> Box<dyn Executor>) -> Self {
-        self.decoder.executor = wrap(self.decoder.executor);
-        self.inference.executor = wrap(self.inference.executor);
+        self.decoder.0.executor = wrap(self.decoder.0.executor);
+        self.inference.loaded.executor = wrap(self.inference.loaded.executor);
         self
     }
 
@@ -303,43 +302,24 @@ fn map(
     Ok(Map { pixels, width: side, height: tiles * height, scatter })
 }
 
-fn write_parameters(
-    executor: &mut dyn Executor,
-    network: &Network,
-    model: Model,
-) -> Result<(), DeviceError> {
-    for (tensor, values) in network.parameters().into_iter().zip(model.parameters) {
-        executor.write_f32(tensor, values)?;
-    }
-    Ok(())
-}
-
-struct Decoder {
-    plan: DecodeProgram,
-    executor: Box<dyn Executor>,
-}
+/// A decoder of `rows` codes.
+struct Decoder(LoadedModel<DecodeProgram>);
 
 impl Decoder {
     fn load(device: &Device, model: Model, rows: usize) -> Result<Self, ExploreError> {
-        let plan = DecodeProgram::record(model.architecture, rows)?;
-        let mut executor = device.load(plan.program.clone())?;
-        write_parameters(&mut *executor, &plan.network, model)?;
-        Ok(Decoder { plan, executor })
+        let program = DecodeProgram::record(model.architecture, rows)?;
+        Ok(Decoder(LoadedModel::load(device, program, model.parameters, model.seed)?))
     }
 
     fn decode(&mut self, z: &[f32]) -> Result<Vec<u8>, ExploreError> {
-        self.executor.write_f32(self.plan.z, z)?;
-        self.executor.run_all(self.plan.plan, 1)?;
-        grey_levels(&self.executor.read_f32(self.plan.mean)?)
+        grey_levels(&self.0.decode(z)?)
     }
 }
 
 /// An image, encoder and estimators.
 struct Inference {
-    plan: EstimateProgram,
-    executor: Box<dyn Executor>,
+    loaded: LoadedModel<EstimateProgram>,
     latent: usize,
-    seed: u64,
     samples: usize,
 }
 
@@ -350,19 +330,13 @@ impl Inference {
         images: usize,
         samples: usize,
     ) -> Result<Self, ExploreError> {
-        let rows = match device {
-            Device::Cpu(_) => 1024,
-            Device::Gpu(_) => 16_384,
-        };
-        let chunks = Chunks::new(rows, 1, samples);
+        let chunks = Chunks::new(rows_of(device), 1, samples);
         let content = Content::Bytes(model.binarization);
         // The device holds the one image that is asked about, but draws as if it held all.
         let window = Some(1);
-        let plan = EstimateProgram::record(model.architecture, content, images, window, chunks)?;
-        let mut executor = device.load(plan.program.clone())?;
-        write_parameters(&mut *executor, &plan.network, model)?;
-        let latent = model.architecture.latent;
-        Ok(Inference { plan, executor, latent, seed: model.seed, samples })
+        let program = EstimateProgram::record(model.architecture, content, images, window, chunks)?;
+        let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
+        Ok(Inference { loaded, latent: model.architecture.latent, samples })
     }
 
     /// `place` is that of the image among the test images, on which its noise depends.
@@ -372,24 +346,25 @@ impl Inference {
         place: usize,
         decoder: &mut Decoder,
     ) -> Result<Inferred, ExploreError> {
-        let (plan, executor) = (&self.plan, &mut *self.executor);
-        let runs = self.samples.div_ceil(plan.chunks.samples) as u64;
+        let loaded = &mut self.loaded;
+        let EstimateProgram { chunks, data, x, importance, log_px, log_w, .. } = loaded.program;
+        let EstimateProgram { prior, prior_log_px, .. } = loaded.program;
+        let runs = self.samples.div_ceil(chunks.samples) as u64;
         let drawn = |values: Vec<f32>| -> Result<Vec<f64>, ExploreError> {
             let finite = |&v: &f32| v.is_finite().then_some(f64::from(v));
             let drawn: Option<Vec<f64>> = values[..self.samples].iter().map(finite).collect();
             drawn.ok_or(ExploreError::Overflow)
         };
-        executor.write_bytes(plan.data, pixels)?;
-        rewind(executor, plan.clock, self.seed, place)?;
-        executor.run_all(plan.encode, 1)?;
-        let heads = executor.read_f32(plan.heads)?;
-        let x = grey_levels(&executor.read_f32(plan.x)?)?;
-        executor.run_all(plan.importance, runs)?;
-        let log_px = drawn(executor.read_f32(plan.log_px)?)?;
-        let log_w = drawn(executor.read_f32(plan.log_w)?)?;
-        rewind(executor, plan.clock, self.seed, place)?;
-        executor.run_all(plan.prior, runs)?;
-        let prior = drawn(executor.read_f32(plan.prior_log_px)?)?;
+        loaded.executor.write_bytes(data, pixels)?;
+        loaded.begin_at(place)?;
+        let heads = loaded.encode()?;
+        let x = grey_levels(&loaded.read(x)?)?;
+        loaded.executor.run_all(importance, runs)?;
+        let log_px = drawn(loaded.read(log_px)?)?;
+        let log_w = drawn(loaded.read(log_w)?)?;
+        loaded.begin_at(place)?;
+        loaded.executor.run_all(prior, runs)?;
+        let prior = drawn(loaded.read(prior_log_px)?)?;
 
         let mut posterior = Posteriors { latent: self.latent, ..Posteriors::default() };
         posterior.extend(&heads);

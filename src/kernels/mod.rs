@@ -73,6 +73,15 @@ pub mod clock {
     pub const POSITION: usize = 4;
     /// Samples an image drawn before these, where they come in parts.
     pub const SAMPLE: usize = 5;
+
+    /// The words before the first step of the first epoch, at this image of it.
+    pub fn at(seed: u64, position: usize) -> [u32; WORDS] {
+        let mut words = [0; WORDS];
+        words[SEED_LOW] = seed as u32;
+        words[SEED_HIGH] = (seed >> 32) as u32;
+        words[POSITION] = position as u32;
+        words
+    }
 }
 
 /// Places of the words of a rates tensor.

@@ -185,7 +185,7 @@ impl Program {
         TensorId(self.tensors.len() - 1)
     }
 
-    /// Says what a tensor always holds, all of it, little-endian: whoever runs the program writes it first.
+    /// Says what a tensor always holds, all of it, little-endian: a device that loads the program writes it.
     pub fn constant(&mut self, tensor: TensorId, bytes: Vec<u8>) {
         self.constants.push((tensor, bytes));
     }

@@ -398,9 +398,6 @@ pub fn initialize(
     settings: &Settings,
     means: &[f64],
 ) -> Result<(), DeviceError> {
-    for (tensor, bytes) in plan.program.constants() {
-        executor.write_bytes(*tensor, bytes)?;
-    }
     let first = plan.network.initial_values(settings.init, settings.seed, means);
     for (parameter, values) in plan.network.parameters().into_iter().zip(first) {
         executor.write_f32(parameter, &values)?;
@@ -409,10 +406,7 @@ pub fn initialize(
 }
 
 fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Result<(), DeviceError> {
-    let mut words = [0; clock::WORDS];
-    words[clock::SEED_LOW] = settings.seed as u32;
-    words[clock::SEED_HIGH] = (settings.seed >> 32) as u32;
-    executor.write_u32(pass.clock, &words)?;
+    executor.write_u32(pass.clock, &clock::at(settings.seed, 0))?;
     let mut first = [0.0; rates::WORDS];
     first[rates::LEARNING_RATE] = settings.learning_rate_in(1) as f32;
     // 1 - b^t at t = 1, and the weight of the KL; later ones are the end_step kernel's.

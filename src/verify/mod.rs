@@ -7,9 +7,9 @@ use nalgebra::{DMatrix, DVector};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::device::{Device, DeviceError, Executor};
+use crate::device::{Device, DeviceError};
 use crate::kernels::activation::Activation;
-use crate::kernels::clock;
+use crate::loaded::LoadedModel;
 use crate::plan::PlanError;
 use crate::train::{self, Settings};
 use crate::vae::estimate::{Chunks, EstimateProgram};
@@ -248,8 +248,7 @@ fn draw(
     let n = observations.len();
     let chunks = Chunks { batch: n, samples: DRAWS, runs: 1 };
     let architecture = architecture(d, z, Some(model.variance));
-    let plan = EstimateProgram::record(&architecture, Content::Reals, n, None, chunks)?;
-    let mut executor = device.load(plan.program.clone())?;
+    let program = EstimateProgram::record(&architecture, Content::Reals, n, None, chunks)?;
     let row_major =
         |m: &DMatrix<f64>| m.transpose().iter().map(|&v| v as f32).collect::<Vec<f32>>();
     let values = [
@@ -259,24 +258,20 @@ fn draw(
         model.mean.iter().map(|&v| v as f32).collect(),
         vec![model.variance.ln() as f32],
     ];
-    for (parameter, values) in plan.network.parameters().into_iter().zip(&values) {
-        executor.write_f32(parameter, values)?;
-    }
-    executor.write_f32(plan.data, &flatten(observations))?;
-    let rewind = |executor: &mut dyn Executor| executor.write_u32(plan.clock, &[0; clock::WORDS]);
-    rewind(&mut *executor)?;
-    executor.run_all(plan.encode, 1)?;
-    executor.run_all(plan.importance, 1)?;
-    rewind(&mut *executor)?;
-    executor.run_all(plan.prior, 1)?;
-    let mut read = |tensor, width: usize| -> Result<Vec<Vec<f64>>, DeviceError> {
-        let values = executor.read_f32(tensor)?;
-        Ok(values
-            .chunks_exact(width)
-            .map(|row| row.iter().map(|&v| f64::from(v)).collect())
-            .collect())
+    let mut loaded = LoadedModel::load(device, program, &values, 0)?;
+    let EstimateProgram { data, importance, prior, log_px, log_w, prior_log_px, .. } =
+        loaded.program;
+    loaded.executor.write_f32(data, &flatten(observations))?;
+    loaded.begin_at(0)?;
+    let heads = loaded.encode()?;
+    loaded.run(importance)?;
+    loaded.begin_at(0)?;
+    loaded.run(prior)?;
+    let rows = |values: Vec<f32>, width: usize| -> Vec<Vec<f64>> {
+        let row = |row: &[f32]| row.iter().map(|&v| f64::from(v)).collect();
+        values.chunks_exact(width).map(row).collect()
     };
-    let q = read(plan.heads, 2 * z)?
+    let q = rows(heads, 2 * z)
         .into_iter()
         .map(|heads| Diagonal {
             mean: DVector::from_column_slice(&heads[..z]),
@@ -284,9 +279,9 @@ fn draw(
         })
         .collect();
     Ok(Draws {
-        log_px: read(plan.log_px, DRAWS)?,
-        log_w: read(plan.log_w, DRAWS)?,
-        prior_log_px: read(plan.prior_log_px, DRAWS)?,
+        log_px: rows(loaded.read(log_px)?, DRAWS),
+        log_w: rows(loaded.read(log_w)?, DRAWS),
+        prior_log_px: rows(loaded.read(prior_log_px)?, DRAWS),
         q,
     })
 }

@@ -265,3 +265,18 @@ fn parts_of_a_dimension_are_rounded_up() {
         assert_words(decode(wrong), &["bernoulli.decode", "log_px expects F32 [6, 3]"]);
     }
 }
+
+/// Whoever loads a program finds in its tensors what they are always to hold.
+#[test]
+fn loading_writes_the_constants() {
+    let mut program = Program::new();
+    let words =
+        [program.tensor("first", &[3], DType::U32), program.tensor("last", &[2], DType::F32)];
+    program.constant(words[0], [7_u32, 8, 9].iter().flat_map(|v| v.to_le_bytes()).collect());
+    program.constant(words[1], [0.5_f32, -3.0].iter().flat_map(|v| v.to_le_bytes()).collect());
+    for device in harness::devices() {
+        let mut executor = device.load(program.clone()).expect("loads");
+        assert_eq!(executor.read_u32(words[0]).expect("reads"), [7, 8, 9]);
+        assert_eq!(executor.read_f32(words[1]).expect("reads"), [0.5, -3.0]);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use elbo::device::gpu::GpuDevice;
 use elbo::{
     Architecture, Binarization, Dataset, Device, Error, Images, Part, Settings, Trainer, Vae,
 };
@@ -161,4 +162,27 @@ fn an_error_is_one_line_whatever_the_file_says() {
     let message = error.to_string();
     assert!(message.contains(r"unknown variant `b\r\noulli`"), "{message}");
     assert!(!message.contains(char::is_control), "{message:?}");
+}
+
+/// What a program may do in a loop compiles once.
+#[test]
+fn a_second_call_compiles_nothing() {
+    let data = data(50, 3, 4);
+    let cpu = Device::cpu().unwrap();
+    let mut trainer = Trainer::new(&cpu, &data, &small(&data)).unwrap();
+    let vae = trainer.train(|_| ControlFlow::Break(())).unwrap();
+    let adapters = elbo::device::gpu::Adapters::enumerate();
+    let gpu = GpuDevice::open(adapters.best().unwrap()).unwrap();
+    let device = Device::Gpu(Box::new(gpu.clone()));
+    let drawn = vae.sample(&device, 5, 1).unwrap();
+    let decoded = vae.decode(&device, &[0.5; 4]).unwrap();
+    let once = gpu.pipelines_compiled();
+    assert!(once > 0);
+    assert_eq!(vae.sample(&device, 5, 1).unwrap(), drawn);
+    assert_eq!(vae.decode(&device, &[0.5; 4]).unwrap(), decoded);
+    assert_ne!(vae.sample(&device, 5, 2).unwrap(), drawn);
+    assert_eq!(gpu.pipelines_compiled(), once);
+    // Other sizes are other pipelines.
+    vae.sample(&device, 6, 1).unwrap();
+    assert!(gpu.pipelines_compiled() > once);
 }

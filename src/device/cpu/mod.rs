@@ -102,13 +102,18 @@ impl CpuDevice {
             buffers.push(RefCell::new(buffer));
         }
         let (threads, precision) = (self.threads.clone(), self.precision);
-        Ok(CpuExecutor {
+        let constants = program.constants().to_vec();
+        let mut executor = CpuExecutor {
             program,
             buffers,
             threads,
             description: self.description.clone(),
             precision,
-        })
+        };
+        for (tensor, bytes) in &constants {
+            executor.write_bytes(*tensor, bytes)?;
+        }
+        Ok(executor)
     }
 }
 

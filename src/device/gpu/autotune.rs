@@ -125,12 +125,8 @@ fn fastest(
     left: impl Fn() -> f64,
 ) -> Option<(&'static Variant, f64)> {
     let scratch = alone(program, dispatch, usable.len());
-    // A plan for each, on the same tensors. What a kernel finds to do may depend on what some always hold.
-    let constants = scratch.constants().to_vec();
+    // A plan for each, on the same tensors.
     let mut executor = GpuExecutor::new(gpu, scratch, 0, &|plan, _| usable[plan.0]).ok()?;
-    for (tensor, bytes) in constants {
-        executor.write_bytes(tensor, &bytes).ok()?;
-    }
     let raced =
         autotune_timing::quickest(usable.len(), left, |index, n| -> Result<f64, DeviceError> {
             let executor: &mut dyn Executor = &mut executor;
@@ -149,6 +145,7 @@ fn alone(program: &Program, dispatch: &Dispatch, plans: usize) -> Program {
     for bound in &mut dispatch.bindings {
         let tensor = program.get(bound.tensor);
         let own = scratch.tensor(tensor.name.clone(), &tensor.dims, tensor.dtype);
+        // What a kernel finds to do may depend on what some tensors always hold.
         let always = program.constants().iter().find(|(id, _)| *id == bound.tensor);
         if let Some((_, bytes)) = always {
             scratch.constant(own, bytes.clone());

@@ -151,7 +151,13 @@ impl GpuExecutor {
                 .collect();
             plans.push(PreparedPlan { name: plan.name.clone(), dispatches, seconds });
         }
-        Ok(GpuExecutor { gpu: gpu.clone(), program, places, plans, variants, guard })
+        let constants = program.constants().to_vec();
+        let mut executor =
+            GpuExecutor { gpu: gpu.clone(), program, places, plans, variants, guard };
+        for (tensor, bytes) in &constants {
+            executor.write_bytes(*tensor, bytes)?;
+        }
+        Ok(executor)
     }
 
     /// The buffer that holds a tensor, and its first byte there.

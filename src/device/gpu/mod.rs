@@ -23,6 +23,7 @@ pub use autotune::Tuning;
 pub use executor::{GUARD_BYTE, GpuExecutor};
 pub use mixed::test as test_mixed_precision;
 use pipeline_cache::Compiled;
+use pipelines::Made;
 
 /// The environment variable that turns on the checks of shaders.
 const CHECKED: &str = "ELBO_CHECKED";
@@ -49,6 +50,8 @@ pub struct GpuDevice {
     variants: Choices,
     /// Where what the driver has compiled is kept, if it is.
     compiled: Option<Arc<Compiled>>,
+    /// What was compiled since it was opened.
+    made: Arc<Mutex<Made>>,
     /// The first error that no scope caught, or the loss of the device.
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -112,6 +115,7 @@ impl GpuDevice {
             tuning: None,
             variants: Choices::default(),
             compiled: None,
+            made: Arc::default(),
             failure,
         })
     }
@@ -119,7 +123,7 @@ impl GpuDevice {
     /// The same device, on which a shader's index beyond its tensor, or a loop without end, does no harm:
     /// at a cost, and with results that are as wrong.
     pub fn checked(&self) -> Self {
-        GpuDevice { checked: true, ..self.clone() }
+        GpuDevice { checked: true, made: Arc::default(), ..self.clone() }
     }
 
     /// The same device, which measures what variant of a kernel is the fastest, once for each size.
@@ -130,7 +134,8 @@ impl GpuDevice {
     /// The same device, which keeps what its driver compiles in a folder, if the adapter lets it, and begins
     /// with what was kept there. A file that is damaged or of another driver is not used and written anew.
     pub fn keeping_compiled(&self, folder: &Path) -> Self {
-        GpuDevice { compiled: Compiled::open(self, folder).map(Arc::new), ..self.clone() }
+        let compiled = Compiled::open(self, folder).map(Arc::new);
+        GpuDevice { compiled, made: Arc::default(), ..self.clone() }
     }
 
     /// The same in the user's cache folder, where there is one.
@@ -144,6 +149,11 @@ impl GpuDevice {
     /// The same device with variants that another run has chosen, as far as the adapter can run them.
     pub fn with_variants(&self, variants: Choices) -> Self {
         GpuDevice { variants, ..self.clone() }
+    }
+
+    /// How many pipelines were compiled for it so far.
+    pub fn pipelines_compiled(&self) -> u64 {
+        self.made.lock().unwrap_or_else(|e| e.into_inner()).compiled
     }
 
     pub fn description(&self) -> &Description {

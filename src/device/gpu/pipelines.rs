@@ -14,17 +14,28 @@ pub struct Prepared {
     pub grid: [u32; 3],
 }
 
-/// Pipelines by kernel, variant and constants, so that layers of one shape share one.
+/// Compiled pipelines that a device has at most: of a dozen programs or so.
+const MOST: usize = 512;
+
+/// The pipelines of a device, by kernel, variant and constants: layers of one shape share one, and a program
+/// that is loaded again compiles nothing.
+#[derive(Default)]
+pub struct Made {
+    pipelines: HashMap<String, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
+    /// How many were compiled so far.
+    pub compiled: u64,
+}
+
+/// The pipelines of a program that is being loaded.
 pub struct Pipelines<'a> {
     gpu: &'a GpuDevice,
     /// By file and variant.
     modules: HashMap<(&'static str, &'static str), wgpu::ShaderModule>,
-    made: HashMap<String, (wgpu::ComputePipeline, wgpu::BindGroupLayout)>,
 }
 
 impl<'a> Pipelines<'a> {
     pub fn new(gpu: &'a GpuDevice) -> Self {
-        Pipelines { gpu, modules: HashMap::new(), made: HashMap::new() }
+        Pipelines { gpu, modules: HashMap::new() }
     }
 
     pub fn prepare(
@@ -41,12 +52,22 @@ impl<'a> Pipelines<'a> {
                 .error(format!("{kernel}: cannot run the variant {}", variant.name)));
         }
         let key = format!("{kernel} {} {:?}", variant.name, dispatch.constants.pairs());
-        if !self.made.contains_key(&key) {
-            let made =
-                self.gpu.scoped(&kernel.to_string(), || self.compile(dispatch, variant))??;
-            self.made.insert(key.clone(), made);
-        }
-        let (pipeline, layout) = &self.made[&key];
+        let mut made = self.gpu.made.lock().unwrap_or_else(|e| e.into_inner());
+        let found = made.pipelines.get(&key).cloned();
+        let (pipeline, layout) = match found {
+            Some(found) => found,
+            None => {
+                let new =
+                    self.gpu.scoped(&kernel.to_string(), || self.compile(dispatch, variant))??;
+                if made.pipelines.len() >= MOST {
+                    made.pipelines.clear();
+                }
+                made.compiled += 1;
+                made.pipelines.insert(key, new.clone());
+                new
+            }
+        };
+        drop(made);
         let entries: Vec<_> = dispatch
             .bindings
             .iter()
@@ -58,11 +79,11 @@ impl<'a> Pipelines<'a> {
         let bind_group = self.gpu.scoped(&kernel.to_string(), || {
             self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(&format!("{}: {kernel}", plan.name)),
-                layout,
+                layout: &layout,
                 entries: &entries,
             })
         })?;
-        Ok(Prepared { pipeline: pipeline.clone(), bind_group, grid: dispatch.grid(variant) })
+        Ok(Prepared { pipeline, bind_group, grid: dispatch.grid(variant) })
     }
 
     fn compile(

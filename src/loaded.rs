@@ -1,0 +1,253 @@
+//! A trained model on a device: its parameters are there, and one of its programs is ready to run.
+
+use crate::data::Images;
+use crate::data_stream::{self, DataStream};
+use crate::device::{Device, DeviceError, Executor};
+use crate::kernels::clock;
+use crate::plan::{PlanError, PlanId, Program, TensorId};
+use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
+use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::step::Content;
+use crate::vae::{Architecture, Binarization, Network};
+
+/// A model and how its pixels and draws come about.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'a> {
+    /// The layers.
+    pub architecture: &'a Architecture,
+    /// In the order of [`crate::vae::Network::parameters`].
+    pub parameters: &'a [Vec<f32>],
+    /// What a pixel's byte becomes.
+    pub binarization: Binarization,
+    /// Of binarization and draws.
+    pub seed: u64,
+}
+
+/// A program that computes with a network's parameters, and does not change them.
+pub trait ModelProgram {
+    /// What a device loads.
+    fn program(&self) -> &Program;
+
+    /// Whose parameters it has.
+    fn network(&self) -> &Network;
+
+    /// (8) u32, where the program draws at random.
+    fn clock(&self) -> Option<TensorId>;
+}
+
+/// A program on its device, with the parameters of a model.
+pub struct LoadedModel<P> {
+    /// The device.
+    pub executor: Box<dyn Executor>,
+    /// What it runs.
+    pub program: P,
+    /// Of binarization and draws.
+    seed: u64,
+    /// The images, where the device holds a window of them.
+    stream: Option<DataStream>,
+}
+
+impl<P: ModelProgram> LoadedModel<P> {
+    /// Loads a program and writes the model's parameters.
+    ///
+    /// # Errors
+    /// The device has no room for it, or failed.
+    pub fn load(
+        device: &Device,
+        program: P,
+        parameters: &[Vec<f32>],
+        seed: u64,
+    ) -> Result<Self, DeviceError> {
+        let executor = device.load(program.program().clone())?;
+        LoadedModel::on(executor, program, parameters, seed)
+    }
+
+    /// The same on an executor that has the program already.
+    fn on(
+        mut executor: Box<dyn Executor>,
+        program: P,
+        parameters: &[Vec<f32>],
+        seed: u64,
+    ) -> Result<Self, DeviceError> {
+        for (tensor, values) in program.network().parameters().into_iter().zip(parameters) {
+            executor.write_f32(tensor, values)?;
+        }
+        Ok(LoadedModel { executor, program, seed, stream: None })
+    }
+
+    /// Sets the clock before the first draw of the image `position`, and has the images from there on ready.
+    /// In training the test ELBO has the same clock.
+    ///
+    /// # Errors
+    /// The device failed.
+    ///
+    /// # Panics
+    /// If the program draws nothing at random.
+    pub fn begin_at(&mut self, position: usize) -> Result<(), DeviceError> {
+        if let Some(stream) = &mut self.stream {
+            stream.prepare(&mut *self.executor, position as u64)?;
+        }
+        let tensor = self.program.clock().expect("a program that draws");
+        self.executor.write_u32(tensor, &clock::at(self.seed, position))
+    }
+
+    /// Runs a plan once.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn run(&mut self, plan: PlanId) -> Result<(), DeviceError> {
+        self.executor.run_all(plan, 1)
+    }
+
+    /// The values of a tensor.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn read(&mut self, tensor: TensorId) -> Result<Vec<f32>, DeviceError> {
+        self.executor.read_f32(tensor)
+    }
+}
+
+impl LoadedModel<SampleProgram> {
+    /// Draws z ~ N(0, I) from the first on and returns their expected pixels, (R, D).
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn sample(&mut self) -> Result<Vec<f32>, DeviceError> {
+        self.begin_at(0)?;
+        self.run(self.program.plan)?;
+        self.read(self.program.mean)
+    }
+}
+
+impl LoadedModel<DecodeProgram> {
+    /// The expected pixels, (R, D), of the codes `z`, (R, Z).
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn decode(&mut self, z: &[f32]) -> Result<Vec<f32>, DeviceError> {
+        self.executor.write_f32(self.program.z, z)?;
+        self.run(self.program.plan)?;
+        self.read(self.program.mean)
+    }
+}
+
+impl LoadedModel<ReconstructProgram> {
+    /// The images `pixels`, (N, D), as the encoder sees them, and their expected pixels at the posterior mean.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn reconstruct(&mut self, pixels: &[u8]) -> Result<[Vec<f32>; 2], DeviceError> {
+        self.executor.write_bytes(self.program.data, pixels)?;
+        self.begin_at(0)?;
+        self.run(self.program.plan)?;
+        Ok([self.read(self.program.x)?, self.read(self.program.mean)?])
+    }
+}
+
+impl LoadedModel<EstimateProgram> {
+    /// Loads the estimates of `images`. Of those the device holds at most `resident` bytes at a time, if not
+    /// as many as it takes; no figure depends on it.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover, or the device.
+    pub fn of_images<E: From<PlanError> + From<DeviceError>>(
+        device: &Device,
+        model: Model,
+        images: &Images,
+        chunks: Chunks,
+        resident: Option<usize>,
+    ) -> Result<Self, E> {
+        let (n, d) = (images.n_images, images.n_pixels());
+        let record = |resident| {
+            let window = data_stream::window(n, d, chunks.batch, resident);
+            let content = Content::Bytes(model.binarization);
+            EstimateProgram::record(model.architecture, content, n, window, chunks)
+                .map(|program| (program, window))
+                .map_err(E::from)
+        };
+        let (executor, (program, window)) =
+            data_stream::load(device, resident, |(program, _)| &program.program, record)?;
+        let mut loaded = LoadedModel::on(executor, program, model.parameters, model.seed)?;
+        match window {
+            Some(rows) => {
+                loaded.stream = Some(DataStream::new(images, loaded.program.data, rows, None));
+            }
+            None => loaded.executor.write_bytes(loaded.program.data, &images.pixels)?,
+        }
+        Ok(loaded)
+    }
+
+    /// Encodes the images of the batch that begins where the clock stands: heads (B, 2*Z), [mu | l].
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn encode(&mut self) -> Result<Vec<f32>, DeviceError> {
+        self.run(self.program.encode)?;
+        self.read(self.program.heads)
+    }
+}
+
+/// Rows of a run that suit a device: on the CPU their logits stay in a core's cache, and they fill a GPU.
+pub fn rows_of(device: &Device) -> usize {
+    match device {
+        Device::Cpu(_) => 1024,
+        Device::Gpu(_) => 16_384,
+    }
+}
+
+impl ModelProgram for SampleProgram {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn clock(&self) -> Option<TensorId> {
+        Some(self.clock)
+    }
+}
+
+impl ModelProgram for DecodeProgram {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn clock(&self) -> Option<TensorId> {
+        None
+    }
+}
+
+impl ModelProgram for ReconstructProgram {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn clock(&self) -> Option<TensorId> {
+        Some(self.clock)
+    }
+}
+
+impl ModelProgram for EstimateProgram {
+    fn program(&self) -> &Program {
+        &self.program
+    }
+
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn clock(&self) -> Option<TensorId> {
+        Some(self.clock)
+    }
+}
