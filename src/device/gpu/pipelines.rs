@@ -51,7 +51,9 @@ impl<'a> Pipelines<'a> {
                 .gpu
                 .error(format!("{kernel}: cannot run the variant {}", variant.name)));
         }
-        let key = format!("{kernel} {} {:?}", variant.name, dispatch.constants.pairs());
+        // By identity: a test's kernel with a planted fault has the name of the one that it is made of.
+        let constants = dispatch.constants.pairs();
+        let key = format!("{kernel:p} {} {constants:?}", variant.name);
         let mut made = self.gpu.made.lock().unwrap_or_else(|e| e.into_inner());
         let found = made.pipelines.get(&key).cloned();
         let (pipeline, layout) = match found {
