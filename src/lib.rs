@@ -40,6 +40,7 @@ pub mod checkpoint;
 #[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod cli;
+mod config_error;
 pub mod data;
 #[doc(hidden)]
 pub mod data_stream;
