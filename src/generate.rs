@@ -13,8 +13,10 @@ use crate::vae::{Architecture, Binarization};
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
+    /// Sizes beyond what a kernel can cover.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }

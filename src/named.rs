@@ -10,7 +10,7 @@ pub struct NamedValue<T: 'static> {
     pub meaning: &'static str,
 }
 
-/// An enum that [`named`] declares.
+/// An enum that the macro `named` declares.
 pub trait Named: Copy + PartialEq + 'static {
     /// All values, in the order in which people see them.
     const VALUES: &'static [NamedValue<Self>];

@@ -30,13 +30,19 @@ pub enum Preset {
 /// The figure that a preset is to meet.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Target {
+    /// Its name.
     pub preset: &'static str,
     /// What is compared, lower is better.
     pub quantity: &'static str,
+    /// The published figure.
     pub target: f64,
+    /// How far the figure may be off.
     pub tolerance: f64,
+    /// Where it was published.
     pub source: &'static str,
+    /// The figure of this run.
     pub obtained: f64,
+    /// Whether it is near enough.
     pub met: bool,
 }
 
@@ -81,6 +87,7 @@ impl Preset {
         )
     }
 
+    /// The settings of the published run.
     pub fn settings(self) -> Settings {
         let default = Settings::default();
         match self {

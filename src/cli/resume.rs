@@ -29,11 +29,15 @@ const ALLOWED: [&str; 9] = [
 
 /// A run that goes on.
 pub struct Resumed {
+    /// Where it is.
     pub folder: RunFolder,
+    /// Held while it trains.
     pub lock: Lock,
+    /// Where its checkpoints go.
     pub store: Store,
     /// As in config.json, with the end that was asked for.
     pub settings: Settings,
+    /// What it is trained on.
     pub dataset: Dataset,
     /// None if the run had ended before its first.
     pub checkpoint: Option<Checkpoint>,

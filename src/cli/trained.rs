@@ -19,8 +19,11 @@ pub struct ModelOption {
 
 /// A run and its parameters.
 pub struct Trained {
+    /// Where it is.
     pub folder: RunFolder,
+    /// What it was trained with.
     pub settings: Settings,
+    /// In the order of [`crate::vae::Network::parameters`].
     pub parameters: Vec<Vec<f32>>,
     /// What the parameters are the best of; None for the last ones.
     pub best: Option<Best>,

@@ -11,12 +11,16 @@ use super::model::{About, ExploreError, Explorer, FURTHEST, Inferred, Map};
 /// An answer: status, type and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
+    /// Of HTTP.
     pub status: u16,
+    /// MIME type of the body.
     pub content_type: &'static str,
+    /// What is sent.
     pub body: Vec<u8>,
 }
 
 impl Reply {
+    /// Status 200.
     pub fn ok(content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Reply { status: 200, content_type, body: body.into() }
     }
@@ -85,6 +89,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// What a path names, if anything.
     pub fn at(path: &str) -> Option<Self> {
         Some(match path {
             "/" => Endpoint::Page("text/html; charset=utf-8", include_str!("page/index.html")),

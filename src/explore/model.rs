@@ -24,14 +24,19 @@ pub const FURTHEST: f32 = 100.0;
 /// Why the model has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ExploreError {
+    /// Sizes beyond what a kernel can cover.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The figures that are measured first could not be.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// The operating system gives no thread.
     #[error("no thread can be had: {0}")]
     Thread(std::io::Error),
+    /// log p(x|z) or a pixel is NaN or infinite.
     #[error("the decoder's numbers overflow there")]
     Overflow,
 }
@@ -40,7 +45,9 @@ pub enum ExploreError {
 pub struct Subject<'a> {
     /// The folder of the run, as it was given.
     pub run: &'a str,
+    /// Its parameters and how it is asked.
     pub model: Model<'a>,
+    /// The images that can be asked for by their numbers.
     pub test: Images,
     /// K, draws of each estimate of log p(x).
     pub samples: usize,
@@ -49,10 +56,13 @@ pub struct Subject<'a> {
 /// What the page has to know beforehand.
 #[derive(Debug, Clone, Serialize)]
 pub struct About {
+    /// The folder of the run, as it was given.
     pub run: String,
     /// As people write it: 784-400-20-400-784 relu.
     pub model: String,
+    /// Rows of an image.
     pub height: usize,
+    /// Columns of an image.
     pub width: usize,
     /// Z
     pub latent: usize,
@@ -60,7 +70,9 @@ pub struct About {
     pub pixels: &'static str,
     /// Whether log p(x) is that: of grey pixels under a Bernoulli likelihood it is a cross entropy.
     pub probability: bool,
+    /// What computes.
     pub device: Description,
+    /// Of binarization and draws.
     pub seed: u64,
     /// K
     pub samples: usize,
@@ -79,18 +91,22 @@ pub struct About {
 /// One latent unit.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct UnitKl {
+    /// Its index in z.
     pub unit: usize,
     /// Mean over test images, nats.
     pub kl: f64,
+    /// Whether its posterior mean varies over images, see [`crate::evaluate::ACTIVE`].
     pub active: bool,
 }
 
 /// Posterior means of test images, for Z = 2.
 #[derive(Debug, Clone, Serialize)]
 pub struct Scatter {
+    /// Of each image.
     pub z: Vec<[f32; 2]>,
     /// The class of each, an index into `names`.
     pub classes: Option<Vec<u16>>,
+    /// Of the classes.
     pub names: Vec<String>,
 }
 
@@ -99,8 +115,11 @@ pub struct Scatter {
 pub struct Map {
     /// Grey levels of the tiles side by side, rows of `tiles * width` pixels.
     pub pixels: Vec<u8>,
+    /// Columns of all tiles.
     pub width: usize,
+    /// Rows of all tiles.
     pub height: usize,
+    /// What lies upon it.
     pub scatter: Scatter,
 }
 
@@ -130,6 +149,7 @@ pub struct Inferred {
     pub reconstruction: Vec<u8>,
     /// log p(x) by draws from the prior.
     pub simple_monte_carlo: Figure,
+    /// reconstruction - KL
     pub elbo: Figure,
     /// L_K
     pub importance_weighted: Figure,
@@ -210,10 +230,12 @@ impl Explorer {
         self
     }
 
+    /// What the page has to know beforehand.
     pub fn about(&self) -> &About {
         &self.about
     }
 
+    /// The decoder over a grid, where there are two latent units.
     pub fn map(&self) -> Option<&Map> {
         self.map.as_ref()
     }

@@ -29,8 +29,10 @@ const ERRORS: f64 = 4.5;
 /// Why a check could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
+    /// Sizes beyond what a kernel can cover.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
@@ -40,8 +42,11 @@ pub enum VerifyError {
 pub struct Row {
     /// (D, Z)
     pub size: (usize, usize),
+    /// What is compared, in words.
     pub check: &'static str,
+    /// By the closed form.
     pub expected: f64,
+    /// On the device.
     pub obtained: f64,
     /// How far they may be apart.
     pub allowed: f64,
@@ -68,8 +73,11 @@ pub struct Draws {
 }
 
 /// What a device made of one model.
+#[derive(Clone)]
 pub struct Experiment {
+    /// Whose log p(x) is known.
     pub model: LinearGaussian,
+    /// N draws from it.
     pub observations: Vec<DVector<f64>>,
     /// With the posterior as q.
     pub exact: Draws,
@@ -77,6 +85,7 @@ pub struct Experiment {
     pub off: Draws,
     /// Training data, and what training made of it.
     pub data: Vec<DVector<f64>>,
+    /// The parameters after training on them.
     pub trained: Trained,
 }
 
@@ -169,8 +178,11 @@ fn estimator_rows(
 /// The parameters of a trained linear VAE.
 #[derive(Debug, Clone)]
 pub struct Trained {
+    /// (D, Z)
     pub decoder: DMatrix<f64>,
+    /// (D)
     pub mean: DVector<f64>,
+    /// s
     pub variance: f64,
     /// q(z|x) of each observation.
     pub q: Vec<Diagonal>,
