@@ -39,6 +39,8 @@ pub fn in_flags(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -54,6 +56,42 @@ mod tests {
             for word in flag.split(' ').filter_map(|word| word.strip_prefix("--")) {
                 assert!(known.contains(&word), "{field}: train has no --{word}");
             }
+        }
+    }
+
+    /// String literals of the form `a.b` in a folder's sources, which are fields there.
+    fn fields_in(folder: &Path) -> Vec<String> {
+        let mut fields = Vec::new();
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                fields.extend(fields_in(&path));
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("text");
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let is_field = |text: &&str| {
+                let word = |w: &str| w.starts_with(|c: char| c.is_ascii_lowercase());
+                text.contains('.')
+                    && text.split('.').all(word)
+                    && text.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c))
+            };
+            for line in code {
+                let literals = line.split('"').skip(1).step_by(2).filter(is_field);
+                fields.extend(literals.map(str::to_string));
+            }
+        }
+        fields
+    }
+
+    #[test]
+    fn every_field_of_the_settings_has_a_flag() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let used: Vec<String> =
+            ["optim", "train", "vae"].iter().flat_map(|f| fields_in(&root.join(f))).collect();
+        assert!(used.iter().any(|field| field == "adam.beta1"), "{used:?}");
+        for field in &used {
+            assert!(FIELDS.iter().any(|(known, _)| known == field), "{field}: no flag");
         }
     }
 
