@@ -21,7 +21,7 @@ pub mod step;
 
 pub use crate::nn::Init;
 pub use crate::optim::{Adam, Optimizer};
-pub use config::{Architecture, Binarization, ConfigError};
+pub use config::{Architecture, Binarization};
 pub use likelihood::Likelihood;
 pub use network::Network;
 pub use objective::Objective;

@@ -6,7 +6,8 @@ mod gaussian;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Binarization, ConfigError};
+use super::config::Binarization;
+use crate::config_error::ConfigError;
 use crate::plan::{PlanError, Recorder, TensorId};
 use bernoulli::Bernoulli;
 use gaussian::Gaussian;
