@@ -6,6 +6,7 @@
 // With WRAP = 0 (one pass over N images) rows past the last image are not counted; with 1 a position
 // past the end begins the next epoch. The last invocation to act is lane 0: it alone writes.
 // Grid: one workgroup. Sums in tree order; 1 - b^t by series where t ln b is small, so nothing cancels.
+#import math
 #import reduce
 
 /// images of the minibatch
@@ -40,12 +41,6 @@ override WORKGROUP: u32 = 256u;
 @group(0) @binding(4) var<storage, read_write> rates: array<f32>;
 /// (B) L_K, nats
 @group(0) @binding(5) var<storage, read> bound: array<f32>;
-
-/// 1 - e^a for a <= 0
-fn one_minus_exp(a: f32) -> f32 {
-    if a < -0.5 { return 1.0 - exp(a); }
-    return -a * (1.0 + a / 2.0 * (1.0 + a / 3.0 * (1.0 + a / 4.0 * (1.0 + a / 5.0 * (1.0 + a / 6.0 * (1.0 + a / 7.0))))));
-}
 
 /// Rows of the minibatch that are images of the data set.
 fn rows_counted() -> u32 {

@@ -23,3 +23,9 @@ fn tanh_safe(v: f32) -> f32 {
     let near = v - v * w * (0.33333333 - w * (0.13333333 - w * (0.053968254 - w * 0.021869488)));
     return select(select(far, -far, v < 0.0), near, abs(v) < 0.25);
 }
+
+/// 1 - e^a for a <= 0
+fn one_minus_exp(a: f32) -> f32 {
+    if a < -0.5 { return 1.0 - exp(a); }
+    return -a * (1.0 + a / 2.0 * (1.0 + a / 3.0 * (1.0 + a / 4.0 * (1.0 + a / 5.0 * (1.0 + a / 6.0 * (1.0 + a / 7.0))))));
+}

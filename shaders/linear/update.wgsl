@@ -1,12 +1,12 @@
-// The gradients of a fully connected layer's parameters, and a step of Adam with them.
-//   d_W = d_y^T x,  d_b = sum over rows of d_y;  then m, v and the parameter as in lib/adam_step
+// The gradients of a fully connected layer's parameters, and an optimizer's step with them.
+//   d_W = d_y^T x,  d_b = sum over rows of d_y;  then the state and the parameter as in lib/optimizer_step
 // The bias is one more column of the weight whose input is always 1: column I of the product is d_b. An
 // element of the gradient is used where it is finished, and stored nowhere: see lib/product.
-// Who owns what: a workgroup owns a tile of the parameters, and their moments.
-// Sums run over the rows, in the order of lib/product. Moments are in two planes: all m, then all v.
+// Who owns what: a workgroup owns a tile of the parameters, and their state.
+// Sums run over the rows, in the order of lib/product. The state lies in planes: the first of all elements, then the second.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.
-#import adam_step
 #import mean_scale
+#import optimizer_step
 #import product
 
 /// rows: images times samples
@@ -15,6 +15,10 @@ override R: u32;
 override I: u32;
 /// outputs of the layer
 override O: u32;
+/// planes of the state
+override PLANES: u32;
+/// see lib/optimizer_step
+override OPTIMIZER: u32 = 0u;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
 override EPSILON: f32 = 1e-8;
@@ -29,10 +33,10 @@ override EPSILON: f32 = 1e-8;
 @group(0) @binding(3) var<storage, read_write> weight: array<f32>;
 /// (O)
 @group(0) @binding(4) var<storage, read_write> bias: array<f32>;
-/// (2, O, I) first moments, then second
-@group(0) @binding(5) var<storage, read_write> weight_moments: array<f32>;
-/// (2, O)
-@group(0) @binding(6) var<storage, read_write> bias_moments: array<f32>;
+/// (PLANES, O, I)
+@group(0) @binding(5) var<storage, read_write> weight_state: array<f32>;
+/// (PLANES, O)
+@group(0) @binding(6) var<storage, read_write> bias_state: array<f32>;
 
 fn rows() -> u32 { return O; }
 fn columns() -> u32 { return I + 1u; }
@@ -48,17 +52,22 @@ fn right(k: u32, column: u32) -> f32 {
 }
 
 fn store(row: u32, column: u32, g: f32) {
+    let now = vec3<f32>(rates[0], rates[1], rates[2]);
     if column < I {
         let e = row * I + column;
-        let next = adam_moments(weight_moments[e], weight_moments[O * I + e], g, BETA1, BETA2);
-        weight_moments[e] = next.x;
-        weight_moments[O * I + e] = next.y;
-        weight[e] += adam_change(next, rates[0], rates[1], rates[2], EPSILON);
+        var before = vec2<f32>(weight_state[e], 0.0);
+        if PLANES > 1u { before.y = weight_state[O * I + e]; }
+        let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
+        weight_state[e] = next.state.x;
+        if PLANES > 1u { weight_state[O * I + e] = next.state.y; }
+        weight[e] += next.change;
     } else {
-        let next = adam_moments(bias_moments[row], bias_moments[O + row], g, BETA1, BETA2);
-        bias_moments[row] = next.x;
-        bias_moments[O + row] = next.y;
-        bias[row] += adam_change(next, rates[0], rates[1], rates[2], EPSILON);
+        var before = vec2<f32>(bias_state[row], 0.0);
+        if PLANES > 1u { before.y = bias_state[O + row]; }
+        let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
+        bias_state[row] = next.state.x;
+        if PLANES > 1u { bias_state[O + row] = next.state.y; }
+        bias[row] += next.change;
     }
 }
 

@@ -1,15 +1,15 @@
 // linear.update of every layer at once: a dispatch that all of the step waits for in place of one a layer.
-//   d_W = d_y^T x,  d_b = sum over rows of d_y;  then m, v and the parameter as in lib/adam_step
+//   d_W = d_y^T x,  d_b = sum over rows of d_y;  then the state and the parameter as in lib/optimizer_step
 // The bias is one more column of the weight whose input is always 1. What the layers read and write are
 // parts of a few tensors, in which the words of `layers` say where they begin. The inputs and the gradients
 // come in two tensors each, the layers' in turn: a layer's forward pass reads one part and writes the next,
 // and a buffer cannot be bound for both.
-// Who owns what: a workgroup owns a tile of one layer's parameters, and their moments.
-// Sums run over the rows, in the order of lib/product. A parameter's moments are in two planes: all m, then all v.
+// Who owns what: a workgroup owns a tile of one layer's parameters, and their state.
+// Sums run over the rows, in the order of lib/product. A parameter's state lies in planes.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias, z over layers; beyond its layer's edge a
 // workgroup has nothing to do.
-#import adam_step
 #import mean_scale
+#import optimizer_step
 #import product
 
 /// rows of the minibatch
@@ -26,12 +26,16 @@ override D_EVEN: u32;
 override D_ODD: u32;
 override P: u32;
 override M: u32;
+/// planes of the state
+override PLANES: u32 = 2u;
+/// see lib/optimizer_step
+override OPTIMIZER: u32 = 0u;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
 override EPSILON: f32 = 1e-8;
 
 /// (L, 10) of each layer: inputs I, outputs O; 1 where its input is in `odd`, and the place there; the same
-/// of its gradient; the places of W (O, I), b (O), and of their moments (2, O, I) and (2, O)
+/// of its gradient; the places of W (O, I), b (O), and of their state (PLANES, O, I) and (PLANES, O)
 @group(0) @binding(0) var<storage, read> layers: array<u32>;
 /// (EVEN) inputs (BATCH, I) of layers
 @group(0) @binding(1) var<storage, read> even: array<f32>;
@@ -46,7 +50,7 @@ override EPSILON: f32 = 1e-8;
 /// (P)
 @group(0) @binding(6) var<storage, read_write> parameters: array<f32>;
 /// (M)
-@group(0) @binding(7) var<storage, read_write> moments: array<f32>;
+@group(0) @binding(7) var<storage, read_write> state: array<f32>;
 
 const WORDS = 10u;
 var<private> layer: array<u32, WORDS>;
@@ -75,18 +79,23 @@ fn store(row: u32, column: u32, g: f32) {
     let weights = layer[1] * layer[0];
     if column < layer[0] {
         let e = row * layer[0] + column;
-        step(layer[6] + e, layer[8] + e, layer[8] + weights + e, g);
+        step(layer[6] + e, layer[8] + e, weights, g);
     } else {
-        step(layer[7] + row, layer[9] + row, layer[9] + layer[1] + row, g);
+        step(layer[7] + row, layer[9] + row, layer[1], g);
     }
 }
 
-fn step(parameter: u32, first: u32, second: u32, g: f32) {
-    if parameter >= P || max(first, second) >= M { return; }
-    let next = adam_moments(moments[first], moments[second], g, BETA1, BETA2);
-    moments[first] = next.x;
-    moments[second] = next.y;
-    parameters[parameter] += adam_change(next, rates[0], rates[1], rates[2], EPSILON);
+/// Of the parameter at a place, whose state begins at `first` and has its next plane `elements` further.
+fn step(parameter: u32, first: u32, elements: u32, g: f32) {
+    let last = first + (PLANES - 1u) * elements;
+    if parameter >= P || last >= M { return; }
+    var before = vec2<f32>(state[first], 0.0);
+    if PLANES > 1u { before.y = state[last]; }
+    let now = vec3<f32>(rates[0], rates[1], rates[2]);
+    let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
+    state[first] = next.state.x;
+    if PLANES > 1u { state[last] = next.state.y; }
+    parameters[parameter] += next.change;
 }
 
 @compute @workgroup_size(INVOCATIONS)

@@ -9,7 +9,7 @@ use super::preset::Preset;
 use crate::data::{self, Dataset, FASHION_MNIST, MNIST};
 use crate::kernels::activation::Activation;
 use crate::numeric::Precision;
-use crate::optim::{Adam, Optimizer};
+use crate::optim::{Adam, Optimizer, RmsProp};
 use crate::train::{Schedule, Settings};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
@@ -171,7 +171,7 @@ struct OptimizerOptions {
     /// Images per minibatch [default: 128]
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
-    /// Learning rate of Adam, in the first epoch [default: 0.001]
+    /// Learning rate, in the first epoch [default: 0.001]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     lr: Option<f64>,
     /// constant, cosine (down to 0 over the epochs), step:10=3e-4,20=1e-4 (from epoch 10 on 3e-4, and so
@@ -181,6 +181,9 @@ struct OptimizerOptions {
     /// Stages of the iwae schedule: (3^N - 1) / 2 epochs, 3280 of the paper's 8 [default: 8]
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u32).range(1..=20))]
     schedule_stages: Option<u32>,
+    /// What moves the parameters [default: adam]
+    #[arg(long, value_enum, value_name = "NAME")]
+    optimizer: Option<OptimizerName>,
     /// Decay of Adam's mean gradient [default: 0.9]
     #[arg(long, value_name = "BETA1", allow_negative_numbers = true)]
     adam_beta1: Option<f64>,
@@ -190,17 +193,53 @@ struct OptimizerOptions {
     /// What Adam adds to the root of the mean squared gradient [default: 1e-8]
     #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
     adam_epsilon: Option<f64>,
+    /// Decay of RMSprop's mean squared gradient, PyTorch's alpha [default: 0.99]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    rmsprop_decay: Option<f64>,
+    /// What RMSprop adds to the root of the mean squared gradient [default: 1e-8]
+    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
+    rmsprop_epsilon: Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OptimizerName {
+    /// Adam (Kingma and Ba 2015)
+    Adam,
+    /// RMSprop (Hinton 2012)
+    #[value(name = "rmsprop")]
+    RmsProp,
 }
 
 impl OptimizerOptions {
-    /// The optimizer of `base`, with what is given in the place of its constants.
-    fn rule(&self, base: Optimizer) -> Optimizer {
+    /// The optimizer that is named, or that of `base`, with what is given in the place of its constants.
+    fn chosen(&self, base: Optimizer) -> Result<Optimizer, String> {
+        let base = match (self.optimizer, base) {
+            (Some(OptimizerName::Adam), Optimizer::RmsProp(_)) => Optimizer::Adam(Adam::default()),
+            (Some(OptimizerName::RmsProp), Optimizer::Adam(_)) => {
+                Optimizer::RmsProp(RmsProp::default())
+            }
+            (_, base) => base,
+        };
+        let adam = [self.adam_beta1, self.adam_beta2, self.adam_epsilon];
+        let rmsprop = [self.rmsprop_decay, self.rmsprop_epsilon];
+        let given = |options: &[Option<f64>]| options.iter().any(Option::is_some);
         match base {
-            Optimizer::Adam(base) => Optimizer::Adam(Adam {
+            Optimizer::Adam(_) if given(&rmsprop) => {
+                Err("--rmsprop-decay and --rmsprop-epsilon need --optimizer rmsprop".to_string())
+            }
+            Optimizer::RmsProp(_) if given(&adam) => {
+                Err("--adam-beta1, --adam-beta2 and --adam-epsilon need --optimizer adam"
+                    .to_string())
+            }
+            Optimizer::Adam(base) => Ok(Optimizer::Adam(Adam {
                 beta1: self.adam_beta1.unwrap_or(base.beta1),
                 beta2: self.adam_beta2.unwrap_or(base.beta2),
                 epsilon: self.adam_epsilon.unwrap_or(base.epsilon),
-            }),
+            })),
+            Optimizer::RmsProp(base) => Ok(Optimizer::RmsProp(RmsProp {
+                decay: self.rmsprop_decay.unwrap_or(base.decay),
+                epsilon: self.rmsprop_epsilon.unwrap_or(base.epsilon),
+            })),
         }
     }
 }
@@ -302,7 +341,7 @@ impl Args {
             samples: objective.samples.unwrap_or(base.samples),
             learning_rate: optimizer.lr.unwrap_or(base.learning_rate),
             schedule,
-            optimizer: optimizer.rule(base.optimizer),
+            optimizer: optimizer.chosen(base.optimizer)?,
             objective: Objective {
                 bound,
                 estimator: objective.gradient.unwrap_or(base.objective.estimator),

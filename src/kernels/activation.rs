@@ -15,12 +15,22 @@ named! {
         Tanh = "tanh",
         /// y = ln(1 + e^v)
         Softplus = "softplus",
+        /// y = v, or v / 100 below 0
+        LeakyRelu = "leaky-relu",
+        /// y = v, or e^v - 1 below 0
+        Elu = "elu",
     }
 }
 
 impl Activation {
-    pub const ALL: [Activation; 4] =
-        [Activation::Identity, Activation::Relu, Activation::Tanh, Activation::Softplus];
+    pub const ALL: [Activation; 6] = [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::Tanh,
+        Activation::Softplus,
+        Activation::LeakyRelu,
+        Activation::Elu,
+    ];
 
     /// The number the shader calls ACTIVATION.
     pub fn number(self) -> f64 {
@@ -32,6 +42,26 @@ impl Activation {
         Activation::ALL[c.dim("ACTIVATION")]
     }
 
+    /// Where values of it lie that the tests take: [low, high).
+    pub(crate) fn range(self) -> (f64, f64) {
+        match self {
+            Activation::Tanh | Activation::LeakyRelu | Activation::Elu => (-1.0, 1.0),
+            _ => (0.0, 9.0),
+        }
+    }
+
+    /// Runs `loops` for the kind, compiled for each kind by itself: no loop of it branches.
+    pub(crate) fn specialize(self, loops: impl PerActivation) {
+        match self {
+            Activation::Identity => loops.run(|v| v),
+            Activation::Relu => loops.run(|v| Activation::Relu.apply(v)),
+            Activation::Tanh => loops.run(|v| Activation::Tanh.apply(v)),
+            Activation::Softplus => loops.run(|v| Activation::Softplus.apply(v)),
+            Activation::LeakyRelu => loops.run(|v| Activation::LeakyRelu.apply(v)),
+            Activation::Elu => loops.run(|v| Activation::Elu.apply(v)),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn apply<T: Real>(self, v: T) -> T {
         match self {
@@ -39,6 +69,8 @@ impl Activation {
             Activation::Relu => v.relu(),
             Activation::Tanh => v.tanh(),
             Activation::Softplus => v.softplus(),
+            Activation::LeakyRelu => v.relu() - T::from_f64(LEAK) * (-v).relu(),
+            Activation::Elu => v.relu() + (-(-v).relu()).exp_m1(),
         }
     }
 
@@ -51,6 +83,17 @@ impl Activation {
             Activation::Relu => T::ZERO,
             Activation::Tanh => T::ONE - y * y,
             Activation::Softplus => T::ONE - (-y).exp(),
+            Activation::LeakyRelu | Activation::Elu if y > T::ZERO => T::ONE,
+            Activation::LeakyRelu => T::from_f64(LEAK),
+            Activation::Elu => y + T::ONE,
         }
     }
+}
+
+/// The slope of the leaky ReLU below 0: PyTorch's and ONNX's default.
+const LEAK: f64 = 0.01;
+
+/// Loops that apply an activation, see [`Activation::specialize`].
+pub(crate) trait PerActivation {
+    fn run(self, apply: impl Fn(f32) -> f32 + Sync);
 }

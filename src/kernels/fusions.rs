@@ -1,7 +1,7 @@
 //! Which kernels can take the place of others in a recorded plan: the table of the fusion pass.
 
 use super::linear::update_all::{self, Placed};
-use super::{adam, bernoulli, gaussian, linear, posterior};
+use super::{bernoulli, gaussian, linear, optimizer, posterior};
 use crate::plan::fuse::{Fusion, Fusions, Part, Pattern, Reshaped, Rewrite, two_sides};
 use crate::plan::{DType, Dispatch, Plan, PlanError, Program, TensorId};
 
@@ -160,9 +160,12 @@ static POSTERIOR_BACKWARD_INPUT: Fusion = Fusion {
     }),
 };
 
+/// What an optimizer's step depends on besides its tensors.
+const STEP_CONSTANTS: [&str; 4] = ["OPTIMIZER", "BETA1", "BETA2", "EPSILON"];
+
 static UPDATE: Fusion = Fusion {
     name: "linear.update",
-    summary: "the gradients of weight and bias are stored nowhere: Adam's step where they are finished",
+    summary: "the gradients of weight and bias are stored nowhere: the optimizer's step where they are finished",
     rewrite: Rewrite::Pattern(Pattern {
         parts: &[
             Part {
@@ -175,26 +178,26 @@ static UPDATE: Fusion = Fusion {
                 ],
             },
             Part {
-                kernel: &adam::ADAM,
+                kernel: &optimizer::STEP,
                 tensors: &[
                     ("gradient", "d_weight"),
                     ("rates", "rates"),
                     ("parameter", "weight"),
-                    ("moments", "weight_moments"),
+                    ("state", "weight_state"),
                 ],
             },
             Part {
-                kernel: &adam::ADAM,
+                kernel: &optimizer::STEP,
                 tensors: &[
                     ("gradient", "d_bias"),
                     ("rates", "rates"),
                     ("parameter", "bias"),
-                    ("moments", "bias_moments"),
+                    ("state", "bias_state"),
                 ],
             },
         ],
         kernel: &linear::UPDATE,
-        constants: &["BETA1", "BETA2", "EPSILON"],
+        constants: &STEP_CONSTANTS,
         reshaped: None,
         when: |_| true,
     }),
@@ -208,7 +211,7 @@ static UPDATE_ALL: Fusion = Fusion {
 
 /// Of linear.update's bindings, those that a layer reads, and what it moves.
 const READ: [&str; 2] = ["x", "d_y"];
-const MOVED: [&str; 4] = ["weight", "bias", "weight_moments", "bias_moments"];
+const MOVED: [&str; 4] = ["weight", "bias", "weight_state", "bias_state"];
 
 /// Merges all dispatches of linear.update of as many rows. What they read and write become parts of a few
 /// tensors: two for the inputs and two for the gradients, since a layer's forward pass reads one input and
@@ -220,7 +223,7 @@ fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanErr
     let same = |name: &str| {
         updates.iter().all(|d| d.constants.get(name) == updates[0].constants.get(name))
     };
-    if updates.len() < 2 || !["R", "BETA1", "BETA2", "EPSILON"].into_iter().all(same) {
+    if updates.len() < 2 || !STEP_CONSTANTS.into_iter().chain(["R", "PLANES"]).all(same) {
         return Ok(false);
     }
     // Nothing may come between them that they would overtake.
@@ -251,11 +254,9 @@ fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanErr
     let (inputs, gradients) = (unique("x"), unique("d_y"));
     let parameters: Vec<TensorId> =
         updates.iter().flat_map(|d| [tensor(d, "weight"), tensor(d, "bias")]).collect();
-    let moments: Vec<TensorId> = updates
-        .iter()
-        .flat_map(|d| [tensor(d, "weight_moments"), tensor(d, "bias_moments")])
-        .collect();
-    let packed = [&inputs[..], &gradients, &parameters, &moments].concat();
+    let state: Vec<TensorId> =
+        updates.iter().flat_map(|d| [tensor(d, "weight_state"), tensor(d, "bias_state")]).collect();
+    let packed = [&inputs[..], &gradients, &parameters, &state].concat();
     let elements = packed.iter().map(|&id| program.get(id).len()).fold(0, usize::saturating_add);
     let parts = packed.iter().any(|&id| program.place(id).0 != id);
     // Places are words of 32 bits.
@@ -283,7 +284,7 @@ fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanErr
     }
 
     let mut tensors = vec![("rates", rates)];
-    for (name, ids) in sides.into_iter().chain([("parameters", parameters), ("moments", moments)]) {
+    for (name, ids) in sides.into_iter().chain([("parameters", parameters), ("state", state)]) {
         let label = format!("{}/{name}", plan.name);
         tensors.push((name, program.pack(label, &ids, &others)?));
     }
@@ -304,8 +305,8 @@ fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanErr
                 d_output: in_side("d_y", d_odd),
                 weight: at("weight").1,
                 bias: at("bias").1,
-                weight_moments: at("weight_moments").1,
-                bias_moments: at("bias_moments").1,
+                weight_state: at("weight_state").1,
+                bias_state: at("bias_state").1,
             }
         })
         .collect();
@@ -313,7 +314,7 @@ fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanErr
     let mut constants =
         vec![("BATCH", updates[0].constants.value("R")), ("MOST_INPUTS", most(|l| l.inputs))];
     constants.push(("MOST_OUTPUTS", most(|l| l.outputs)));
-    for name in ["BETA1", "BETA2", "EPSILON"] {
+    for name in STEP_CONSTANTS.into_iter().chain(["PLANES"]) {
         constants.push((name, updates[0].constants.value(name)));
     }
     let table = format!("{}/layers", plan.name);

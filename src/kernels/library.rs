@@ -10,13 +10,13 @@ use crate::plan::{Kernel, Parts, ShaderError};
 /// The library files that `#import` can name.
 pub const LIBRARY: &Library = &[
     ("activation", include_str!("../../shaders/lib/activation.wgsl")),
-    ("adam_step", include_str!("../../shaders/lib/adam_step.wgsl")),
     ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
     ("mean_scale", include_str!("../../shaders/lib/mean_scale.wgsl")),
     ("normal", include_str!("../../shaders/lib/normal.wgsl")),
     ("operands", include_str!("../../shaders/lib/operands.wgsl")),
+    ("optimizer_step", include_str!("../../shaders/lib/optimizer_step.wgsl")),
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),
     ("product", include_str!("../../shaders/lib/product.wgsl")),
     ("product_sums", include_str!("../../shaders/lib/product_sums.wgsl")),

@@ -3,7 +3,6 @@
 //! of fusions what the fusion pass applies.
 
 pub mod activation;
-pub mod adam;
 pub mod add;
 pub mod bernoulli;
 pub mod ceiling;
@@ -14,6 +13,7 @@ pub mod gaussian;
 pub mod importance;
 mod library;
 pub mod linear;
+pub mod optimizer;
 pub mod posterior;
 pub mod prior;
 pub mod product;
@@ -53,7 +53,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
     &add::ADD,
-    &adam::ADAM,
+    &optimizer::STEP,
     &end_step::END_STEP,
     &end_step::END_STEP_WITH_BOUND,
     &store_samples::STORE,

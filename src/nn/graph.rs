@@ -42,5 +42,8 @@ pub fn operator(activation: Activation) -> Option<&'static str> {
         Activation::Relu => Some("Relu"),
         Activation::Tanh => Some("Tanh"),
         Activation::Softplus => Some("Softplus"),
+        // Their slope and scale are ONNX's defaults, 0.01 and 1.
+        Activation::LeakyRelu => Some("LeakyRelu"),
+        Activation::Elu => Some("Elu"),
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Rule, Trained};
 use crate::config_error::ConfigError;
-use crate::kernels::adam;
+use crate::kernels::optimizer;
 use crate::plan::{PlanError, Recorder, TensorId};
 
 /// The constants of Adam besides its learning rate.
@@ -59,18 +59,23 @@ impl Rule for Adam {
         of: Trained,
     ) -> Result<(), PlanError> {
         r.dispatch(
-            &adam::ADAM,
+            &optimizer::STEP,
             &[
                 ("gradient", gradient),
                 ("rates", rates),
                 ("parameter", of.parameter),
-                ("moments", of.state),
+                ("state", of.state),
             ],
-            &[("BETA1", self.beta1), ("BETA2", self.beta2), ("EPSILON", self.epsilon)],
+            &[
+                ("OPTIMIZER", optimizer::ADAM),
+                ("BETA1", self.beta1),
+                ("BETA2", self.beta2),
+                ("EPSILON", self.epsilon),
+            ],
         )
     }
 
-    fn corrected(&self) -> [f64; 2] {
-        [self.beta1, self.beta2]
+    fn corrected(&self) -> Option<[f64; 2]> {
+        Some([self.beta1, self.beta2])
     }
 }

@@ -1,11 +1,13 @@
 //! Optimizers: what each keeps of a parameter, and its step. All ascend the objective.
 
 mod adam;
+mod rmsprop;
 
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 pub use adam::Adam;
+pub use rmsprop::RmsProp;
 
 /// A parameter and what the optimizer keeps of it.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,8 @@ pub struct Trained {
 pub enum Optimizer {
     /// Kingma and Ba 2015
     Adam(Adam),
+    /// Hinton 2012
+    RmsProp(RmsProp),
 }
 
 impl Default for Optimizer {
@@ -36,6 +40,7 @@ impl Optimizer {
     pub fn rule(&self) -> &dyn Rule {
         match self {
             Optimizer::Adam(adam) => adam,
+            Optimizer::RmsProp(rmsprop) => rmsprop,
         }
     }
 
@@ -74,14 +79,16 @@ impl Optimizer {
 struct Fields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adam: Option<Adam>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rmsprop: Option<RmsProp>,
 }
 
 impl TryFrom<Fields> for Optimizer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { adam } = fields;
-        let given = [adam.map(Optimizer::Adam)];
+        let Fields { adam, rmsprop } = fields;
+        let given = [adam.map(Optimizer::Adam), rmsprop.map(Optimizer::RmsProp)];
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
             (first, None) => Ok(first.unwrap_or_default()),
@@ -93,7 +100,8 @@ impl TryFrom<Fields> for Optimizer {
 impl From<Optimizer> for Fields {
     fn from(optimizer: Optimizer) -> Self {
         match optimizer {
-            Optimizer::Adam(adam) => Fields { adam: Some(adam) },
+            Optimizer::Adam(adam) => Fields { adam: Some(adam), ..Fields::default() },
+            Optimizer::RmsProp(rmsprop) => Fields { rmsprop: Some(rmsprop), ..Fields::default() },
         }
     }
 }
@@ -119,6 +127,9 @@ pub trait Rule {
         of: Trained,
     ) -> Result<(), PlanError>;
 
-    /// The decays b of the corrections 1 - b^t by which the step divides, t the number of the step.
-    fn corrected(&self) -> [f64; 2];
+    /// The decays b of the corrections 1 - b^t by which the step divides, t the number of the step; `None` if it
+    /// does not.
+    fn corrected(&self) -> Option<[f64; 2]> {
+        None
+    }
 }

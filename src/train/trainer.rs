@@ -410,7 +410,7 @@ fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Resul
     let mut first = [0.0; rates::WORDS];
     first[rates::LEARNING_RATE] = settings.learning_rate_in(1) as f32;
     // 1 - b^t at t = 1, and the weight of the KL; later ones are the end_step kernel's.
-    let [decay1, decay2] = settings.optimizer.rule().corrected();
+    let [decay1, decay2] = settings.optimizer.rule().corrected().unwrap_or_default();
     first[rates::CORRECTION1] = (1.0 - decay1) as f32;
     first[rates::CORRECTION2] = (1.0 - decay2) as f32;
     first[rates::BETA] = match settings.objective.warm_up {

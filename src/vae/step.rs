@@ -134,8 +134,11 @@ fn next_rates(
     objective: &Objective,
     optimizer: &Optimizer,
     source: Source,
-) -> [(&'static str, f64); 4] {
+) -> Vec<(&'static str, f64)> {
     let warm_up = f64::from(objective.warm_up) * source.images as f64 / source.batch as f64;
-    let [first, second] = optimizer.rule().corrected().map(f64::ln);
-    [("LN_BETA1", first), ("LN_BETA2", second), ("BETA", objective.beta), ("WARM_UP", warm_up)]
+    let mut constants = vec![("BETA", objective.beta), ("WARM_UP", warm_up)];
+    if let Some([first, second]) = optimizer.rule().corrected() {
+        constants.extend([("LN_BETA1", first.ln()), ("LN_BETA2", second.ln())]);
+    }
+    constants
 }

@@ -10,6 +10,7 @@ use rand::{Rng, RngExt};
 const LN_2PI: f64 = 1.837_877_066_409_345_3;
 
 /// A model with its density's factor.
+#[derive(Clone)]
 pub struct LinearGaussian {
     /// (D, Z)
     pub weight: DMatrix<f64>,

@@ -73,6 +73,7 @@ pub struct Draws {
 }
 
 /// What a device made of one model.
+#[derive(Clone)]
 pub struct Experiment {
     /// Whose log p(x) is known.
     pub model: LinearGaussian,

@@ -182,6 +182,8 @@ fn stack(mut h: Vec<Value>, pairs: &[Vec<f32>], activation: Activation) -> Vec<V
                     Activation::Relu => v.max(0.0),
                     Activation::Tanh => v.tanh(),
                     Activation::Softplus => v.max(0.0) + (-v.abs()).exp().ln_1p(),
+                    Activation::LeakyRelu => v.max(0.01 * v),
+                    Activation::Elu => v.max(0.0) + v.min(0.0).exp_m1(),
                 });
             }
         }
@@ -356,6 +358,8 @@ fn onnxruntime_computes_what_elbo_does() {
         (&[40, 20], &[25], Activation::Tanh, Likelihood::Bernoulli),
         (&[30], &[20, 30], Activation::Softplus, learned),
         (&[30], &[20], Activation::Identity, given),
+        (&[20], &[30], Activation::LeakyRelu, Likelihood::Bernoulli),
+        (&[20], &[30], Activation::Elu, Likelihood::Bernoulli),
     ];
     for (i, (hidden, decoder_hidden, activation, likelihood)) in networks.into_iter().enumerate() {
         let mut a = architecture(hidden, 7, decoder_hidden);

@@ -86,7 +86,7 @@ impl Hooks for Planted {
     ) -> Result<Vec<u8>, DeviceError> {
         let bytes = inner.read_bytes(tensor)?;
         let declared = inner.program().get(tensor);
-        if !["y", "d_x", "weight_moments"].contains(&declared.name.as_str()) {
+        if !["y", "d_x", "weight_state"].contains(&declared.name.as_str()) {
             return Ok(bytes);
         }
         let mut values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
@@ -159,9 +159,10 @@ fn a_number_beyond_f16_is_a_nan_and_no_infinity() {
         let huge = move || Fill::Cycle(vec![-value]);
         let relu = ("ACTIVATION", Activation::Relu.number());
         let update = layer(4, 7, 9)
+            .dim("PLANES", 2)
             .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
-            .fill("weight_moments", Fill::Uniform(0.1, 1.0))
-            .fill("bias_moments", Fill::Uniform(0.1, 1.0));
+            .fill("weight_state", Fill::Uniform(0.1, 1.0))
+            .fill("bias_state", Fill::Uniform(0.1, 1.0));
         let forward = layer(5, 7, 9).constant(relu.0, relu.1);
         [
             (&linear::FORWARD, forward.clone().fill("x", huge()), "y"),
@@ -190,18 +191,20 @@ fn small_gradients_are_kept() {
     let d_y = || Fill::Uniform(1e-7, 3e-7);
     for (kernel, case, output) in [
         (&linear::BACKWARD_INPUT, layer(4096, 3, 5).fill("weight", Fill::Uniform(0.1, 1.0)), "d_x"),
-        (&linear::UPDATE, layer(4096, 3, 5).fill("x", Fill::Uniform(0.1, 1.0)), "weight_moments"),
+        (&linear::UPDATE, layer(4096, 3, 5).fill("x", Fill::Uniform(0.1, 1.0)), "weight_state"),
     ] {
         let zero = || Fill::Cycle(vec![0.0]);
         let case = case.fill("d_y", d_y());
         let case = match output {
-            "weight_moments" => case.fill("weight_moments", zero()).fill("bias_moments", zero()),
+            "weight_state" => {
+                case.dim("PLANES", 2).fill("weight_state", zero()).fill("bias_state", zero())
+            }
             _ => case,
         };
         let (expected, all) = results(kernel, &case, output);
         for result in all {
             // the first moments, which are a tenth of the gradient
-            let n = if output == "weight_moments" { result.len() / 2 } else { result.len() };
+            let n = if output == "weight_state" { result.len() / 2 } else { result.len() };
             for (e, g) in expected.iter().zip(&result).take(n) {
                 let error = (f64::from(*g) - e).abs() / e.abs();
                 assert!(error < 2.1 / 1024.0, "{kernel}: {g:e}, expected {e:e}");

@@ -131,7 +131,8 @@ fn examine(
                 Ok(ratio) => worst = worst.max(ratio),
                 Err(message) => found.wrong.push(format!("{name}: {message}")),
             }
-            found.lost.extend(lost_nans(kernel, case, reference, loaded));
+            let lost = lost_nans(kernel, case, reference, loaded);
+            found.lost.extend(lost.into_iter().map(|nan| format!("{name}: {nan}")));
         });
         println!("{name}: {kernel}: {n} cases, worst error {worst:.3} of its bound");
     }

@@ -6,7 +6,7 @@ use elbo::data::{self, Dataset, Images};
 use elbo::device::{Device, Executor};
 use elbo::kernels::activation::Activation;
 use elbo::kernels::rates;
-use elbo::optim::{Adam, Optimizer};
+use elbo::optim::{Adam, Optimizer, RmsProp};
 use elbo::train::{self, EpochReport, Observer, Schedule, Settings, TrainError, Trainer};
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Objective};
@@ -486,4 +486,30 @@ fn the_test_elbo_is_the_same_in_batches_of_any_size() {
         });
         assert!(elbos.iter().all(|e| (e - elbos[0]).abs() < 1e-3), "{elbos:?}");
     }
+}
+
+/// RMSprop trains, on the CPU and on an adapter to the same numbers, and goes on bit for bit from a snapshot.
+#[test]
+fn rmsprop_trains_and_goes_on() {
+    let optimizer = Optimizer::RmsProp(RmsProp { decay: 0.9, epsilon: 1e-6 });
+    let settings = Settings { optimizer, ..settings(100, 50) };
+    agree_for_twenty_steps(&settings);
+    let dataset = mnist(500, 50);
+    let mut whole = trainer(&cpu(), &dataset, &settings);
+    advance(&mut whole, 4);
+    let snapshot = whole.snapshot().expect("a snapshot");
+    assert!(snapshot.parameters.iter().all(|saved| saved.planes.len() == 1));
+    advance(&mut whole, 8);
+    let mut resumed = trainer(&cpu(), &dataset, &settings);
+    resumed.restore(&snapshot).expect("restores");
+    advance(&mut resumed, 8);
+    assert_eq!(resumed.digest().expect("reads"), whole.digest().expect("reads"));
+    // PyTorch: torch.optim.RMSprop(alpha=0.9, eps=1e-6) moves a first gradient g by rate g / (sqrt(0.1) |g| + eps).
+    let mut first = trainer(&cpu(), &dataset, &settings);
+    let before = first.parameters().expect("reads");
+    advance(&mut first, 1);
+    let after = first.parameters().expect("reads");
+    let moved = before.iter().flatten().zip(after.iter().flatten()).map(|(b, a)| (a - b).abs());
+    let largest = moved.fold(0.0, f32::max);
+    assert!((largest - 1e-3 / 0.1_f32.sqrt()).abs() < 2e-5, "{largest}");
 }

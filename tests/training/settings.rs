@@ -1,7 +1,7 @@
 //! Settings: what is refused, and what `config.json` keeps, of older runs too.
 
 use elbo::checkpoint::RunFolder;
-use elbo::optim::{Adam, Optimizer};
+use elbo::optim::{Adam, Optimizer, RmsProp};
 use elbo::plan::Program;
 use elbo::train::{Schedule, Settings};
 use elbo::vae::objective::{Bound, Estimator, Kl};
@@ -110,9 +110,17 @@ fn what_means_nothing_is_refused_in_one_line() {
     fn adam(settings: &mut Settings) -> &mut Adam {
         match &mut settings.optimizer {
             Optimizer::Adam(adam) => adam,
+            other => panic!("{other:?} is no Adam"),
         }
     }
     type Change = fn(&mut Settings);
+    let rmsprop = |change: fn(&mut RmsProp)| {
+        let mut constants = RmsProp::default();
+        change(&mut constants);
+        Optimizer::RmsProp(constants).rule().check().expect_err("refused").to_string()
+    };
+    assert!(rmsprop(|r| r.decay = 1.0).contains("rmsprop.decay"));
+    assert!(rmsprop(|r| r.epsilon = -1.0).contains("rmsprop.epsilon"));
     let bad: [(Change, &str); 6] = [
         (|s| adam(s).beta1 = 1.0, "`adam.beta1`"),
         (|s| adam(s).beta2 = 0.0, "`adam.beta2`"),

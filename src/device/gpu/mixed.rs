@@ -188,8 +188,8 @@ fn product(
     exact: bool,
 ) -> (Program, Vec<Vec<f32>>) {
     let reflection = kernel.reflection().expect("tests/kernels/shaders.rs");
-    let known =
-        |name: &str| [("R", r), ("I", i), ("O", o)].iter().find(|d| d.0 == name).map(|d| d.1);
+    let sizes = [("R", r), ("I", i), ("O", o), ("PLANES", 2)];
+    let known = |name: &str| sizes.iter().find(|d| d.0 == name).map(|d| d.1);
     let mut rng = ChaCha8Rng::seed_from_u64((r * i * o) as u64);
     let mut program = Program::new();
     let mut tensors = Vec::new();
@@ -197,7 +197,7 @@ fn product(
     for binding in &reflection.bindings {
         let size = |dim: &Vec<_>| {
             dim.iter()
-                .map(|f: &crate::plan::shader::Factor| f.value(known).expect("R, I, O"))
+                .map(|f: &crate::plan::shader::Factor| f.value(known).expect("one of these"))
                 .product()
         };
         let dims: Vec<usize> = binding.dims.iter().map(size).collect();

@@ -18,7 +18,7 @@ pub static BACKWARD_INPUT: Kernel = product(Parts {
     cases: || {
         let mut cases = sizes();
         for activation in Activation::ALL {
-            let range = if activation == Activation::Tanh { (-1.0, 1.0) } else { (0.0, 9.0) };
+            let range = activation.range();
             let case = case([5, 7, 9]).constant("ACTIVATION", activation.number());
             cases.push(case.clone().fill("x", Fill::Uniform(range.0, range.1)));
             cases.push(case.fill("x", Fill::Cycle(vec![0.0, 1.0, 0.5])));

@@ -1,7 +1,7 @@
 //! The update of every layer in one dispatch.
 
 use super::backward_parameters::gradients;
-use crate::kernels::adam;
+use crate::kernels::optimizer;
 use crate::kernels::product::product;
 use crate::numeric::Real;
 use crate::plan::case::Fill;
@@ -22,9 +22,9 @@ pub struct Placed {
     /// First elements in `parameters`.
     pub weight: usize,
     pub bias: usize,
-    /// First elements in `moments`.
-    pub weight_moments: usize,
-    pub bias_moments: usize,
+    /// First elements in `state`.
+    pub weight_state: usize,
+    pub bias_state: usize,
 }
 
 impl Placed {
@@ -42,8 +42,8 @@ impl Placed {
             self.d_output.1,
             self.weight,
             self.bias,
-            self.weight_moments,
-            self.bias_moments,
+            self.weight_state,
+            self.bias_state,
         ]
         .map(|word| u32::try_from(word).expect("a place is below 2^32"))
     }
@@ -58,8 +58,8 @@ impl Placed {
             d_output: (at(4) == 1, at(5)),
             weight: at(6),
             bias: at(7),
-            weight_moments: at(8),
-            bias_moments: at(9),
+            weight_state: at(8),
+            bias_state: at(9),
         }
     }
 }
@@ -83,6 +83,9 @@ pub static UPDATE_ALL: Kernel = product(Parts {
         let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
         let case = cases[2].clone();
         cases.push(adam.iter().fold(case, |case, (name, v)| case.constant(name, *v)));
+        // RMSprop on the same places: its one plane lies where Adam's first does
+        let case = cases[3].clone().constant("PLANES", 1.0).constant("BETA2", 0.8);
+        cases.push(case.constant("OPTIMIZER", optimizer::RMSPROP));
         cases
     },
     cost: |c| {
@@ -112,8 +115,8 @@ fn placed_case(b: usize, layers: &[[usize; 2]]) -> Case {
             d_output: (i % 3 == 1, place(2 + usize::from(i % 3 == 1), b * outputs)),
             weight: place(4, outputs * inputs),
             bias: place(4, outputs),
-            weight_moments: place(5, 2 * outputs * inputs),
-            bias_moments: place(5, 2 * outputs),
+            weight_state: place(5, 2 * outputs * inputs),
+            bias_state: place(5, 2 * outputs),
         };
         words.extend(placed.words());
     }
@@ -128,7 +131,7 @@ fn placed_case(b: usize, layers: &[[usize; 2]]) -> Case {
         .constant("MOST_OUTPUTS", most(1) as f64)
         .fill("layers", Fill::Words(words))
         .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
-        .fill("moments", Fill::Uniform(0.0, 2.0))
+        .fill("state", Fill::Uniform(0.0, 2.0))
 }
 
 /// linear.update of each layer, where `layers` says that it is.
@@ -143,14 +146,13 @@ fn update_all<T: Real>(c: &Call<T>) {
         );
         let (x, d_y) = (&x[layer.input.1..][..r * i], &d_y[layer.d_output.1..][..r * o]);
         let [d_weight, d_bias] = gradients(c, [r, i, o], x, d_y);
-        let (mut parameters, mut moments) = (c.write("parameters"), c.write("moments"));
-        for (gradient, at, moments_at) in [
-            (d_weight, layer.weight, layer.weight_moments),
-            (d_bias, layer.bias, layer.bias_moments),
-        ] {
+        let (mut parameters, mut state) = (c.write("parameters"), c.write("state"));
+        for (gradient, at, state_at) in
+            [(d_weight, layer.weight, layer.weight_state), (d_bias, layer.bias, layer.bias_state)]
+        {
             let n = gradient.len();
-            let moments = &mut moments[moments_at..][..2 * n];
-            adam::step(c, &gradient, &mut parameters[at..][..n], moments);
+            let state = &mut state[state_at..][..c.dim("PLANES") * n];
+            optimizer::step(c, &gradient, &mut parameters[at..][..n], state);
         }
     }
 }

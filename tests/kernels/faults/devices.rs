@@ -286,11 +286,12 @@ fn a_device_that_fails_is_not_a_device_that_passes() {
 fn swapped_operands_are_caught() {
     let square = Case::new(&[("R", 9), ("I", 9), ("O", 9)]);
     let of = |kernel: &Kernel, case: usize| (kernel.cases)()[case].clone();
+    let update = Case { dims: square.clone().dim("PLANES", 2).dims, ..of(&linear::UPDATE, 0) };
     let decode = Case::new(&[("BATCH", 9), ("K", 1), ("D", 9), ("I", 9)]);
     let table: [(&'static Kernel, Case, usize); 12] = [
         (&linear::FORWARD, square.clone(), 1),
         (&linear::BACKWARD_INPUT, square.clone(), 3),
-        (&linear::UPDATE, Case { dims: square.dims, ..of(&linear::UPDATE, 0) }, 1),
+        (&linear::UPDATE, update, 1),
         (&bernoulli::DECODE, decode.clone(), 4),
         (&bernoulli::DECODE_LOG_LIKELIHOOD, decode, 3),
         (&posterior::BACKWARD, of(&posterior::BACKWARD, 1), 1),

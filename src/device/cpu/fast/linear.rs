@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::adam::Adam;
 use super::gemm::{Matrix, multiply};
+use super::optimizer::{self, Adam};
 use super::{grad_weight, with_scratch};
-use crate::kernels::activation::Activation;
+use crate::kernels::activation::{Activation, PerActivation};
 use crate::kernels::linear::update_all::{Placed, WORDS};
 use crate::numeric::parallel::{self, vectorized};
 use crate::numeric::precision::mean_scale;
@@ -28,26 +28,28 @@ pub(super) fn layer(
     let (x, weight) = (c.operand(x, 1.0), c.operand(weight, 1.0));
     let (x, weight) = (Matrix::new(&x, inputs), Matrix::new(&weight, inputs).transposed());
     multiply(rows, bias.len(), inputs, x, weight, y);
-    // One loop per activation, so that none of them branches inside it.
-    match Activation::of(c) {
-        Activation::Identity => add_bias(y, bias, |v| v),
-        Activation::Relu => add_bias(y, bias, |v| Activation::Relu.apply(v)),
-        Activation::Tanh => add_bias(y, bias, |v| Activation::Tanh.apply(v)),
-        Activation::Softplus => add_bias(y, bias, |v| Activation::Softplus.apply(v)),
-    }
+    Activation::of(c).specialize(AddBias { y, bias });
 }
 
-pub(super) fn add_bias(y: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32 + Sync) {
-    parallel::rows(
-        y,
-        bias.len(),
-        #[inline(always)]
-        |_, y| {
-            for (y, &b) in y.iter_mut().zip(bias) {
-                *y = f(*y + b);
-            }
-        },
-    );
+/// y = f(y + b).
+struct AddBias<'a> {
+    y: &'a mut [f32],
+    bias: &'a [f32],
+}
+
+impl PerActivation for AddBias<'_> {
+    fn run(self, apply: impl Fn(f32) -> f32 + Sync) {
+        parallel::rows(
+            self.y,
+            self.bias.len(),
+            #[inline(always)]
+            |_, y| {
+                for (y, &b) in y.iter_mut().zip(self.bias) {
+                    *y = apply(*y + b);
+                }
+            },
+        );
+    }
 }
 
 pub(super) fn backward_input(c: &Call<f32>) {
@@ -101,27 +103,25 @@ pub(super) fn update(c: &Call<f32>) {
     let (x, d_y) = (c.read("x"), c.read("d_y"));
     update_layer(
         c,
-        &Adam::of(c),
         [c.dim("R"), c.dim("I"), c.dim("O")],
         [&x, &d_y],
-        [&mut c.write("weight"), &mut c.write("weight_moments")],
-        [&mut c.write("bias"), &mut c.write("bias_moments")],
+        [&mut c.write("weight"), &mut c.write("weight_state")],
+        [&mut c.write("bias"), &mut c.write("bias_state")],
     );
 }
 
-/// Of a layer with input x (r, i) and gradient d_y (r, o): weight (o, i) and bias, each with its moments.
+/// Of a layer with input x (r, i) and gradient d_y (r, o): weight (o, i) and bias, each with its state.
 pub(super) fn update_layer(
     c: &Call<f32>,
-    adam: &Adam,
     [r, i, o]: [usize; 3],
     [x, d_y]: [&[f32]; 2],
-    [weight, weight_moments]: [&mut [f32]; 2],
-    [bias, bias_moments]: [&mut [f32]; 2],
+    [weight, weight_state]: [&mut [f32]; 2],
+    [bias, bias_state]: [&mut [f32]; 2],
 ) {
     let (x, d_y) = (c.operand(x, 1.0), c.operand(d_y, mean_scale(r)));
     let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
-    if grad_weight::suits([o, i, r]) {
-        let (moments1, moments2) = weight_moments.split_at_mut(o * i);
+    if let Some(adam) = Adam::of(c).filter(|_| grad_weight::suits([o, i, r])) {
+        let (moments1, moments2) = weight_state.split_at_mut(o * i);
         parallel::stripes(
             o,
             2 * r * i * o,
@@ -150,7 +150,7 @@ pub(super) fn update_layer(
     } else {
         with_scratch(o * i, |gradient| {
             multiply(o, i, r, left.transposed(), right, gradient);
-            adam.step(gradient, weight, weight_moments);
+            optimizer::step(c, gradient, weight, weight_state);
         });
     }
     with_scratch(o, |gradient| {
@@ -165,15 +165,16 @@ pub(super) fn update_layer(
                 }
             },
         );
-        adam.step(gradient, bias, bias_moments);
+        optimizer::step(c, gradient, bias, bias_state);
     });
 }
 
 pub(super) fn update_all(c: &Call<f32>) {
-    let (rows, adam, layers) = (c.dim("BATCH"), Adam::of(c), c.read_u32("layers"));
+    let (rows, layers) = (c.dim("BATCH"), c.read_u32("layers"));
     let (inputs, d_outputs) =
         ([c.read("even"), c.read("odd")], [c.read("d_even"), c.read("d_odd")]);
-    let (mut parameters, mut moments) = (c.write("parameters"), c.write("moments"));
+    let (planes, mut parameters, mut state) =
+        (c.dim("PLANES"), c.write("parameters"), c.write("state"));
     for words in layers.chunks_exact(WORDS) {
         let layer = Placed::of(words);
         let (i, o) = (layer.inputs, layer.outputs);
@@ -182,18 +183,11 @@ pub(super) fn update_all(c: &Call<f32>) {
         let d_y = &d_outputs[usize::from(layer.d_output.0)][part(layer.d_output.1, rows * o)];
         let [weight, bias] =
             disjoint(&mut parameters, [part(layer.weight, o * i), part(layer.bias, o)]);
-        let [weight_moments, bias_moments] = disjoint(
-            &mut moments,
-            [part(layer.weight_moments, 2 * o * i), part(layer.bias_moments, 2 * o)],
+        let [weight_state, bias_state] = disjoint(
+            &mut state,
+            [part(layer.weight_state, planes * o * i), part(layer.bias_state, planes * o)],
         );
-        update_layer(
-            c,
-            &adam,
-            [rows, i, o],
-            [x, d_y],
-            [weight, weight_moments],
-            [bias, bias_moments],
-        );
+        update_layer(c, [rows, i, o], [x, d_y], [weight, weight_state], [bias, bias_state]);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Fast forms of kernels in single precision: what the CPU device runs in the place of a formula. Each is held
 //! to its kernel's formula like any device, see tests/kernels. A kernel without one needs nothing here.
 
-mod adam;
 mod bernoulli;
 mod ceiling;
 mod gather;
@@ -12,6 +11,7 @@ mod grad_weight;
 mod importance;
 mod lanes;
 mod linear;
+mod optimizer;
 mod posterior;
 mod prior;
 
@@ -51,7 +51,7 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::gaussian::VARIANCE, gaussian::variance),
     (&kernels::importance::LOG_WEIGHT, importance::log_weight),
     (&kernels::importance::NORMALIZE, importance::normalize),
-    (&kernels::adam::ADAM, adam::adam),
+    (&kernels::optimizer::STEP, optimizer::one_tensor),
     (&kernels::ceiling::COPY, ceiling::copy),
 ];
 

@@ -26,8 +26,6 @@ pub static FAULTS: &[Faults] = &[
             ("N - min(clock[4], N)", "N - clock[4]"),
             ("f32(step + 1u) * LN_BETA1", "f32(step) * LN_BETA1"),
             ("f32(step + 1u) * LN_BETA2", "f32(step) * LN_BETA2"),
-            ("a / 4.0", "a / 5.0"),
-            ("if a < -0.5", "if a < -5.0"),
             ("rows_counted(), 0.0)", "rows_counted(), 1.0)"),
             ("BETA * (f32(step) / WARM_UP)", "BETA"),
             ("f32(step) / WARM_UP", "f32(step + 1u) / WARM_UP"),

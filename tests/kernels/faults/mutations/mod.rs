@@ -1,6 +1,5 @@
 //! Faults of shaders, by the file that they are in.
 
-mod adam;
 mod add;
 mod bernoulli;
 mod ceiling;
@@ -10,6 +9,7 @@ mod gaussian;
 mod importance;
 mod library;
 mod linear;
+mod optimizer;
 mod posterior;
 mod prior;
 mod store_samples;
@@ -29,7 +29,6 @@ pub struct Faults {
 /// The faults of all files.
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
-        adam::FAULTS,
         add::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
@@ -39,6 +38,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
+        optimizer::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
         store_samples::FAULTS,

@@ -1,11 +1,19 @@
-//! Adam's step in whole registers.
+//! Optimizers' steps in whole registers.
 
-use crate::kernels::rates;
+use crate::kernels::{optimizer, rates};
 use crate::numeric::parallel;
 use crate::plan::Call;
 
-pub(super) fn adam(c: &Call<f32>) {
-    Adam::of(c).step(&c.read("gradient"), &mut c.write("parameter"), &mut c.write("moments"));
+pub(super) fn one_tensor(c: &Call<f32>) {
+    step(c, &c.read("gradient"), &mut c.write("parameter"), &mut c.write("state"));
+}
+
+/// The step that the call's OPTIMIZER stands for.
+pub(super) fn step(c: &Call<f32>, gradient: &[f32], parameter: &mut [f32], state: &mut [f32]) {
+    match Adam::of(c) {
+        Some(adam) => adam.step(gradient, parameter, state),
+        None => optimizer::step(c, gradient, parameter, state),
+    }
 }
 
 /// A step of Adam, with its constants.
@@ -18,19 +26,19 @@ pub(super) struct Adam {
 }
 
 impl Adam {
-    /// From the overrides and the binding `rates` of a kernel.
-    pub fn of(c: &Call<f32>) -> Self {
+    /// From the overrides and the binding `rates` of a kernel, if Adam is its optimizer.
+    pub fn of(c: &Call<f32>) -> Option<Self> {
         let words = c.read("rates");
-        Adam {
+        (c.value("OPTIMIZER") == optimizer::ADAM as f32).then(|| Adam {
             betas: [c.value("BETA1"), c.value("BETA2")],
             epsilon: c.value("EPSILON"),
             rate: words[rates::LEARNING_RATE],
             corrections: [1.0 / words[rates::CORRECTION1], 1.0 / words[rates::CORRECTION2]],
-        }
+        })
     }
 
     /// `moments`: as many first moments as there are parameters, then as many second ones.
-    pub fn step(&self, gradient: &[f32], parameter: &mut [f32], moments: &mut [f32]) {
+    fn step(&self, gradient: &[f32], parameter: &mut [f32], moments: &mut [f32]) {
         let (moments1, moments2) = moments.split_at_mut(parameter.len());
         parallel::slices3(
             parameter,

@@ -1,0 +1,68 @@
+//! RMSprop: steps of the gradient over the root of its mean square (Hinton, lecture 6e of Neural Networks for
+//! Machine Learning, 2012), with PyTorch's defaults.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Rule, Trained};
+use crate::config_error::ConfigError;
+use crate::kernels::optimizer;
+use crate::plan::{PlanError, Recorder, TensorId};
+
+/// The constants of RMSprop besides its learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RmsProp {
+    /// Decay of the gradient's mean square, PyTorch's alpha.
+    pub decay: f64,
+    /// Added to the root of the mean square.
+    pub epsilon: f64,
+}
+
+impl Default for RmsProp {
+    fn default() -> Self {
+        RmsProp { decay: 0.99, epsilon: 1e-8 }
+    }
+}
+
+impl Rule for RmsProp {
+    fn planes(&self) -> &'static [&'static str] {
+        &["mean_square"]
+    }
+
+    /// A decay outside (0, 1), or an epsilon that is not positive.
+    fn check(&self) -> Result<(), ConfigError> {
+        if !(self.decay > 0.0 && self.decay <= 0.999999) {
+            return Err(ConfigError::range(
+                "rmsprop.decay",
+                "must be above 0 and at most 0.999999",
+                self.decay,
+            ));
+        }
+        if !(self.epsilon >= 1e-30 && self.epsilon.is_finite()) {
+            return Err(ConfigError::range(
+                "rmsprop.epsilon",
+                "must be a positive number, 1e-30 at least",
+                self.epsilon,
+            ));
+        }
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        r: &mut Recorder,
+        gradient: TensorId,
+        rates: TensorId,
+        of: Trained,
+    ) -> Result<(), PlanError> {
+        r.dispatch(
+            &optimizer::STEP,
+            &[
+                ("gradient", gradient),
+                ("rates", rates),
+                ("parameter", of.parameter),
+                ("state", of.state),
+            ],
+            &[("OPTIMIZER", optimizer::RMSPROP), ("BETA2", self.decay), ("EPSILON", self.epsilon)],
+        )
+    }
+}
