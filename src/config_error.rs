@@ -1,4 +1,4 @@
-//! Settings that cannot be.
+//! Values that cannot be: what settings and arguments are refused with.
 
 use std::fmt::Display;
 

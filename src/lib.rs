@@ -83,6 +83,7 @@ pub mod versions;
 
 #[doc(inline)]
 pub use checkpoint::CheckpointError;
+pub use config_error::ConfigError;
 #[doc(inline)]
 pub use data::{DataError, Dataset, Images, mnist};
 #[doc(inline)]
@@ -103,6 +104,6 @@ pub use model::Vae;
 pub use train::{EpochReport, Figures, Schedule, Settings, TrainError, Trainer};
 #[doc(inline)]
 pub use vae::{
-    Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective, Optimizer,
+    Adam, Architecture, Binarization, Init, Likelihood, Objective, Optimizer,
     objective::{Bound, Estimator, Kl},
 };
