@@ -1,12 +1,12 @@
 //! What can go wrong, as one type.
 
 use crate::checkpoint::CheckpointError;
+use crate::config_error::ConfigError;
 use crate::data::DataError;
 use crate::device::DeviceError;
 use crate::evaluate::EvaluateError;
 use crate::generate::GenerateError;
 use crate::train::TrainError;
-use crate::vae::ConfigError;
 
 /// What can go wrong. Each message is one line that says what was wrong, where, and what would be right.
 #[derive(Debug, thiserror::Error)]

@@ -40,6 +40,7 @@ pub mod checkpoint;
 #[cfg(feature = "program")]
 #[doc(hidden)]
 pub mod cli;
+mod config_error;
 pub mod data;
 #[doc(hidden)]
 pub mod data_stream;
@@ -82,6 +83,7 @@ pub mod versions;
 
 #[doc(inline)]
 pub use checkpoint::CheckpointError;
+pub use config_error::ConfigError;
 #[doc(inline)]
 pub use data::{DataError, Dataset, Images, mnist};
 #[doc(inline)]
@@ -102,6 +104,6 @@ pub use model::Vae;
 pub use train::{EpochReport, Figures, Schedule, Settings, TrainError, Trainer};
 #[doc(inline)]
 pub use vae::{
-    Adam, Architecture, Binarization, ConfigError, Init, Likelihood, Objective, Optimizer,
+    Adam, Architecture, Binarization, Init, Likelihood, Objective, Optimizer,
     objective::{Bound, Estimator, Kl},
 };

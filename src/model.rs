@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::checkpoint::{CheckpointError, RunFolder, write_whole};
+use crate::config_error::ConfigError;
 use crate::data::Images;
 use crate::device::Device;
 use crate::error::Error;
@@ -12,7 +13,7 @@ use crate::generate;
 use crate::interchange::onnx::{self, Part};
 use crate::interchange::{Names, Trained, weights};
 use crate::train::{self, EpochReport, Observer, Settings, Trainer};
-use crate::vae::{Architecture, ConfigError};
+use crate::vae::Architecture;
 
 /// A trained variational autoencoder: its settings and its parameters.
 ///

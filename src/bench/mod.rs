@@ -12,11 +12,12 @@ mod timing;
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::config_error::ConfigError;
 use crate::data::{self, DataError, Dataset, Images};
 use crate::device::{Description, Device, DeviceError, Executor, Precision};
 use crate::plan::{PlanError, Program};
 use crate::train::{Settings, TrainError};
-use crate::vae::{Architecture, ConfigError};
+use crate::vae::Architecture;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -54,21 +54,66 @@ pub fn in_flags(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
     use crate::cli::Cli;
     use crate::{Adam, Settings};
 
-    #[test]
-    fn every_flag_is_one_of_train() {
+    fn options_of_train() -> Vec<String> {
         let cli = Cli::command();
         let train = cli.find_subcommand("train").expect("a command");
-        let known: Vec<&str> = train.get_arguments().filter_map(clap::Arg::get_long).collect();
+        train.get_arguments().filter_map(|arg| arg.get_long().map(str::to_string)).collect()
+    }
+
+    #[test]
+    fn every_flag_is_one_of_train() {
+        let known = options_of_train();
         for (field, flag) in FIELDS.iter().chain(&DEVICES) {
             for word in flag.split(' ').filter_map(|word| word.strip_prefix("--")) {
-                assert!(known.contains(&word), "{field}: train has no --{word}");
+                assert!(known.iter().any(|k| k == word), "{field}: train has no --{word}");
             }
+        }
+    }
+
+    /// String literals of the form `a.b` in a folder's sources, which are fields there.
+    fn fields_in(folder: &Path) -> Vec<String> {
+        let mut fields = Vec::new();
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                fields.extend(fields_in(&path));
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("text");
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let is_field = |text: &&str| {
+                let word = |w: &str| w.starts_with(|c: char| c.is_ascii_lowercase());
+                text.contains('.')
+                    && text.split('.').all(word)
+                    && text.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c))
+            };
+            for line in code {
+                let literals = line.split('"').skip(1).step_by(2).filter(is_field);
+                fields.extend(literals.map(str::to_string));
+            }
+        }
+        fields
+    }
+
+    #[test]
+    fn every_field_of_the_settings_has_a_flag() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let used: Vec<String> =
+            ["optim", "train", "vae"].iter().flat_map(|f| fields_in(&root.join(f))).collect();
+        assert!(used.iter().any(|field| field == "adam.beta1"), "{used:?}");
+        let known = options_of_train();
+        for field in used.iter().filter(|field| *field != "architecture") {
+            let said = in_flags(&format!("`{field}`"));
+            let flag = said.strip_prefix("--").unwrap_or_else(|| panic!("{field}: no flag"));
+            assert!(known.iter().any(|k| k == flag), "{field}: train has no {said}");
         }
     }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Failure;
 use super::options::{load_data, seed, size, values};
-use super::settings::{LikelihoodName, absolute};
+use super::settings::absolute;
 use super::train::create_default;
 use crate::checkpoint::{IMPORT, RunFolder};
 use crate::data::{self, Dataset, MNIST};
@@ -18,6 +18,7 @@ use crate::interchange::weights::{Tensor, fit};
 use crate::kernels::activation::Activation;
 use crate::report::console::{note, say};
 use crate::train::Settings;
+use crate::vae::likelihood::LikelihoodKind;
 use crate::vae::{Architecture, Binarization, Likelihood};
 
 /// Make a run folder of a VAE that was trained in PyTorch
@@ -42,8 +43,8 @@ pub struct Args {
     activation: Option<Activation>,
     /// What the decoder's output means [default: gaussian if there is an observation_log_variance, else
     /// bernoulli]
-    #[arg(long, value_enum)]
-    likelihood: Option<LikelihoodName>,
+    #[arg(long, value_parser = values::<LikelihoodKind>())]
+    likelihood: Option<LikelihoodKind>,
     /// Variance of the Gaussian likelihood [default: the file's observation_log_variance]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<f64>,
@@ -192,8 +193,9 @@ fn settings(
     let known = args.activation.is_some() || own.is_some();
     guess(known, format!("activation {activation}"), "--activation");
 
+    let gaussian = |variance| Likelihood::Gaussian { variance };
     let likelihood = match (args.likelihood, args.variance, imported.variance()) {
-        (Some(LikelihoodName::Bernoulli), Some(_), _) => {
+        (Some(kind), Some(_), _) if kind != LikelihoodKind::Gaussian => {
             return Err("--variance needs --likelihood gaussian".to_string());
         }
         (_, Some(_), Some(_)) => {
@@ -201,27 +203,28 @@ fn settings(
                 "it has an observation_log_variance, so --variance cannot be given".to_string()
             );
         }
-        (_, Some(variance), None) => Likelihood::Gaussian { variance: Some(variance) },
-        (Some(LikelihoodName::Gaussian), None, None) => {
+        (_, Some(variance), None) => gaussian(Some(variance)),
+        (Some(LikelihoodKind::Gaussian), None, None) => {
             return Err(
                 "it has no observation_log_variance: --likelihood gaussian needs --variance"
                     .to_string(),
             );
         }
-        (Some(LikelihoodName::Bernoulli), None, _) => Likelihood::Bernoulli,
-        (_, None, Some(_)) => {
-            own.map_or(Likelihood::Gaussian { variance: None }, |own| own.likelihood)
+        (Some(kind), None, None) => Likelihood::of_kind(kind, None).expect("none is given"),
+        (Some(LikelihoodKind::Gaussian) | None, None, Some(_)) => {
+            own.map_or(gaussian(None), |own| own.likelihood)
         }
-        (None, None, None) => Likelihood::Bernoulli,
+        (Some(kind), None, Some(_)) => Likelihood::of_kind(kind, None).expect("none is given"),
+        (None, None, None) => own.map_or(Likelihood::Bernoulli, |own| own.likelihood),
     };
     let known = likelihood != Likelihood::Bernoulli || args.likelihood.is_some() || own.is_some();
     guess(known, "likelihood bernoulli".to_string(), "--likelihood");
     let known = args.data.is_some() || trained.data.is_some();
     guess(known, format!("images of {}", dataset.name), "--data");
 
-    let told = match likelihood {
-        Likelihood::Gaussian { .. } => Some(Binarization::None), // no other can be
-        Likelihood::Bernoulli => trained.binarization,
+    let told = match likelihood.module().accepts(Binarization::Dynamic) {
+        true => trained.binarization,
+        false => Some(Binarization::None), // no other can be
     };
     let told = args.binarization.or(told);
     let binarization = told.unwrap_or(match imported.names {

@@ -72,11 +72,10 @@ impl DeviceOption {
             false => format!("; also there: {}", others.join(", ")),
         };
         note(format_args!("device: {description}{why}{others}"));
-        let software = |a: &wgpu::Adapter| a.get_info().device_type == wgpu::DeviceType::Cpu;
         Ok(match choice.device {
             // On a software adapter compiling the variants would take longer than the worse one costs, and the
             // rule is right by far; what it compiles Mesa keeps, and tells nobody else.
-            Device::Gpu(device) if !choice.adapter.as_ref().is_some_and(software) => {
+            Device::Gpu(device) if device.description().kind != "software" => {
                 let device = device.keeping_compiled_of_user();
                 Device::Gpu(Box::new(match self.no_autotune {
                     true => device,

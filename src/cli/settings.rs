@@ -11,6 +11,7 @@ use crate::kernels::activation::Activation;
 use crate::numeric::Precision;
 use crate::optim::{Adam, Optimizer, RmsProp};
 use crate::train::{Schedule, Settings};
+use crate::vae::likelihood::LikelihoodKind;
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 
@@ -122,8 +123,8 @@ struct ModelOptions {
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
     /// What the decoder's output means [default: bernoulli]
-    #[arg(long, value_enum)]
-    likelihood: Option<LikelihoodName>,
+    #[arg(long, value_parser = values::<LikelihoodKind>())]
+    likelihood: Option<LikelihoodKind>,
     /// Variance of the Gaussian likelihood [default: learned]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<f64>,
@@ -244,14 +245,6 @@ impl OptimizerOptions {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LikelihoodName {
-    /// Logits of pixels in [0, 1]
-    Bernoulli,
-    /// Means of real values with one variance for all; shows densities, which can be above 1
-    Gaussian,
-}
-
 #[derive(Clone)]
 struct Widths(Vec<usize>);
 
@@ -286,14 +279,18 @@ impl Args {
         }
 
         let likelihood = match (model.likelihood, model.variance) {
-            (Some(LikelihoodName::Gaussian), variance) => Likelihood::Gaussian { variance },
-            (_, Some(_)) => return fail("--variance needs --likelihood gaussian"),
-            (Some(LikelihoodName::Bernoulli), None) => Likelihood::Bernoulli,
             (None, None) => base.architecture.likelihood,
+            (kind, variance) => {
+                let kind = kind.unwrap_or(LikelihoodKind::Bernoulli);
+                let Some(likelihood) = Likelihood::of_kind(kind, variance) else {
+                    return fail("--variance needs --likelihood gaussian");
+                };
+                likelihood
+            }
         };
         let binarization = match (model.binarization, likelihood) {
             (Some(given), _) => given,
-            (None, Likelihood::Gaussian { .. }) => Binarization::None,
+            (None, l) if !l.module().accepts(Binarization::Dynamic) => Binarization::None,
             (None, _) if self.preset.is_none() && dataset.train.is_binary() => Binarization::Fixed,
             (None, _) => base.binarization,
         };

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use super::array_files::{open_archive, zip_error};
+use super::archive::{open_archive, zip_error};
 use super::element::Element;
 use super::error::unfit;
 use super::pixels::Pixels;

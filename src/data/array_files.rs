@@ -5,9 +5,9 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use zip::ZipArchive;
 
 use super::DataError;
+use super::archive::{open_archive, zip_error};
 use super::array::{Array, Place};
 use super::element::Element;
 use super::error::unfit;
@@ -115,15 +115,6 @@ fn list_safetensors(path: &Path) -> Result<Vec<Array>, DataError> {
     let mut arrays: Vec<Array> = metadata.tensors().into_iter().map(array).collect();
     arrays.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(arrays)
-}
-
-pub(super) fn open_archive(path: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
-    let file = File::open(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
-    ZipArchive::new(BufReader::new(file)).map_err(|e| zip_error(path, e))
-}
-
-pub(super) fn zip_error(path: &Path, error: zip::result::ZipError) -> DataError {
-    unfit(path, format!("this is no .npz file that can be read: {error}"))
 }
 
 fn header_error(path: &Path, error: HeaderError) -> DataError {

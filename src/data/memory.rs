@@ -1,7 +1,7 @@
 //! Images that a program has in memory.
 
 use super::{Dataset, Images};
-use crate::vae::ConfigError;
+use crate::config_error::ConfigError;
 
 impl Images {
     /// Images from their pixels, (N, height, width) in row-major order: grey levels, 0 black and 255 white.

@@ -2,6 +2,7 @@
 //! text of binarized images.
 
 mod amat;
+mod archive;
 mod array;
 mod array_files;
 mod digest;

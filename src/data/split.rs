@@ -1,7 +1,7 @@
 //! What is done to images after they are read: their size, and the parts that are held out.
 
 use super::{DataError, Dataset, Images, MAX_PIXELS, Part, Parts, pictures, shown};
-use crate::vae::ConfigError;
+use crate::config_error::ConfigError;
 use std::path::Path;
 
 use image::GrayImage;

@@ -113,7 +113,7 @@ pub trait Rule {
 
     /// # Errors
     /// A constant out of its range.
-    fn check(&self) -> Result<(), crate::vae::ConfigError>;
+    fn check(&self) -> Result<(), crate::config_error::ConfigError>;
 
     /// Records the step of one parameter.
     ///

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Rule, Trained};
+use crate::config_error::ConfigError;
 use crate::kernels::optimizer;
 use crate::plan::{PlanError, Recorder, TensorId};
-use crate::vae::ConfigError;
 
 /// The constants of RMSprop besides its learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -112,11 +112,37 @@ impl Kernel {
         let index = index.unwrap_or_else(|| panic!("{self} has no variant {}", variant.name));
         self.reflections[index]
             .get_or_init(|| {
-                let imports = variant.imports;
-                Reflection::new(self.library, self.file, self.source, self.entry, imports)
+                let (source, library) = self.text()?;
+                Reflection::new(library, self.file, source, self.entry, variant.imports)
             })
             .as_ref()
             .map_err(Clone::clone)
+    }
+
+    /// The shader and its library as they were compiled in.
+    #[cfg(not(debug_assertions))]
+    fn text(&self) -> Result<(&'static str, &'static Library), ShaderError> {
+        Ok((self.source, self.library))
+    }
+
+    /// The shader and its library as they were compiled in, or, where the environment names a folder by
+    /// ELBO_SHADERS, as they are there: so that a change of a shader needs no build.
+    #[cfg(debug_assertions)]
+    fn text(&self) -> Result<(&'static str, &'static Library), ShaderError> {
+        let Some(folder) = std::env::var_os("ELBO_SHADERS") else {
+            return Ok((self.source, self.library));
+        };
+        let read = |file: &str| -> Result<&'static str, ShaderError> {
+            let path = std::path::Path::new(&folder).join(format!("{file}.wgsl"));
+            let text = std::fs::read_to_string(&path).map_err(|e| ShaderError::Invalid {
+                file: file.to_string(),
+                message: format!("{}: {e}", path.display()),
+            })?;
+            Ok(text.leak())
+        };
+        let files = self.library.iter().map(|(name, _)| Ok((*name, read(&format!("lib/{name}"))?)));
+        let library: Vec<_> = files.collect::<Result<_, ShaderError>>()?;
+        Ok((read(self.file)?, library.leak()))
     }
 
     /// Workgroups in x, y, z of a variant.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config_error::ConfigError;
 use crate::data::{self, Dataset};
 use crate::device::DeviceError;
 use crate::kernels::activation::Activation;
@@ -21,7 +22,7 @@ use crate::optim::Optimizer;
 use crate::plan::PlanError;
 use crate::plan::variant::Choices;
 use crate::vae::objective::Bound;
-use crate::vae::{Architecture, Binarization, ConfigError, Init, Likelihood, Objective};
+use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 pub use metrics::{Metrics, Sums};
 pub use schedule::Schedule;
 pub use snapshot::{Saved, Snapshot, digest};

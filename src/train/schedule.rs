@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vae::ConfigError;
+use crate::config_error::ConfigError;
 
 /// How the learning rate changes from epoch to epoch; within one it does not.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! What the decoder makes of latent codes: draws from the prior, reconstructions, codes that the host gives.
 
-use super::config::{Architecture, Binarization};
+use super::architecture::Architecture;
+use super::binarization::Binarization;
 use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};

@@ -1,6 +1,6 @@
 //! Draws for the estimates of log p(x): from the approximate posterior, and from the prior.
 
-use super::config::Architecture;
+use super::architecture::Architecture;
 use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};

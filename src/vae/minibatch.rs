@@ -1,6 +1,6 @@
 //! A data set on the device: how minibatches are drawn from it, and where the figures of a step go.
 
-use super::config::Binarization;
+use super::binarization::Binarization;
 use crate::kernels::{clock, end_step, gather, rates};
 use crate::numeric::philox::{Stream, half_bits};
 use crate::plan::{DType, PlanError, PlanId, Recorder, TensorId};

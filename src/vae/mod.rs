@@ -3,8 +3,9 @@
 //! Notation throughout: B images of a minibatch, D pixels, H hidden units, Z latent units, K samples an
 //! image, R = B * K rows. `d_x` is the gradient of the objective with respect to `x`.
 
+mod architecture;
+mod binarization;
 mod bound;
-pub mod config;
 #[doc(hidden)]
 pub mod decode;
 #[doc(hidden)]
@@ -19,9 +20,11 @@ mod prior;
 #[doc(hidden)]
 pub mod step;
 
+pub use crate::config_error::ConfigError;
 pub use crate::nn::Init;
 pub use crate::optim::{Adam, Optimizer};
-pub use config::{Architecture, Binarization, ConfigError};
+pub use architecture::Architecture;
+pub use binarization::Binarization;
 pub use likelihood::Likelihood;
 pub use network::Network;
 pub use objective::Objective;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::Architecture;
+use super::architecture::Architecture;
 use super::likelihood::Observed;
 use super::posterior::{self, Posterior};
 use crate::nn::{Activation, Dense, Init, Layer, Stack, Uniform};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::ConfigError;
+use crate::config_error::ConfigError;
 use crate::named::named;
 
 named! {

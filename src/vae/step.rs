@@ -1,8 +1,8 @@
 //! A step of training, and one of evaluation, as the textbook has them. What follows upon them, the fusion
 //! pass, makes fewer and fatter kernels of them: see [`crate::plan::fuse`] and [`crate::kernels::fusions`].
 
+use super::architecture::Architecture;
 use super::bound;
-use super::config::Architecture;
 use super::minibatch::{self, Streams};
 pub use super::minibatch::{Content, Pass, Source};
 use super::network::Network;

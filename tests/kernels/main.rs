@@ -3,6 +3,7 @@
 
 mod compiled;
 mod faults;
+mod floors;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod mixed;

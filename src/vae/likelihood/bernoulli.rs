@@ -1,9 +1,10 @@
 //! log p(x|z) = sum_d x eta - softplus(eta): eta are logits.
 
 use super::{Backward, Module, Observed, OnnxOutput, OwnParameter};
+use crate::config_error::ConfigError;
 use crate::kernels::bernoulli;
 use crate::plan::{PlanError, Recorder, TensorId};
-use crate::vae::config::{Binarization, ConfigError};
+use crate::vae::binarization::Binarization;
 
 /// Logits of pixels in [0, 1].
 pub struct Bernoulli;

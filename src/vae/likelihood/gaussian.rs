@@ -1,9 +1,10 @@
 //! log p(x|z) = -1/2 sum_d (x - eta)^2 / s + ln 2 pi s: eta are means, s is the variance of every pixel.
 
 use super::{Backward, Module, Observed, OnnxOutput, OwnParameter};
+use crate::config_error::ConfigError;
 use crate::kernels::gaussian;
 use crate::plan::{PlanError, Recorder, TensorId};
-use crate::vae::config::{Binarization, ConfigError};
+use crate::vae::binarization::Binarization;
 
 /// Means of real values with one variance.
 pub struct Gaussian {

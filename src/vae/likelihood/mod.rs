@@ -6,10 +6,22 @@ mod gaussian;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Binarization, ConfigError};
+use super::binarization::Binarization;
+use crate::config_error::ConfigError;
+use crate::named::named;
 use crate::plan::{PlanError, Recorder, TensorId};
 use bernoulli::Bernoulli;
 use gaussian::Gaussian;
+
+named! {
+    /// The kinds of likelihoods, by name.
+    pub enum LikelihoodKind {
+        /// Logits of pixels in [0, 1]
+        Bernoulli = "bernoulli",
+        /// Means of real values with one variance for all; shows densities, which can be above 1
+        Gaussian = "gaussian",
+    }
+}
 
 /// What the decoder's output means.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -26,6 +38,15 @@ pub enum Likelihood {
 }
 
 impl Likelihood {
+    /// The likelihood of a kind, of this variance if one is given; `None` if the kind has no variance.
+    pub fn of_kind(kind: LikelihoodKind, variance: Option<f64>) -> Option<Self> {
+        match kind {
+            LikelihoodKind::Gaussian => Some(Likelihood::Gaussian { variance }),
+            _ if variance.is_some() => None,
+            LikelihoodKind::Bernoulli => Some(Likelihood::Bernoulli),
+        }
+    }
+
     /// What computes it.
     pub fn module(self) -> Box<dyn Module> {
         match self {

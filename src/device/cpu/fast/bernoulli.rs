@@ -1,7 +1,8 @@
 //! The Bernoulli likelihood in whole registers.
 
-use super::gemm::{Matrix, multiply};
+use super::gemm::multiply;
 use super::lanes::{LogBernoulli, gradient_of_lanes, less_logarithms};
+use super::matrix::Matrix;
 use crate::kernels::bernoulli::PART;
 use crate::numeric::{Real, parallel};
 use crate::plan::Call;

@@ -1,8 +1,8 @@
 //! The product of few rows with many: every element a dot product of two contiguous rows, so that nothing is
 //! packed. Packing the weights costs `gemm` more than multiplying twenty rows by them.
 
-use super::gemm::Matrix;
 use super::lanes::{LANES, halve, has_wide_registers};
+use super::matrix::Matrix;
 
 type Lanes = [f32; LANES];
 

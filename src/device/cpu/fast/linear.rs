@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::gemm::{Matrix, multiply};
+use super::gemm::multiply;
+use super::matrix::Matrix;
 use super::optimizer::{self, Adam};
 use super::{grad_weight, with_scratch};
 use crate::kernels::activation::{Activation, PerActivation};

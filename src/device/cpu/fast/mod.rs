@@ -11,6 +11,7 @@ mod grad_weight;
 mod importance;
 mod lanes;
 mod linear;
+mod matrix;
 mod optimizer;
 mod posterior;
 mod prior;
