@@ -149,7 +149,7 @@ impl Settings {
         if !self.architecture.likelihood.module().accepts(self.binarization) {
             return Err(ConfigError::conflict(
                 "architecture.likelihood",
-                "gaussian",
+                self.architecture.likelihood.kind(),
                 "is for values as they are",
                 "it needs `binarization` none",
             ));

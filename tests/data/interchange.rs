@@ -71,10 +71,7 @@ impl Home {
     fn with_run(&self, name: &str, architecture: &Architecture) -> Vec<Vec<f32>> {
         let settings = Settings {
             architecture: architecture.clone(),
-            binarization: match architecture.likelihood {
-                Likelihood::Bernoulli => Binarization::Fixed,
-                Likelihood::Gaussian { .. } => Binarization::None,
-            },
+            binarization: binarization_of(architecture.likelihood),
             ..Settings::default()
         };
         let folder = RunFolder::create(&self.at(name), &settings).unwrap();
@@ -165,6 +162,14 @@ fn layer(x: &[Value], weight: &[f32], bias: &[f32]) -> Vec<Value> {
             Value { value, error: error + gamma * size }
         })
         .collect()
+}
+
+/// The observations that a likelihood is of.
+fn binarization_of(likelihood: Likelihood) -> Binarization {
+    match likelihood.module().accepts(Binarization::Fixed) {
+        true => Binarization::Fixed,
+        false => Binarization::None,
+    }
 }
 
 fn exact(x: &[f32]) -> Vec<Value> {
@@ -369,10 +374,7 @@ fn onnxruntime_computes_what_elbo_does() {
         let printed = home.ok(&format!("export {run} --onnx encoder.onnx --onnx decoder.onnx"));
         assert!(printed.contains("opset 13") && printed.lines().count() == 2, "{printed}");
 
-        let binarization = match likelihood {
-            Likelihood::Bernoulli => Binarization::Fixed,
-            Likelihood::Gaussian { .. } => Binarization::None,
-        };
+        let binarization = binarization_of(likelihood);
         let own = reconstruct(&device, &a, &parameters, binarization, &test, 9, 0).unwrap();
         let (images, own): (Vec<_>, Vec<_>) =
             own.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).unzip();
@@ -392,10 +394,8 @@ fn onnxruntime_computes_what_elbo_does() {
                 .map(|(&z, h)| Value { value: f64::from(z), error: 2.0 * h.error })
                 .collect();
             for (j, v) in decode(&a, &parameters, slack).into_iter().enumerate() {
-                let v = match likelihood {
-                    Likelihood::Bernoulli => v.map(sigmoid),
-                    Likelihood::Gaussian { .. } => v,
-                };
+                let bernoulli = likelihood == Likelihood::Bernoulli;
+                let v = if bernoulli { v.map(sigmoid) } else { v };
                 v.assert_near(mean[n * 784 + j], &format!("{a}: onnxruntime"));
                 v.assert_near(own[n][j], &format!("{a}: elbo"));
                 let (onnx, own) = (mean[n * 784 + j], own[n][j]);

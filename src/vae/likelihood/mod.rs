@@ -47,6 +47,14 @@ impl Likelihood {
         }
     }
 
+    /// Its kind.
+    pub fn kind(self) -> LikelihoodKind {
+        match self {
+            Likelihood::Bernoulli => LikelihoodKind::Bernoulli,
+            Likelihood::Gaussian { .. } => LikelihoodKind::Gaussian,
+        }
+    }
+
     /// What computes it.
     pub fn module(self) -> Box<dyn Module> {
         match self {

@@ -1,5 +1,7 @@
 //! Products of matrices inside slices, by the `gemm` crate or, of few rows, by dot products.
 
+use gemm_common::Parallelism;
+
 use super::gemm_skinny;
 use super::matrix::Matrix;
 use crate::numeric::parallel::{self, Shared, vectorized};
@@ -16,29 +18,44 @@ unsafe fn multiply_tile(
     b: Matrix<f32>,
     out: *mut f32,
 ) {
+    let product = gemm_f32::gemm::f32::get_gemm_fn();
     // SAFETY: what this function asks for.
     unsafe {
-        gemm::gemm(
-            rows.len(),
-            columns.len(),
-            k,
-            out.add(rows.start * n + columns.start),
-            1,
-            n as isize,
-            false,
-            a.data.as_ptr().add(rows.start * a.row_stride),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr().add(columns.start * b.column_stride),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+        let out = out.add(rows.start * n + columns.start);
+        let left = a.data.as_ptr().add(rows.start * a.row_stride);
+        let right = b.data.as_ptr().add(columns.start * b.column_stride);
+        let [a_row, a_column] = [a.row_stride, a.column_stride].map(|stride| stride as isize);
+        let [b_row, b_column] = [b.row_stride, b.column_stride].map(|stride| stride as isize);
+        let (m, none) = (rows.len(), Parallelism::None);
+        // Its micro-kernels write columns: rows of `out` are the columns of the transposed product.
+        if n > 1 {
+            product(
+                columns.len(),
+                m,
+                k,
+                out,
+                n as isize,
+                1,
+                false,
+                right,
+                b_row,
+                b_column,
+                left,
+                a_row,
+                a_column,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                none,
+            );
+        } else {
+            product(
+                m, 1, k, out, 1, 1, false, left, a_column, a_row, right, b_column, b_row, 0.0, 1.0,
+                false, false, false, none,
+            );
+        }
     }
 }
 
