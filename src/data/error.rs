@@ -9,7 +9,7 @@ use crate::text::one_line;
 
 /// Why a data set could not be loaded. Each message is one line that starts with the path.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // of the fields, which are what the messages call them
+#[allow(missing_docs, reason = "the fields are what the messages call them")]
 pub enum DataError {
     /// There is nothing at the path.
     #[error(

@@ -94,7 +94,7 @@ fn role(array: &Array) -> (Role, bool) {
             "test" | "testing" | "t10k" => role = Role::Test,
             "val" | "valid" | "validation" | "dev" => role = Role::Validation,
             "y" | "label" | "labels" | "target" | "targets" | "class" | "classes" => {
-                is_classes = true
+                is_classes = true;
             }
             _ => {}
         }

@@ -42,7 +42,7 @@ impl<'a, T> Chunks<'a, T> {
 
     /// # Safety
     /// No other reference to chunk `i` is alive.
-    #[allow(clippy::mut_from_ref)] // that is the point: see Safety
+    #[allow(clippy::mut_from_ref, reason = "that is the point: see Safety")]
     unsafe fn get(&self, i: usize) -> &'a mut [T] {
         let from = (i * self.size).min(self.len);
         let to = (from + self.size).min(self.len);
@@ -65,7 +65,7 @@ pub fn rows<T: Real>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + 
                     f(i * block + j, row);
                 }
             },
-        )
+        );
     });
 }
 
@@ -88,7 +88,7 @@ pub fn rows2<T: Real>(
                     f(i * block + j, a, b);
                 }
             },
-        )
+        );
     });
 }
 
@@ -107,7 +107,7 @@ pub fn slices3<T: Real>(
         vectorized(
             #[inline(always)]
             || f(i * block..i * block + a.len(), a, b, c),
-        )
+        );
     });
 }
 
@@ -155,6 +155,7 @@ pub struct Shared<T>(pub *mut T);
 
 // SAFETY: using the pointer is unsafe, and whoever does answers for the parts being disjoint.
 unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
 unsafe impl<T> Sync for Shared<T> {}
 
 impl<T> Shared<T> {

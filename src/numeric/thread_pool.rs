@@ -43,6 +43,7 @@ struct Work {
 // SAFETY: `work` is written by the one caller inside `ThreadPool::run` while no worker is in a job, and read by
 // workers only between the signal that begins a job and their report that it is finished.
 unsafe impl Sync for Shared {}
+// SAFETY: as above.
 unsafe impl Send for Shared {}
 
 thread_local! {
@@ -112,9 +113,9 @@ impl ThreadPool {
             looks += 1;
             // on a machine with other work a worker may need this core to get to its end
             if looks.is_multiple_of(LOOKS * LOOKS) {
-                thread::yield_now()
+                thread::yield_now();
             } else {
-                std::hint::spin_loop()
+                std::hint::spin_loop();
             }
         }
         let theirs = shared.panicked.swap(false, Ordering::SeqCst);
@@ -228,7 +229,7 @@ mod tests {
                     team.enter(|| {
                         run(tasks, |i| {
                             counts[i].fetch_add(1, Ordering::SeqCst);
-                        })
+                        });
                     });
                     assert!(counts.iter().all(|n| n.load(Ordering::SeqCst) == round));
                 }
@@ -267,7 +268,7 @@ mod tests {
         team.enter(|| {
             run(5, |i| {
                 sum.fetch_add(i, Ordering::SeqCst);
-            })
+            });
         });
         assert_eq!(sum.into_inner(), 10);
     }

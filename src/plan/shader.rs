@@ -317,9 +317,9 @@ fn doc_shape(module: &Module, handle: Handle<naga::GlobalVariable>) -> Option<(S
 
 fn element_type(module: &Module, ty: Handle<naga::Type>, rest: &str) -> Option<DType> {
     let TypeInner::Array { base, .. } = module.types[ty].inner else { return None };
-    let scalar = match module.types[base].inner {
-        TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. } => scalar,
-        _ => return None,
+    let (TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. }) = module.types[base].inner
+    else {
+        return None;
     };
     let bytes = rest.split_whitespace().next() == Some("u8");
     match scalar {

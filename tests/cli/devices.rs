@@ -25,7 +25,7 @@ fn a_device_that_is_not_there_is_refused() {
                 .contains(name.trim())
         ),
         None => {
-            assert!(!name.contains("llvmpipe"), "lavapipe's name has its LLVM's version: {listed}")
+            assert!(!name.contains("llvmpipe"), "lavapipe's name has its LLVM's version: {listed}");
         }
     }
     assert!(home.ok(&format!("{train} --device CPU")).stderr.contains("device: CPU, "));

@@ -1,6 +1,6 @@
 //! Data that people have: arrays of NumPy and safetensors, folders of pictures, and the parts that are held
 //! out, with each of their errors.
-#![allow(clippy::type_complexity)] // tables of cases
+#![allow(clippy::type_complexity, reason = "tables of cases")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -568,7 +568,7 @@ fn a_share_is_held_out() {
         match is_fine {
             true => drop(load_file("a.npz", &file, AS_IS).unwrap()),
             false => {
-                assert_words(load_file("a.npz", &file, AS_IS), &["sorted by class", "shuffle"])
+                assert_words(load_file("a.npz", &file, AS_IS), &["sorted by class", "shuffle"]);
             }
         }
     }

@@ -615,11 +615,11 @@ fn event(bytes: &[u8]) -> Event {
     for (tag, field) in fields(bytes) {
         match (tag, field) {
             (1, Field::Bytes(time)) => {
-                event.wall_time = f64::from_le_bytes(time.try_into().unwrap())
+                event.wall_time = f64::from_le_bytes(time.try_into().unwrap());
             }
             (2, Field::Number(step)) => event.step = step,
             (3, Field::Bytes(text)) => {
-                event.version = Some(String::from_utf8(text.to_vec()).unwrap())
+                event.version = Some(String::from_utf8(text.to_vec()).unwrap());
             }
             (5, Field::Bytes(summary)) => {
                 for (tag, value) in fields(summary) {

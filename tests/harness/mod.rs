@@ -1,7 +1,7 @@
 //! What the tests share: the devices of this machine, kernel cases and their comparison with the reference
 //! (tests/kernels/faults plants faults to see that nothing gets past it), devices with faults, and the program
 //! as its users run it.
-#![allow(dead_code, unused_imports)] // each test program uses its part
+#![allow(dead_code, unused_imports, reason = "each test program uses its part")]
 
 mod check;
 pub mod program;

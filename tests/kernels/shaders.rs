@@ -350,17 +350,14 @@ fn errors_name_the_line_of_the_kernels_own_file() {
 /// components of one vector race, and do so on Metal and DX12.
 #[test]
 fn nothing_is_stored_to_a_component_of_a_vector_others_can_reach() {
-    let shared = |module: &naga::Module, function: &naga::Function, mut at| loop {
+    let shared = |module: &Module, function: &naga::Function, mut at| loop {
         match function.expressions[at] {
             naga::Expression::Access { base, .. } | naga::Expression::AccessIndex { base, .. } => {
-                at = base
+                at = base;
             }
             naga::Expression::GlobalVariable(v) => {
                 let space = module.global_variables[v].space;
-                break matches!(
-                    space,
-                    naga::AddressSpace::WorkGroup | naga::AddressSpace::Storage { .. }
-                );
+                break matches!(space, AddressSpace::WorkGroup | AddressSpace::Storage { .. });
             }
             _ => break false,
         }
@@ -377,20 +374,21 @@ fn nothing_is_stored_to_a_component_of_a_vector_others_can_reach() {
                     match statement {
                         naga::Statement::Block(b) => blocks.push(b),
                         naga::Statement::If { accept, reject, .. } => {
-                            blocks.extend([accept, reject])
+                            blocks.extend([accept, reject]);
                         }
                         naga::Statement::Switch { cases, .. } => {
-                            blocks.extend(cases.iter().map(|c| &c.body))
+                            blocks.extend(cases.iter().map(|c| &c.body));
                         }
                         naga::Statement::Loop { body, continuing, .. } => {
-                            blocks.extend([body, continuing])
+                            blocks.extend([body, continuing]);
                         }
                         naga::Statement::Store { pointer, .. } => {
                             // The pointer to a component is one into a vector: its own base is the vector.
-                            let base = match function.expressions[*pointer] {
-                                naga::Expression::Access { base, .. }
-                                | naga::Expression::AccessIndex { base, .. } => base,
-                                _ => continue,
+                            let (naga::Expression::Access { base, .. }
+                            | naga::Expression::AccessIndex { base, .. }) =
+                                function.expressions[*pointer]
+                            else {
+                                continue;
                             };
                             let inner = info[base].ty.inner_with(&module.types);
                             let vector = match inner {

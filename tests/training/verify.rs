@@ -41,7 +41,7 @@ const FAULTS: &[Fault] = &[
     ("log weights off by 0.05 nats, q off", |e| shift(&mut e.off.log_w, 0.05)),
     ("the wrong q", |e| e.off.q.iter_mut().for_each(|q| q.mean.add_scalar_mut(0.3))),
     ("log weights without the prior's term", |e| {
-        e.off.log_w.iter_mut().flatten().enumerate().for_each(|(i, w)| *w += (i % 7) as f64 / 6.0)
+        e.off.log_w.iter_mut().flatten().enumerate().for_each(|(i, w)| *w += (i % 7) as f64 / 6.0);
     }),
     ("the prior's log p(x|z) off by 0.2 nats", |e| shift(&mut e.off.prior_log_px, 0.2)),
     ("a model with another noise", |e| {

@@ -229,7 +229,7 @@ impl<T: Number> Executor for CpuExecutor<T> {
         }
         match self.buffers[tensor.0].get_mut() {
             Buffer::U32(values) => {
-                values.copy_from_slice(&bytemuck::pod_collect_to_vec::<u8, u32>(bytes))
+                values.copy_from_slice(&bytemuck::pod_collect_to_vec::<u8, u32>(bytes));
             }
             Buffer::U8(values) => values.copy_from_slice(bytes),
             Buffer::Float(_) | Buffer::Part(..) => unreachable!("they are F32"),

@@ -37,14 +37,14 @@ pub fn products(
             match (rows, width) {
                 (ROWS, PANEL) => tile::<ROWS, WIDE>(k, a, row, b, column, 0, &mut f),
                 (ROWS, _) if n >= LANES => {
-                    tile::<ROWS, 1>(k, a, row, b, column - known, known, &mut f)
+                    tile::<ROWS, 1>(k, a, row, b, column - known, known, &mut f);
                 }
                 _ => {
                     for row in row..row + rows {
                         match width {
                             PANEL => tile::<1, WIDE>(k, a, row, b, column, 0, &mut f),
                             _ if n >= LANES => {
-                                tile::<1, 1>(k, a, row, b, column - known, known, &mut f)
+                                tile::<1, 1>(k, a, row, b, column - known, known, &mut f);
                             }
                             _ => narrow(k, a, row, b, column, width, &mut f),
                         }
@@ -58,7 +58,7 @@ pub fn products(
 
 /// The first `known` columns of a tile of one register are nothing new.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)] // two places in two matrices
+#[allow(clippy::too_many_arguments, reason = "two places in two matrices")]
 fn tile<const M: usize, const V: usize>(
     k: usize,
     a: Matrix<f32>,
