@@ -1,7 +1,6 @@
 //! The command line: one file per command.
 
-// The help's placeholders in angle brackets are clap's, not HTML.
-#![allow(rustdoc::invalid_html_tags, reason = "clap shows them as they are: <FILE>")]
+#![allow(rustdoc::invalid_html_tags, reason = "the help's placeholders, as in <FILE>, are clap's")]
 
 mod bench;
 mod completions;
