@@ -6,7 +6,9 @@
 // With WRAP = 0 (one pass over N images) rows past the last image are not counted; with 1 a position
 // past the end begins the next epoch. The last invocation to act is lane 0: it alone writes.
 // Grid: one workgroup. Sums in tree order; 1 - b^t by series where t ln b is small, so nothing cancels.
+#import clock
 #import math
+#import rates
 #import reduce
 
 /// images of the minibatch
@@ -44,7 +46,7 @@ override WORKGROUP: u32 = 256u;
 
 /// Rows of the minibatch that are images of the data set.
 fn rows_counted() -> u32 {
-    if WRAP == 0u { return min(B, N - min(clock[4], N)); }
+    if WRAP == 0u { return min(B, N - min(clock[POSITION], N)); }
     return B;
 }
 
@@ -67,7 +69,7 @@ fn likelihood_of(part: u32, parts: u32) -> f32 {
 }
 
 fn finish(lane: u32, counted: u32, bound_sum: f32) {
-    let position = clock[4];
+    let position = clock[POSITION];
     // Four at once: one workgroup reads what all the others wrote, and must not wait for each of them.
     let parts = counted * K * T;
     var likelihood = vec4<f32>();
@@ -85,20 +87,20 @@ fn finish(lane: u32, counted: u32, bound_sum: f32) {
     let divergence_sum = workgroup_sum(divergence, lane);
     storageBarrier(); // every lane has read the clock before lane 0 moves it
     if lane != 0u { return; }
-    let slot = 4u * (clock[2] % S);
+    let slot = 4u * (clock[STEP] % S);
     history[slot] = likelihood_sum / f32(K);
     history[slot + 1u] = divergence_sum;
     history[slot + 2u] = f32(counted);
     history[slot + 3u] = bound_sum;
-    let step = clock[2] + 1u;
-    clock[2] = step;
-    clock[4] = position + B;
+    let step = clock[STEP] + 1u;
+    clock[STEP] = step;
+    clock[POSITION] = position + B;
     if WRAP == 1u {
-        clock[3] += (position + B) / N;
-        clock[4] = (position + B) % N;
+        clock[EPOCH] += (position + B) / N;
+        clock[POSITION] = (position + B) % N;
     }
-    rates[1] = one_minus_exp(f32(step + 1u) * LN_BETA1);
-    rates[2] = one_minus_exp(f32(step + 1u) * LN_BETA2);
-    rates[3] = BETA;
-    if f32(step) < WARM_UP { rates[3] = BETA * (f32(step) / WARM_UP); }
+    rates[CORRECTION1] = one_minus_exp(f32(step + 1u) * LN_BETA1);
+    rates[CORRECTION2] = one_minus_exp(f32(step + 1u) * LN_BETA2);
+    rates[KL_WEIGHT] = BETA;
+    if f32(step) < WARM_UP { rates[KL_WEIGHT] = BETA * (f32(step) / WARM_UP); }
 }

@@ -8,6 +8,7 @@
 // dynamic is 1 with probability v / 255 (v * 0x01010101 is v / 255 of 2^32), fixed is v >= 128.
 // Grid: x over groups of four pixels (gather_real: over elements), y over rows; an invocation owns its
 // elements of x.
+#import clock
 #import philox
 #import shuffle
 
@@ -42,9 +43,9 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
     let quad = id.x;
     let row = id.y;
     if quad * 4u >= D || row >= B { return; }
-    let key = vec2<u32>(clock[0], clock[1]);
-    let epoch = clock[3] + (clock[4] + row) / N;
-    let place = (clock[4] + row) % N;
+    let key = vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]);
+    let epoch = clock[EPOCH] + (clock[POSITION] + row) / N;
+    let place = (clock[POSITION] + row) % N;
     let image = held(place, key, epoch);
     var uniforms = vec4<u32>(0u);
     if BINARIZATION == 2u {
@@ -80,7 +81,7 @@ fn drawn(place: u32, key: vec2<u32>, epoch: u32) -> u32 {
 @compute @workgroup_size(WORKGROUP)
 fn gather_real(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= D || id.y >= B { return; }
-    let at = clock[4] + id.y;
-    let image = drawn(at % N, vec2<u32>(clock[0], clock[1]), clock[3] + at / N);
+    let at = clock[POSITION] + id.y;
+    let image = drawn(at % N, vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]), clock[EPOCH] + at / N);
     x[id.y * D + id.x] = values[image * D + id.x];
 }

@@ -5,6 +5,7 @@
 // Who owns what: an invocation owns one element of the parameter and of all planes.
 // Grid: x and y over elements, WORKGROUP a workgroup.
 #import optimizer_step
+#import rates
 
 /// elements of the tensor
 override N: u32;
@@ -36,7 +37,7 @@ fn step(
     if e >= N { return; }
     var before = vec2<f32>(state[e], 0.0);
     if PLANES > 1u { before.y = state[N + e]; }
-    let now = vec3<f32>(rates[0], rates[1], rates[2]);
+    let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
     let next = optimizer_step(OPTIMIZER, before, gradient[e], BETA1, BETA2, EPSILON, now);
     state[e] = next.state.x;
     if PLANES > 1u { state[N + e] = next.state.y; }

@@ -1,6 +1,6 @@
 // The approximate posterior q(z|x) = N(mu, diag e^l), l = log variance, heads = [mu | l].
 //   sample    z_k = mu + e^(l/2) eps_k,  eps_k ~ N(0, I) from Philox   (reparameterization)
-//   kl        KL(q || N(0, I)) = 1/2 sum over units of mu^2 + e^l - 1 - l
+//   gaussian_kl  KL(q || N(0, I)) = 1/2 sum over units of mu^2 + e^l - 1 - l
 //   kl_of_units  the mean over the minibatch of each unit's part of that KL
 //   backward  d_mu = sum_k d_z - w mu,  d_l = sum_k 1/2 d_z e^(l/2) eps - w/2 (e^l - 1)
 //             w = beta / B, the weight of one image's KL in the objective
@@ -11,12 +11,14 @@
 //     doubly reparameterized  the same times B weight_k, the normalized importance weight
 //     d_mu = sum_k g_k,  d_l = sum_k 1/2 g_k e^(l/2) eps
 // Row b*K + k of z is sample k of image b. l is clamped to [-30, 20]; beyond, its gradient is zero.
-// Grid: sample: x over groups of four units, y over rows of z. kl: a workgroup a row. kl_of_units: a workgroup
+// Grid: sample: x over groups of four units, y over rows of z. gaussian_kl: a workgroup a row. kl_of_units: a workgroup
 // a unit. The others: x over units, y over images. Sums over k, units or images in ascending or tree order.
-#import philox
-#import normal
-#import reduce
+#import clock
 #import log_variance
+#import normal
+#import philox
+#import rates
+#import reduce
 
 /// images of the minibatch
 override B: u32;
@@ -69,10 +71,10 @@ fn sample(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y;
     if quad * 4u >= Z || row >= B * K { return; }
     let image = row / K;
-    let place = clock[4] + image;
+    let place = clock[POSITION] + image;
     let bits = philox(
-        counter_of(clock[3] + place / N, place % N, clock[5] + row % K, STREAM, quad),
-        vec2<u32>(clock[0], clock[1]),
+        counter_of(clock[EPOCH] + place / N, place % N, clock[SAMPLE] + row % K, STREAM, quad),
+        vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]),
     );
     let e = NOISE * normal4(bits);
     for (var j = 0u; j < min(4u, Z - quad * 4u); j++) {
@@ -125,13 +127,13 @@ fn kl_of_units(
 @compute @workgroup_size(WORKGROUP)
 fn backward(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= Z || id.y >= B { return; }
-    backward_of(id.x, id.y, rates[3] / f32(B));
+    backward_of(id.x, id.y, rates[KL_WEIGHT] / f32(B));
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn backward_free_bits(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= Z || id.y >= B { return; }
-    backward_of(id.x, id.y, select(rates[3] / f32(B), 0.0, unit_kl[id.x] < FREE_BITS));
+    backward_of(id.x, id.y, select(rates[KL_WEIGHT] / f32(B), 0.0, unit_kl[id.x] < FREE_BITS));
 }
 
 fn backward_of(unit: u32, image: u32, kl_weight: f32) {
@@ -167,7 +169,7 @@ fn backward_sampled(@builtin(global_invocation_id) id: vec3<u32>) {
         let row = image * K + k;
         let eps_k = noise[row * Z + unit];
         let w = weight[row];
-        let u = rates[3] * w;
+        let u = rates[KL_WEIGHT] * w;
         var g = d_z[row * Z + unit] - u * (mu + sigma * eps_k);
         if ESTIMATOR == 0u {
             direct += u;

@@ -4,8 +4,9 @@
 // Numerics: Box and Muller with + * and sqrt only, in lib/normal.
 // One counter makes four numbers; those past Z are dropped.
 // Grid: x over groups of four units, y over rows; an invocation owns its four elements of z.
-#import philox
+#import clock
 #import normal
+#import philox
 
 /// places
 override B: u32;
@@ -28,8 +29,8 @@ fn sample(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y;
     if quad * 4u >= Z || row >= B * K { return; }
     let e = normal4(philox(
-        counter_of(clock[3], clock[4] + row / K, clock[5] + row % K, STREAM, quad),
-        vec2<u32>(clock[0], clock[1]),
+        counter_of(clock[EPOCH], clock[POSITION] + row / K, clock[SAMPLE] + row % K, STREAM, quad),
+        vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]),
     ));
     for (var j = 0u; j < min(4u, Z - quad * 4u); j++) {
         z[row * Z + quad * 4u + j] = e[j];

@@ -4,6 +4,7 @@
 // Two entry points, since every invocation of store reads the step that advance changes.
 // An invocation of store owns one element of the step's row of stored; the other rows stay as they are.
 // Grid: store: an invocation a value. advance: a single one.
+#import clock
 
 /// values of a run
 override R: u32;
@@ -26,11 +27,11 @@ override WORKGROUP: u32 = 64u;
 @compute @workgroup_size(WORKGROUP)
 fn store(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= R { return; }
-    stored[clock[2] % S * R + id.x] = values[id.x];
+    stored[clock[STEP] % S * R + id.x] = values[id.x];
 }
 
 @compute @workgroup_size(1)
 fn advance() {
-    time[2] += 1u;
-    time[5] += K;
+    time[STEP] += 1u;
+    time[SAMPLE] += K;
 }

@@ -8,6 +8,7 @@
 #import mean_scale
 #import optimizer_step
 #import product
+#import rates
 
 /// rows: images times samples
 override R: u32;
@@ -52,7 +53,7 @@ fn right(k: u32, column: u32) -> f32 {
 }
 
 fn store(row: u32, column: u32, g: f32) {
-    let now = vec3<f32>(rates[0], rates[1], rates[2]);
+    let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
     if column < I {
         let e = row * I + column;
         var before = vec2<f32>(weight_state[e], 0.0);

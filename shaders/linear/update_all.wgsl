@@ -11,6 +11,7 @@
 #import mean_scale
 #import optimizer_step
 #import product
+#import rates
 
 /// rows of the minibatch
 override BATCH: u32;
@@ -53,35 +54,48 @@ override EPSILON: f32 = 1e-8;
 @group(0) @binding(7) var<storage, read_write> state: array<f32>;
 
 const WORDS = 10u;
+// What the words of a layer are; places are first elements.
+const INPUTS = 0u;
+const OUTPUTS = 1u;
+/// 1 where its input is in `odd`
+const INPUT_IS_ODD = 2u;
+const INPUT_AT = 3u;
+/// 1 where its gradient is in `d_odd`
+const GRADIENT_IS_ODD = 4u;
+const GRADIENT_AT = 5u;
+const WEIGHT_AT = 6u;
+const BIAS_AT = 7u;
+const WEIGHT_STATE_AT = 8u;
+const BIAS_STATE_AT = 9u;
 var<private> layer: array<u32, WORDS>;
 
-fn rows() -> u32 { return min(layer[1], MOST_OUTPUTS); }
-fn columns() -> u32 { return min(layer[0], MOST_INPUTS) + 1u; }
+fn rows() -> u32 { return min(layer[OUTPUTS], MOST_OUTPUTS); }
+fn columns() -> u32 { return min(layer[INPUTS], MOST_INPUTS) + 1u; }
 fn inner() -> u32 { return BATCH; }
 
 const LEFT_ALONG_INNER = false;
 fn left(row: u32, k: u32) -> f32 {
-    let e = layer[5] + k * layer[1] + row;
-    if layer[4] == 1u { return d_odd[min(e, D_ODD - 1u)]; }
+    let e = layer[GRADIENT_AT] + k * layer[OUTPUTS] + row;
+    if layer[GRADIENT_IS_ODD] == 1u { return d_odd[min(e, D_ODD - 1u)]; }
     return d_even[min(e, D_EVEN - 1u)];
 }
 fn left_scale() -> f32 { return mean_scale(BATCH); }
 
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 {
-    if column == layer[0] { return 1.0; }
-    let e = layer[3] + k * layer[0] + column;
-    if layer[2] == 1u { return odd[min(e, ODD - 1u)]; }
+    if column == layer[INPUTS] { return 1.0; }
+    let e = layer[INPUT_AT] + k * layer[INPUTS] + column;
+    if layer[INPUT_IS_ODD] == 1u { return odd[min(e, ODD - 1u)]; }
     return even[min(e, EVEN - 1u)];
 }
 
 fn store(row: u32, column: u32, g: f32) {
-    let weights = layer[1] * layer[0];
-    if column < layer[0] {
-        let e = row * layer[0] + column;
-        step(layer[6] + e, layer[8] + e, weights, g);
+    let weights = layer[OUTPUTS] * layer[INPUTS];
+    if column < layer[INPUTS] {
+        let e = row * layer[INPUTS] + column;
+        step(layer[WEIGHT_AT] + e, layer[WEIGHT_STATE_AT] + e, weights, g);
     } else {
-        step(layer[7] + row, layer[9] + row, layer[1], g);
+        step(layer[BIAS_AT] + row, layer[BIAS_STATE_AT] + row, layer[OUTPUTS], g);
     }
 }
 
@@ -91,7 +105,7 @@ fn step(parameter: u32, first: u32, elements: u32, g: f32) {
     if parameter >= P || last >= M { return; }
     var before = vec2<f32>(state[first], 0.0);
     if PLANES > 1u { before.y = state[last]; }
-    let now = vec3<f32>(rates[0], rates[1], rates[2]);
+    let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
     let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
     state[first] = next.state.x;
     if PLANES > 1u { state[last] = next.state.y; }
@@ -104,7 +118,7 @@ fn update_all(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let words = WORDS * min(group.z, L - 1u);
-    if group.x * TILE_ROWS >= layers[words + 1u] || group.y * TILE_COLUMNS > layers[words] { return; }
+    if group.x * TILE_ROWS >= layers[words + OUTPUTS] || group.y * TILE_COLUMNS > layers[words + INPUTS] { return; }
     for (var i = 0u; i < WORDS; i++) { layer[i] = layers[words + i]; }
     product(group, lane);
 }

@@ -10,6 +10,7 @@
 #import log_variance
 #import mean_scale
 #import product
+#import rates
 
 /// images of the minibatch
 override BATCH: u32;
@@ -38,7 +39,7 @@ override ACTIVATION: u32 = 0u;
 @group(0) @binding(7) var<storage, read_write> d_x: array<f32>;
 
 fn d_head(image: u32, head: u32) -> f32 {
-    let kl_weight = rates[3] / f32(BATCH);
+    let kl_weight = rates[KL_WEIGHT] / f32(BATCH);
     let value = heads[image * 2u * Z + head];
     if head < Z { return d_z[image * Z + head] - kl_weight * value; }
     let e = image * Z + head - Z;

@@ -6,6 +6,7 @@
 // Sums run over the units, in the order of lib/product.
 // Grid: x over tiles of rows, y over tiles of columns.
 #import activation
+#import clock
 #import log_variance
 #import normal
 #import philox
@@ -42,10 +43,10 @@ override ACTIVATION: u32 = 0u;
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 
 fn noise(image: u32, unit: u32) -> f32 {
-    let place = clock[4] + image;
+    let place = clock[POSITION] + image;
     let bits = philox(
-        counter_of(clock[3] + place / N, place % N, clock[5], STREAM, unit / 4u),
-        vec2<u32>(clock[0], clock[1]),
+        counter_of(clock[EPOCH] + place / N, place % N, clock[SAMPLE], STREAM, unit / 4u),
+        vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]),
     );
     let pair = select(bits.xy, bits.zw, unit % 4u >= 2u);
     let both = box_muller(pair.x, pair.y);

@@ -137,5 +137,5 @@ fn finish<T: Real>(c: &Call<T>) {
     rate[rates::CORRECTION2] = -(t * c.value("LN_BETA2")).exp_m1();
     let (done, warm_up) = (T::from_f64(f64::from(step) + 1.0), c.value("WARM_UP"));
     let share = if done < warm_up { done / warm_up } else { T::ONE };
-    rate[rates::BETA] = c.value("BETA") * share;
+    rate[rates::KL_WEIGHT] = c.value("BETA") * share;
 }

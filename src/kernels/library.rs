@@ -10,6 +10,7 @@ use crate::plan::{Kernel, Parts, ShaderError};
 /// The library files that `#import` can name.
 pub const LIBRARY: &Library = &[
     ("activation", include_str!("../../shaders/lib/activation.wgsl")),
+    ("clock", include_str!("../../shaders/lib/clock.wgsl")),
     ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
@@ -20,6 +21,7 @@ pub const LIBRARY: &Library = &[
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),
     ("product", include_str!("../../shaders/lib/product.wgsl")),
     ("product_sums", include_str!("../../shaders/lib/product_sums.wgsl")),
+    ("rates", include_str!("../../shaders/lib/rates.wgsl")),
     ("reduce", include_str!("../../shaders/lib/reduce.wgsl")),
     ("row_parts_memory", include_str!("../../shaders/lib/row_parts_memory.wgsl")),
     ("row_parts_subgroups", include_str!("../../shaders/lib/row_parts_subgroups.wgsl")),

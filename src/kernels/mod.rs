@@ -91,7 +91,7 @@ pub mod rates {
     pub const CORRECTION1: usize = 1;
     pub const CORRECTION2: usize = 2;
     /// The weight of the KL in this step.
-    pub const BETA: usize = 3;
+    pub const KL_WEIGHT: usize = 3;
 }
 
 /// A grid of one workgroup a row, wrapped into y beyond what one dimension may hold.

@@ -413,7 +413,7 @@ fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Resul
     let [decay1, decay2] = settings.optimizer.rule().corrected().unwrap_or_default();
     first[rates::CORRECTION1] = (1.0 - decay1) as f32;
     first[rates::CORRECTION2] = (1.0 - decay2) as f32;
-    first[rates::BETA] = match settings.objective.warm_up {
+    first[rates::KL_WEIGHT] = match settings.objective.warm_up {
         0 => settings.objective.beta as f32,
         _ => 0.0,
     };

@@ -25,7 +25,7 @@ fn files_in(directory: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).expect("shaders/ is in the repository") {
         let path = entry.expect("readable").path();
-        if path.is_dir() {
+        if path.is_dir() || path.ends_with("lib/README.md") {
             continue;
         }
         assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
@@ -451,4 +451,53 @@ fn a_binding_must_say_its_shape() {
     let error = Reflection::new(LIBRARY, "k", "@compute @workgroup_size(1) fn g() {}", "f", &[])
         .unwrap_err();
     assert_eq!(error.to_string(), "k.wgsl has no entry point f");
+}
+
+/// The words that shaders and Rust know by the same names.
+#[test]
+fn words_have_the_same_places_in_rust() {
+    use elbo::kernels::{clock, rates};
+    let places = |file: &str| -> Vec<(String, usize)> {
+        let text = std::fs::read_to_string(shaders().join(file)).expect("UTF-8");
+        let constants = text.lines().filter_map(|line| line.strip_prefix("const "));
+        let pair = |text: &str| {
+            let (name, place) = text.trim_end_matches("u;").split_once(" = ").expect("a constant");
+            (name.to_string(), place.parse().expect("a number"))
+        };
+        constants.map(pair).collect()
+    };
+    let expected = |words: &[(&str, usize)]| -> Vec<(String, usize)> {
+        words.iter().map(|(name, place)| (name.to_string(), *place)).collect()
+    };
+    let of_clock = [
+        ("SEED_LOW", clock::SEED_LOW),
+        ("SEED_HIGH", clock::SEED_HIGH),
+        ("STEP", clock::STEP),
+        ("EPOCH", clock::EPOCH),
+        ("POSITION", clock::POSITION),
+        ("SAMPLE", clock::SAMPLE),
+    ];
+    assert_eq!(places("lib/clock.wgsl"), expected(&of_clock));
+    let of_rates = [
+        ("LEARNING_RATE", rates::LEARNING_RATE),
+        ("CORRECTION1", rates::CORRECTION1),
+        ("CORRECTION2", rates::CORRECTION2),
+        ("KL_WEIGHT", rates::KL_WEIGHT),
+    ];
+    assert_eq!(places("lib/rates.wgsl"), expected(&of_rates));
+}
+
+/// The header of a file says what each of its entry points does.
+#[test]
+fn headers_name_every_entry_point() {
+    for kernel in REGISTRY {
+        let header: Vec<&str> =
+            kernel.source.lines().take_while(|line| line.starts_with("//")).collect();
+        let words: BTreeSet<&str> = header
+            .iter()
+            .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+            .collect();
+        let alone = REGISTRY.iter().filter(|other| other.file == kernel.file).count() == 1;
+        assert!(alone || words.contains(kernel.entry), "{}.wgsl: {}", kernel.file, kernel.entry);
+    }
 }

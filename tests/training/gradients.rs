@@ -98,7 +98,7 @@ impl Oracle {
         train::begin(&mut executor, &plan, dataset, settings).expect("begin");
         if settings.objective.warm_up > 0 {
             // Somewhere on the way up.
-            executor.floats_mut(plan.train.rates)[rates::BETA] = 0.3;
+            executor.floats_mut(plan.train.rates)[rates::KL_WEIGHT] = 0.3;
         }
         Oracle::begun(plan, executor, settings.objective.clone(), settings.samples)
     }
@@ -144,7 +144,8 @@ impl Oracle {
         self.run();
         let (heads, z, eps) =
             (self.values("train/encoder.heads"), self.values("train/z"), self.values("train/eps"));
-        let (beta, k, b) = (self.rates[rates::BETA], self.samples, self.values("train/kl").len());
+        let (beta, k, b) =
+            (self.rates[rates::KL_WEIGHT], self.samples, self.values("train/kl").len());
         let (rows, n) = (b * k, z.len() / (b * k));
         // Of each row, where it may come in parts.
         let parts = self.values("train/log_px");
@@ -302,7 +303,7 @@ fn the_path_gradient_lacks_the_score() {
         let (path, _) = heads(make(Estimator::StickingTheLanding), 3);
         let (eps, l) = (oracle.values("train/eps"), oracle.values("train/encoder.heads"));
         let weight = oracle.values("train/weight");
-        let beta = oracle.rates[rates::BETA];
+        let beta = oracle.rates[rates::KL_WEIGHT];
         let n = 3;
         for image in 0..4 {
             for unit in 0..n {
@@ -413,7 +414,7 @@ fn check_settings(device: &Device, settings: &Settings, label: &str) {
     train::begin(&mut *executor, plan, &dataset, settings).expect("begin");
     if settings.objective.warm_up > 0 {
         let mut words = executor.read_f32(plan.train.rates).expect("reads");
-        words[rates::BETA] = 0.3;
+        words[rates::KL_WEIGHT] = 0.3;
         executor.write_f32(plan.train.rates, &words).expect("writes");
     }
     executor.run_all(plan.train.plan, 1).expect("runs");

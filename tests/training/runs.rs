@@ -343,7 +343,7 @@ fn the_warm_up_rises_to_beta() {
         let mut trainer = trainer(&device, &dataset, &settings);
         let rates = trainer.program().train.rates;
         for step in 0..10 {
-            let beta = trainer.executor().read_f32(rates).expect("reads")[rates::BETA];
+            let beta = trainer.executor().read_f32(rates).expect("reads")[rates::KL_WEIGHT];
             let expected = 0.5 * (step as f32 / 6.25).min(1.0);
             assert!((beta - expected).abs() < 1e-6, "step {step}: {beta}, expected {expected}");
             advance(&mut trainer, step + 1);

@@ -249,7 +249,7 @@ fn backward_free_bits<T: Real>(c: &Call<T>) {
 
 /// The weight of one image's KL in the objective: beta / B.
 pub(super) fn kl_weight<T: Real>(c: &Call<T>, images: usize) -> T {
-    c.read("rates")[rates::BETA] / T::from_f64(images as f64)
+    c.read("rates")[rates::KL_WEIGHT] / T::from_f64(images as f64)
 }
 
 /// d_mu = sum_k d_z - w mu,  d_l = sum_k 1/2 d_z e^(l/2) eps - w/2 (e^l - 1), w the unit's `kl_weight`; d_l is
@@ -284,7 +284,7 @@ pub(super) fn to_heads<T: Real>(
 fn backward_sampled<T: Real>(c: &Call<T>) {
     let (b, k, z, estimator) = (c.dim("B"), c.dim("K"), c.dim("Z"), c.dim("ESTIMATOR") as f64);
     let (heads, eps, d_z) = (&c.read("heads")[..], &c.read("noise")[..], &c.read("d_z")[..]);
-    let (weight, beta) = (&c.read("weight")[..], c.read("rates")[rates::BETA]);
+    let (weight, beta) = (&c.read("weight")[..], c.read("rates")[rates::KL_WEIGHT]);
     let half = T::from_f64(0.5);
     parallel::rows(&mut c.write("d_heads"), 2 * z, |image, d_heads| {
         for unit in 0..z {

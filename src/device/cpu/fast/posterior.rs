@@ -103,7 +103,7 @@ pub(super) fn backward_free_bits(c: &Call<f32>) {
 
 /// Of one image's KL in the objective, of `images` in the minibatch.
 pub(super) fn kl_weight(c: &Call<f32>, images: usize) -> f32 {
-    c.read("rates")[rates::BETA] / images as f32
+    c.read("rates")[rates::KL_WEIGHT] / images as f32
 }
 
 /// From the gradients of `k` samples an image to the heads; `kl_weight` of a unit.
@@ -191,7 +191,7 @@ pub(super) fn block<const N: usize>(values: &[f32], at: usize) -> [f32; N] {
 pub(super) fn backward_sampled(c: &Call<f32>) {
     let (k, z, estimator) = (c.dim("K"), c.dim("Z"), c.value("ESTIMATOR").to_f64());
     let (heads, noise, d_z) = (c.read("heads"), c.read("noise"), c.read("d_z"));
-    let (weight, beta) = (c.read("weight"), c.read("rates")[rates::BETA]);
+    let (weight, beta) = (c.read("weight"), c.read("rates")[rates::KL_WEIGHT]);
     let (heads, noise, d_z, weight) = (&heads[..], &noise[..], &d_z[..], &weight[..]);
     let (b, half) = (c.dim("B") as f32, 0.5);
     parallel::rows(

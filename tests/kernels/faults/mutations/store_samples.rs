@@ -7,8 +7,8 @@ pub static FAULTS: &[Faults] = &[
         file: "store_samples",
         kernels: &["store_samples.store"],
         mutations: &[
-            ("clock[2] % S", "clock[2]"),
-            ("clock[2] % S * R", "clock[2] % S * S"),
+            ("clock[STEP] % S", "clock[STEP]"),
+            ("clock[STEP] % S * R", "clock[STEP] % S * S"),
             ("id.x >= R", "id.x > R"),
             ("id.x >= R", "id.x >= R - 1u"),
         ],
@@ -17,9 +17,9 @@ pub static FAULTS: &[Faults] = &[
         file: "store_samples",
         kernels: &["store_samples.advance"],
         mutations: &[
-            ("time[2] += 1u", "time[2] = 1u"),
-            ("time[5] += K", "time[5] = K"),
-            ("time[5] += K", "time[4] += K"),
+            ("time[STEP] += 1u", "time[STEP] = 1u"),
+            ("time[SAMPLE] += K", "time[SAMPLE] = K"),
+            ("time[SAMPLE] += K", "time[POSITION] += K"),
         ],
     },
 ];
