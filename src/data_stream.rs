@@ -16,7 +16,7 @@ use crate::plan::{Program, TensorId};
 /// Most bytes of a window: so many images that the pauses between halves do not show, and less memory than
 /// any device is short of.
 const WINDOW: usize = 1 << 25;
-/// Bytes of a data set from which on the CPU device does not make a copy of its own.
+/// On the CPU device, data sets above this many bytes are streamed instead of copied.
 const CPU_RESIDENT: usize = 1 << 28;
 
 /// Rows of the window for a data set of `images` rows of `pixels` bytes, from which `batch` are drawn at a

@@ -159,7 +159,7 @@ fn write(path: &Path, bytes: Result<Vec<u8>, String>) -> Result<(), Error> {
 }
 
 impl Trainer {
-    /// Trains to the end of the settings' epochs or steps. `each` hears the figures of every epoch, and may
+    /// Trains to the end of the settings' epochs or steps. `each` is called with the figures of every epoch, and may
     /// end the training with it. No file is written: see [`Vae::save`].
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::plan::{Bound, DType, Dispatch, Plan, PlanId, Program, TensorId};
 const U: f64 = 1.0 / 16_777_216.0;
 /// The bounds of `Bounded` are first order; what they leave out fits in this factor.
 const SAFETY: f64 = 2.0;
-/// Beyond this many operations the twin with bounds, which uses no vector instructions, takes too long.
+/// Beyond this many operations the formula with bounds takes too long.
 const MOST_BOUNDED: u64 = 100_000_000;
 /// Without bounds: what a tensor's error may be, relative to the tensor or to how far it was moved.
 const RELATIVE: f64 = 1e-4;
@@ -78,7 +78,7 @@ pub struct Content<'a> {
 /// What a NaN in a result means: the dispatch has not written the element.
 pub const UNWRITTEN: u32 = 0x7fc0_1234;
 
-/// Whether a dispatch that began with `before` should have ended with `after`, by its CPU twin: with a
+/// Whether a dispatch that began with `before` should have ended with `after`, by its formula: with a
 /// bound on every element where it can be had in reasonable time, else in double precision with a bound
 /// on every tensor.
 ///

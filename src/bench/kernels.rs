@@ -27,7 +27,7 @@ pub struct KernelRow {
     pub shape: Vec<(String, usize)>,
     /// How often the step has it in this shape.
     pub times: usize,
-    /// Of one dispatch, as the kernel's room counts them.
+    /// Of one dispatch, as the kernel's cost has them.
     pub flops: u64,
     /// That must cross the bus at least once.
     pub bytes: u64,

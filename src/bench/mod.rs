@@ -192,7 +192,7 @@ fn images(network: &Architecture) -> Result<Dataset, DataError> {
     Ok(Dataset { name: "random bytes".to_string(), train: random(n), test: random(1), valid: None })
 }
 
-/// Measures all that is asked for. `progress` hears the share of it that is done.
+/// Measures all that is asked for. `progress` is called with the share of it that is done.
 ///
 /// # Errors
 /// A network or batch size that cannot be, before anything runs; the device failed.

@@ -32,7 +32,7 @@ pub struct Summary {
     pub seconds: f64,
     /// Date and time of the first step.
     pub begun: String,
-    /// The last one.
+    /// The device that computed the last steps.
     pub device: Option<Description>,
     /// Each device and version in its turn, where there was more than one.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -23,7 +23,7 @@ use crate::vae::Architecture;
 /// implementation needs, each operation and each tensor of a kernel once. Fusions: steps of a plan that lacks
 /// one fusion beside steps of the plan that has it.
 ///
-/// Every result is checked in the same run: kernels against their twins in double precision, steps
+/// Every result is checked in the same run: kernels against their formulas in double precision, steps
 /// against three steps in double precision from where the timed ones end. A wrong one has no figure, and
 /// the exit code is 1. Device time is by the adapter's timestamps where it has them, else by the wall
 /// clock; a step's images/s are always by the wall clock.

@@ -54,8 +54,8 @@ pub struct Args {
     /// Arrays are (N, height, width), (N, 1, height, width) or (N, D), uint8 or floats from 0 to 1, which
     /// are taken to 256 grey levels; names like x_train, train.npy, y_test or test_labels say what they
     /// are. A folder of IDX or .amat files has the names of MNIST's files or of the binarized MNIST's.
-    /// Where there are no test images, the last sixth of the images is held out for them, of pictures that
-    /// of a fixed random order.
+    /// Without test images, one sixth is held out: the last sixth of an array; of pictures, after a fixed
+    /// shuffle.
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     pub data: String,
     /// Stretch the images to this height and width, or say what they are where rows of pixels are no

@@ -396,7 +396,7 @@ fn list(names: &[&str]) -> String {
 struct Watcher<'a> {
     console: Console,
     writer: Writer,
-    /// The last one.
+    /// The last state that was given to it.
     state: Option<State>,
     /// None once it has failed.
     live: Option<Live<'a>>,

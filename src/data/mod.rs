@@ -200,7 +200,7 @@ pub fn open(name: &str, options: Options) -> Result<Dataset, DataError> {
     open_with(name, options, &mut |_| {})
 }
 
-/// As [`open()`]; `note` hears in one line what was left out of a folder of pictures.
+/// As [`open()`]; `note` is called with one line of what was left out of a folder of pictures.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What runs a plan: any adapter through wgpu, or the CPU through the kernels' twins.
+//! What runs a plan: any adapter through wgpu, or the CPU.
 
 #[doc(hidden)]
 pub mod cpu;
@@ -140,7 +140,7 @@ fn available_memory() -> Option<usize> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
 }
 
-/// Hears how many runs of a plan are finished, and may end them.
+/// A callback that is given the number of finished runs of a plan; `Break` ends them.
 pub type Progress<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 
 /// A program loaded on a device. Tensors start as zeros.
@@ -157,7 +157,7 @@ pub trait Executor {
         Choices::default()
     }
 
-    /// Runs a plan `n` times and returns how often it ran. `progress` hears the number of finished runs
+    /// Runs a plan `n` times and returns how often it ran. `progress` is called with the number of finished runs
     /// from time to time; on `Break` the runs already begun are finished and no more.
     fn run(&mut self, plan: PlanId, n: u64, progress: &mut Progress) -> Result<u64, DeviceError>;
 
@@ -217,7 +217,7 @@ impl dyn Executor + '_ {
 
 /// A device that programs can be loaded on.
 pub enum Device {
-    /// All cores, by the kernels' twins.
+    /// All cores of the CPU.
     Cpu(cpu::CpuDevice),
     /// An adapter, by the shaders.
     Gpu(Box<gpu::GpuDevice>),

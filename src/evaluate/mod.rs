@@ -136,7 +136,7 @@ impl Evaluation {
     }
 }
 
-/// Estimates on the first images of `test`. `progress` hears the share of the draws that is done, and may
+/// Estimates on the first images of `test`. `progress` is called with the share of the draws that is done, and may
 /// end the work.
 ///
 /// # Errors

@@ -165,7 +165,7 @@ pub struct Explorer {
 }
 
 impl Explorer {
-    /// Records and loads the programs, and measures the units on test images. `progress` hears the share
+    /// Records and loads the programs, and measures the units on test images. `progress` is called with the share
     /// that is done, and may end the work.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub struct Imported {
     pub converted: BTreeSet<String>,
     /// What the metadata of this program's own files say, if it is true of the tensors.
     pub architecture: Option<Architecture>,
-    /// What else they say then.
+    /// How the model was trained, from the same metadata.
     pub trained: Trained,
 }
 

@@ -1,6 +1,6 @@
 //! A number that carries a bound on the error which single precision may make in computing it.
 //!
-//! A twin run on [`Bounded`] gives, element by element, the tolerance that a device's result is held to:
+//! A formula run on [`Bounded`] gives, element by element, the tolerance that a device's result is held to:
 //! nothing is tuned by hand. The analysis is the usual first-order one (Higham, *Accuracy and Stability
 //! of Numerical Algorithms*, chapter 3) with two additions. The rounding of a sum is charged with the sum
 //! of the magnitudes of everything added so far, so that the bound holds for any order of summation.

@@ -47,12 +47,12 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 thread_local! {
-    /// The team that this thread runs kernels with; none inside a task, so that tasks do not nest.
+    /// The pool that this thread runs kernels with; none inside a task, so that tasks do not nest.
     static CURRENT: Cell<*const ThreadPool> = const { Cell::new(std::ptr::null()) };
 }
 
 impl ThreadPool {
-    /// A team of `n` threads, or of as many as there are cores.
+    /// A pool of `n` threads, or of as many as there are cores.
     ///
     /// # Errors
     /// The operating system gives no threads.
@@ -67,13 +67,13 @@ impl ThreadPool {
             quit: AtomicBool::new(false),
             asleep: (1..n.get()).map(|_| AtomicBool::new(false)).collect(),
         });
-        let mut team = ThreadPool { shared, workers: Vec::new(), entered: Mutex::new(()) };
+        let mut pool = ThreadPool { shared, workers: Vec::new(), entered: Mutex::new(()) };
         for i in 1..n.get() {
-            let shared = team.shared.clone();
+            let shared = pool.shared.clone();
             let worker = thread::Builder::new().name(format!("elbo-cpu-{i}"));
-            team.workers.push(worker.spawn(move || shared.work_as(i, n.get()))?);
+            pool.workers.push(worker.spawn(move || shared.work_as(i, n.get()))?);
         }
-        Ok(team)
+        Ok(pool)
     }
 
     /// Number of threads.
@@ -81,7 +81,7 @@ impl ThreadPool {
         self.workers.len() + 1
     }
 
-    /// Runs `f` with this team under the loops of [`super::parallel`].
+    /// Runs `f` with this pool under the loops of [`super::parallel`].
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         let _one_at_a_time = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
         let _outer = Current::set(self);
@@ -122,7 +122,7 @@ impl ThreadPool {
         if let Err(panic) = own {
             resume_unwind(panic);
         }
-        assert!(!theirs, "a task of the team panicked");
+        assert!(!theirs, "a task of the pool panicked");
     }
 }
 
@@ -181,12 +181,12 @@ impl Drop for ThreadPool {
     }
 }
 
-/// Puts a team in place, and the one before back at the end.
+/// Puts a pool in place, and the one before back at the end.
 struct Current(*const ThreadPool);
 
 impl Current {
-    fn set(team: *const ThreadPool) -> Self {
-        Current(CURRENT.replace(team))
+    fn set(pool: *const ThreadPool) -> Self {
+        Current(CURRENT.replace(pool))
     }
 }
 
@@ -198,16 +198,16 @@ impl Drop for Current {
 
 /// Threads that a loop on this thread may use: 1 outside [`ThreadPool::enter`] and inside a task.
 pub fn threads() -> usize {
-    // SAFETY: the pointer is set only while `ThreadPool::enter` borrows the team.
+    // SAFETY: the pointer is set only while `ThreadPool::enter` borrows the pool.
     unsafe { CURRENT.get().as_ref() }.map_or(1, ThreadPool::threads)
 }
 
-/// Calls `f(0)`, ..., `f(tasks - 1)`, divided over the threads of the current team. Which thread takes
+/// Calls `f(0)`, ..., `f(tasks - 1)`, divided over the threads of the current pool. Which thread takes
 /// which task depends on their numbers alone.
 pub fn run(tasks: usize, f: impl Fn(usize) + Sync) {
     // SAFETY: as in `threads`.
     match unsafe { CURRENT.get().as_ref() } {
-        Some(team) if tasks > 1 && team.threads() > 1 => team.run(tasks, &f),
+        Some(pool) if tasks > 1 && pool.threads() > 1 => pool.run(tasks, &f),
         _ => (0..tasks).for_each(f),
     }
 }
@@ -219,14 +219,14 @@ mod tests {
     #[test]
     fn every_task_runs_once_on_teams_of_any_size_even_after_sleep() {
         for threads in [1, 2, 3, 8] {
-            let team = ThreadPool::new(Some(threads)).expect("threads");
+            let pool = ThreadPool::new(Some(threads)).expect("threads");
             for tasks in [0, 1, 2, 7, 100] {
                 let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
                 for round in 1..=50 {
                     if round == 25 {
                         thread::sleep(2 * AWAKE); // now the workers sleep
                     }
-                    team.enter(|| {
+                    pool.enter(|| {
                         run(tasks, |i| {
                             counts[i].fetch_add(1, Ordering::SeqCst);
                         });
@@ -240,9 +240,9 @@ mod tests {
     #[test]
     fn tasks_do_not_nest_and_outside_a_team_all_is_serial() {
         assert_eq!(threads(), 1);
-        let team = ThreadPool::new(Some(3)).expect("threads");
+        let pool = ThreadPool::new(Some(3)).expect("threads");
         let inner = AtomicUsize::new(0);
-        team.enter(|| {
+        pool.enter(|| {
             assert_eq!(threads(), 3);
             run(6, |_| {
                 assert_eq!(threads(), 1);
@@ -257,15 +257,15 @@ mod tests {
 
     #[test]
     fn a_panic_in_any_task_reaches_the_caller_and_the_team_goes_on() {
-        let team = ThreadPool::new(Some(2)).expect("threads");
+        let pool = ThreadPool::new(Some(2)).expect("threads");
         for bad in [&[0][..], &[1], &[0, 1]] {
             let result = catch_unwind(AssertUnwindSafe(|| {
-                team.enter(|| run(2, |i| assert!(!bad.contains(&i), "planted")));
+                pool.enter(|| run(2, |i| assert!(!bad.contains(&i), "planted")));
             }));
             assert!(result.is_err());
         }
         let sum = AtomicUsize::new(0);
-        team.enter(|| {
+        pool.enter(|| {
             run(5, |i| {
                 sum.fetch_add(i, Ordering::SeqCst);
             });

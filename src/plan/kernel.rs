@@ -153,11 +153,11 @@ impl Kernel {
     }
 }
 
-/// The room and the entry point: linear.forward, whichever file of the room it is in.
+/// The file, or the folder of files, and the entry point: linear.forward is in linear/forward.wgsl.
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let room = self.file.split('/').next().unwrap_or(self.file);
-        write!(f, "{room}.{}", self.entry)
+        let folder = self.file.split('/').next().unwrap_or(self.file);
+        write!(f, "{folder}.{}", self.entry)
     }
 }
 
@@ -198,7 +198,7 @@ impl<T> Call<'_, T> {
         }
     }
 
-    // A wrong name or element type below is a defect of a room, which its cases find at once.
+    // A wrong name or element type below is a defect of a kernel, which its cases find at once.
 
     /// Where the floats of a binding are, and which of them.
     fn floats(&self, binding: &str) -> (&RefCell<Buffer<T>>, Range<usize>) {

@@ -114,7 +114,7 @@ impl Constants {
     /// A dimension or integer constant.
     ///
     /// # Panics
-    /// If the kernel declares no override of that name: a defect of the kernel's room.
+    /// If the kernel declares no override of that name: a defect of the kernel's declaration.
     pub fn dim(&self, name: &str) -> usize {
         self.value(name) as usize
     }

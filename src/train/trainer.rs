@@ -23,8 +23,8 @@ pub struct Trainer {
     train_images: u64,
     /// Whether the watched images are validation images.
     validates: bool,
-    /// Of the training and the watched images, where they are not on the device as a whole.
-    feeds: [Option<DataStream>; 2],
+    /// Streams of the training and the watched images, where these are not on the device as a whole.
+    streams: [Option<DataStream>; 2],
     step: u64,
     /// The learning rate that is on the device, if that is known.
     rate: Option<f32>,
@@ -74,22 +74,22 @@ impl Trainer {
         settings: &Settings,
     ) -> Result<Self, DeviceError> {
         begin(&mut *executor, &plan, dataset, settings)?;
-        let feed = |pass: Pass, images: &Images, seed| {
+        let stream = |pass: Pass, images: &Images, seed| {
             pass.source.window.map(|rows| DataStream::new(images, pass.data, rows, seed))
         };
-        let train = feed(plan.train, &dataset.train, Some(settings.seed));
-        let test = feed(plan.test, dataset.watched().1, None);
-        let (feeds, validates) = ([train, test], dataset.valid.is_some());
-        Ok(Trainer { feeds, validates, ..Trainer::begun(executor, plan, settings) })
+        let train = stream(plan.train, &dataset.train, Some(settings.seed));
+        let test = stream(plan.test, dataset.watched().1, None);
+        let (streams, validates) = ([train, test], dataset.valid.is_some());
+        Ok(Trainer { streams, validates, ..Trainer::begun(executor, plan, settings) })
     }
 
     /// The same where data and parameters are on the executor already.
     pub fn begun(executor: Box<dyn Executor>, plan: TrainProgram, settings: &Settings) -> Self {
         let train_images = plan.train.source.images as u64;
         let rate = Some(settings.learning_rate_in(1) as f32);
-        let (settings, feeds) = (settings.clone(), [None, None]);
+        let (settings, streams) = (settings.clone(), [None, None]);
         let validates = false;
-        Trainer { executor, plan, settings, train_images, validates, feeds, step: 0, rate }
+        Trainer { executor, plan, settings, train_images, validates, streams, step: 0, rate }
     }
 
     /// Steps finished.
@@ -147,7 +147,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes steps until `end` steps are finished, or until `progress` says no more. `progress` hears the
+    /// Takes steps until `end` steps are finished, or until `progress` says no more. `progress` is called with the
     /// number of steps finished.
     ///
     /// # Errors
@@ -176,10 +176,10 @@ impl Trainer {
     /// Sees to it that the images of the next training step are on the device, and returns the step up to
     /// which they are.
     pub(super) fn feed_train(&mut self) -> Result<u64, DeviceError> {
-        let [feed, _] = &mut self.feeds;
+        let [stream, _] = &mut self.streams;
         let batch = self.settings.batch as u64;
-        Ok(match feed {
-            Some(feed) => feed.prepare(&mut *self.executor, self.step * batch)? / batch,
+        Ok(match stream {
+            Some(stream) => stream.prepare(&mut *self.executor, self.step * batch)? / batch,
             None => u64::MAX,
         })
     }
@@ -189,16 +189,16 @@ impl Trainer {
     pub(super) fn run_test(&mut self, mut start: u64, end: u64) -> Result<(), DeviceError> {
         let pass = self.plan.test;
         let batch = pass.source.batch as u64;
-        let [_, feed] = &mut self.feeds;
+        let [_, stream] = &mut self.streams;
         loop {
-            let fed = match feed {
-                Some(feed) => feed.prepare(&mut *self.executor, start * batch)? / batch,
+            let ready = match stream {
+                Some(stream) => stream.prepare(&mut *self.executor, start * batch)? / batch,
                 None => u64::MAX,
             };
             if start == end {
                 return Ok(());
             }
-            let n = end.min(fed) - start;
+            let n = end.min(ready) - start;
             self.executor.run_all(pass.plan, n)?;
             start += n;
         }
@@ -365,7 +365,7 @@ fn record_within(
     )
 }
 
-/// Puts data (but what is to be fed), first parameters and clock on the device.
+/// Puts data (but what is streamed), first parameters and clock on the device.
 ///
 /// # Errors
 /// The device failed.

@@ -1,4 +1,4 @@
-//! Every kernel, every case, on every device, against the f64 twin.
+//! Every kernel, every case, on every device, against its formula in f64.
 
 use std::sync::{LazyLock, OnceLock};
 

@@ -37,7 +37,7 @@ fn files_in(directory: &Path) -> Vec<(String, String)> {
     files
 }
 
-/// Those of kernels: in shaders/ itself, and in a folder of each room that has several.
+/// Those of kernels: in shaders/ itself, and in a folder where several belong together.
 fn kernel_files() -> Vec<(String, String)> {
     let mut files = files_in(&shaders());
     for entry in std::fs::read_dir(shaders()).expect("readable") {
@@ -59,12 +59,12 @@ fn variants_of(file: &str) -> &'static [Variant] {
 fn every_file_is_valid_and_every_entry_point_is_registered_once() {
     let mut entries = BTreeSet::new();
     for (file, source) in kernel_files() {
-        let room = file.split('/').next().expect("a name");
+        let folder = file.split('/').next().expect("a name");
         for variant in variants_of(&file) {
             let (_, module, _) =
                 validate(&file, &source, variant.imports).unwrap_or_else(|e| panic!("{e}"));
             assert!(!module.entry_points.is_empty(), "{file}.wgsl has no entry point");
-            entries.extend(module.entry_points.iter().map(|e| format!("{room}.{}", e.name)));
+            entries.extend(module.entry_points.iter().map(|e| format!("{folder}.{}", e.name)));
         }
         for kernel in REGISTRY.iter().filter(|k| k.file == file) {
             assert_eq!(kernel.source, source, "{kernel} holds another file's text");

@@ -45,7 +45,7 @@ impl Forked {
         // `a` went through a softplus: the gradient is the one before it.
         let (d_a, d_b) = (r.tensor("d_a", &[ROWS, 5]), r.tensor("d_b", &[ROWS, 2]));
         let gradients =
-            tape.backward(&mut r, &[(a, d_a), (b, d_b)], &[x]).expect("records the way back");
+            tape.backward(&mut r, &[(a, d_a), (b, d_b)], &[x]).expect("records the backward pass");
         let d_x = gradients.at(x).expect("it was asked for");
         let plan = r.finish();
         let mut executor = harness::cpu().load::<f64>(program).expect("memory");

@@ -14,15 +14,15 @@ use crate::plan::{Dispatch, Plan, PlanId, Program};
 
 /// When so much time is spent, what is left is not measured and gets the default.
 const MOST: Duration = Duration::from_millis(1500);
-/// Below this nobody is told.
+/// Shorter measurements are not reported.
 const NOTICEABLE: Duration = Duration::from_millis(500);
 
-/// Where measurements are remembered, and who hears that some were made.
+/// Where measurements are remembered, and who is told that some were made.
 #[derive(Clone)]
 pub struct Tuning {
     /// None remembers nothing.
     pub cache: Option<PathBuf>,
-    /// Hears one line if measuring took noticeable time.
+    /// Called with one line if measuring took noticeable time.
     pub notice: fn(&str),
 }
 

@@ -1,4 +1,4 @@
-//! Files in the user's cache folder: whole or not there, and no loss to anybody.
+//! Files in the user's cache folder: written atomically, safe to delete.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

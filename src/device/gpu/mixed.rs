@@ -129,7 +129,7 @@ fn there_is(adapter: &wgpu::Adapter) -> String {
     format!("its cooperative matrices are {}, in subgroups of {min} to {max}", list.join(", "))
 }
 
-/// Whether products are right, by the CPU twins in double precision with a bound on each element: in all
+/// Whether products are right, by the formulas in double precision, with a bound on each element: in all
 /// three orders that operands lie in memory in, of sizes that are no multiple of a tile's, none equal to
 /// another, so that neither a transposed operand nor a swapped tile passes. Operands are numbers that f16
 /// has, so that nothing but the sums is rounded and a sum in f16 is found; and then any numbers. Each

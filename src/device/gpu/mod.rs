@@ -46,7 +46,7 @@ pub struct GpuDevice {
     checked: bool,
     /// How variants are chosen that no rule or run has chosen; None takes the defaults.
     tuning: Option<Tuning>,
-    /// Those that a run has chosen.
+    /// The variants that an earlier part of the run has chosen.
     variants: Choices,
     /// Where what the driver has compiled is kept, if it is.
     compiled: Option<Arc<Compiled>>,

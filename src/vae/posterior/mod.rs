@@ -1,5 +1,5 @@
 //! Families of the approximate posterior q(z|x): how samples are drawn from the encoder's heads, what they
-//! cost, and the way back.
+//! cost, and their backward pass.
 
 mod diagonal;
 
