@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::check::product_is_right;
 use super::timing::{Timing, sample};
 use super::{BenchError, Checked, Request, Target};
-use crate::device::{Clock, Executor};
+use crate::device::{Executor, TimedBy};
 use crate::kernels::activation::Activation;
 use crate::kernels::{ceiling, linear};
 use crate::plan::{DType, Plan, Program, TensorId};
@@ -146,7 +146,7 @@ fn round_trip(target: &Target, seconds: f64) -> Result<Checked<Timing>, BenchErr
             executor.run_dispatch(plan, 0)?;
         }
         runs += n as u32;
-        Ok((begin.elapsed().as_secs_f64(), Clock::Wall))
+        Ok((begin.elapsed().as_secs_f64(), TimedBy::Wall))
     })?;
     let check = expect_count(&mut *executor, counts[0], runs)?;
     Ok(Checked::of(timing, check))

@@ -9,7 +9,7 @@ use crate::device::cpu::{CpuDevice, CpuExecutor, Number};
 use crate::numeric::Precision;
 use crate::numeric::bounded::Bounded;
 use crate::numeric::precision::HALF_STEP;
-use crate::plan::{Bound, DType, Dispatch, Plan, PlanId, Program, TensorId};
+use crate::plan::{BoundTensor, DType, Dispatch, Plan, PlanId, Program, TensorId};
 
 /// Unit roundoff of `f32`.
 const U: f64 = 1.0 / 16_777_216.0;
@@ -71,7 +71,7 @@ pub fn product_is_right(
 
 /// The content of a tensor of one dispatch.
 pub struct Content<'a> {
-    pub bound: &'a Bound,
+    pub bound: &'a BoundTensor,
     pub bytes: Vec<u8>,
 }
 

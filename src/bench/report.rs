@@ -382,8 +382,8 @@ fn spread(timing: &Timing) -> String {
 
 fn clock(timing: &Timing) -> &'static str {
     match timing.clock {
-        crate::device::Clock::Timestamps => "GPU timestamps",
-        crate::device::Clock::Wall => "wall clock",
+        crate::device::TimedBy::Timestamps => "GPU timestamps",
+        crate::device::TimedBy::Wall => "wall clock",
     }
 }
 

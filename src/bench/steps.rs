@@ -10,7 +10,7 @@ use super::check::moved_rightly;
 use super::timing::{Timing, sample};
 use super::{BenchError, Checked, Job, Request, Target};
 use crate::device::cpu::CpuDevice;
-use crate::device::{Clock, DeviceError, Executor, Precision};
+use crate::device::{DeviceError, Executor, Precision, TimedBy};
 use crate::plan::{PlanError, TensorId};
 use crate::train::{self, Settings, Sums, Trainer};
 use crate::vae::step::TrainProgram;
@@ -139,7 +139,7 @@ pub fn measure(target: &Target, request: &Request, job: &Job) -> Result<StepRow,
     let time = sample(request.seconds, |n| {
         let begin = Instant::now();
         advance(&mut trainer, n as u64)?;
-        Ok((begin.elapsed().as_secs_f64(), Clock::Wall))
+        Ok((begin.elapsed().as_secs_f64(), TimedBy::Wall))
     })?;
     let check = steps_are_right(&mut trainer, job, request.precision, warm_up_elbo)?;
     let device_time = device_time(&mut trainer, request.seconds / 5.0)?;
@@ -202,7 +202,7 @@ fn device_time(trainer: &mut Trainer, seconds: f64) -> Result<Option<Timing>, De
     let snapshot = trainer.snapshot()?;
     let plan = trainer.program().train.plan;
     let length = trainer.program().program.plan(plan).dispatches.len();
-    if trainer.executor().time(plan, 0..length, 1)?.1 != Clock::Timestamps {
+    if trainer.executor().time(plan, 0..length, 1)?.1 != TimedBy::Timestamps {
         trainer.restore(&snapshot)?;
         return Ok(None);
     }

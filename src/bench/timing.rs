@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::device::{Clock, DeviceError};
+use crate::device::{DeviceError, TimedBy};
 
 /// A measurement shorter than this says more about the clock than about what is measured.
 const SHORTEST: f64 = 0.005;
@@ -23,13 +23,13 @@ pub struct Timing {
     pub n: usize,
     /// Runs a sample is the mean of.
     pub runs: usize,
-    pub clock: Clock,
+    pub clock: TimedBy,
 }
 
 impl Timing {
     /// # Panics
     /// If there are no samples.
-    pub fn new(mut seconds: Vec<f64>, runs: usize, clock: Clock) -> Self {
+    pub fn new(mut seconds: Vec<f64>, runs: usize, clock: TimedBy) -> Self {
         seconds.sort_by(f64::total_cmp);
         Timing {
             median: percentile(&seconds, 0.5),
@@ -63,7 +63,7 @@ pub fn percentile(sorted: &[f64], share: f64) -> f64 {
 /// after a warm-up that finds how many runs make a measurable sample.
 pub fn sample(
     budget: f64,
-    mut run: impl FnMut(usize) -> Result<(f64, Clock), DeviceError>,
+    mut run: impl FnMut(usize) -> Result<(f64, TimedBy), DeviceError>,
 ) -> Result<Timing, DeviceError> {
     run(1)?;
     let mut runs = 1;

@@ -93,7 +93,7 @@ pub struct Description {
 
 /// How a duration on a device was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub enum Clock {
+pub enum TimedBy {
     /// The adapter's own, written at the beginning and the end of a compute pass.
     #[serde(rename = "GPU timestamps")]
     Timestamps,
@@ -171,7 +171,7 @@ pub trait Executor {
         plan: PlanId,
         dispatches: Range<usize>,
         n: usize,
-    ) -> Result<(f64, Clock), DeviceError>;
+    ) -> Result<(f64, TimedBy), DeviceError>;
 
     /// Writes a whole tensor, given in its element type's bytes (f32, u32 or u8).
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError>;

@@ -21,19 +21,25 @@ pub static ALL: &[&Fusion] = &[
     &UPDATE_ALL,
 ];
 
+/// The decoder's last layer, whose output are logits.
+const LAST_LAYER: Part = Part {
+    kernel: &linear::FORWARD,
+    tensors: &[("x", "h"), ("weight", "weight"), ("bias", "bias"), ("y", "logits")],
+};
+
+/// log p(x|z) of logits.
+const BERNOULLI: Part = Part {
+    kernel: &bernoulli::LOG_LIKELIHOOD,
+    tensors: &[("x", "x"), ("logits", "logits"), ("log_px", "log_px")],
+};
+
 static DECODE: Fusion = Fusion {
     name: "bernoulli.decode",
     summary: "the logits are stored nowhere: the decoder's last layer, log p(x|z) and its gradient",
     rewrite: Rewrite::Pattern(Pattern {
         parts: &[
-            Part {
-                kernel: &linear::FORWARD,
-                tensors: &[("x", "h"), ("weight", "weight"), ("bias", "bias"), ("y", "logits")],
-            },
-            Part {
-                kernel: &bernoulli::LOG_LIKELIHOOD,
-                tensors: &[("x", "x"), ("logits", "logits"), ("log_px", "log_px")],
-            },
+            LAST_LAYER,
+            BERNOULLI,
             Part {
                 kernel: &bernoulli::BACKWARD,
                 tensors: &[
@@ -55,16 +61,7 @@ static DECODE_LOG_LIKELIHOOD: Fusion = Fusion {
     name: "bernoulli.decode_log_likelihood",
     summary: "the logits are stored nowhere: the decoder's last layer and log p(x|z)",
     rewrite: Rewrite::Pattern(Pattern {
-        parts: &[
-            Part {
-                kernel: &linear::FORWARD,
-                tensors: &[("x", "h"), ("weight", "weight"), ("bias", "bias"), ("y", "logits")],
-            },
-            Part {
-                kernel: &bernoulli::LOG_LIKELIHOOD,
-                tensors: &[("x", "x"), ("logits", "logits"), ("log_px", "log_px")],
-            },
-        ],
+        parts: &[LAST_LAYER, BERNOULLI],
         kernel: &bernoulli::DECODE_LOG_LIKELIHOOD,
         constants: &["K"],
         reshaped: Some(Reshaped { variable: "log_px", dims: log_px_in_parts }),

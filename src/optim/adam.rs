@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rule, Trained};
+use super::Rule;
 use crate::config_error::ConfigError;
 use crate::kernels::optimizer;
-use crate::plan::{PlanError, Recorder, TensorId};
 
 /// The constants of Adam besides its learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -51,28 +50,13 @@ impl Rule for Adam {
         Ok(())
     }
 
-    fn step(
-        &self,
-        r: &mut Recorder,
-        gradient: TensorId,
-        rates: TensorId,
-        of: Trained,
-    ) -> Result<(), PlanError> {
-        r.dispatch(
-            &optimizer::STEP,
-            &[
-                ("gradient", gradient),
-                ("rates", rates),
-                ("parameter", of.parameter),
-                ("state", of.state),
-            ],
-            &[
-                ("OPTIMIZER", optimizer::ADAM),
-                ("BETA1", self.beta1),
-                ("BETA2", self.beta2),
-                ("EPSILON", self.epsilon),
-            ],
-        )
+    fn constants(&self) -> Vec<(&'static str, f64)> {
+        vec![
+            ("OPTIMIZER", optimizer::ADAM),
+            ("BETA1", self.beta1),
+            ("BETA2", self.beta2),
+            ("EPSILON", self.epsilon),
+        ]
     }
 
     fn corrected(&self) -> Option<[f64; 2]> {

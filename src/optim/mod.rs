@@ -5,13 +5,14 @@ mod rmsprop;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::optimizer;
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 pub use adam::Adam;
 pub use rmsprop::RmsProp;
 
 /// A parameter and what the optimizer keeps of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Trained {
+pub struct TrainedParameter {
     pub parameter: TensorId,
     /// (S, ..) of the parameter's shape: its planes, see [`Rule::planes`].
     pub state: TensorId,
@@ -45,11 +46,16 @@ impl Optimizer {
     }
 
     /// Declares the state of a parameter.
-    pub fn declare(&self, program: &mut Program, parameter: TensorId, frozen: bool) -> Trained {
+    pub fn declare(
+        &self,
+        program: &mut Program,
+        parameter: TensorId,
+        frozen: bool,
+    ) -> TrainedParameter {
         let declared = program.get(parameter).clone();
         let dims = [&[self.rule().planes().len()], &declared.dims[..]].concat();
         let state = program.tensor(format!("{}.state", declared.name), &dims, DType::F32);
-        Trained { parameter, state, frozen }
+        TrainedParameter { parameter, state, frozen }
     }
 
     /// Records a step of every parameter that has a gradient and is not frozen; `rates` (4), see
@@ -61,13 +67,22 @@ impl Optimizer {
         &self,
         r: &mut Recorder,
         rates: TensorId,
-        trained: &[Trained],
+        trained: &[TrainedParameter],
         gradients: &[(TensorId, TensorId)],
     ) -> Result<(), PlanError> {
         for t in trained.iter().filter(|t| !t.frozen) {
             let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
             if let Some(&(_, gradient)) = found {
-                self.rule().step(r, gradient, rates, *t)?;
+                r.dispatch(
+                    &optimizer::STEP,
+                    &[
+                        ("gradient", gradient),
+                        ("rates", rates),
+                        ("parameter", t.parameter),
+                        ("state", t.state),
+                    ],
+                    &self.rule().constants(),
+                )?;
             }
         }
         Ok(())
@@ -115,17 +130,8 @@ pub trait Rule {
     /// A constant out of its range.
     fn check(&self) -> Result<(), crate::config_error::ConfigError>;
 
-    /// Records the step of one parameter.
-    ///
-    /// # Errors
-    /// Sizes beyond what a kernel's grid can cover.
-    fn step(
-        &self,
-        r: &mut Recorder,
-        gradient: TensorId,
-        rates: TensorId,
-        of: Trained,
-    ) -> Result<(), PlanError>;
+    /// The overrides of `optimizer.step` that make it this optimizer.
+    fn constants(&self) -> Vec<(&'static str, f64)>;
 
     /// The decays b of the corrections 1 - b^t by which the step divides, t the number of the step; `None` if it
     /// does not.

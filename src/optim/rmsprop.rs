@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rule, Trained};
+use super::Rule;
 use crate::config_error::ConfigError;
 use crate::kernels::optimizer;
-use crate::plan::{PlanError, Recorder, TensorId};
 
 /// The constants of RMSprop besides its learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -47,22 +46,7 @@ impl Rule for RmsProp {
         Ok(())
     }
 
-    fn step(
-        &self,
-        r: &mut Recorder,
-        gradient: TensorId,
-        rates: TensorId,
-        of: Trained,
-    ) -> Result<(), PlanError> {
-        r.dispatch(
-            &optimizer::STEP,
-            &[
-                ("gradient", gradient),
-                ("rates", rates),
-                ("parameter", of.parameter),
-                ("state", of.state),
-            ],
-            &[("OPTIMIZER", optimizer::RMSPROP), ("BETA2", self.decay), ("EPSILON", self.epsilon)],
-        )
+    fn constants(&self) -> Vec<(&'static str, f64)> {
+        vec![("OPTIMIZER", optimizer::RMSPROP), ("BETA2", self.decay), ("EPSILON", self.epsilon)]
     }
 }

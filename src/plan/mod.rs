@@ -140,7 +140,7 @@ impl Constants {
 
 /// A tensor at a binding.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bound {
+pub struct BoundTensor {
     pub name: String,
     pub index: u32,
     pub access: Access,
@@ -151,7 +151,7 @@ pub struct Bound {
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     pub kernel: &'static Kernel,
-    pub bindings: Vec<Bound>,
+    pub bindings: Vec<BoundTensor>,
     pub constants: Constants,
     /// The constants that were given when it was recorded; all others are defaults or follow from shapes.
     pub given: Vec<(String, f64)>,
@@ -364,13 +364,13 @@ impl Dispatch {
                 });
             }
         }
-        let mut bindings: Vec<Bound> = Vec::new();
+        let mut bindings: Vec<BoundTensor> = Vec::new();
         for b in &reflection.bindings {
             let Some((_, id)) = tensors.iter().find(|(name, _)| *name == b.name) else {
                 return Err(PlanError::MissingBinding { kernel: label(), binding: b.name.clone() });
             };
             let (name, index, access) = (b.name.clone(), b.index, b.access);
-            bindings.push(Bound { name, index, access, tensor: *id });
+            bindings.push(BoundTensor { name, index, access, tensor: *id });
         }
         check_aliases(program, kernel, &bindings)?;
         let problem = |name: &str, problem: &str| PlanError::Constant {
@@ -442,7 +442,7 @@ impl Dispatch {
 fn check_aliases(
     program: &Program,
     kernel: &'static Kernel,
-    bindings: &[Bound],
+    bindings: &[BoundTensor],
 ) -> Result<(), PlanError> {
     for (i, second) in bindings.iter().enumerate() {
         let clash = bindings[..i].iter().find(|first| {

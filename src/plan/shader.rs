@@ -35,11 +35,11 @@ pub enum ShaderError {
 /// What an entry point does with a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Bound as `read`.
+    /// BoundTensor as `read`.
     Read,
-    /// Bound as `read_write`, only written.
+    /// BoundTensor as `read_write`, only written.
     Write,
-    /// Bound as `read_write`, read and written.
+    /// BoundTensor as `read_write`, read and written.
     Update,
 }
 

@@ -6,7 +6,7 @@ use super::architecture::Architecture;
 use super::likelihood::Observed;
 use super::posterior::{self, Posterior};
 use crate::nn::{Activation, Dense, Init, Layer, Stack, Uniform};
-use crate::optim::{Optimizer, Trained};
+use crate::optim::{Optimizer, TrainedParameter};
 use crate::plan::{DType, Program, TensorId};
 
 /// The layers of encoder and decoder, with their parameters declared in a program.
@@ -68,7 +68,11 @@ impl Network {
     }
 
     /// Declares what `optimizer` keeps of each of [`Network::parameters`].
-    pub fn declare_training(&self, program: &mut Program, optimizer: &Optimizer) -> Vec<Trained> {
+    pub fn declare_training(
+        &self,
+        program: &mut Program,
+        optimizer: &Optimizer,
+    ) -> Vec<TrainedParameter> {
         let own = self.architecture.likelihood.module().parameters();
         let frozen: Vec<TensorId> = self
             .likelihood

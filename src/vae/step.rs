@@ -10,7 +10,7 @@ use super::objective::{Bound, Objective};
 use super::posterior::{self, Arriving, Posterior};
 use crate::kernels::fusions;
 use crate::nn::{self, Tape};
-use crate::optim::{Optimizer, Trained};
+use crate::optim::{Optimizer, TrainedParameter};
 use crate::plan::fuse::{Fused, Fusions};
 use crate::plan::{PlanError, Program, Recorder};
 
@@ -18,7 +18,7 @@ use crate::plan::{PlanError, Program, Recorder};
 pub struct TrainProgram {
     pub program: Program,
     pub network: Network,
-    pub trained: Vec<Trained>,
+    pub trained: Vec<TrainedParameter>,
     pub train: Pass,
     pub test: Pass,
     /// How often each fusion was applied to the training step, and to that of the evaluation.
@@ -75,7 +75,7 @@ impl TrainProgram {
 fn training_step(
     r: &mut Recorder,
     network: &Network,
-    trained: &[Trained],
+    trained: &[TrainedParameter],
     source: Source,
     objective: &Objective,
     optimizer: &Optimizer,

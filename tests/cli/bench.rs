@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::process::{Command, Output};
 
 use elbo::bench::{self, Report, Request, Target, Timing, percentile, table};
-use elbo::device::{Clock, Device, DeviceError, Executor, Precision, Progress};
+use elbo::device::{Device, DeviceError, Executor, Precision, Progress, TimedBy};
 use elbo::plan::{PlanId, TensorId};
 use elbo::train::{self, Settings};
 use serde_json::Value;
@@ -47,7 +47,7 @@ fn percentiles_are_those_of_the_samples() {
     assert!((percentile(&sorted, 0.1) - 1.4).abs() < 1e-12);
     assert!((percentile(&sorted, 0.9) - 7.6).abs() < 1e-12);
     assert_eq!(percentile(&[7.0], 0.9), 7.0);
-    let timing = Timing::new(vec![3.0, 1.0, 2.0, 10.0], 5, Clock::Wall);
+    let timing = Timing::new(vec![3.0, 1.0, 2.0, 10.0], 5, TimedBy::Wall);
     assert_eq!((timing.median, timing.n, timing.runs), (2.5, 4, 5));
     assert!(timing.p10 < timing.median && timing.median < timing.p90);
 }
@@ -86,7 +86,7 @@ fn every_device_is_measured() {
         assert!((images - 6.0).abs() < 1e-9, "{images} images a step");
         assert!(figures.time.p10 <= figures.time.median && figures.time.median <= figures.time.p90);
         assert!(figures.time.n >= 5);
-        assert_eq!(figures.time.clock, Clock::Wall);
+        assert_eq!(figures.time.clock, TimedBy::Wall);
         if has_clock && figures.device_time.is_none() {
             println!("{name} has no timestamps");
         }
@@ -192,9 +192,9 @@ impl Hooks for Fault {
         plan: PlanId,
         dispatches: Range<usize>,
         n: usize,
-    ) -> Result<(f64, Clock), DeviceError> {
+    ) -> Result<(f64, TimedBy), DeviceError> {
         if let Fault::Idle = self {
-            return Ok((1e-3, Clock::Wall));
+            return Ok((1e-3, TimedBy::Wall));
         }
         let timing = inner.time(plan, dispatches, n)?;
         if let Fault::Element(name) = self {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use elbo::device::{Clock, Description, DeviceError, Executor, Progress};
+use elbo::device::{Description, DeviceError, Executor, Progress, TimedBy};
 use elbo::plan::variant::Choices;
 use elbo::plan::{PlanId, Program, TensorId};
 
@@ -35,7 +35,7 @@ pub trait Hooks {
         plan: PlanId,
         dispatches: Range<usize>,
         n: usize,
-    ) -> Result<(f64, Clock), DeviceError> {
+    ) -> Result<(f64, TimedBy), DeviceError> {
         inner.time(plan, dispatches, n)
     }
 
@@ -89,7 +89,7 @@ impl<H: Hooks> Executor for Wrapped<H> {
         plan: PlanId,
         dispatches: Range<usize>,
         n: usize,
-    ) -> Result<(f64, Clock), DeviceError> {
+    ) -> Result<(f64, TimedBy), DeviceError> {
         self.hooks.time(&mut *self.inner, plan, dispatches, n)
     }
 

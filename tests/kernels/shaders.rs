@@ -8,7 +8,7 @@ use elbo::kernels::REGISTRY;
 use elbo::kernels::product::PRODUCT;
 use elbo::kernels::{LIBRARY, validate};
 use elbo::plan::shader::Reflection;
-use elbo::plan::{Bound, Dispatch, ShaderError};
+use elbo::plan::{BoundTensor, Dispatch, ShaderError};
 use elbo::plan::{Kernel, Variant};
 use naga::back::{hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::valid::ModuleInfo;
@@ -208,7 +208,7 @@ fn webgpu_default_limits_suffice() {
     assert!(most_memory >= 4096, "linear's tiles are larger than {most_memory} bytes");
 }
 
-fn resource(b: &Bound) -> ResourceBinding {
+fn resource(b: &BoundTensor) -> ResourceBinding {
     ResourceBinding { group: 0, binding: b.index }
 }
 
@@ -220,7 +220,7 @@ fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
         // Bindings are given one by one: one that is left over, or left out, is an error.
         let fake_missing_bindings = false;
 
-        let map = |b: &Bound| {
+        let map = |b: &BoundTensor| {
             let (descriptor_set, binding) = (0, b.index);
             let info = spv::BindingInfo { descriptor_set, binding, binding_array_size: None };
             (resource(b), info)
@@ -238,7 +238,7 @@ fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
         let name = format!("{}\0", kernel.entry);
         assert!(bytes.windows(name.len()).any(|w| w == name.as_bytes()), "{kernel}: no {name}");
 
-        let map = |(slot, b): (usize, &Bound)| {
+        let map = |(slot, b): (usize, &BoundTensor)| {
             let (buffer, mutable) = (Some(slot as u8), b.access.writes());
             (resource(b), msl::BindTarget { buffer, mutable, ..Default::default() })
         };
@@ -270,7 +270,7 @@ fn vulkan_metal_and_dx12_writers_accept_every_kernel() {
             return; // DX12 has no cooperative matrices
         }
 
-        let map = |b: &Bound| {
+        let map = |b: &BoundTensor| {
             let (register, restrict_indexing) = (b.index, true);
             let target = hlsl::BindTarget { register, restrict_indexing, ..Default::default() };
             (resource(b), target)

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Clock, Description, DeviceError, Executor, Progress, check_memory, out_of_memory};
+use super::{Description, DeviceError, Executor, Progress, TimedBy, check_memory, out_of_memory};
 use crate::numeric::bounded::Bounded;
 use crate::numeric::thread_pool::ThreadPool;
 use crate::numeric::{Precision, Real};
@@ -203,7 +203,7 @@ impl<T: Number> Executor for CpuExecutor<T> {
         plan: PlanId,
         dispatches: Range<usize>,
         n: usize,
-    ) -> Result<(f64, Clock), DeviceError> {
+    ) -> Result<(f64, TimedBy), DeviceError> {
         let dispatches = &self.program.plan(plan).dispatches[dispatches];
         let seconds = self.threads.enter(|| {
             let begin = Instant::now();
@@ -214,7 +214,7 @@ impl<T: Number> Executor for CpuExecutor<T> {
             }
             begin.elapsed().as_secs_f64()
         });
-        Ok((seconds, Clock::Wall))
+        Ok((seconds, TimedBy::Wall))
     }
 
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError> {

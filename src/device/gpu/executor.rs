@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::GpuDevice;
-use super::clock::Stopwatch;
 use super::pipelines::{Pipelines, Prepared};
-use crate::device::{Clock, Description, DeviceError, Executor, Progress, check_memory};
+use super::stopwatch::Stopwatch;
+use crate::device::{Description, DeviceError, Executor, Progress, TimedBy, check_memory};
 use crate::plan::Variant;
 use crate::plan::variant::Choices;
 use crate::plan::{Dispatch, PlanId, Program, Tensor, TensorId};
@@ -245,7 +245,7 @@ impl Executor for GpuExecutor {
         plan: PlanId,
         dispatches: Range<usize>,
         n: usize,
-    ) -> Result<(f64, Clock), DeviceError> {
+    ) -> Result<(f64, TimedBy), DeviceError> {
         let prepared = &self.plans[plan.0];
         let label = Some(prepared.name.as_str());
         let stopwatch = Stopwatch::new(&self.gpu)?;
@@ -267,8 +267,8 @@ impl Executor for GpuExecutor {
         self.wait(submission)?;
         let wall = begin.elapsed().as_secs_f64();
         match stopwatch {
-            Some(stopwatch) => Ok((stopwatch.read(&self.gpu)?, Clock::Timestamps)),
-            None => Ok((wall, Clock::Wall)),
+            Some(stopwatch) => Ok((stopwatch.read(&self.gpu)?, TimedBy::Timestamps)),
+            None => Ok((wall, TimedBy::Wall)),
         }
     }
 

@@ -4,11 +4,11 @@ pub mod adapter;
 mod autotune;
 mod autotune_timing;
 mod cache_dir;
-mod clock;
 mod executor;
 mod mixed;
 mod pipeline_cache;
 mod pipelines;
+mod stopwatch;
 
 use std::ops::Range;
 use std::path::Path;
