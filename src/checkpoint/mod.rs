@@ -138,7 +138,29 @@ impl RunFolder {
     /// # Errors
     /// Another process has it, or the folder cannot be written.
     pub fn lock(&self) -> Result<Lock, CheckpointError> {
+        self.check_own_files()?;
         Lock::take(self.file(LOCK))
+    }
+
+    /// Whether what the folder holds may be written over: a folder from elsewhere can hold links, and what one
+    /// names would be replaced.
+    ///
+    /// # Errors
+    /// A link, in the folder or in one of its own.
+    pub fn check_own_files(&self) -> Result<(), CheckpointError> {
+        let subfolders = [CHECKPOINTS, PROGRESS].map(|name| self.file(name));
+        for folder in std::iter::once(&self.path).chain(&subfolders) {
+            let Ok(entries) = fs::read_dir(folder) else { continue };
+            for entry in entries.flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                    let message = "it is a link, and what it names would be written over: a run's own \
+                                   files are none; remove it";
+                    let message = message.to_string();
+                    return Err(CheckpointError::Invalid { path: entry.path(), message });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a process trains in the folder.

@@ -84,6 +84,12 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         model: trained.settings.architecture.to_string(),
         seed,
         other_data,
+        is_likelihood: trained
+            .settings
+            .architecture
+            .likelihood
+            .module()
+            .is_likelihood_of(trained.settings.binarization),
         device: device.description().clone(),
         seconds: begin.elapsed().as_secs_f64(),
     };

@@ -37,6 +37,7 @@ struct Summary {
 pub fn run(args: Args) -> Result<u8, Failure> {
     let trained = Trained::open(&args.run, &args.model)?;
     let Trained { folder, settings, parameters, .. } = &trained;
+    folder.check_own_files().map_err(Failure::input)?;
     check_writable(&folder.file(SAMPLES)).map_err(Failure::input)?; // all are written beside it
     let summary: Summary = match fs::read(folder.file(SUMMARY)) {
         Ok(text) => serde_json::from_slice(&text).map_err(|e| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::options::{DeviceOption, seed};
 use super::trained::{ModelOption, Trained};
-use crate::checkpoint::{RECONSTRUCTIONS, SAMPLES, check_writable, write_whole};
+use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
 use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
@@ -54,8 +54,7 @@ pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
     let trained = Trained::open(&args.common.run, &args.common.model)?;
     let Trained { folder, settings, parameters, .. } = &trained;
     let architecture = &settings.architecture;
-    let out = args.common.out.unwrap_or_else(|| folder.file(SAMPLES));
-    check_out(&out)?;
+    let out = out_file(args.common.out, folder, SAMPLES)?;
     let device = args.common.device.open()?;
     let seed = args.common.seed.unwrap_or(settings.seed);
     let images =
@@ -68,8 +67,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     let trained = Trained::open(&args.common.run, &args.common.model)?;
     let Trained { folder, settings, parameters, .. } = &trained;
     let architecture = &settings.architecture;
-    let out = args.common.out.unwrap_or_else(|| folder.file(RECONSTRUCTIONS));
-    check_out(&out)?;
+    let out = out_file(args.common.out, folder, RECONSTRUCTIONS)?;
     let dataset = trained.data()?;
     let there = dataset.test.n_images;
     let count = match args.count {
@@ -105,6 +103,19 @@ fn check_out(out: &Path) -> Result<(), Failure> {
         )));
     }
     check_writable(out).map_err(Failure::input)
+}
+
+/// Where the picture goes: the given file, or one of the run's own.
+fn out_file(given: Option<PathBuf>, folder: &RunFolder, own: &str) -> Result<PathBuf, Failure> {
+    let out = match given {
+        Some(out) => out,
+        None => {
+            folder.check_own_files().map_err(Failure::input)?;
+            folder.file(own)
+        }
+    };
+    check_out(&out)?;
+    Ok(out)
 }
 
 fn check_count(count: usize) -> Result<(), Failure> {

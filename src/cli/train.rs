@@ -59,8 +59,14 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
     // Known at once if it is taken; made only when all is well.
-    let path = args.run.clone().unwrap_or_else(default_path);
-    RunFolder::check_free(&path).map_err(Failure::input)?;
+    match &args.run {
+        Some(path) => RunFolder::check_free(path).map_err(Failure::input)?,
+        // Another run may have the name of this second: a free one is found when the folder is made.
+        None => match RunFolder::check_free(&default_path()) {
+            Err(CheckpointError::Exists(_)) | Ok(()) => {}
+            Err(error) => return Err(Failure::input(error)),
+        },
+    }
     let device = args.device.open()?;
     let mut trainer =
         Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;

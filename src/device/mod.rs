@@ -1,5 +1,6 @@
 //! What runs a plan: any adapter through wgpu, or the CPU.
 
+mod cgroup;
 #[doc(hidden)]
 pub mod cpu;
 #[doc(hidden)]
@@ -7,6 +8,7 @@ pub mod gpu;
 mod select;
 
 use std::ops::{ControlFlow, Range};
+use std::path::Path;
 
 pub use crate::numeric::Precision;
 use crate::plan::variant::Choices;
@@ -133,11 +135,17 @@ fn out_of_memory(program: &Program, float_bytes: usize) -> DeviceError {
     }
 }
 
-/// Bytes that can be used without swapping, where the system tells.
+/// Bytes that can be used without swapping, where the system tells: of the machine, or of what the process's
+/// control group may still have.
 fn available_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
+    let of_machine = || {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
+    };
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let of_groups = cgroup::available(Path::new("/sys/fs/cgroup"), &groups);
+    of_machine().into_iter().chain(of_groups).min()
 }
 
 /// A callback that is given the number of finished runs of a plan; `Break` ends them.

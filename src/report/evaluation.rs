@@ -18,6 +18,8 @@ pub struct Subject {
     pub seed: u64,
     /// Whether the images are known not to be those of the training.
     pub other_data: bool,
+    /// Whether log p(x) is one: a Bernoulli likelihood of grey pixels is a cross entropy.
+    pub is_likelihood: bool,
     pub device: Description,
     pub seconds: f64,
 }
@@ -182,8 +184,10 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
             if u.active { "" } else { "  inactive" }
         );
     }
-    if r.binarization == Binarization::None {
+    if !subject.is_likelihood {
         t.push_str("the pixels are not binarized: these are cross entropies, not likelihoods\n");
+    } else if r.binarization == Binarization::None {
+        t.push_str("log densities of the pixels' values, in [0, 1]: they can be positive\n");
     }
     t
 }

@@ -56,6 +56,9 @@ fn wrong_options_are_refused() {
         ("--valid 0.9999", &["--valid 0.9999", "200 images", "none to train on"]),
         ("--figures-every 0", &["--figures-every"]),
         ("--binarization grey", &["--binarization", "grey"]),
+        ("--likelihood gaussian --variance 1e-30", &["--variance", "from 9.4e-14", "1e-30"]),
+        ("--likelihood gaussian --variance 1e9", &["--variance", "to 4.9e8", "1000000000.0"]),
+        ("--likelihood gaussian --variance -1", &["--variance", "from 9.4e-14", "got -1.0"]),
         ("--activation gelu", &["--activation"]),
         ("--preset mine", &["--preset"]),
         ("--run", &["--run"]),
@@ -291,4 +294,40 @@ fn memory_that_the_process_may_not_have_is_told_in_all() {
     assert!(bytes > 2 * 3 * 4 * 6000 * 6000, "{ended:?}");
     assert!(error.contains(" bytes of memory, more than the process may have ("), "{ended:?}");
     assert!(!home.at("huge").exists());
+}
+
+/// A run folder from elsewhere can hold links: what they name is not written over, and no file is made there.
+#[test]
+#[cfg(unix)]
+fn links_in_a_run_folder_are_not_followed() {
+    let home = Home::with_run();
+    let victim = home.at("victim");
+    for (link, commands) in [
+        ("lock", &["train --resume run --epochs 3"][..]),
+        ("samples.png", &["sample run", "figures run", "train --resume run --epochs 3"]),
+        ("reconstructions.png", &["reconstruct run", "figures run"]),
+        ("model.safetensors", &["train --resume run --epochs 3"]),
+        ("checkpoint/last.safetensors", &["train --resume run --epochs 3"]),
+    ] {
+        let path = home.at("run").join(link);
+        let own = fs::read(&path).ok();
+        let _ = fs::remove_file(&path);
+        // What it names holds what the run's file does, so that nothing else is wrong with it.
+        let content = own.clone().unwrap_or_else(|| b"mine".to_vec());
+        fs::write(&victim, &content).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        for command in commands {
+            home.refuses(&format!("{command} --device cpu"), &[link, "it is a link"]);
+            assert_eq!(fs::read(&victim).unwrap(), content, "{command}");
+        }
+        fs::remove_file(&path).unwrap();
+        if let Some(own) = own {
+            fs::write(&path, own).unwrap();
+        }
+    }
+    // A link that names nothing makes nothing.
+    fs::remove_file(&victim).unwrap();
+    std::os::unix::fs::symlink(&victim, home.at("run/lock")).unwrap();
+    home.refuses("train --resume run --epochs 3 --device cpu", &["lock", "it is a link"]);
+    assert!(!victim.exists());
 }

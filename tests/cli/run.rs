@@ -195,6 +195,21 @@ fn runs_without_a_name_find_one() {
     }
 }
 
+/// Where the names of these seconds are taken, a number behind one is not.
+#[test]
+fn a_taken_second_is_no_obstacle() {
+    let home = Home::new();
+    let now = jiff::Zoned::now();
+    for second in 0..20 {
+        let then = now.saturating_add(jiff::Span::new().seconds(second));
+        let name = then.strftime("%Y-%m-%d-%H%M%S").to_string();
+        fs::create_dir_all(home.at("runs").join(&name)).unwrap();
+        fs::write(home.at("runs").join(name).join("config.json"), "{}").unwrap();
+    }
+    let ended = home.ok(TRAIN);
+    assert!(ended.stdout.contains("-2"), "{ended:?}");
+}
+
 /// Numbers that are too long for their column are written shorter.
 #[test]
 fn large_figures_keep_the_columns() {
@@ -212,7 +227,7 @@ fn large_figures_keep_the_columns() {
         assert_eq!(figure(value, decimals, width), text);
     }
     let home = Home::new();
-    let huge = "--likelihood gaussian --variance 1e-14";
+    let huge = "--likelihood gaussian --variance 1e-13";
     let ended = home.ok(&format!("{TRAIN} {huge} --run runs/huge"));
     let rows: Vec<&str> = ended.stdout.lines().skip(1).take(3).collect();
     assert!(rows.iter().all(|row| row.chars().count() == rows[0].len()), "{rows:#?}");

@@ -90,6 +90,13 @@ fn eval_and_curve() {
         succeed(folder, &["eval", "grey", "--images", "5", "--samples", "7", "--device", "cpu"]);
     assert!(table.contains("cross entropies, not likelihoods"), "{table}");
     assert!(table.contains("effective sample size, of 7"), "{table}");
+    // A Gaussian likelihood of grey pixels is a density of them.
+    let gaussian = ["--likelihood", "gaussian", "--hidden", "8", "--latent", "2", "--steps", "3"];
+    let train = ["train", "--run", "density", "--device", "cpu"];
+    succeed(folder, &[&train[..], &gaussian].concat());
+    let eval = ["eval", "density", "--images", "5", "--samples", "7", "--device", "cpu"];
+    let table = succeed(folder, &eval);
+    assert!(table.contains("log densities") && !table.contains("cross entropies"), "{table}");
 
     let curve = ["curve", "a", "b", "--images", "5", "--samples", "30", "--out", "c.svg"];
     succeed(folder, &[&curve[..], &cpu].concat());

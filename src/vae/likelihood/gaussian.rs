@@ -3,6 +3,7 @@
 use super::{Backward, Module, Observed, OnnxOutput, OwnParameter};
 use crate::config_error::ConfigError;
 use crate::kernels::gaussian;
+use crate::kernels::posterior::LOG_VARIANCE;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
 
@@ -25,11 +26,18 @@ impl Module for Gaussian {
 
     fn check(&self) -> Result<(), ConfigError> {
         match self.variance {
-            Some(v) if !(v > 0.0 && v.is_finite()) => Err(ConfigError::range(
-                "architecture.likelihood.variance",
-                "must be a positive number",
-                v,
-            )),
+            // The kernels keep its logarithm within these bounds: beyond, it would be another in silence.
+            Some(v) if !(LOG_VARIANCE.0..=LOG_VARIANCE.1).contains(&v.ln()) => {
+                Err(ConfigError::range(
+                    "architecture.likelihood.variance",
+                    format!(
+                        "must be from {:.1e} to {:.1e}",
+                        LOG_VARIANCE.0.exp(),
+                        LOG_VARIANCE.1.exp()
+                    ),
+                    format!("{v:?}"),
+                ))
+            }
             _ => Ok(()),
         }
     }
