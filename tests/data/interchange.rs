@@ -754,7 +754,7 @@ fn files_that_are_no_vae_are_refused() {
         ("good.safetensors --data nowhere", &["--data nowhere"]),
         ("good.safetensors --likelihood gaussian", &["needs --variance"]),
         ("good.safetensors --likelihood bernoulli --variance 1", &["needs --likelihood gaussian"]),
-        ("good.safetensors --variance -1", &["--variance must be a positive number"]),
+        ("good.safetensors --variance -1", &["--variance must be from 9.4e-14 to 4.9e8, got -1.0"]),
         ("good.safetensors --variance 1 --binarization fixed", &["needs --binarization none"]),
     ] {
         home.refuses(&format!("import {args}"), words);
