@@ -25,14 +25,8 @@ pub struct Model<'a> {
 
 /// A program that computes with a network's parameters, and does not change them.
 pub trait ModelProgram {
-    /// What a device loads.
-    fn program(&self) -> &Program;
-
-    /// Whose parameters it has.
-    fn network(&self) -> &Network;
-
-    /// (8) u32, where the program draws at random.
-    fn clock(&self) -> Option<TensorId>;
+    /// What a device loads, the network whose parameters it has, and its clock, (8) u32, if it draws at random.
+    fn parts(&self) -> (&Program, &Network, Option<TensorId>);
 }
 
 /// A program on its device, with the parameters of a model.
@@ -58,7 +52,7 @@ impl<P: ModelProgram> LoadedModel<P> {
         parameters: &[Vec<f32>],
         seed: u64,
     ) -> Result<Self, DeviceError> {
-        let executor = device.load(program.program().clone())?;
+        let executor = device.load(program.parts().0.clone())?;
         LoadedModel::on(executor, program, parameters, seed)
     }
 
@@ -69,7 +63,8 @@ impl<P: ModelProgram> LoadedModel<P> {
         parameters: &[Vec<f32>],
         seed: u64,
     ) -> Result<Self, DeviceError> {
-        for (tensor, values) in program.network().parameters().into_iter().zip(parameters) {
+        let (_, network, _) = program.parts();
+        for (tensor, values) in network.parameters().into_iter().zip(parameters) {
             executor.write_f32(tensor, values)?;
         }
         Ok(LoadedModel { executor, program, seed, stream: None })
@@ -87,7 +82,7 @@ impl<P: ModelProgram> LoadedModel<P> {
         if let Some(stream) = &mut self.stream {
             stream.prepare(&mut *self.executor, position as u64)?;
         }
-        let tensor = self.program.clock().expect("a program that draws");
+        let tensor = self.program.parts().2.expect("a program that draws");
         self.executor.write_u32(tensor, &clock::at(self.seed, position))
     }
 
@@ -197,57 +192,25 @@ pub fn rows_of(device: &Device) -> usize {
 }
 
 impl ModelProgram for SampleProgram {
-    fn program(&self) -> &Program {
-        &self.program
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn clock(&self) -> Option<TensorId> {
-        Some(self.clock)
+    fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
+        (&self.program, &self.network, Some(self.clock))
     }
 }
 
 impl ModelProgram for DecodeProgram {
-    fn program(&self) -> &Program {
-        &self.program
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn clock(&self) -> Option<TensorId> {
-        None
+    fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
+        (&self.program, &self.network, None)
     }
 }
 
 impl ModelProgram for ReconstructProgram {
-    fn program(&self) -> &Program {
-        &self.program
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn clock(&self) -> Option<TensorId> {
-        Some(self.clock)
+    fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
+        (&self.program, &self.network, Some(self.clock))
     }
 }
 
 impl ModelProgram for EstimateProgram {
-    fn program(&self) -> &Program {
-        &self.program
-    }
-
-    fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn clock(&self) -> Option<TensorId> {
-        Some(self.clock)
+    fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
+        (&self.program, &self.network, Some(self.clock))
     }
 }

@@ -1,11 +1,10 @@
 // The gradients of a fully connected layer's parameters, stored for an optimizer.
 //   d_W = d_y^T x,  d_b = sum over rows of d_y
-// The bias is one more column of the weight whose input is always 1: column I of the product is d_b.
+// Column I of the product is d_b: see lib/parameter_gradients.
 // Who owns what: a workgroup owns a tile of the gradients.
 // Sums run over the rows, in the order of lib/product.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.
-#import mean_scale
-#import product
+#import parameter_gradients
 
 /// rows: images times samples
 override R: u32;
@@ -22,19 +21,6 @@ override O: u32;
 @group(0) @binding(2) var<storage, read_write> d_weight: array<f32>;
 /// (O)
 @group(0) @binding(3) var<storage, read_write> d_bias: array<f32>;
-
-fn rows() -> u32 { return O; }
-fn columns() -> u32 { return I + 1u; }
-fn inner() -> u32 { return R; }
-
-const LEFT_ALONG_INNER = false;
-fn left(row: u32, k: u32) -> f32 { return d_y[k * O + row]; }
-fn left_scale() -> f32 { return mean_scale(R); }
-
-const RIGHT_ALONG_INNER = false;
-fn right(k: u32, column: u32) -> f32 {
-    return select(x[k * I + min(column, I - 1u)], 1.0, column == I);
-}
 
 fn store(row: u32, column: u32, g: f32) {
     if column < I {

@@ -1,13 +1,12 @@
 // The gradients of a fully connected layer's parameters, and an optimizer's step with them.
 //   d_W = d_y^T x,  d_b = sum over rows of d_y;  then the state and the parameter as in lib/optimizer_step
-// The bias is one more column of the weight whose input is always 1: column I of the product is d_b. An
-// element of the gradient is used where it is finished, and stored nowhere: see lib/product.
+// Column I of the product is d_b: see lib/parameter_gradients. An element of the gradient is used where it is
+// finished, and stored nowhere: see lib/product.
 // Who owns what: a workgroup owns a tile of the parameters, and their state.
 // Sums run over the rows, in the order of lib/product. The state lies in planes: the first of all elements, then the second.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.
-#import mean_scale
 #import optimizer_step
-#import product
+#import parameter_gradients
 #import rates
 
 /// rows: images times samples
@@ -38,19 +37,6 @@ override EPSILON: f32 = 1e-8;
 @group(0) @binding(5) var<storage, read_write> weight_state: array<f32>;
 /// (PLANES, O)
 @group(0) @binding(6) var<storage, read_write> bias_state: array<f32>;
-
-fn rows() -> u32 { return O; }
-fn columns() -> u32 { return I + 1u; }
-fn inner() -> u32 { return R; }
-
-const LEFT_ALONG_INNER = false;
-fn left(row: u32, k: u32) -> f32 { return d_y[k * O + row]; }
-fn left_scale() -> f32 { return mean_scale(R); }
-
-const RIGHT_ALONG_INNER = false;
-fn right(k: u32, column: u32) -> f32 {
-    return select(x[k * I + min(column, I - 1u)], 1.0, column == I);
-}
 
 fn store(row: u32, column: u32, g: f32) {
     let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);

@@ -28,7 +28,7 @@ pub use layout::{
     SUMMARY,
 };
 pub use lock::Lock;
-pub use state::{BEGUN, Checkpoint, Origin, Shown, Stretch};
+pub use state::{BEGUN, Checkpoint, Origin, ProgressOutput, Session};
 pub use store::{Found, Store};
 pub use summary::Summary;
 pub use writer::{About, Writer};

@@ -23,15 +23,15 @@ pub struct Origin {
     /// Date and time of the first step.
     pub begun: String,
     /// Each device in its turn.
-    pub computed_on: Vec<Stretch>,
+    pub computed_on: Vec<Session>,
     /// What was asked for beside the settings.
     #[serde(default)]
-    pub shown: Shown,
+    pub shown: ProgressOutput,
 }
 
 /// What a run shows of itself while it goes on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Shown {
+pub struct ProgressOutput {
     /// Epochs between pictures of its progress.
     pub figures_every: Option<u32>,
     /// Whether it writes TensorBoard's events.
@@ -40,7 +40,7 @@ pub struct Shown {
 
 /// The steps that one device and one version have computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stretch {
+pub struct Session {
     /// Steps finished before.
     pub from_step: u64,
     pub device: Description,

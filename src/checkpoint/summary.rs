@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::state::{Origin, Stretch};
+use super::state::{Origin, Session};
 use crate::device::Description;
 use crate::plan::variant::Choices;
 use crate::train::{EpochReport, Settings, State, digest};
@@ -36,7 +36,7 @@ pub struct Summary {
     pub device: Option<Description>,
     /// Each device and version in its turn, where there was more than one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub computed_on: Vec<Stretch>,
+    pub computed_on: Vec<Session>,
     /// Of the kernels that have several: they are part of what determines the run.
     #[serde(skip_serializing_if = "Choices::is_empty")]
     pub variants: Choices,
@@ -52,7 +52,7 @@ pub struct Summary {
 impl Summary {
     /// Of a run that goes on from `state`.
     pub fn new(settings: &Settings, origin: &Origin, state: &State) -> Self {
-        let (stretches, best) = (&origin.computed_on, state.best());
+        let (sessions, best) = (&origin.computed_on, state.best());
         Summary {
             last: state.reports.last().cloned(),
             best_test_elbo: best.filter(|best| !best.validation).map(|best| best.test.elbo),
@@ -63,9 +63,9 @@ impl Summary {
             interrupted: false,
             seconds: state.seconds(),
             begun: origin.begun.clone(),
-            device: stretches.last().map(|stretch| stretch.device.clone()),
-            computed_on: if stretches.len() > 1 { stretches.clone() } else { Vec::new() },
-            variants: stretches.last().map_or_else(Choices::default, |last| last.variants.clone()),
+            device: sessions.last().map(|session| session.device.clone()),
+            computed_on: if sessions.len() > 1 { sessions.clone() } else { Vec::new() },
+            variants: sessions.last().map_or_else(Choices::default, |last| last.variants.clone()),
             seed: settings.seed,
             parameters_sha256: digest(&state.snapshot.values()),
             versions: versions(),

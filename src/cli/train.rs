@@ -9,12 +9,12 @@ use super::resume::{self, Resumed};
 use super::settings::Args;
 use super::stop::Stop;
 use crate::checkpoint::{
-    About, BEGUN, BEST, CheckpointError, Lock, MODEL, Origin, RunFolder, SUMMARY, Shown, Store,
-    Stretch, Summary, Writer,
+    About, BEGUN, BEST, CheckpointError, Lock, MODEL, Origin, ProgressOutput, RunFolder, SUMMARY,
+    Session, Store, Summary, Writer,
 };
 use crate::data::Dataset;
 use crate::device::{Device, Precision};
-use crate::pictures::{Live, Pictures};
+use crate::pictures::{Pictures, ProgressWriter};
 use crate::report::console::{Console, figure, note, say};
 use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
 use crate::vae::Binarization;
@@ -125,7 +125,7 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
     origin.shown.figures_every = args.figures_every.or(origin.shown.figures_every);
     origin.shown.tensorboard |= args.tensorboard;
     let step = state.as_ref().map_or(0, State::step);
-    let now = stretch(&mut trainer, step);
+    let now = session(&mut trainer, step);
     if let Some(before) = origin.computed_on.last()
         && (&before.device, &before.elbo) != (&now.device, &now.elbo)
     {
@@ -162,14 +162,14 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
 /// Of a run that begins now.
 fn origin(trainer: &mut Trainer, args: &Args) -> Origin {
     let begun = jiff::Zoned::now().strftime(BEGUN).to_string();
-    let shown = Shown { figures_every: args.figures_every, tensorboard: args.tensorboard };
-    Origin { begun, computed_on: vec![stretch(trainer, 0)], shown }
+    let shown = ProgressOutput { figures_every: args.figures_every, tensorboard: args.tensorboard };
+    Origin { begun, computed_on: vec![session(trainer, 0)], shown }
 }
 
-fn stretch(trainer: &mut Trainer, from_step: u64) -> Stretch {
+fn session(trainer: &mut Trainer, from_step: u64) -> Session {
     let executor = trainer.executor();
     let (device, variants) = (executor.description().clone(), executor.variants());
-    Stretch { from_step, device, elbo: env!("CARGO_PKG_VERSION").to_string(), variants }
+    Session { from_step, device, elbo: env!("CARGO_PKG_VERSION").to_string(), variants }
 }
 
 impl Job {
@@ -222,7 +222,7 @@ impl Job {
             console: Console::new(&self.settings, trainer.steps_total(), first),
             writer: Writer::start(&self.folder, about, self.store.clone(), state.as_ref()),
             state: state.clone(),
-            live: Some(Live::new(self.pictures(), self.origin.shown)),
+            progress: Some(ProgressWriter::new(self.pictures(), self.origin.shown)),
             stop: self.stop.clone(),
         };
         let result = match state {
@@ -405,7 +405,7 @@ struct Watcher<'a> {
     /// The last state that was given to it.
     state: Option<State>,
     /// None once it has failed.
-    live: Option<Live<'a>>,
+    progress: Option<ProgressWriter<'a>>,
     stop: Stop,
 }
 
@@ -426,9 +426,10 @@ impl Observer for Watcher<'_> {
 
     fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String> {
         self.console.row(report);
-        if let Some(Err(error)) = self.live.as_mut().map(|live| live.epoch_ends(report, parameters))
+        if let Some(Err(error)) =
+            self.progress.as_mut().map(|progress| progress.epoch_ends(report, parameters))
         {
-            self.live = None;
+            self.progress = None;
             note(format_args!("{error}; the run goes on without"));
         }
         Ok(())

@@ -105,10 +105,10 @@ impl Bounds {
     /// The log weight of the next draw.
     pub fn push(&mut self, draw: f64) {
         self.all.push(draw);
-        self.feed(None, draw);
+        self.push_from(None, draw);
     }
 
-    fn feed(&mut self, from: Option<usize>, v: f64) {
+    fn push_from(&mut self, from: Option<usize>, v: f64) {
         for i in from.map_or(0, |i| i + 1)..self.levels.len() {
             let level = &mut self.levels[i];
             if level.parts != from {
@@ -120,7 +120,7 @@ impl Bounds {
                 level.total += bound;
                 level.groups += 1;
                 level.current = LogMeanExp::EMPTY;
-                self.feed(Some(i), bound);
+                self.push_from(Some(i), bound);
             }
         }
     }

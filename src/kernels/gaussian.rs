@@ -1,10 +1,9 @@
 //! The Gaussian likelihood of real values, with one variance for all of them.
 
-use crate::kernels::grid_of_groups;
 use crate::kernels::library::single;
 use crate::kernels::posterior::clamp_log_variance;
+use crate::kernels::{grid_of_groups, pixel_cost};
 use crate::numeric::{Real, parallel, sum};
-use crate::plan::Constants;
 use crate::plan::case::Fill;
 use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
@@ -19,7 +18,7 @@ pub static LOG_LIKELIHOOD: Kernel = single(Parts {
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
     formula: formula!(log_likelihood),
     cases,
-    cost: |c| cost(c, 3, 4),
+    cost: |c| pixel_cost(c, 3, 4),
 });
 
 pub static GRADIENT: Kernel = single(Parts {
@@ -30,7 +29,7 @@ pub static GRADIENT: Kernel = single(Parts {
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
     formula: formula!(gradient),
     cases,
-    cost: |c| cost(c, 5, 8),
+    cost: |c| pixel_cost(c, 5, 8),
 });
 
 pub static BACKWARD: Kernel = single(Parts {
@@ -41,7 +40,7 @@ pub static BACKWARD: Kernel = single(Parts {
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
     formula: formula!(backward),
     cases,
-    cost: |c| cost(c, 5, 8),
+    cost: |c| pixel_cost(c, 5, 8),
 });
 
 pub static VARIANCE: Kernel = single(Parts {
@@ -75,11 +74,6 @@ pub static VARIANCE: Kernel = single(Parts {
         Cost { flops: 4 * rows, bytes: 8 * rows }
     },
 });
-
-fn cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
-    let (rows, d) = ((c.dim("B") * c.dim("K")) as u64, c.dim("D") as u64);
-    Cost { flops: flops * rows * d, bytes: bytes * rows * d }
-}
 
 fn cases() -> Vec<Case> {
     let case = |b, k, d| {

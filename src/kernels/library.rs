@@ -18,6 +18,7 @@ pub const LIBRARY: &Library = &[
     ("normal", include_str!("../../shaders/lib/normal.wgsl")),
     ("operands", include_str!("../../shaders/lib/operands.wgsl")),
     ("optimizer_step", include_str!("../../shaders/lib/optimizer_step.wgsl")),
+    ("parameter_gradients", include_str!("../../shaders/lib/parameter_gradients.wgsl")),
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),
     ("product", include_str!("../../shaders/lib/product.wgsl")),
     ("product_sums", include_str!("../../shaders/lib/product_sums.wgsl")),

@@ -19,7 +19,7 @@ pub mod prior;
 pub mod product;
 pub mod store_samples;
 
-use crate::plan::Kernel;
+use crate::plan::{Constants, Cost, Kernel};
 pub use fusions::{ALL as FUSIONS, fusions};
 pub use library::{LIBRARY, resolve_imports, validate};
 
@@ -98,4 +98,10 @@ pub mod rates {
 pub(crate) fn grid_of_groups(groups: usize) -> [usize; 3] {
     const WIDTH: usize = 32768;
     [groups.min(WIDTH), groups.div_ceil(WIDTH), 1]
+}
+
+/// Of a kernel that does so many operations and moves so many bytes for each of B*K rows of D pixels.
+pub(crate) fn pixel_cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
+    let n = (c.dim("B") * c.dim("K") * c.dim("D")) as u64;
+    Cost { flops: flops * n, bytes: bytes * n }
 }

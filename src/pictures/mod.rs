@@ -17,7 +17,7 @@ use crate::report::latent::{self, by_kl};
 use crate::report::tiles::{Group, Tiles};
 use crate::report::training::training;
 use crate::train::{EpochReport, Settings};
-pub use progress::Live;
+pub use progress::ProgressWriter;
 
 /// [`SAMPLES`] and [`RECONSTRUCTIONS`] with words.
 pub const SAMPLES_CHART: &str = "samples.svg";

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Glimpse, PictureError, Pictures};
-use crate::checkpoint::{CheckpointError, Shown};
+use crate::checkpoint::{CheckpointError, ProgressOutput};
 use crate::report::tensorboard::{EventFile, Value};
 use crate::train::{EpochReport, Figures};
 
@@ -11,16 +11,16 @@ use crate::train::{EpochReport, Figures};
 const LOGGED: u32 = 20;
 
 /// Listens to a run's epochs.
-pub struct Live<'a> {
+pub struct ProgressWriter<'a> {
     pictures: Pictures<'a>,
-    shown: Shown,
+    shown: ProgressOutput,
     /// Made when there is something to write.
     events: Option<EventFile>,
 }
 
-impl<'a> Live<'a> {
-    pub fn new(pictures: Pictures<'a>, shown: Shown) -> Self {
-        Live { pictures, shown, events: None }
+impl<'a> ProgressWriter<'a> {
+    pub fn new(pictures: Pictures<'a>, shown: ProgressOutput) -> Self {
+        ProgressWriter { pictures, shown, events: None }
     }
 
     /// Writes what belongs to the end of an epoch.
@@ -33,7 +33,7 @@ impl<'a> Live<'a> {
         parameters: &[Vec<f32>],
     ) -> Result<(), PictureError> {
         let epochs = self.pictures.settings.epochs;
-        let Shown { figures_every: every, tensorboard } = self.shown;
+        let ProgressOutput { figures_every: every, tensorboard } = self.shown;
         let due = |every: u32| report.epoch.is_multiple_of(every) || report.epoch == epochs;
         let shown = every.is_some_and(due);
         let logged = tensorboard && due(every.unwrap_or(epochs.div_ceil(LOGGED)));

@@ -42,11 +42,12 @@ impl Tiles<'_> {
         };
         let row_beside = |left: f64| tile_beside(left) * height as f64 / width as f64;
         // The widest usual font has letters of 5.8 pixels at the larger size, of 5 at the smaller.
-        let room = |letters: Option<usize>, letter: f64| {
+        let label_width = |letters: Option<usize>, letter: f64| {
             letters.map_or(MARGIN, |n| (MARGIN + 6.0 + letter * n as f64).max(68.0))
         };
         let letters = |text: &String| text.chars().count();
-        let mut left = room(self.row_labels.iter().map(|[first, _]| letters(first)).max(), 5.8);
+        let mut left =
+            label_width(self.row_labels.iter().map(|[first, _]| letters(first)).max(), 5.8);
         let mut labels: Vec<(String, Option<&String>)> = self
             .row_labels
             .iter()
@@ -60,7 +61,7 @@ impl Tiles<'_> {
                     *first = format!("{first}, {second}");
                 }
             }
-            left = room(labels.iter().map(|(first, _)| letters(first)).max(), 5.0);
+            left = label_width(labels.iter().map(|(first, _)| letters(first)).max(), 5.0);
         }
         let (tile, row) = (tile_beside(left), row_beside(left));
         let rows = self.groups.iter().map(|g| g.rows.len()).max().unwrap_or(0);

@@ -90,6 +90,16 @@ fn score(row: u32, column: u32, v: f32) -> vec2<f32> { return vec2<f32>(v, v); }
 fn finish_row(row: u32, part: u32, score: vec2<f32>) {}
 ";
 
+/// What `parameter_gradients` asks of one. Its tensors are arrays of a workgroup here, so that this text binds nothing.
+const LAYER: &str = "
+const R = 1u;
+const I = 1u;
+const O = 1u;
+var<workgroup> x: array<f32, 1>;
+var<workgroup> d_y: array<f32, 1>;
+fn store(row: u32, column: u32, v: f32) {}
+";
+
 #[test]
 fn every_library_file_holds_functions_only() {
     for (path, source) in files_in(&shaders().join("lib")) {
@@ -101,7 +111,8 @@ fn every_library_file_holds_functions_only() {
             || file.starts_with("row_parts_");
         let import = if part { "product_sums" } else { file };
         // What a kernel that sums over its workgroup declares; the library may declare no override.
-        let user = format!("override WORKGROUP: u32 = 64u;\n{HOOKS}\n#import {import}\n");
+        let hooks = if file == "parameter_gradients" { LAYER } else { HOOKS };
+        let user = format!("override WORKGROUP: u32 = 64u;\n{hooks}\n#import {import}\n");
         let mut held = false;
         for variant in PRODUCT {
             let (text, module, _) =
@@ -456,15 +467,16 @@ fn a_binding_must_say_its_shape() {
 /// The words that shaders and Rust know by the same names.
 #[test]
 fn words_have_the_same_places_in_rust() {
+    use elbo::kernels::linear::update_all::Placed;
     use elbo::kernels::{clock, rates};
     let places = |file: &str| -> Vec<(String, usize)> {
         let text = std::fs::read_to_string(shaders().join(file)).expect("UTF-8");
         let constants = text.lines().filter_map(|line| line.strip_prefix("const "));
         let pair = |text: &str| {
-            let (name, place) = text.trim_end_matches("u;").split_once(" = ").expect("a constant");
-            (name.to_string(), place.parse().expect("a number"))
+            let (name, place) = text.strip_suffix("u;")?.split_once(" = ")?;
+            Some((name.to_string(), place.parse().expect("a number")))
         };
-        constants.map(pair).collect()
+        constants.filter_map(pair).collect()
     };
     let expected = |words: &[(&str, usize)]| -> Vec<(String, usize)> {
         words.iter().map(|(name, place)| (name.to_string(), *place)).collect()
@@ -485,6 +497,34 @@ fn words_have_the_same_places_in_rust() {
         ("KL_WEIGHT", rates::KL_WEIGHT),
     ];
     assert_eq!(places("lib/rates.wgsl"), expected(&of_rates));
+    let layer = Placed {
+        inputs: 10,
+        outputs: 11,
+        input: (true, 12),
+        d_output: (false, 13),
+        weight: 14,
+        bias: 15,
+        weight_state: 16,
+        bias_state: 17,
+    };
+    let of_layer = [
+        ("INPUTS", 10),
+        ("OUTPUTS", 11),
+        ("INPUT_IS_ODD", 1),
+        ("INPUT_AT", 12),
+        ("GRADIENT_IS_ODD", 0),
+        ("GRADIENT_AT", 13),
+        ("WEIGHT_AT", 14),
+        ("BIAS_AT", 15),
+        ("WEIGHT_STATE_AT", 16),
+        ("BIAS_STATE_AT", 17),
+    ];
+    let mut places = places("linear/update_all.wgsl");
+    places.retain(|(name, _)| of_layer.iter().any(|(word, _)| name == word));
+    let words = layer.words();
+    let in_shader: Vec<(String, usize)> =
+        places.into_iter().map(|(name, place)| (name, words[place] as usize)).collect();
+    assert_eq!(in_shader, expected(&of_layer));
 }
 
 /// The header of a file says what each of its entry points does.

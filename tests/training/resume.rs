@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use elbo::checkpoint::{About, Origin, RunFolder, Stretch, Writer};
+use elbo::checkpoint::{About, Origin, RunFolder, Session, Writer};
 use elbo::data;
 use elbo::device::{Device, DeviceError};
 use elbo::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
@@ -644,7 +644,7 @@ fn a_lost_device_leaves_the_last_checkpoint() {
         Trainer::on(Box::new(Wrapped { inner, hooks }), program, &dataset, &settings).unwrap();
     let folder = RunFolder::create(&home.at("run"), &settings).unwrap();
     let lock = folder.lock().unwrap();
-    let stretch = Stretch {
+    let stretch = Session {
         from_step: 0,
         device: device.description().clone(),
         elbo: env!("CARGO_PKG_VERSION").to_string(),

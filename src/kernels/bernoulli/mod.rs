@@ -3,12 +3,11 @@
 pub mod decode;
 pub mod decode_log_likelihood;
 
-use crate::kernels::grid_of_groups;
 use crate::kernels::library::single;
+use crate::kernels::{grid_of_groups, pixel_cost};
 use crate::numeric::{Real, parallel, sum};
-use crate::plan::Constants;
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
+use crate::plan::{Call, Case, Kernel, Parts, formula};
 pub use decode::DECODE;
 pub use decode_log_likelihood::DECODE_LOG_LIKELIHOOD;
 
@@ -25,7 +24,7 @@ pub static LOG_LIKELIHOOD: Kernel = single(Parts {
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
     formula: formula!(log_likelihood),
     cases,
-    cost: |c| cost(c, 7, 4),
+    cost: |c| pixel_cost(c, 7, 4),
 });
 
 pub static BACKWARD: Kernel = single(Parts {
@@ -36,7 +35,7 @@ pub static BACKWARD: Kernel = single(Parts {
     grid: |c| [c.dim("D").div_ceil(c.dim("WORKGROUP")), c.dim("B") * c.dim("K"), 1],
     formula: formula!(backward),
     cases,
-    cost: |c| cost(c, 5, 8),
+    cost: |c| pixel_cost(c, 5, 8),
 });
 
 pub static EXPECTATION: Kernel = single(Parts {
@@ -54,13 +53,8 @@ pub static EXPECTATION: Kernel = single(Parts {
         };
         cases().into_iter().map(with_k).collect()
     },
-    cost: |c| cost(c, 3, 8),
+    cost: |c| pixel_cost(c, 3, 8),
 });
-
-fn cost(c: &Constants, flops: u64, bytes: u64) -> Cost {
-    let (rows, d) = ((c.dim("B") * c.dim("K")) as u64, c.dim("D") as u64);
-    Cost { flops: flops * rows * d, bytes: bytes * rows * d }
-}
 
 fn cases() -> Vec<Case> {
     let case = |b, k, d| Case::new(&[("B", b), ("K", k), ("D", d)]).fill("x", Fill::Bits);

@@ -66,10 +66,7 @@ pub static GAUSSIAN_KL: Kernel = single(Parts {
             case(7, 4).fill("heads", Fill::Cycle(vec![0.5, -50.0, -30.5, -29.5, 1.0])),
         ]
     },
-    cost: |c| {
-        let n = (c.dim("B") * c.dim("Z")) as u64;
-        Cost { flops: 6 * n, bytes: 8 * n }
-    },
+    cost: kl_cost,
 });
 
 pub static BACKWARD: Kernel = single(Parts {
@@ -104,10 +101,7 @@ pub static KL_OF_UNITS: Kernel = single(Parts {
             case(7, 4).fill("heads", Fill::Cycle(vec![0.5, -50.0, -30.5, -29.5, 1.0])),
         ]
     },
-    cost: |c| {
-        let n = (c.dim("B") * c.dim("Z")) as u64;
-        Cost { flops: 6 * n, bytes: 8 * n }
-    },
+    cost: kl_cost,
 });
 
 pub static BACKWARD_FREE_BITS: Kernel = single(Parts {
@@ -150,6 +144,11 @@ pub static BACKWARD_SAMPLED: Kernel = single(Parts {
 pub const REPARAMETERIZED: f64 = 0.0;
 pub const STICKING_THE_LANDING: f64 = 1.0;
 pub const DOUBLY_REPARAMETERIZED: f64 = 2.0;
+
+fn kl_cost(c: &Constants) -> Cost {
+    let n = (c.dim("B") * c.dim("Z")) as u64;
+    Cost { flops: 6 * n, bytes: 8 * n }
+}
 
 fn backward_cases() -> Vec<Case> {
     let case = |b, k, z| {

@@ -30,6 +30,19 @@ pub static FAULTS: &[Faults] = &[
         mutations: &[("a / 4.0", "a / 5.0"), ("if a < -0.5", "if a < -5.0")],
     },
     Faults {
+        file: "lib/parameter_gradients",
+        kernels: &["linear.backward_parameters", "linear.update"],
+        mutations: &[
+            ("d_y[k * O + row]", "d_y[k * I + row]"),
+            ("x[k * I + min", "x[k * O + min"),
+            ("1.0, column == I", "0.5, column == I"),
+            ("1.0, column == I", "1.0, column + 1u == I"),
+            ("inner() -> u32 { return R; }", "inner() -> u32 { return max(R, 2u) - 1u; }"),
+            ("columns() -> u32 { return I + 1u; }", "columns() -> u32 { return I; }"),
+            ("rows() -> u32 { return O; }", "rows() -> u32 { return max(O, 2u) - 1u; }"),
+        ],
+    },
+    Faults {
         file: "lib/optimizer_step",
         kernels: &["linear.update", "optimizer.step"],
         mutations: &[
