@@ -6,6 +6,8 @@ pub mod activation;
 pub mod add;
 pub mod bernoulli;
 pub mod ceiling;
+pub mod continuous_bernoulli;
+pub mod discretized_logistic;
 pub mod end_step;
 mod fusions;
 pub mod gather;
@@ -50,6 +52,12 @@ pub static REGISTRY: &[&Kernel] = &[
     &gaussian::GRADIENT,
     &gaussian::BACKWARD,
     &gaussian::VARIANCE,
+    &continuous_bernoulli::LOG_LIKELIHOOD,
+    &continuous_bernoulli::BACKWARD,
+    &continuous_bernoulli::EXPECTATION,
+    &discretized_logistic::LOG_LIKELIHOOD,
+    &discretized_logistic::BACKWARD,
+    &discretized_logistic::EXPECTATION,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
     &add::ADD,

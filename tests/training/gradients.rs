@@ -45,6 +45,8 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) 
 }
 
 const GAUSSIAN: Likelihood = Likelihood::Gaussian { variance: None };
+/// Those of grey pixels, besides Gaussian.
+const GREY: [Likelihood; 2] = [Likelihood::ContinuousBernoulli, Likelihood::DiscretizedLogistic];
 
 fn iwae(estimator: Estimator) -> Objective {
     Objective { bound: Bound::Iwae, kl: Kl::Sampled, estimator, ..Objective::default() }
@@ -236,7 +238,7 @@ fn the_step_is_the_gradient_of_the_elbo() {
 #[test]
 fn the_step_is_the_gradient_of_every_objective_and_likelihood() {
     let given = Likelihood::Gaussian { variance: Some(0.3) };
-    for likelihood in [Likelihood::Bernoulli, GAUSSIAN, given] {
+    for likelihood in [Likelihood::Bernoulli, GAUSSIAN, given].into_iter().chain(GREY) {
         for objective in objectives() {
             let mut settings = settings(&[7], &[6], Activation::Tanh);
             settings.architecture.likelihood = likelihood;
@@ -456,7 +458,7 @@ fn check_device(device: &Device) {
         iwae(Estimator::DoublyReparameterized),
     ];
     for objective in objectives().into_iter().chain(path) {
-        for likelihood in [Likelihood::Bernoulli, GAUSSIAN] {
+        for likelihood in [Likelihood::Bernoulli, GAUSSIAN].into_iter().chain(GREY) {
             let mut settings = large(Activation::Tanh);
             settings.architecture.likelihood = likelihood;
             if likelihood != Likelihood::Bernoulli {

@@ -5,6 +5,8 @@
 //! | encoder | `x` (N, D) | `mu` (N, Z), `log_variance` (N, Z), clamped to [-30, 20] |
 //! | decoder, Bernoulli | `z` (N, Z) | `probabilities` (N, D), `logits` (N, D) |
 //! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1) |
+//! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
+//! | decoder, discretized logistic | `z` (N, Z) | `mean` (N, D), `location` (N, D), `log_scale` (N, D) |
 //!
 //! All F32, N as it comes. A layer is a Gemm with PyTorch's (outputs, inputs) weight, transposed.
 
@@ -26,6 +28,7 @@ use crate::named::named;
 use crate::nn::Layer;
 use crate::nn::graph::Operand;
 use crate::plan::Program;
+use crate::vae::likelihood::{OnnxConstant, OnnxValues};
 use crate::vae::{Architecture, Network};
 
 /// The version of ONNX's operators: the oldest that has them as they are used here.
@@ -34,6 +37,8 @@ pub const OPSET: i64 = 13;
 const IR_VERSION: i64 = 7;
 /// `TensorProto.FLOAT`
 const FLOAT: i32 = 1;
+/// `TensorProto.INT64`
+const INT64: i32 = 7;
 /// `AttributeProto.INT`
 const INT: i32 = 2;
 /// What a protobuf message may hold.
@@ -44,7 +49,7 @@ named! {
     pub enum Part {
         /// x to the mean and log variance of q(z|x)
         Encoder = "encoder",
-        /// z to the pixels' probabilities (or means) and their logits
+        /// z to the pixels' probabilities (or means) and what the likelihood adds
         Decoder = "decoder",
     }
 }
@@ -66,6 +71,7 @@ pub fn encode(
     let network = Network::declare(&mut Program::new(), a);
     let mut places = places(a);
     let of_decoder = places.split_off(network.encoder.len());
+    let mut initializer = Vec::new();
     let (prefix, input, outputs) = match part {
         Part::Encoder => {
             let (heads, hidden) = network.encoder.split_last().expect("an encoder has layers");
@@ -87,6 +93,14 @@ pub fn encode(
             let h = graph.stack(hidden, &of_decoder, "z");
             let likelihood = a.likelihood.module();
             graph.layer(&**last, of_decoder[hidden.len()][0], &h, Some(likelihood.output()));
+            let computed = likelihood.onnx_graph();
+            for node in computed.nodes {
+                let (first, others) = node.outputs.split_first().expect("a node has an output");
+                let added = graph.node(node.op, &node.inputs, first);
+                added.output.extend(others.iter().map(|name| name.to_string()));
+                added.attribute = attributes(&node.attributes);
+            }
+            initializer.extend(computed.constants.iter().map(constant));
             let mut outputs = Vec::new();
             for output in likelihood.onnx() {
                 if let Some((op, of)) = output.of {
@@ -99,7 +113,6 @@ pub fn encode(
         }
     };
     // Those of this part, as the nodes name them.
-    let mut initializer = Vec::new();
     for s in stored(a, Names::Sequential) {
         if graph.nodes.iter().any(|node| node.input.contains(&s.name)) {
             let values = s.of(parameters);
@@ -191,14 +204,26 @@ impl Graph {
             let own =
                 if i == 0 { format!("{name}.output") } else { format!("{previous}.activation") };
             let output = output.filter(|_| i + 1 == nodes.len()).map_or(own, str::to_string);
-            self.node(node.op, &inputs, &output).attribute = node
-                .attributes
-                .iter()
-                .map(|&(name, i)| AttributeProto { name: name.to_string(), i, r#type: INT })
-                .collect();
+            self.node(node.op, &inputs, &output).attribute = attributes(&node.attributes);
             previous = output;
         }
         previous
+    }
+}
+
+fn attributes(of: &[(&'static str, i64)]) -> Vec<AttributeProto> {
+    let one = |&(name, i): &(&str, i64)| AttributeProto { name: name.to_string(), i, r#type: INT };
+    of.iter().map(one).collect()
+}
+
+fn constant(constant: &OnnxConstant) -> TensorProto {
+    match &constant.values {
+        OnnxValues::Reals(values) => tensor(constant.name, &constant.dims, values),
+        OnnxValues::Integers(values) => TensorProto {
+            data_type: INT64,
+            raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            ..tensor(constant.name, &constant.dims, &[])
+        },
     }
 }
 

@@ -3,6 +3,8 @@
 mod add;
 mod bernoulli;
 mod ceiling;
+mod continuous_bernoulli;
+mod discretized_logistic;
 mod end_step;
 mod gather;
 mod gaussian;
@@ -32,6 +34,8 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         add::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
+        continuous_bernoulli::FAULTS,
+        discretized_logistic::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
