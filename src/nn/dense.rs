@@ -140,7 +140,8 @@ impl Layer for Dense {
             .copied()
             .chain(column_axes.iter().map(|axis| axis + rows.len()))
             .collect();
-        let order = |tensor: StoredTensor, axes: &[usize], shape: Vec<usize>| match axes.is_sorted() {
+        let order = |tensor: StoredTensor, axes: &[usize], shape: Vec<usize>| match axes.is_sorted()
+        {
             true => tensor.flattened(shape),
             false => tensor.ordered(axes).flattened(shape),
         };

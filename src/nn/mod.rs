@@ -24,7 +24,7 @@ pub use convolution::Convolution;
 pub use dense::Dense;
 pub use graph::{Node, StoredTensor};
 pub use init::{Init, Uniform};
-pub use notation::{LayerSpec, Layers};
+pub use notation::{LayerSpec, Layers, NetworkKind};
 pub use shape::Shape;
 pub use split_channels::SplitChannels;
 pub use tape::Tape;

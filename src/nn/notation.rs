@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Activation, Convolution, Dense, Layer, Shape, TransposedConvolution};
+use crate::named::named;
 use crate::plan::Program;
 
 /// What the notation is, for messages.
@@ -58,13 +59,25 @@ impl Window {
 }
 
 impl LayerSpec {
+    /// Whether its channels are the likelihood's: it can only be a decoder's last.
+    pub fn is_open(&self) -> bool {
+        match self {
+            LayerSpec::Dense(_) => false,
+            LayerSpec::Convolution(window) | LayerSpec::Transposed(window, _) => {
+                window.channels.is_none()
+            }
+        }
+    }
+
     /// What it gives of a row of `from`. `open` are the channels of a layer that has none of its own.
     ///
     /// # Errors
     /// It cannot take `from`; why, in words.
     pub fn output(&self, from: Shape, open: Option<usize>) -> Result<Shape, String> {
         let channels = |window: &Window| {
-            let none = format!("{self} needs its number of channels: only a decoder's last layer goes without");
+            let none = format!(
+                "{self} needs its number of channels: only a decoder's last layer goes without"
+            );
             window.channels.or(open).ok_or(none)
         };
         match self {
@@ -72,7 +85,10 @@ impl LayerSpec {
             LayerSpec::Convolution(window) => {
                 let [height, width] = pixels(self, from)?;
                 let places = window.places(height).zip(window.places(width)).ok_or_else(|| {
-                    format!("{self} needs {} pixels in height and width, it gets {from}", window.kernel)
+                    format!(
+                        "{self} needs {} pixels in height and width, it gets {from}",
+                        window.kernel
+                    )
                 })?;
                 Ok(Shape::Map([places.0, places.1, channels(window)?]))
             }
@@ -126,7 +142,8 @@ impl LayerSpec {
             .find(|layer| layer.output(Shape::Map(map), Some(1)).is_ok())
             .map(|layer| match layer {
                 LayerSpec::Transposed(window, _)
-                    if window.pixels(map[0]).zip(window.pixels(map[1])) == Some((height, width)) =>
+                    if window.pixels(map[0]).zip(window.pixels(map[1]))
+                        == Some((height, width)) =>
                 {
                     LayerSpec::Transposed(window, None)
                 }
@@ -146,9 +163,9 @@ impl LayerSpec {
             (LayerSpec::Convolution(window), Shape::Map(from), Shape::Map(to)) => {
                 Arc::new(Convolution::declare(program, name, [from, to], window, activation))
             }
-            (LayerSpec::Transposed(window, _), Shape::Map(from), Shape::Map(to)) => {
-                Arc::new(TransposedConvolution::declare(program, name, [from, to], window, activation))
-            }
+            (LayerSpec::Transposed(window, _), Shape::Map(from), Shape::Map(to)) => Arc::new(
+                TransposedConvolution::declare(program, name, [from, to], window, activation),
+            ),
             _ => Arc::new(Dense::declare(program, name, [from, to], activation)),
         }
     }
@@ -212,7 +229,9 @@ impl FromStr for LayerSpec {
         let sizes = |word: &str| word.split('x').map(number).collect::<Option<Vec<usize>>>();
         let words: Vec<&str> = text.split_whitespace().collect();
         let (kind, mut rest) = match &words[..] {
-            [units] => return number(units).map(|n| LayerSpec::Dense(Shape::Units(n))).ok_or_else(fail),
+            [units] => {
+                return number(units).map(|n| LayerSpec::Dense(Shape::Units(n))).ok_or_else(fail);
+            }
             ["dense", to] => {
                 return match sizes(to).as_deref() {
                     Some(&[units]) => Ok(LayerSpec::Dense(Shape::Units(units))),
@@ -259,17 +278,37 @@ impl FromStr for LayerSpec {
     }
 }
 
+named! {
+    /// Kinds of networks, in sizes that suit the images.
+    pub enum NetworkKind {
+        /// Fully connected layers: one of 400 units each side
+        Mlp = "mlp",
+        /// Convolutions that halve the image each, then 256 units; the way back by transposed convolutions
+        Conv = "conv",
+    }
+}
+
+impl NetworkKind {
+    /// An encoder's hidden layers for images of this height, width and channels.
+    pub fn layers(self, image: [usize; 3]) -> Layers {
+        match self {
+            NetworkKind::Mlp => vec![400].into(),
+            NetworkKind::Conv => Layers::convolutional(image),
+        }
+    }
+}
+
 /// Layers one after the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layers(pub Vec<LayerSpec>);
 
 impl Layers {
     /// Convolutions for images of this size, each of which halves it, down to about four pixels, then 256 units.
-    pub fn convolutional(image: [usize; 3]) -> Self {
+    fn convolutional(image: [usize; 3]) -> Self {
         let mut least = image[0].min(image[1]);
         let mut layers = Vec::new();
         let mut channels = 32;
-        while least >= 7 && layers.len() < 4 {
+        while least >= 8 && layers.len() < 4 {
             let window = Window { channels: Some(channels), kernel: 4, stride: 2, padding: None };
             layers.push(LayerSpec::Convolution(window));
             (least, channels) = (least / 2, (2 * channels).min(256));

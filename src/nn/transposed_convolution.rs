@@ -149,9 +149,8 @@ impl Layer for TransposedConvolution {
     fn nodes(&self) -> Vec<Node> {
         let Geometry { image, places, kernel, stride, padding } = self.geometry;
         // Pixels beyond the last patch.
-        let beyond = |axis: usize| {
-            (image[axis] + 2 * padding - kernel - (places[axis] - 1) * stride) as i64
-        };
+        let beyond =
+            |axis: usize| (image[axis] + 2 * padding - kernel - (places[axis] - 1) * stride) as i64;
         let mut nodes = vec![Node {
             op: "ConvTranspose",
             inputs: vec![

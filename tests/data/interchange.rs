@@ -89,8 +89,8 @@ fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Ar
     Architecture {
         image: (28, 28),
         channels: 1,
-        hidden: hidden.to_vec(),
-        decoder_hidden: decoder_hidden.to_vec(),
+        hidden: hidden.into(),
+        decoder_hidden: decoder_hidden.into(),
         latent,
         activation: Activation::Relu,
         likelihood: Likelihood::Bernoulli,
@@ -104,8 +104,8 @@ fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
-    let encoder = [&[a.pixels()], &a.hidden[..], &[2 * a.latent]].concat();
-    let decoder = [&[a.latent], &a.decoder_hidden[..], &[a.pixels()]].concat();
+    let encoder = [&[a.pixels()], &widths(&a.hidden)[..], &[2 * a.latent]].concat();
+    let decoder = [&[a.latent], &widths(&a.decoder_hidden)[..], &[a.pixels()]].concat();
     let layers = encoder.windows(2).chain(decoder.windows(2));
     let mut all = Vec::new();
     for layer in layers {
@@ -774,4 +774,9 @@ fn a_machine_without_python_is_told_what_to_install() {
         message.contains("bash scripts/test.sh") && message.contains("pip install"),
         "{message}"
     );
+}
+
+/// Of fully connected layers.
+fn widths(layers: &elbo::nn::Layers) -> Vec<usize> {
+    layers.iter().map(|layer| layer.to_string().parse().expect("a width")).collect()
 }

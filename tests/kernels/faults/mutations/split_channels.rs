@@ -22,6 +22,9 @@ pub static FAULTS: &[Faults] = &[
     Faults {
         file: "split_channels",
         kernels: &["split_channels.merge"],
-        mutations: &[("d_from_layer[side_by_side(e)] = d_in_parts[e]", "d_from_layer[e] = d_in_parts[e]")],
+        mutations: &[(
+            "d_from_layer[side_by_side(e)] = d_in_parts[e]",
+            "d_from_layer[e] = d_in_parts[e]",
+        )],
     },
 ];
