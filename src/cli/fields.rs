@@ -2,7 +2,7 @@
 
 /// What the library calls a thing in its errors, in backticks, and what the command line calls it.
 /// The constants of an optimizer are not here: `adam.beta1` is --adam-beta1.
-const FIELDS: [(&str, &str); 21] = [
+const FIELDS: [(&str, &str); 22] = [
     ("architecture", "the network"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
@@ -11,6 +11,7 @@ const FIELDS: [(&str, &str); 21] = [
     ("epochs", "--epochs"),
     ("images", "the size of the images"),
     ("learning_rate", "--lr"),
+    ("learning_rate_warm_up", "--lr-warm-up"),
     ("objective.beta", "--beta"),
     ("objective.bound", "--objective"),
     ("objective.estimator", "--gradient"),

@@ -172,10 +172,14 @@ struct OptimizerOptions {
     /// Images per minibatch [default: 128]
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
-    /// Learning rate, in the first epoch [default: 0.001]
+    /// Learning rate, in the first epoch or at the end of --lr-warm-up [default: 0.001]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     lr: Option<f64>,
-    /// constant, cosine (down to 0 over the epochs), step:10=3e-4,20=1e-4 (from epoch 10 on 3e-4, and so
+    /// Let the learning rate rise in equal steps from zero to --lr over this many epochs, 0.5 for half of one
+    /// [default: 0]
+    #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
+    lr_warm_up: Option<f64>,
+    /// constant, cosine (down to 0 over the epochs after --lr-warm-up), step:10=3e-4,20=1e-4 (from epoch 10 on 3e-4, and so
     /// on), or iwae (stages i = 0, 1, ... of 3^i epochs at 10^(-i/7) times --lr) [default: constant]
     #[arg(long, value_name = "SCHEDULE")]
     lr_schedule: Option<Schedule>,
@@ -337,6 +341,7 @@ impl Args {
             batch: optimizer.batch.unwrap_or(base.batch),
             samples: objective.samples.unwrap_or(base.samples),
             learning_rate: optimizer.lr.unwrap_or(base.learning_rate),
+            learning_rate_warm_up: optimizer.lr_warm_up.unwrap_or(base.learning_rate_warm_up),
             schedule,
             optimizer: optimizer.chosen(base.optimizer)?,
             objective: Objective {

@@ -20,6 +20,48 @@ pub struct TrainedParameter {
     pub frozen: bool,
 }
 
+/// How a step moves the parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Update {
+    pub optimizer: Optimizer,
+    /// At the end of its warm-up.
+    pub learning_rate: f64,
+    /// Epochs in which the learning rate rises to that, 0 for none.
+    pub warm_up: f64,
+}
+
+impl Update {
+    /// Records a step of every parameter that has a gradient and is not frozen; `rates` (4), see
+    /// [`crate::kernels::rates`].
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record(
+        &self,
+        r: &mut Recorder,
+        rates: TensorId,
+        trained: &[TrainedParameter],
+        gradients: &[(TensorId, TensorId)],
+    ) -> Result<(), PlanError> {
+        for t in trained.iter().filter(|t| !t.frozen) {
+            let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
+            if let Some(&(_, gradient)) = found {
+                r.dispatch(
+                    &optimizer::STEP,
+                    &[
+                        ("gradient", gradient),
+                        ("rates", rates),
+                        ("parameter", t.parameter),
+                        ("state", t.state),
+                    ],
+                    &self.optimizer.rule().constants(),
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Which optimizer, with its constants besides the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Fields", into = "Fields")]
@@ -56,36 +98,6 @@ impl Optimizer {
         let dims = [&[self.rule().planes().len()], &declared.dims[..]].concat();
         let state = program.tensor(format!("{}.state", declared.name), &dims, DType::F32);
         TrainedParameter { parameter, state, frozen }
-    }
-
-    /// Records a step of every parameter that has a gradient and is not frozen; `rates` (4), see
-    /// [`crate::kernels::rates`].
-    ///
-    /// # Errors
-    /// Sizes beyond what a kernel's grid can cover.
-    pub fn update(
-        &self,
-        r: &mut Recorder,
-        rates: TensorId,
-        trained: &[TrainedParameter],
-        gradients: &[(TensorId, TensorId)],
-    ) -> Result<(), PlanError> {
-        for t in trained.iter().filter(|t| !t.frozen) {
-            let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
-            if let Some(&(_, gradient)) = found {
-                r.dispatch(
-                    &optimizer::STEP,
-                    &[
-                        ("gradient", gradient),
-                        ("rates", rates),
-                        ("parameter", t.parameter),
-                        ("state", t.state),
-                    ],
-                    &self.rule().constants(),
-                )?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::data::{self, Dataset};
 use crate::device::DeviceError;
 use crate::kernels::activation::Activation;
 use crate::numeric::Precision;
-use crate::optim::Optimizer;
+use crate::optim::{Optimizer, Update};
 use crate::plan::PlanError;
 use crate::plan::variant::Choices;
 use crate::vae::objective::Bound;
@@ -56,8 +56,11 @@ pub struct Settings {
     pub batch: usize,
     /// K
     pub samples: usize,
-    /// In the first epoch.
+    /// In the first epoch, or at the end of its warm-up.
     pub learning_rate: f64,
+    /// Epochs in which the learning rate rises to that, step by step; a part of one too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub learning_rate_warm_up: f64,
     /// How the learning rate changes from epoch to epoch.
     #[serde(default)]
     pub schedule: Schedule,
@@ -99,6 +102,7 @@ impl Default for Settings {
             batch: 128,
             samples: 1,
             learning_rate: 1e-3,
+            learning_rate_warm_up: 0.0,
             schedule: Schedule::default(),
             optimizer: Optimizer::default(),
             objective: Objective::default(),
@@ -144,6 +148,11 @@ impl Settings {
             let right = "must be a positive number";
             return Err(ConfigError::range("learning_rate", right, self.learning_rate));
         }
+        let warm_up = self.learning_rate_warm_up;
+        if !(warm_up >= 0.0 && warm_up < f64::from(self.epochs)) {
+            let right = "must be from 0 to less than `epochs`";
+            return Err(ConfigError::range("learning_rate_warm_up", right, warm_up));
+        }
         self.schedule.check()?;
         self.optimizer.rule().check()?;
         if !self.architecture.likelihood.module().accepts(self.binarization) {
@@ -162,9 +171,31 @@ impl Settings {
         data::Options { size: self.size, valid: self.valid }
     }
 
-    /// The learning rate of an epoch; 1 is the first.
+    /// The learning rate of an epoch (1 is the first) after the warm-up.
     pub fn learning_rate_in(&self, epoch: u32) -> f64 {
-        self.schedule.rate(self.learning_rate, epoch, self.epochs)
+        self.schedule.rate(self.learning_rate, epoch, self.epochs, self.learning_rate_warm_up)
+    }
+
+    /// Steps in which the learning rate rises, of a run on `train_images` images: the last may be a part of one.
+    pub fn warm_up_steps(&self, train_images: u64) -> f64 {
+        self.learning_rate_warm_up * train_images as f64 / self.batch as f64
+    }
+
+    /// The learning rate of the first step.
+    pub fn first_learning_rate(&self, train_images: u64) -> f64 {
+        match self.warm_up_steps(train_images) {
+            steps if steps > 0.0 => self.learning_rate * (1.0 / steps).min(1.0),
+            _ => self.learning_rate_in(1),
+        }
+    }
+
+    /// How a step moves the parameters.
+    pub fn update(&self) -> Update {
+        Update {
+            optimizer: self.optimizer,
+            learning_rate: self.learning_rate,
+            warm_up: self.learning_rate_warm_up,
+        }
     }
 
     /// Steps from the beginning to the end of `epoch` (1 is the first), of `train_images` images.
@@ -201,6 +232,10 @@ impl Settings {
             false => Ok(()),
         }
     }
+}
+
+fn is_zero(v: &f64) -> bool {
+    *v == 0.0
 }
 
 /// Why a run could not begin or go on.

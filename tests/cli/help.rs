@@ -44,6 +44,7 @@ fn help_names_every_option_and_its_default() {
         ("--steps <STEPS>", "no limit"),
         ("--batch <B>", "128"),
         ("--lr <RATE>", "0.001"),
+        ("--lr-warm-up <EPOCHS>", "0"),
         ("--lr-schedule <SCHEDULE>", "constant"),
         ("--schedule-stages <N>", "8"),
         ("--adam-beta1 <BETA1>", "0.9"),

@@ -334,6 +334,51 @@ fn the_learning_rate_follows_its_schedule() {
     }
 }
 
+/// Step by step up to the rate, whichever epoch that falls into, then along the schedule; from a snapshot too.
+#[test]
+fn the_learning_rate_warms_up() {
+    let dataset = mnist(100, 10);
+    let mut settings = settings(4, 32); // 3.1 steps an epoch
+    settings.epochs = 5;
+    settings.learning_rate_warm_up = 1.5; // 4.6875 steps
+    settings.schedule = Schedule::Cosine;
+    // The first image of steps 4 to 6 is of epoch 2, of 7 to 9 of 3, of 10 to 12 of 4.
+    let cosine =
+        |epoch: f64| (0.5 + 0.5 * (std::f64::consts::PI * (epoch - 2.5) / 3.5).cos()) as f32;
+    let expected = |step: u64| {
+        1e-3 * match step {
+            0..5 => ((step + 1) as f32 / 4.6875).min(1.0),
+            5..7 => 1.0,
+            7..10 => cosine(3.0),
+            10..13 => cosine(4.0),
+            _ => cosine(5.0),
+        }
+    };
+    for device in harness::devices() {
+        let rate = |trainer: &mut Trainer| {
+            let rates = trainer.program().train.rates;
+            trainer.executor().read_f32(rates).expect("reads")[rates::LEARNING_RATE]
+        };
+        let mut single = trainer(&device, &dataset, &settings);
+        for step in 0..16 {
+            let got = rate(&mut single);
+            assert!((got - expected(step)).abs() < 1e-9, "step {step}: {got}, {}", expected(step));
+            advance(&mut single, step + 1);
+        }
+        let digest = single.digest().expect("digest");
+        for stop in [1, 3, 4, 5, 6, 8] {
+            let mut whole = trainer(&device, &dataset, &settings);
+            advance(&mut whole, stop);
+            let early = whole.snapshot().expect("snapshot");
+            advance(&mut whole, 16);
+            assert_eq!(whole.digest().expect("digest"), digest);
+            whole.restore(&early).expect("restores");
+            advance(&mut whole, 16);
+            assert_eq!(whole.digest().expect("digest"), digest, "from step {stop}");
+        }
+    }
+}
+
 #[test]
 fn the_warm_up_rises_to_beta() {
     let dataset = mnist(100, 10);

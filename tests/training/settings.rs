@@ -10,6 +10,7 @@ use elbo::vae::{Init, Likelihood, Network, Objective};
 fn full() -> Settings {
     let mut settings = Settings {
         binarization: elbo::vae::Binarization::None,
+        learning_rate_warm_up: 1.5,
         schedule: Schedule::Step(vec![(3, 3e-4), (7, 1e-4)]),
         optimizer: Optimizer::Adam(Adam { beta1: 0.99, beta2: 0.9, epsilon: 1e-4 }),
         objective: Objective { beta: 0.3, warm_up: 4, free_bits: 0.25, ..Objective::default() },
@@ -121,7 +122,10 @@ fn what_means_nothing_is_refused_in_one_line() {
     };
     assert!(rmsprop(|r| r.decay = 1.0).contains("rmsprop.decay"));
     assert!(rmsprop(|r| r.epsilon = -1.0).contains("rmsprop.epsilon"));
-    let bad: [(Change, &str); 6] = [
+    let bad: [(Change, &str); 9] = [
+        (|s| s.learning_rate_warm_up = -1.0, "`learning_rate_warm_up`"),
+        (|s| s.learning_rate_warm_up = f64::NAN, "`learning_rate_warm_up`"),
+        (|s| s.learning_rate_warm_up = 10.0, "less than `epochs`"),
         (|s| adam(s).beta1 = 1.0, "`adam.beta1`"),
         (|s| adam(s).beta2 = 0.0, "`adam.beta2`"),
         (|s| adam(s).epsilon = 0.0, "`adam.epsilon`"),
