@@ -10,6 +10,8 @@ use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 pub const ADAM: f64 = 0.0;
 /// The same of RMSprop.
 pub const RMSPROP: f64 = 1.0;
+/// The same of Adamax.
+pub const ADAMAX: f64 = 2.0;
 
 pub static STEP: Kernel = single(Parts {
     file: "optimizer",
@@ -25,6 +27,7 @@ pub static STEP: Kernel = single(Parts {
                 .fill("state", Fill::Uniform(0.0, 2.0))
         };
         let case = |n| case_of(n, 2);
+        let adamax = |case: Case| case.constant("OPTIMIZER", ADAMAX).constant("BETA2", 0.8);
         let rmsprop = |case: Case| case.constant("OPTIMIZER", RMSPROP).constant("BETA2", 0.8);
         vec![
             case(1),
@@ -42,6 +45,10 @@ pub static STEP: Kernel = single(Parts {
                 .fill("state", Fill::Cycle(vec![0.0])),
             rmsprop(case_of(65, 1)),
             rmsprop(case_of(100, 1)).fill("state", Fill::Cycle(vec![0.0])),
+            // gradients larger and smaller than what is left of the largest, and the first step
+            adamax(case(65)),
+            adamax(case(100)).fill("gradient", Fill::Uniform(-3.0, 3.0)),
+            adamax(case(100)).fill("state", Fill::Cycle(vec![0.0])).constant("EPSILON", 0.5),
             // the first step, from zero moments
             case(100).fill("state", Fill::Cycle(vec![0.0])),
             // a dead unit: no gradient, moments about to become subnormal
@@ -66,6 +73,7 @@ pub(crate) fn step<T: Real>(c: &Call<T>, gradient: &[T], parameter: &mut [T], st
     match c.dim("OPTIMIZER") as f64 {
         ADAM => adam(c, gradient, parameter, state.split_at_mut(parameter.len())),
         RMSPROP => rmsprop(c, gradient, parameter, state),
+        ADAMAX => adamax(c, gradient, parameter, state.split_at_mut(parameter.len())),
         other => unreachable!("there is no optimizer {other}"),
     }
 }
@@ -91,6 +99,25 @@ fn rmsprop<T: Real>(c: &Call<T>, gradient: &[T], parameter: &mut [T], v: &mut [T
     for (i, &g) in gradient.iter().enumerate() {
         v[i] = flush(decay * v[i] + (T::ONE - decay) * g * g);
         parameter[i] += rate * g / (v[i].sqrt() + epsilon);
+    }
+}
+
+/// m = b1 m + (1 - b1) g,  u = max(b2 u, |g| + epsilon),  parameter += rate (m / c1) / u (Kingma and Ba 2015, with
+/// the epsilon of PyTorch).
+fn adamax<T: Real>(
+    c: &Call<T>,
+    gradient: &[T],
+    parameter: &mut [T],
+    (m, largest): (&mut [T], &mut [T]),
+) {
+    let [b1, b2, epsilon] = ["BETA1", "BETA2", "EPSILON"].map(|name| c.value(name));
+    let words = c.read("rates");
+    let (rate, c1) = (words[rates::LEARNING_RATE], words[rates::CORRECTION1]);
+    for (i, &g) in gradient.iter().enumerate() {
+        m[i] = flush(b1 * m[i] + (T::ONE - b1) * g);
+        let (before, now) = (b2 * largest[i], g.abs() + epsilon);
+        largest[i] = if before > now { before } else { now };
+        parameter[i] += rate * (m[i] / c1) / largest[i];
     }
 }
 

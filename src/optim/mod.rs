@@ -1,6 +1,7 @@
 //! Optimizers: what each keeps of a parameter, and its step. All ascend the objective.
 
 mod adam;
+mod adamax;
 mod rmsprop;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::optimizer;
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 pub use adam::Adam;
+pub use adamax::Adamax;
 pub use rmsprop::RmsProp;
 
 /// A parameter and what the optimizer keeps of it.
@@ -70,6 +72,8 @@ pub enum Optimizer {
     Adam(Adam),
     /// Hinton 2012
     RmsProp(RmsProp),
+    /// Kingma and Ba 2015, section 7.1
+    Adamax(Adamax),
 }
 
 impl Default for Optimizer {
@@ -84,6 +88,7 @@ impl Optimizer {
         match self {
             Optimizer::Adam(adam) => adam,
             Optimizer::RmsProp(rmsprop) => rmsprop,
+            Optimizer::Adamax(adamax) => adamax,
         }
     }
 
@@ -108,14 +113,20 @@ struct Fields {
     adam: Option<Adam>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rmsprop: Option<RmsProp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adamax: Option<Adamax>,
 }
 
 impl TryFrom<Fields> for Optimizer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { adam, rmsprop } = fields;
-        let given = [adam.map(Optimizer::Adam), rmsprop.map(Optimizer::RmsProp)];
+        let Fields { adam, rmsprop, adamax } = fields;
+        let given = [
+            adam.map(Optimizer::Adam),
+            rmsprop.map(Optimizer::RmsProp),
+            adamax.map(Optimizer::Adamax),
+        ];
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
             (first, None) => Ok(first.unwrap_or_default()),
@@ -129,6 +140,7 @@ impl From<Optimizer> for Fields {
         match optimizer {
             Optimizer::Adam(adam) => Fields { adam: Some(adam), ..Fields::default() },
             Optimizer::RmsProp(rmsprop) => Fields { rmsprop: Some(rmsprop), ..Fields::default() },
+            Optimizer::Adamax(adamax) => Fields { adamax: Some(adamax), ..Fields::default() },
         }
     }
 }

@@ -6,7 +6,7 @@ use elbo::data::{self, Dataset, Images};
 use elbo::device::{Device, Executor};
 use elbo::kernels::activation::Activation;
 use elbo::kernels::rates;
-use elbo::optim::{Adam, Optimizer, RmsProp};
+use elbo::optim::{Adam, Adamax, Optimizer, RmsProp};
 use elbo::train::{self, EpochReport, Observer, Schedule, Settings, TrainError, Trainer};
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Objective};
@@ -557,4 +557,30 @@ fn rmsprop_trains_and_goes_on() {
     let moved = before.iter().flatten().zip(after.iter().flatten()).map(|(b, a)| (a - b).abs());
     let largest = moved.fold(0.0, f32::max);
     assert!((largest - 1e-3 / 0.1_f32.sqrt()).abs() < 2e-5, "{largest}");
+}
+
+/// Adamax trains, on the CPU and on an adapter to the same numbers, goes on bit for bit from a snapshot, and takes
+/// PyTorch's steps.
+#[test]
+fn adamax_trains_and_goes_on() {
+    let optimizer = Optimizer::Adamax(Adamax { beta1: 0.8, beta2: 0.9, epsilon: 1e-6 });
+    let settings = Settings { optimizer, ..settings(100, 50) };
+    agree_for_twenty_steps(&settings);
+    let dataset = mnist(500, 50);
+    let mut whole = trainer(&cpu(), &dataset, &settings);
+    advance(&mut whole, 4);
+    let snapshot = whole.snapshot().expect("a snapshot");
+    advance(&mut whole, 8);
+    let mut resumed = trainer(&cpu(), &dataset, &settings);
+    resumed.restore(&snapshot).expect("restores");
+    advance(&mut resumed, 8);
+    assert_eq!(resumed.digest().expect("reads"), whole.digest().expect("reads"));
+    // A first gradient g moves its parameter by rate g / (|g| + eps), whatever the decays are.
+    let mut first = trainer(&cpu(), &dataset, &settings);
+    let before = first.parameters().expect("reads");
+    advance(&mut first, 1);
+    let after = first.parameters().expect("reads");
+    let moved = before.iter().flatten().zip(after.iter().flatten()).map(|(b, a)| (a - b).abs());
+    let largest = moved.fold(0.0, f32::max);
+    assert!((largest - 1e-3).abs() < 2e-5, "{largest}");
 }

@@ -1,7 +1,7 @@
 //! Settings: what is refused, and what `config.json` keeps, of older runs too.
 
 use elbo::checkpoint::RunFolder;
-use elbo::optim::{Adam, Optimizer, RmsProp};
+use elbo::optim::{Adam, Adamax, Optimizer, RmsProp};
 use elbo::plan::Program;
 use elbo::train::{Schedule, Settings};
 use elbo::vae::objective::{Bound, Estimator, Kl};
@@ -33,7 +33,9 @@ fn a_configuration_comes_back_as_it_was() {
         },
         ..Settings::default()
     };
-    for settings in [Settings::default(), full(), iwae] {
+    let adamax = Adamax { beta1: 0.8, beta2: 0.99, epsilon: 1e-6 };
+    let adamax = Settings { optimizer: Optimizer::Adamax(adamax), ..Settings::default() };
+    for settings in [Settings::default(), full(), iwae, adamax] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run");
         RunFolder::create(&path, &settings).expect("creates");
@@ -122,6 +124,15 @@ fn what_means_nothing_is_refused_in_one_line() {
     };
     assert!(rmsprop(|r| r.decay = 1.0).contains("rmsprop.decay"));
     assert!(rmsprop(|r| r.epsilon = -1.0).contains("rmsprop.epsilon"));
+    let default = Adamax::default();
+    for (adamax, word) in [
+        (Adamax { beta1: 1.0, ..default }, "`adamax.beta1`"),
+        (Adamax { beta2: 0.0, ..default }, "`adamax.beta2`"),
+        (Adamax { epsilon: f64::NAN, ..default }, "`adamax.epsilon`"),
+    ] {
+        let message = Optimizer::Adamax(adamax).rule().check().expect_err("refused").to_string();
+        assert!(message.contains(word), "{message}");
+    }
     let bad: [(Change, &str); 9] = [
         (|s| s.learning_rate_warm_up = -1.0, "`learning_rate_warm_up`"),
         (|s| s.learning_rate_warm_up = f64::NAN, "`learning_rate_warm_up`"),
