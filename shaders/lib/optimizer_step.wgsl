@@ -20,6 +20,12 @@ fn flush(v: f32) -> f32 {
     return select(v, 0.0, abs(v) < 1.17549435e-38);
 }
 
+/// What decoupled weight decay leaves of a parameter in a step (Loshchilov and Hutter 2019), before the optimizer's own
+/// change is added; 1 where there is none.
+fn kept(rate: f32, decay: f32) -> f32 {
+    return 1.0 - rate * decay;
+}
+
 /// `rates`: the learning rate, c1, c2.
 fn optimizer_step(
     kind: u32,

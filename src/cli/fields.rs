@@ -2,7 +2,7 @@
 
 /// What the library calls a thing in its errors, in backticks, and what the command line calls it.
 /// The constants of an optimizer are not here: `adam.beta1` is --adam-beta1.
-const FIELDS: [(&str, &str); 22] = [
+const FIELDS: [(&str, &str); 23] = [
     ("architecture", "the network"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
@@ -24,6 +24,7 @@ const FIELDS: [(&str, &str); 22] = [
     ("size", "--size"),
     ("steps", "--steps"),
     ("valid", "--valid"),
+    ("weight_decay", "--weight-decay"),
     ("Vae::save", "elbo train --run"),
 ];
 

@@ -35,6 +35,10 @@ pub struct OptimizerOptions {
     /// What moves the parameters [default: adam]
     #[arg(long, value_enum, value_name = "NAME")]
     optimizer: Option<OptimizerName>,
+    /// What weights lose of themselves in a step, times the learning rate: decoupled weight decay, with Adam
+    /// AdamW; biases and the likelihood's own parameters lose nothing [default: 0]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    pub weight_decay: Option<f64>,
     /// Decay of Adam's mean gradient [default: 0.9]
     #[arg(long, value_name = "BETA1", allow_negative_numbers = true)]
     adam_beta1: Option<f64>,

@@ -255,6 +255,7 @@ impl Args {
             learning_rate_warm_up: optimizer.lr_warm_up.unwrap_or(base.learning_rate_warm_up),
             schedule,
             optimizer: optimizer.chosen(base.optimizer)?,
+            weight_decay: optimizer.weight_decay.unwrap_or(base.weight_decay),
             objective: Objective {
                 bound,
                 estimator: objective.gradient.unwrap_or(base.objective.estimator),

@@ -20,52 +20,81 @@ pub static STEP: Kernel = single(Parts {
     summary: "an optimizer's step of one tensor",
     grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
     formula: formula!(one_tensor),
-    cases: || {
-        let case_of = |n, planes| {
-            Case::new(&[("N", n), ("PLANES", planes)])
-                .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
-                .fill("state", Fill::Uniform(0.0, 2.0))
-        };
-        let case = |n| case_of(n, 2);
-        let adamax = |case: Case| case.constant("OPTIMIZER", ADAMAX).constant("BETA2", 0.8);
-        let rmsprop = |case: Case| case.constant("OPTIMIZER", RMSPROP).constant("BETA2", 0.8);
-        vec![
-            case(1),
-            case(63),
-            case(64),
-            case(64).fill("rates", Fill::Cycle(vec![0.02, 0.19, 1.999e-3, 0.0])),
-            case(65),
-            case(313_600),
-            // more workgroups than one dimension of a grid has room for
-            case(33_000).constant("WORKGROUP", 1.0),
-            // gradients about as small as epsilon
-            case(100)
-                .fill("gradient", Fill::Cycle(vec![1e-8, -3e-9, 1e-7, 0.0]))
-                .fill("parameter", Fill::Cycle(vec![0.0]))
-                .fill("state", Fill::Cycle(vec![0.0])),
-            rmsprop(case_of(65, 1)),
-            rmsprop(case_of(100, 1)).fill("state", Fill::Cycle(vec![0.0])),
-            // gradients larger and smaller than what is left of the largest, and the first step
-            adamax(case(65)),
-            adamax(case(100)).fill("gradient", Fill::Uniform(-3.0, 3.0)),
-            adamax(case(100)).fill("state", Fill::Cycle(vec![0.0])).constant("EPSILON", 0.5),
-            // the first step, from zero moments
-            case(100).fill("state", Fill::Cycle(vec![0.0])),
-            // a dead unit: no gradient, moments about to become subnormal
-            case(3).fill("gradient", Fill::Cycle(vec![0.0])).fill(
-                "state",
-                Fill::Cycle(vec![1.2e-38, -1.2e-38, 1e-37, 1.17549435e-38, 1e-30, 0.0]),
-            ),
-        ]
-    },
+    cases,
     cost: |c| {
         let n = c.dim("N") as u64;
         Cost { flops: 14 * n, bytes: 28 * n }
     },
 });
 
+pub static STEP_DECAYED: Kernel = single(Parts {
+    file: "optimizer",
+    source: include_str!("../../shaders/optimizer.wgsl"),
+    entry: "step_decayed",
+    summary: "the same with decoupled weight decay",
+    grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
+    formula: formula!(one_tensor_decayed),
+    cases: || cases().into_iter().map(|case| case.constant("DECAY", 40.0)).collect(),
+    cost: |c| {
+        let n = c.dim("N") as u64;
+        Cost { flops: 15 * n, bytes: 28 * n }
+    },
+});
+
+fn cases() -> Vec<Case> {
+    let case_of = |n, planes| {
+        Case::new(&[("N", n), ("PLANES", planes)])
+            .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
+            .fill("state", Fill::Uniform(0.0, 2.0))
+    };
+    let case = |n| case_of(n, 2);
+    let adamax = |case: Case| case.constant("OPTIMIZER", ADAMAX).constant("BETA2", 0.8);
+    let rmsprop = |case: Case| case.constant("OPTIMIZER", RMSPROP).constant("BETA2", 0.8);
+    vec![
+        case(1),
+        case(63),
+        case(64),
+        case(64).fill("rates", Fill::Cycle(vec![0.02, 0.19, 1.999e-3, 0.0])),
+        case(65),
+        case(313_600),
+        // more workgroups than one dimension of a grid has room for
+        case(33_000).constant("WORKGROUP", 1.0),
+        // gradients about as small as epsilon
+        case(100)
+            .fill("gradient", Fill::Cycle(vec![1e-8, -3e-9, 1e-7, 0.0]))
+            .fill("parameter", Fill::Cycle(vec![0.0]))
+            .fill("state", Fill::Cycle(vec![0.0])),
+        rmsprop(case_of(65, 1)),
+        rmsprop(case_of(100, 1)).fill("state", Fill::Cycle(vec![0.0])),
+        // gradients larger and smaller than what is left of the largest, and the first step
+        adamax(case(65)),
+        adamax(case(100)).fill("gradient", Fill::Uniform(-3.0, 3.0)),
+        adamax(case(100)).fill("state", Fill::Cycle(vec![0.0])).constant("EPSILON", 0.5),
+        // the first step, from zero moments
+        case(100).fill("state", Fill::Cycle(vec![0.0])),
+        // a dead unit: no gradient, moments about to become subnormal
+        case(3)
+            .fill("gradient", Fill::Cycle(vec![0.0]))
+            .fill("state", Fill::Cycle(vec![1.2e-38, -1.2e-38, 1e-37, 1.17549435e-38, 1e-30, 0.0])),
+    ]
+}
+
 fn one_tensor<T: Real>(c: &Call<T>) {
     step(c, &c.read("gradient"), &mut c.write("parameter"), &mut c.write("state"));
+}
+
+fn one_tensor_decayed<T: Real>(c: &Call<T>) {
+    decay(c, &mut c.write("parameter"));
+    one_tensor(c);
+}
+
+/// Decoupled weight decay, before the step: parameter *= 1 - rate DECAY (Loshchilov and Hutter 2019).
+pub(crate) fn decay<T: Real>(c: &Call<T>, parameter: &mut [T]) {
+    let (rate, decay) = (c.read("rates")[rates::LEARNING_RATE], c.value("DECAY"));
+    if decay > T::ZERO {
+        let kept = T::ONE - rate * decay;
+        parameter.iter_mut().for_each(|p| *p = *p * kept);
+    }
 }
 
 /// The step that the call's OPTIMIZER stands for, of some parameters and the planes of their state.

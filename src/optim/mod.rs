@@ -30,6 +30,9 @@ pub struct Update {
     pub learning_rate: f64,
     /// Epochs in which the learning rate rises to that, 0 for none.
     pub warm_up: f64,
+    /// What a weight loses of itself in a step, times the learning rate: decoupled weight decay (Loshchilov and
+    /// Hutter 2019). Biases, and what a likelihood has of its own, keep all: they are tensors of rank 1.
+    pub weight_decay: f64,
 }
 
 impl Update {
@@ -48,15 +51,20 @@ impl Update {
         for t in trained.iter().filter(|t| !t.frozen) {
             let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
             if let Some(&(_, gradient)) = found {
+                let mut constants = self.optimizer.rule().constants();
+                let decays = self.weight_decay > 0.0 && r.dims(t.parameter).len() > 1;
+                if decays {
+                    constants.push(("DECAY", self.weight_decay));
+                }
                 r.dispatch(
-                    &optimizer::STEP,
+                    if decays { &optimizer::STEP_DECAYED } else { &optimizer::STEP },
                     &[
                         ("gradient", gradient),
                         ("rates", rates),
                         ("parameter", t.parameter),
                         ("state", t.state),
                     ],
-                    &self.optimizer.rule().constants(),
+                    &constants,
                 )?;
             }
         }

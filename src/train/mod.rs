@@ -67,6 +67,9 @@ pub struct Settings {
     /// What moves the parameters, and its constants besides the learning rate.
     #[serde(flatten)]
     pub optimizer: Optimizer,
+    /// What weights lose of themselves in a step, times the learning rate; biases do not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub weight_decay: f64,
     /// What is ascended.
     #[serde(flatten)]
     pub objective: Objective,
@@ -105,6 +108,7 @@ impl Default for Settings {
             learning_rate_warm_up: 0.0,
             schedule: Schedule::default(),
             optimizer: Optimizer::default(),
+            weight_decay: 0.0,
             objective: Objective::default(),
             init: Init::default(),
             seed: 0,
@@ -155,6 +159,11 @@ impl Settings {
         }
         self.schedule.check()?;
         self.optimizer.rule().check()?;
+        // A step must not turn a weight around.
+        if !(self.weight_decay >= 0.0 && self.weight_decay * self.learning_rate < 1.0) {
+            let right = "must be from 0 to less than 1 / `learning_rate`";
+            return Err(ConfigError::range("weight_decay", right, self.weight_decay));
+        }
         if !self.architecture.likelihood.module().accepts(self.binarization) {
             return Err(ConfigError::conflict(
                 "architecture.likelihood",
@@ -195,6 +204,7 @@ impl Settings {
             optimizer: self.optimizer,
             learning_rate: self.learning_rate,
             warm_up: self.learning_rate_warm_up,
+            weight_decay: self.weight_decay,
         }
     }
 

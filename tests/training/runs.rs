@@ -584,3 +584,34 @@ fn adamax_trains_and_goes_on() {
     let largest = moved.fold(0.0, f32::max);
     assert!((largest - 1e-3).abs() < 2e-5, "{largest}");
 }
+
+/// Weight decay takes its share of each weight and of no bias, on the CPU and on an adapter, and goes on bit for bit.
+#[test]
+fn weights_decay_and_biases_do_not() {
+    let plain = settings(100, 50);
+    let settings = Settings { weight_decay: 20.0, ..plain.clone() };
+    agree_for_twenty_steps(&settings);
+    let dataset = mnist(500, 50);
+    for device in harness::devices() {
+        let mut decayed = trainer(&device, &dataset, &settings);
+        let mut undecayed = trainer(&device, &dataset, &plain);
+        let first = decayed.parameters().expect("reads");
+        advance(&mut decayed, 1);
+        advance(&mut undecayed, 1);
+        let after = [&mut decayed, &mut undecayed].map(|t| t.parameters().expect("reads"));
+        for (i, first) in first.iter().enumerate() {
+            let share = if i % 2 == 0 { 1e-3 * 20.0 } else { 0.0 }; // weights and biases in turn
+            for ((with, without), first) in after[0][i].iter().zip(&after[1][i]).zip(first) {
+                let lost = without - with;
+                assert!((lost - share * first).abs() < 1e-7, "tensor {i}: {lost} of {first}");
+            }
+        }
+        advance(&mut decayed, 4);
+        let snapshot = decayed.snapshot().expect("a snapshot");
+        advance(&mut decayed, 8);
+        let mut resumed = trainer(&device, &dataset, &settings);
+        resumed.restore(&snapshot).expect("restores");
+        advance(&mut resumed, 8);
+        assert_eq!(resumed.digest().expect("reads"), decayed.digest().expect("reads"));
+    }
+}

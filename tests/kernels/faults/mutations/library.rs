@@ -87,6 +87,14 @@ pub static FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        file: "lib/optimizer_step",
+        kernels: &["linear.update", "linear.update_all", "optimizer.step_decayed"],
+        mutations: &[
+            ("1.0 - rate * decay", "1.0 + rate * decay"),
+            ("rate * decay", "decay * 1e-4"),
+        ],
+    },
+    Faults {
         file: "lib/log_variance",
         kernels: &[
             "posterior.sample",
