@@ -93,7 +93,7 @@ pub(crate) fn decay<T: Real>(c: &Call<T>, parameter: &mut [T]) {
     let (rate, decay) = (c.read("rates")[rates::LEARNING_RATE], c.value("DECAY"));
     if decay > T::ZERO {
         let kept = T::ONE - rate * decay;
-        parameter.iter_mut().for_each(|p| *p = *p * kept);
+        parameter.iter_mut().for_each(|p| *p *= kept);
     }
 }
 
