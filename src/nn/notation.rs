@@ -225,7 +225,7 @@ impl FromStr for LayerSpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let fail = || format!("{:?} is no layer: {USAGE}", text.trim());
-        let number = |word: &str| word.parse().ok().filter(|&n: &usize| n > 0 && n < 1 << 31);
+        let number = |word: &str| word.parse().ok().filter(|&n: &usize| n > 0 && n < 1 << 40);
         let sizes = |word: &str| word.split('x').map(number).collect::<Option<Vec<usize>>>();
         let words: Vec<&str> = text.split_whitespace().collect();
         let (kind, mut rest) = match &words[..] {
@@ -251,7 +251,11 @@ impl FromStr for LayerSpec {
             }
             _ => None,
         };
+        // A number alone could be either.
         let [window, rest @ ..] = rest else { return Err(fail()) };
+        if channels.is_none() && !window.contains('/') {
+            return Err(fail());
+        }
         let (kernel, stride) = window.split_once('/').unwrap_or((window, "1"));
         let (kernel, stride) = number(kernel).zip(number(stride)).ok_or_else(fail)?;
         let (padding, rest) = match rest {
@@ -489,7 +493,7 @@ mod tests {
             "dense",
             "pool 2",
             "conv x 4/2",
-            "99999999999",
+            "99999999999999",
         ] {
             let error = text.parse::<Layers>().expect_err(text);
             assert!(error.contains("is no layer"), "{text}: {error}");

@@ -11,6 +11,10 @@ use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
 use crate::nn::{LayerSpec, Layers, Shape};
 
+/// What names of layers begin with.
+const ENCODER: &str = "encoder";
+const DECODER: &str = "decoder";
+
 /// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits or means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
@@ -77,10 +81,10 @@ impl Architecture {
     pub fn layout(&self) -> Result<Layout, ConfigError> {
         let (height, width) = self.image;
         let image = [height, width, self.channels];
-        let encoder = chain("hidden", "encoder", Shape::Map(image), &self.hidden)?;
+        let encoder = chain("hidden", ENCODER, Shape::Map(image), &self.hidden)?;
         let last = encoder.last().map_or(Shape::Map(image), |layer| layer.to);
         let heads = PlacedLayer {
-            name: "encoder.heads".to_string(),
+            name: format!("{ENCODER}.heads"),
             spec: LayerSpec::Dense(Shape::Units(posterior::module().heads(self.latent))),
             // A linear encoder takes the values of an image as they are.
             from: if encoder.is_empty() { Shape::Units(last.units()) } else { last },
@@ -94,7 +98,7 @@ impl Architecture {
             Some((output, hidden)) if output.is_open() => (hidden, Some(*output)),
             _ => (&self.decoder_hidden[..], None),
         };
-        let decoder = chain("decoder_hidden", "decoder", Shape::Units(self.latent), hidden)?;
+        let decoder = chain("decoder_hidden", DECODER, Shape::Units(self.latent), hidden)?;
         let from = decoder.last().map_or(Shape::Units(self.latent), |layer| layer.to);
         let wrong = |problem: String, right: String| {
             ConfigError::conflict("decoder_hidden", &self.decoder_hidden, problem, right)
@@ -125,7 +129,7 @@ impl Architecture {
             ));
         }
         let output =
-            PlacedLayer { name: format!("decoder.{}", likelihood.output()), spec, from, to };
+            PlacedLayer { name: format!("{DECODER}.{}", likelihood.output()), spec, from, to };
         Ok(Layout {
             encoder: [encoder, vec![heads]].concat(),
             decoder: [decoder, vec![output]].concat(),

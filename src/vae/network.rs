@@ -38,7 +38,7 @@ impl Network {
             && layout.parts > 1
         {
             decoder.push(Arc::new(SplitChannels {
-                name: "decoder.parts".to_string(),
+                name: format!("{} in parts", output.name),
                 parts: layout.parts,
                 pixels: height * width,
                 channels: channels / layout.parts,

@@ -144,11 +144,17 @@ pub(crate) fn weight_gradient<T: Real>(g: Geometry, [image, places]: [&[T]; 2]) 
     let (n, channels) = (g.patch_len(), g.places[2]);
     let mut gradient = vec![T::ZERO; channels * n];
     parallel::rows(&mut gradient, n, |o, gradient| {
+        // A sum for each row of places, as no device makes one of all terms: see `numeric::sum`.
+        let mut of_row = vec![T::ZERO; n];
         let images = image.chunks_exact(g.image_len());
         for (image, places) in images.zip(places.chunks_exact(g.places_len())) {
             for (place, values) in places.chunks_exact(channels).enumerate() {
                 for (from, to, len) in g.patch(place) {
-                    add_multiple(&mut gradient[to..][..len], values[o], &image[from..][..len]);
+                    add_multiple(&mut of_row[to..][..len], values[o], &image[from..][..len]);
+                }
+                if (place + 1).is_multiple_of(g.places[1]) {
+                    add_multiple(gradient, T::ONE, &of_row);
+                    of_row.fill(T::ZERO);
                 }
             }
         }
