@@ -97,14 +97,12 @@ impl Trained {
             }
             None => load_data_of(&self.folder.file(CONFIG), &self.settings)?,
         };
-        let (height, width) = (dataset.test.height, dataset.test.width);
-        let image = self.settings.architecture.image;
-        let data = option.data.as_ref().unwrap_or(&self.settings.data);
-        match (height, width) == image {
+        let (now, then) = (dataset.test.shape(), self.settings.architecture.shape());
+        match now == then {
             true => Ok(dataset),
             false => Err(Failure::input(format!(
-                "{data}: its images are {height}x{width} now, those of the run were {}x{}",
-                image.0, image.1
+                "{}: its images are {now} now, those of the run were {then}",
+                option.data.as_ref().unwrap_or(&self.settings.data)
             ))),
         }
     }

@@ -114,7 +114,7 @@ impl Pictures<'_> {
     }
 
     fn png(&self, images: &[Vec<f32>], layout: Layout) -> Result<Vec<u8>, PictureError> {
-        grid(images, self.settings.architecture.image, layout).map_err(PictureError::Encode)
+        grid(images, self.settings.architecture.shape(), layout).map_err(PictureError::Encode)
     }
 
     /// How many test images are shown beside their reconstructions.
@@ -238,7 +238,7 @@ impl Pictures<'_> {
         let note = format!("Expected pixels at {} draws z from N(0, I). {note}", draws.len());
         let title = "Draws from the prior";
         let tiles = Tiles { title, row_labels: &[], groups: &groups, note: &note };
-        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+        tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
     fn reconstructions(&self, pairs: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
@@ -256,7 +256,7 @@ impl Pictures<'_> {
         );
         let title = "Reconstructions of test images";
         let tiles = Tiles { title, row_labels: &row_labels, groups: &groups, note: &note };
-        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+        tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
     fn manifold(&self, parameters: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
@@ -266,7 +266,7 @@ impl Pictures<'_> {
             "Decoded at {side} × {side} codes, each unit at quantiles of N(0,1): equal areas are equally \
              likely under the prior. {note}"
         );
-        latent::manifold(&images, self.settings.architecture.image, &note)
+        latent::manifold(&images, self.settings.architecture.shape(), &note)
             .map_err(PictureError::Encode)
     }
 
@@ -314,7 +314,7 @@ impl Pictures<'_> {
         );
         let title = "Interpolation between test images";
         let tiles = Tiles { title, row_labels: &[], groups: &groups, note: &note };
-        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+        tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
     fn traversals(
@@ -358,7 +358,7 @@ impl Pictures<'_> {
             "One unit goes from −3 to 3, the others stay at the posterior mean of the first test image. {note}"
         );
         let tiles = Tiles { title: &title, row_labels: &row_labels, groups: &groups, note: &note };
-        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+        tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
     /// Writes `progress/epoch-0005-samples.png` and the like.

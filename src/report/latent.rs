@@ -8,6 +8,7 @@ use super::figures::{Gap, embedded, shown_ratio};
 use super::svg::{Anchor, Axes, COLUMN, FRAME, MARGIN, Scale, Svg, TICK, TITLE, number, range};
 use crate::data::Labels;
 use crate::evaluate::{ACTIVE, Posteriors, Unit};
+use crate::image_shape::ImageShape;
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 14.0;
@@ -267,19 +268,19 @@ pub fn manifold_codes(tiles: usize) -> Vec<f32> {
     rows.flat_map(|&up| at.iter().flat_map(move |&right| [right as f32, up as f32])).collect()
 }
 
-/// Images of `size`, decoded from [`manifold_codes`], as a map of the latent plane.
+/// Images of `shape`, decoded from [`manifold_codes`], as a map of the latent plane.
 ///
 /// # Errors
 /// As [`embedded`].
-pub fn manifold(images: &[Vec<f32>], size: (usize, usize), note: &str) -> Result<String, String> {
+pub fn manifold(images: &[Vec<f32>], shape: ImageShape, note: &str) -> Result<String, String> {
     let side = COLUMN - LEFT - RIGHT;
-    let height = side * shown_ratio(size);
+    let height = side * shown_ratio(shape);
     let top = 34.0;
     let mut svg = Svg::new(COLUMN, "Latent manifold");
     svg.text((LEFT, 20.0), Anchor::Start, TITLE, "Latent manifold");
     let tiles: Vec<Option<&[f32]>> = images.iter().map(|image| Some(&image[..])).collect();
     let gap = Gap { width: 0, grey: 0, around: false };
-    let png = embedded(&tiles, size, images.len().isqrt(), gap, (side, height))?;
+    let png = embedded(&tiles, shape, images.len().isqrt(), gap, (side, height))?;
     svg.png((LEFT, top), (side, height), &png);
     svg.rect((LEFT, top), (side, height), FRAME);
     for half in -3..=3 {

@@ -2,6 +2,7 @@
 
 use super::figures::{Gap, embedded, padded, shown_ratio};
 use super::svg::{Anchor, COLUMN, MARGIN, Svg, TITLE};
+use crate::image_shape::ImageShape;
 
 /// Where tiles begin below words, and below the title alone.
 const TOP: f64 = 44.0;
@@ -35,12 +36,12 @@ pub struct Tiles<'a> {
 impl Tiles<'_> {
     /// # Errors
     /// As [`embedded`].
-    pub fn svg(&self, (height, width): (usize, usize)) -> Result<String, String> {
+    pub fn svg(&self, shape: ImageShape) -> Result<String, String> {
         let columns: usize = self.groups.iter().map(|g| g.labels.len()).sum();
         let tile_beside = |left: f64| {
             (COLUMN - left - MARGIN - GAP * (self.groups.len() - 1) as f64) / columns as f64
         };
-        let row_beside = |left: f64| tile_beside(left) * shown_ratio((height, width));
+        let row_beside = |left: f64| tile_beside(left) * shown_ratio(shape);
         // The widest usual font has letters of 5.8 pixels at the larger size, of 5 at the smaller.
         let label_width = |letters: Option<usize>, letter: f64| {
             letters.map_or(MARGIN, |n| (MARGIN + 6.0 + letter * n as f64).max(68.0))
@@ -93,7 +94,7 @@ impl Tiles<'_> {
             let gap = Gap { width: 2, grey: 255, around: false };
             let across = tile * n as f64;
             let shown = (across, row * group.rows.len() as f64);
-            let png = embedded(&tiles, (height, width), n, gap, shown)?;
+            let png = embedded(&tiles, shape, n, gap, shown)?;
             svg.png((at, top), shown, &png);
             at += across + GAP;
         }
