@@ -89,9 +89,11 @@ fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
     let iwae = "--epochs 4 --objective iwae --samples 3 --lr 0.0031415926535897 --seed 9";
     // Of images in a window, as larger sets are.
     let fed = "--lr-schedule cosine --epochs 4 --likelihood gaussian --resident-limit 3000";
+    // Into the middle of the second epoch.
+    let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3";
     let mut n = 0;
     for device in ["cpu", "gpu"] {
-        for options in [all, iwae, fed] {
+        for options in [all, iwae, fed, rising] {
             let whole = format!("{device}{n}");
             let window = if options == fed { "--resident-limit 3000" } else { "" };
             n += 1;
@@ -416,6 +418,8 @@ fn what_would_change_the_run_is_refused() {
         "--run new",
         "--preset iwae",
         "--lr-schedule cosine",
+        "--lr-warm-up 1",
+        "--weight-decay 0",
         "--adam-beta1 0.5",
         "--binarization fixed",
         "--likelihood gaussian",
