@@ -7,6 +7,7 @@ pub mod add;
 pub mod bernoulli;
 pub mod ceiling;
 pub mod continuous_bernoulli;
+pub mod convolution;
 pub mod discretized_logistic;
 pub mod end_step;
 mod fusions;
@@ -19,7 +20,10 @@ pub mod optimizer;
 pub mod posterior;
 pub mod prior;
 pub mod product;
+pub mod split_channels;
 pub mod store_samples;
+pub mod sum_rows;
+pub mod transposed_convolution;
 
 use crate::plan::{Constants, Cost, Kernel};
 pub use fusions::{ALL as FUSIONS, fusions};
@@ -34,6 +38,15 @@ pub static REGISTRY: &[&Kernel] = &[
     &linear::BACKWARD_PARAMETERS,
     &linear::UPDATE,
     &linear::UPDATE_ALL,
+    &convolution::FORWARD,
+    &convolution::BACKWARD_INPUT,
+    &convolution::BACKWARD_PARAMETERS,
+    &transposed_convolution::FORWARD,
+    &transposed_convolution::BACKWARD_INPUT,
+    &transposed_convolution::BACKWARD_WEIGHT,
+    &sum_rows::SUM_ROWS,
+    &split_channels::SPLIT,
+    &split_channels::MERGE,
     &posterior::SAMPLE,
     &posterior::GAUSSIAN_KL,
     &posterior::KL_OF_UNITS,
@@ -62,6 +75,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &importance::NORMALIZE,
     &add::ADD,
     &optimizer::STEP,
+    &optimizer::STEP_DECAYED,
     &end_step::END_STEP,
     &end_step::END_STEP_WITH_BOUND,
     &store_samples::STORE,

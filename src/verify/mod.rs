@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::device::{Device, DeviceError};
 use crate::kernels::activation::Activation;
 use crate::loaded::LoadedModel;
+use crate::nn::Layers;
 use crate::plan::PlanError;
 use crate::train::{self, Settings};
 use crate::vae::estimate::{Chunks, EstimateProgram};
@@ -241,8 +242,8 @@ fn architecture(d: usize, z: usize, variance: Option<f64>) -> Architecture {
     Architecture {
         image: (1, d),
         channels: 1,
-        hidden: Vec::new(),
-        decoder_hidden: Vec::new(),
+        hidden: Layers::default(),
+        decoder_hidden: Layers::default(),
         latent: z,
         activation: Activation::Identity,
         likelihood: Likelihood::Gaussian { variance },
@@ -321,8 +322,8 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
         batch: settings.batch,
         samples: 4,
     };
-    let Settings { architecture, objective, optimizer, .. } = &settings;
-    let plan = TrainProgram::record(architecture, source, source, objective, optimizer)?;
+    let Settings { architecture, objective, .. } = &settings;
+    let plan = TrainProgram::record(architecture, source, source, objective, &settings.update())?;
     let mut executor = device.load(plan.program.clone())?;
     executor.write_f32(plan.train.data, &flatten(data))?;
     train::initialize(&mut *executor, &plan, &settings, &[])?;

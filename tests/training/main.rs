@@ -10,6 +10,7 @@ mod harness;
 mod layers;
 mod library;
 mod likelihoods;
+mod optimizers;
 mod resume;
 mod runs;
 mod settings;

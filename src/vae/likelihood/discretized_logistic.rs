@@ -115,7 +115,7 @@ impl Module for DiscretizedLogistic {
         let edges = (1..LEVELS).map(|i| ((2 * i - 1) as f64 / 510.0) as f32).collect();
         for (name, dims, values) in [
             ("lower_edges", vec![LEVELS - 1], OnnxValues::Reals(edges)),
-            ("last_axis", vec![1], OnnxValues::Integers(vec![2])),
+            ("last_axis", vec![1], OnnxValues::Integers(vec![-1])),
         ] {
             graph.constants.push(OnnxConstant { name, dims, values });
         }

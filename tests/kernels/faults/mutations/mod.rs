@@ -4,6 +4,7 @@ mod add;
 mod bernoulli;
 mod ceiling;
 mod continuous_bernoulli;
+mod convolution;
 mod discretized_logistic;
 mod end_step;
 mod gather;
@@ -14,7 +15,9 @@ mod linear;
 mod optimizer;
 mod posterior;
 mod prior;
+mod split_channels;
 mod store_samples;
+mod sum_rows;
 
 /// A text in a shader, and a wrong one in its place.
 pub type Mutation = (&'static str, &'static str);
@@ -35,6 +38,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         bernoulli::FAULTS,
         ceiling::FAULTS,
         continuous_bernoulli::FAULTS,
+        convolution::FAULTS,
         discretized_logistic::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
@@ -45,7 +49,9 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         optimizer::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
+        split_channels::FAULTS,
         store_samples::FAULTS,
+        sum_rows::FAULTS,
         end_step::FAULTS,
     ];
     files.into_iter().flatten()
