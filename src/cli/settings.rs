@@ -115,7 +115,8 @@ struct ModelOptions {
     #[arg(long, value_parser = values::<Binarization>())]
     binarization: Option<Binarization>,
     /// Kind of the hidden layers, in sizes that suit the images: mlp is --hidden 400, conv halves the images by
-    /// convolutions down to about four pixels [default: mlp]
+    /// convolutions down to about four pixels; conv for images in colour of 16 pixels or more, else
+    /// [default: mlp]
     #[arg(long, value_parser = values::<NetworkKind>(), conflicts_with_all = ["hidden", "decoder_hidden"])]
     network: Option<NetworkKind>,
     /// The encoder's hidden layers, comma-separated: widths as in 200,200, convolutions as in "conv 32 4/2, conv 64
@@ -132,7 +133,7 @@ struct ModelOptions {
     /// Non-linearity of the hidden layers [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
-    /// What the decoder's output means [default: bernoulli]
+    /// What the decoder's output means; gaussian for images in colour, else [default: bernoulli]
     #[arg(long, value_parser = values::<LikelihoodKind>())]
     likelihood: Option<LikelihoodKind>,
     /// Variance of the Gaussian likelihood [default: learned]
@@ -178,7 +179,7 @@ impl Args {
 
     /// The preset's settings, or the defaults, with what is given in their place.
     pub fn settings(&self, dataset: &Dataset) -> Result<Settings, String> {
-        let base = self.preset.map_or_else(Settings::default, Preset::settings);
+        let base = self.preset.map_or_else(|| Settings::of(dataset), Preset::settings);
         let fail = |message: &str| Err(message.to_string());
         let (model, objective, optimizer) = (&self.model, &self.objective, &self.optimizer);
         if self.preset == Some(Preset::Altosaar) && !dataset.train.is_binary() {
@@ -190,7 +191,7 @@ impl Args {
         let likelihood = match (model.likelihood, model.variance) {
             (None, None) => base.architecture.likelihood,
             (kind, variance) => {
-                let kind = kind.unwrap_or(LikelihoodKind::Bernoulli);
+                let kind = kind.unwrap_or(base.architecture.likelihood.kind());
                 let Some(likelihood) = Likelihood::of_kind(kind, variance) else {
                     return fail("--variance needs --likelihood gaussian");
                 };
@@ -201,7 +202,8 @@ impl Args {
             (Some(given), _) => given,
             (None, l) if !l.module().accepts(Binarization::Dynamic) => Binarization::None,
             (None, _) if self.preset.is_none() && dataset.train.is_binary() => Binarization::Fixed,
-            (None, _) => base.binarization,
+            (None, l) if l == base.architecture.likelihood => base.binarization,
+            (None, _) => Binarization::Dynamic,
         };
         let shape = dataset.train.shape();
         let image = [shape.height, shape.width, shape.channels];

@@ -18,10 +18,12 @@ use crate::data::{self, Channels, Dataset};
 use crate::device::DeviceError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
+use crate::nn::{NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::optim::{Optimizer, Update};
 use crate::plan::PlanError;
 use crate::plan::variant::Choices;
+use crate::vae::likelihood::LikelihoodKind;
 use crate::vae::objective::Bound;
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 pub use metrics::{Metrics, Sums};
@@ -130,14 +132,28 @@ impl Settings {
     }
 
     /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
-    /// where all its pixels are black or white.
+    /// where all its pixels are black or white. Images in colour have a Gaussian likelihood of their values as they are,
+    /// and, from 16 pixels in height and width on, a network of convolutions.
     pub fn of(dataset: &Dataset) -> Settings {
         let mut settings = Settings { data: place(dataset), ..Settings::default() };
         let ImageShape { height, width, channels } = dataset.train.shape();
         settings.architecture.image = (height, width);
         settings.architecture.channels = channels;
         settings.batch = settings.batch.min(dataset.train.n_images);
-        if dataset.train.is_binary() {
+        if channels > 1 {
+            settings.architecture.likelihood =
+                Likelihood::of_kind(LikelihoodKind::Gaussian, None).expect("it needs no variance");
+            settings.binarization = Binarization::None;
+            let image = [height, width, channels];
+            let hidden = NetworkKind::Conv.layers(image);
+            // Of smaller images little would be left.
+            if height.min(width) >= 16
+                && let Ok(back) = hidden.mirrored(Shape::Map(image))
+            {
+                settings.architecture.hidden = hidden;
+                settings.architecture.decoder_hidden = back;
+            }
+        } else if dataset.train.is_binary() {
             settings.binarization = Binarization::Fixed;
         }
         settings
