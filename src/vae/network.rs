@@ -9,6 +9,15 @@ use crate::nn::{Activation, Dense, Init, Layer, Stack, Uniform};
 use crate::optim::{Optimizer, TrainedParameter};
 use crate::plan::{DType, Program, TensorId};
 
+/// What is known of the training data before the first step.
+#[derive(Debug, Clone, Default)]
+pub struct Moments {
+    /// The mean of each pixel, (D); needed by [`Init::Glorot`].
+    pub means: Vec<f64>,
+    /// The variance of the pixels about their means, on average, if it is known.
+    pub variance: Option<f64>,
+}
+
 /// The layers of encoder and decoder, with their parameters declared in a program.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -85,9 +94,8 @@ impl Network {
         parameters.map(|p| optimizer.declare(program, p, frozen.contains(&p))).collect()
     }
 
-    /// First values for [`Network::parameters`]. `means` are the training data's, (D), which
-    /// [`Init::Glorot`] begins at.
-    pub fn initial_values(&self, init: Init, seed: u64, means: &[f64]) -> Vec<Vec<f32>> {
+    /// First values for [`Network::parameters`]; [`Init::Glorot`] begins at the means of the training data.
+    pub fn initial_values(&self, init: Init, seed: u64, data: &Moments) -> Vec<Vec<f32>> {
         let mut uniform = Uniform::new(seed);
         let layers = self.layers();
         let mut values: Vec<Vec<f32>> =
@@ -95,11 +103,11 @@ impl Network {
         let likelihood = self.architecture.likelihood.module();
         if init == Init::Glorot {
             let bias = values.last_mut().expect("a decoder has layers");
-            for (bias, first) in bias.iter_mut().zip(likelihood.first_bias(means)) {
+            for (bias, first) in bias.iter_mut().zip(likelihood.first_bias(&data.means)) {
                 *bias = first;
             }
         }
-        values.extend(likelihood.parameters().into_iter().map(|own| own.initial));
+        values.extend(likelihood.first_values(data.variance));
         values
     }
 
