@@ -13,9 +13,10 @@ pub struct Gaussian {
     pub variance: Variance,
 }
 
-/// What a running mean of minibatches' optima keeps of itself a step. A minibatch has thousands of residuals, so
-/// that a mean over about ten of them is exact enough; it is to follow the decoder closely.
-const DECAY: f64 = 0.8;
+/// What a running mean of minibatches' optima keeps of itself a step. A minibatch of B images tells their optimum to about
+/// 1 / 2B nats, so that a mean over few of them is exact enough; it is to follow the decoder closely, whose error falls by
+/// a tenth a step at first.
+const DECAY: f64 = 0.5;
 
 /// What ln s is called in files.
 const STORED: &str = "observation_log_variance";
