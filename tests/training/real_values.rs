@@ -47,7 +47,7 @@ fn mean_image(dataset: &Dataset) -> f64 {
     -0.5 * d as f64 * (1.0 + (2.0 * std::f64::consts::PI * variance).ln())
 }
 
-/// Of the test images after twelve epochs. `start` is what ln s begins with, if not at what the trainer gives it.
+/// Of the test images after twenty epochs. `start` is what ln s begins with, if not at what the trainer gives it.
 fn trained(dataset: &Dataset, settings: &Settings, start: Option<f32>) -> Metrics {
     let mut trainer =
         Trainer::new(&Device::Cpu(harness::cpu()), dataset, settings).expect("a trainer");
@@ -55,7 +55,7 @@ fn trained(dataset: &Dataset, settings: &Settings, start: Option<f32>) -> Metric
         let kept = trainer.program().network.parameters().pop().expect("the variance is the last");
         trainer.executor().write_f32(kept, &[start]).expect("writes");
     }
-    let end = trainer.steps_until(12);
+    let end = trainer.steps_until(20);
     trainer.advance(end, |_| ControlFlow::Continue(())).expect("steps");
     trainer.evaluate().expect("evaluates")
 }
@@ -63,6 +63,7 @@ fn trained(dataset: &Dataset, settings: &Settings, start: Option<f32>) -> Metric
 fn settings(variance: Variance) -> Settings {
     let architecture = Architecture {
         image: (SIDE, SIDE),
+        channels: 1,
         hidden: vec![64],
         decoder_hidden: vec![64],
         latent: 5,
@@ -89,10 +90,10 @@ fn real_images_train() {
     let old = trained(&dataset, &settings(Variance::Learned), Some(0.0));
     println!("mean image {baseline:.1}; learned from 1: ELBO {:.1}, KL {:.2}", old.elbo(), old.kl);
     assert!(old.elbo() < baseline && old.kl < 1.0);
-    for variance in [Variance::Optimal, Variance::Learned] {
+    for (variance, gain) in [(Variance::Optimal, 80.0), (Variance::Learned, 25.0)] {
         let metrics = trained(&dataset, &settings(variance), None);
         println!("{variance}: ELBO {:.1}, KL {:.2}", metrics.elbo(), metrics.kl);
         assert!(metrics.kl > 4.0, "{variance}: {metrics:?}");
-        assert!(metrics.elbo() > baseline + 50.0, "{variance}: {metrics:?}");
+        assert!(metrics.elbo() > baseline + gain, "{variance}: {metrics:?}");
     }
 }
