@@ -9,6 +9,7 @@ mod gradients;
 mod harness;
 mod layers;
 mod library;
+mod optimizers;
 mod real_values;
 mod resume;
 mod runs;
