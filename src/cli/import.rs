@@ -19,7 +19,7 @@ use crate::kernels::activation::Activation;
 use crate::nn::{Layers, Shape};
 use crate::report::console::{note, say};
 use crate::train::Settings;
-use crate::vae::likelihood::LikelihoodKind;
+use crate::vae::likelihood::{LikelihoodKind, Variance};
 use crate::vae::{Architecture, Binarization, Likelihood};
 
 /// Make a run folder of a VAE that was trained in PyTorch
@@ -95,7 +95,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let settings = settings(&args, &imported, data, &dataset, &mut guessed).map_err(at)?;
     settings.check_with(&dataset).map_err(|e| at(e.to_string()))?;
     let a = &settings.architecture;
-    if let (Likelihood::Gaussian { variance: Some(s) }, None) = (a.likelihood, imported.variance())
+    if let (Likelihood::Gaussian { variance: Variance::Given(s) }, None) =
+        (a.likelihood, imported.variance())
     {
         let tensor = Tensor { shape: vec![1], values: vec![s.ln() as f32] };
         imported.tensors.insert(imported.names.observation_log_variance().to_string(), tensor);
@@ -226,7 +227,7 @@ fn settings(
                 "it has an observation_log_variance, so --variance cannot be given".to_string()
             );
         }
-        (_, Some(variance), None) => gaussian(Some(variance)),
+        (_, Some(variance), None) => gaussian(Variance::Given(variance)),
         (Some(LikelihoodKind::Gaussian), None, None) => {
             return Err(
                 "it has no observation_log_variance: --likelihood gaussian needs --variance"
@@ -235,7 +236,7 @@ fn settings(
         }
         (Some(kind), None, None) => Likelihood::of_kind(kind, None).expect("none is given"),
         (Some(LikelihoodKind::Gaussian) | None, None, Some(_)) => {
-            own.map_or(gaussian(None), |own| own.likelihood)
+            own.map_or(gaussian(Variance::Learned), |own| own.likelihood)
         }
         (Some(kind), None, Some(_)) => Likelihood::of_kind(kind, None).expect("none is given"),
         (None, None, None) => own.map_or(Likelihood::Bernoulli, |own| own.likelihood),

@@ -12,7 +12,7 @@ use crate::kernels::activation::Activation;
 use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
-use crate::vae::likelihood::LikelihoodKind;
+use crate::vae::likelihood::{LikelihoodKind, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 
@@ -136,9 +136,10 @@ struct ModelOptions {
     /// What the decoder's output means; gaussian for images in colour, else [default: bernoulli]
     #[arg(long, value_parser = values::<LikelihoodKind>())]
     likelihood: Option<LikelihoodKind>,
-    /// Variance of the Gaussian likelihood [default: learned]
+    /// Variance of the Gaussian likelihood: optimal (the mean squared error of each minibatch; a running mean of
+    /// it is kept), learned (a parameter that the optimizer moves), or a number [default: optimal]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    variance: Option<f64>,
+    variance: Option<Variance>,
     /// How parameters begin [default: pytorch]
     #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,

@@ -63,6 +63,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &gaussian::GRADIENT,
     &gaussian::BACKWARD,
     &gaussian::VARIANCE,
+    &gaussian::ROW_ERRORS,
+    &gaussian::FIT_VARIANCE,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
     &add::ADD,

@@ -11,6 +11,7 @@ use crate::device::{Device, DeviceError, Executor};
 use crate::kernels::{clock, fusions, rates};
 use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
+use crate::vae::network::Moments;
 use crate::vae::objective::Bound;
 use crate::vae::step::{Content, Pass, Source, TrainProgram};
 use crate::vae::{Binarization, Init};
@@ -415,11 +416,30 @@ pub fn begin(
         Init::Pytorch => Vec::new(),
         Init::Glorot => dataset.train.means(settings.binarization == Binarization::Fixed),
     };
-    initialize(executor, plan, settings, &means)
+    let variance = Some(variance(&dataset.train));
+    initialize(executor, plan, settings, &Moments { means, variance })
 }
 
-/// Puts first parameters and clock on the device; the data is there. `means` are the training data's,
-/// (D), where the parameters begin at them.
+/// The variance of the pixels about their means, on average, of 2000 images that are spread over all.
+fn variance(images: &Images) -> f64 {
+    let mut sums = vec![(0_u64, 0_u64); images.n_pixels()];
+    let mut seen = 0.0;
+    let all = images.pixels.chunks_exact(images.n_pixels());
+    for image in all.step_by(images.n_images.div_ceil(2000).max(1)) {
+        for ((sum, squares), &v) in sums.iter_mut().zip(image) {
+            *sum += u64::from(v);
+            *squares += u64::from(v) * u64::from(v);
+        }
+        seen += 1.0;
+    }
+    let of_pixel = |&(sum, squares): &(u64, u64)| {
+        let mean = sum as f64 / seen;
+        squares as f64 / seen - mean * mean
+    };
+    sums.iter().map(of_pixel).sum::<f64>() / (255.0 * 255.0 * sums.len() as f64)
+}
+
+/// Puts first parameters and clock on the device; the data is there. `moments` are the training data's.
 ///
 /// # Errors
 /// The device failed.
@@ -427,9 +447,9 @@ pub fn initialize(
     executor: &mut dyn Executor,
     plan: &TrainProgram,
     settings: &Settings,
-    means: &[f64],
+    moments: &Moments,
 ) -> Result<(), DeviceError> {
-    let first = plan.network.initial_values(settings.init, settings.seed, means);
+    let first = plan.network.initial_values(settings.init, settings.seed, moments);
     for (parameter, values) in plan.network.parameters().into_iter().zip(first) {
         executor.write_f32(parameter, &values)?;
     }

@@ -32,7 +32,7 @@ fn help_names_every_option_and_its_default() {
         ("--latent <Z>", "20"),
         ("--activation <ACTIVATION>", "relu"),
         ("--likelihood <LIKELIHOOD>", "bernoulli"),
-        ("--variance <S>", "learned"),
+        ("--variance <S>", "optimal"),
         ("--init <INIT>", "pytorch"),
         ("--objective <OBJECTIVE>", "elbo"),
         ("--samples <K>", "1"),

@@ -10,6 +10,7 @@ mod harness;
 mod layers;
 mod library;
 mod optimizers;
+mod real_values;
 mod resume;
 mod runs;
 mod settings;

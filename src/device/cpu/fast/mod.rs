@@ -59,6 +59,7 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::gaussian::GRADIENT, gaussian::gradient),
     (&kernels::gaussian::BACKWARD, gaussian::backward),
     (&kernels::gaussian::VARIANCE, gaussian::variance),
+    (&kernels::gaussian::ROW_ERRORS, gaussian::row_errors),
     (&kernels::importance::LOG_WEIGHT, importance::log_weight),
     (&kernels::importance::NORMALIZE, importance::normalize),
     (&kernels::optimizer::STEP, optimizer::one_tensor),
