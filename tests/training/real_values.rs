@@ -64,8 +64,8 @@ fn settings(variance: Variance) -> Settings {
     let architecture = Architecture {
         image: (SIDE, SIDE),
         channels: 1,
-        hidden: vec![64],
-        decoder_hidden: vec![64],
+        hidden: vec![64].into(),
+        decoder_hidden: vec![64].into(),
         latent: 5,
         activation: Activation::Relu,
         likelihood: Likelihood::Gaussian { variance },
