@@ -86,7 +86,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         args.runs.iter().map(|run| Trained::open(run, &args.model)).collect::<Result<_, _>>()?;
     let first = &trained[0].settings;
     for (run, t) in args.runs.iter().zip(&trained) {
-        let data = |s: &Settings| (s.data.clone(), s.size, s.valid, s.binarization);
+        let fitted = |s: &Settings| s.size.map(|size| (size, s.fit));
+        let data = |s: &Settings| (s.data.clone(), fitted(s), s.valid, s.binarization);
         if data(&t.settings) != data(first) {
             return Err(Failure::input(format!(
                 "{}: trained on {} with {}, {} on {} with {}; their likelihoods do not compare",

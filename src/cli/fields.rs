@@ -2,7 +2,7 @@
 
 /// What the library calls a thing in its errors, in backticks, and what the command line calls it.
 /// The constants of an optimizer are not here: `adam.beta1` is --adam-beta1.
-const FIELDS: [(&str, &str); 23] = [
+const FIELDS: [(&str, &str); 25] = [
     ("architecture", "the network"),
     ("architecture.channels", "--channels"),
     ("architecture.likelihood", "--likelihood"),
@@ -11,6 +11,8 @@ const FIELDS: [(&str, &str); 23] = [
     ("binarization", "--binarization"),
     ("channels", "--channels"),
     ("epochs", "--epochs"),
+    ("fit", "--fit"),
+    ("flip", "--flip"),
     ("images", "the size of the images"),
     ("learning_rate", "--lr"),
     ("objective.beta", "--beta"),
