@@ -22,6 +22,8 @@ override OPTIMIZER: u32 = 0u;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
 override EPSILON: f32 = 1e-8;
+/// what the weight loses of itself, times the learning rate; the bias does not
+override DECAY: f32 = 0.0;
 
 /// (R, I) the layer's input
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -47,7 +49,7 @@ fn store(row: u32, column: u32, g: f32) {
         let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
         weight_state[e] = next.state.x;
         if PLANES > 1u { weight_state[O * I + e] = next.state.y; }
-        weight[e] += next.change;
+        weight[e] = weight[e] * kept(rates[LEARNING_RATE], DECAY) + next.change;
     } else {
         var before = vec2<f32>(bias_state[row], 0.0);
         if PLANES > 1u { before.y = bias_state[O + row]; }

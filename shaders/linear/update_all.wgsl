@@ -34,6 +34,8 @@ override OPTIMIZER: u32 = 0u;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
 override EPSILON: f32 = 1e-8;
+/// what weights lose of themselves, times the learning rate; biases do not
+override DECAY: f32 = 0.0;
 
 /// (L, 10) of each layer: inputs I, outputs O; 1 where its input is in `odd`, and the place there; the same
 /// of its gradient; the places of W (O, I), b (O), and of their state (PLANES, O, I) and (PLANES, O)
@@ -93,14 +95,16 @@ fn store(row: u32, column: u32, g: f32) {
     let weights = layer[OUTPUTS] * layer[INPUTS];
     if column < layer[INPUTS] {
         let e = row * layer[INPUTS] + column;
-        step(layer[WEIGHT_AT] + e, layer[WEIGHT_STATE_AT] + e, weights, g);
+        let keep = kept(rates[LEARNING_RATE], DECAY);
+        step(layer[WEIGHT_AT] + e, layer[WEIGHT_STATE_AT] + e, weights, keep, g);
     } else {
-        step(layer[BIAS_AT] + row, layer[BIAS_STATE_AT] + row, layer[OUTPUTS], g);
+        step(layer[BIAS_AT] + row, layer[BIAS_STATE_AT] + row, layer[OUTPUTS], 1.0, g);
     }
 }
 
-/// Of the parameter at a place, whose state begins at `first` and has its next plane `elements` further.
-fn step(parameter: u32, first: u32, elements: u32, g: f32) {
+/// Of the parameter at a place, of which weight decay keeps a share; its state begins at `first` and has its next plane
+/// `elements` further.
+fn step(parameter: u32, first: u32, elements: u32, keep: f32, g: f32) {
     let last = first + (PLANES - 1u) * elements;
     if parameter >= P || last >= M { return; }
     var before = vec2<f32>(state[first], 0.0);
@@ -109,7 +113,7 @@ fn step(parameter: u32, first: u32, elements: u32, g: f32) {
     let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
     state[first] = next.state.x;
     if PLANES > 1u { state[last] = next.state.y; }
-    parameters[parameter] += next.change;
+    parameters[parameter] = parameters[parameter] * keep + next.change;
 }
 
 @compute @workgroup_size(INVOCATIONS)

@@ -49,7 +49,8 @@ pub(super) fn read(folder: &Path) -> Result<Option<Parts>, DataError> {
     let names = class_names(&folder.join(NAMES))?;
     let train = Part { path: first.clone(), images: images(&batches, &names)?, bytes: true };
     let images = images(std::slice::from_ref(&test), &names)?;
-    Ok(Some(Parts { train, test: Some(Part { path: test, images, bytes: true }) }))
+    let test = Part { path: test, images, bytes: true };
+    Ok(Some(Parts { train, test: Some(test), valid: None }))
 }
 
 /// The names in a file of one a line, or those that it should hold where it is missing.
