@@ -89,7 +89,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let first = &trained[0].settings;
     for (run, t) in args.runs.iter().zip(&trained) {
         let named = |s: &Settings| args.data.is_default().then(|| s.data.clone());
-        let data = |s: &Settings| (named(s), s.size, s.valid, s.binarization);
+        let fitted = |s: &Settings| s.size.map(|size| (size, s.fit));
+        let data = |s: &Settings| (named(s), fitted(s), s.valid, s.binarization);
         if data(&t.settings) != data(first) {
             return Err(Failure::input(format!(
                 "{}: trained on {} with {}, {} on {} with {}; their likelihoods do not compare",

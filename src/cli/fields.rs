@@ -12,6 +12,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("channels", "--channels"),
     ("decoder_hidden", "--decoder-hidden"),
     ("epochs", "--epochs"),
+    ("fit", "--fit"),
+    ("flip", "--flip"),
     ("hidden", "--hidden"),
     ("images", "the size of the images"),
     ("learning_rate", "--lr"),

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::optimizer::OptimizerOptions;
 use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
-use crate::data::{self, Channels, Dataset, FASHION_MNIST, MNIST};
+use crate::data::{self, Channels, Dataset, FASHION_MNIST, Fit, MNIST};
 use crate::kernels::activation::Activation;
 use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
@@ -59,10 +59,13 @@ pub struct Args {
     /// shuffle.
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     pub data: String,
-    /// Stretch the images to this height and width, or say what they are where rows of pixels are no
+    /// Bring the images to this height and width, or say what they are where rows of pixels are no
     /// squares [default: as they are]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
+    /// What --size does to images of another shape
+    #[arg(long, value_parser = values::<Fit>(), default_value_t)]
+    fit: Fit,
     /// Read the images as grey or in colour [default: in colour if any pixel of theirs has one]
     #[arg(long, value_parser = values::<Channels>())]
     channels: Option<Channels>,
@@ -70,6 +73,9 @@ pub struct Args {
     /// test set is left for the end; where there is no test set, it becomes that [default: none]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     valid: Option<f64>,
+    /// Mirror each training image left to right with probability 1/2, anew each epoch
+    #[arg(long)]
+    flip: bool,
     /// Seed of everything random: parameters, order, binarization, noise
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
@@ -175,7 +181,7 @@ struct ObjectiveOptions {
 impl Args {
     /// How the data are to be read.
     pub fn data_options(&self) -> data::Options {
-        data::Options { size: self.size, valid: self.valid, channels: self.channels }
+        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels: self.channels }
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.
@@ -242,7 +248,9 @@ impl Args {
             data: absolute(&self.data),
             data_sha256: None,
             size: self.size,
+            fit: self.fit,
             valid: self.valid,
+            flip: self.flip,
             architecture: Architecture {
                 image: (dataset.train.height, dataset.train.width),
                 channels: dataset.train.channels,
@@ -304,8 +312,10 @@ impl Args {
                 preset: Some(preset),
                 data: MNIST.to_string(),
                 size: None,
+                fit: Fit::default(),
                 channels: None,
                 valid: None,
+                flip: false,
                 seed: settings.seed,
                 precision: Precision::F32,
                 run: None,

@@ -196,12 +196,11 @@ impl Job {
             );
         }
         note(format_args!(
-            "{}: {} training and {} test images of {}x{}; {}; {}{precision}; run folder {}{from}",
+            "{}: {} training and {} test images of {}; {}; {}{precision}; run folder {}{from}",
             dataset.name,
             dataset.train.n_images,
             dataset.test.n_images,
-            dataset.train.height,
-            dataset.train.width,
+            dataset.train.shape(),
             settings.architecture,
             settings.objective.describe(settings.samples),
             folder.path().display()

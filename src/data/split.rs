@@ -1,7 +1,8 @@
 //! What is done to images after they are read: their size, and the parts that are held out.
 
+use super::fit::{self, Fit};
 use super::known::KNOWN;
-use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, picture, shown};
+use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, shown};
 use crate::config_error::ConfigError;
 use std::path::Path;
 
@@ -11,8 +12,10 @@ use rayon::prelude::*;
 /// How images are to be read and parted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Options {
-    /// Height and width to stretch the images to, or of the images that are rows of pixels.
+    /// Height and width that the images become, or of the images that are rows of pixels.
     pub size: Option<(usize, usize)>,
+    /// How they become that, where they are of another shape.
+    pub fit: Fit,
     /// What pixels are read as; `None`: in colour if any has one.
     pub channels: Option<Channels>,
     /// Share of the training images to hold out, in (0, 1): as validation images, or as test images where
@@ -40,17 +43,17 @@ impl Options {
         Ok(())
     }
 
-    /// Stretches the images of a set that has test images, and holds out validation images.
+    /// Fits the images of a set that has test images, and holds out validation images.
     pub(super) fn apply(self, mut dataset: Dataset) -> Result<Dataset, DataError> {
         if let Some(channels) = self.channels {
             dataset.train.become_channels(channels);
             dataset.test.become_channels(channels);
         }
         if let Some(size) = self.size {
-            dataset.train.stretch(size);
-            dataset.test.stretch(size);
+            dataset.train.become_size(size, self.fit);
+            dataset.test.become_size(size, self.fit);
             if let Some(valid) = &mut dataset.valid {
-                valid.stretch(size);
+                valid.become_size(size, self.fit);
             }
         }
         if let Some(share) = self.valid {
@@ -119,7 +122,7 @@ pub(super) fn split(
     }
     let Some(mut test) = test else {
         if let Some(size) = options.size {
-            train.images.stretch(size);
+            train.images.become_size(size, options.fit);
         }
         let n = train.images.n_images;
         let n_held = match options.valid {
@@ -256,8 +259,8 @@ fn check_same_shape(
 }
 
 impl Images {
-    /// Stretches every image to (height, width).
-    fn stretch(&mut self, size: (usize, usize)) {
+    /// Brings every image to (height, width).
+    fn become_size(&mut self, size: (usize, usize), fit: Fit) {
         if (self.height, self.width) == size {
             return;
         }
@@ -271,7 +274,7 @@ impl Images {
                     _ => RgbImage::from_raw(columns, rows, image.to_vec()).map(DynamicImage::from),
                 };
                 let image = image.expect("as many values as rows, columns and channels");
-                picture::resize(&image, size).into_bytes()
+                fit::resize(&image, size, fit).into_bytes()
             })
             .collect();
         self.pixels = pixels.into();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::config_error::ConfigError;
-use crate::data::{self, Channels, Dataset};
+use crate::data::{self, Channels, Dataset, Fit};
 use crate::device::DeviceError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
@@ -41,12 +41,18 @@ pub struct Settings {
     /// [`Dataset::digest`] of what was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<String>,
-    /// Height and width that the images are stretched to, if they are.
+    /// Height and width that the images become, if they are to be of another size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
+    /// How they become that.
+    #[serde(default = "Fit::unsaid")]
+    pub fit: Fit,
     /// Share of the training images that is held out, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<f64>,
+    /// Whether each training image is mirrored left to right with probability 1/2, anew each epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flip: bool,
     /// The layers and what they model.
     pub architecture: Architecture,
     /// What a pixel's byte becomes.
@@ -93,7 +99,9 @@ impl Default for Settings {
             data: "mnist".to_string(),
             data_sha256: None,
             size: None,
+            fit: Fit::default(),
             valid: None,
+            flip: false,
             architecture: Architecture {
                 image: (28, 28),
                 channels: 1,
@@ -208,7 +216,7 @@ impl Settings {
     pub fn data_options(&self) -> data::Options {
         // Pictures that were read as grey, as all once were, are so again.
         let channels = Some(Channels::of(self.architecture.channels));
-        data::Options { size: self.size, valid: self.valid, channels }
+        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels }
     }
 
     /// The learning rate of an epoch (1 is the first) after the warm-up.

@@ -13,7 +13,7 @@ use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
 use crate::vae::network::Moments;
 use crate::vae::objective::Bound;
-use crate::vae::step::{Content, Pass, Source, TrainProgram};
+use crate::vae::step::{Content, Flips, Pass, Source, TrainProgram};
 use crate::vae::{Binarization, Init};
 
 /// A training run on a device.
@@ -373,12 +373,16 @@ fn record_within(
     fusions: &Fusions,
     resident: usize,
 ) -> Result<TrainProgram, PlanError> {
-    let source = |images: &Images, samples| {
+    let Settings { flip, architecture, .. } = settings;
+    let flips =
+        flip.then_some(Flips { width: architecture.image.1, channels: architecture.channels });
+    let source = |images: &Images, flips, samples| {
         let batch = settings.batch.min(images.n_images);
         Source {
             images: images.n_images,
             window: data_stream::window(images.n_images, images.n_pixels(), batch, resident),
             content: Content::Bytes(settings.binarization),
+            flips,
             batch,
             samples,
         }
@@ -390,8 +394,8 @@ fn record_within(
     TrainProgram::record_with(
         fusions,
         &settings.architecture,
-        source(&dataset.train, settings.samples),
-        source(dataset.watched().1, test_samples),
+        source(&dataset.train, flips, settings.samples),
+        source(dataset.watched().1, None, test_samples),
         &settings.objective,
         &settings.update(),
     )

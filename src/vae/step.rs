@@ -5,7 +5,7 @@ use super::architecture::Architecture;
 use super::bound;
 use super::likelihood::{Fitted, Observed};
 use super::minibatch::{self, Streams};
-pub use super::minibatch::{Content, Pass, Source};
+pub use super::minibatch::{Content, Flips, Pass, Source};
 use super::network::Network;
 use super::objective::{Bound, Objective};
 use super::posterior::{self, Arriving, Posterior};

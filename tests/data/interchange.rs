@@ -588,7 +588,7 @@ fn models_of_pytorch_become_runs() {
         "activation relu (--activation)",
         "likelihood bernoulli (--likelihood)",
         "images of MNIST (--data)",
-        "grey pixels, not binarized (--binarization)",
+        "pixels not binarized (--binarization)",
     ] {
         assert!(guessed.contains(word), "{word}: {printed}");
     }

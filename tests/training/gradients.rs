@@ -303,7 +303,14 @@ fn real_data_trains_a_gaussian() {
         activation: Activation::Tanh,
         likelihood: GAUSSIAN,
     };
-    let source = Source { images: n, window: None, content: Content::Reals, batch: 4, samples: 2 };
+    let source = Source {
+        images: n,
+        window: None,
+        content: Content::Reals,
+        flips: None,
+        batch: 4,
+        samples: 2,
+    };
     let objective = Objective::default();
     let plan = TrainProgram::record(
         &architecture,
