@@ -10,6 +10,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("batch", "--batch"),
     ("binarization", "--binarization"),
     ("channels", "--channels"),
+    ("clip_norm", "--clip-norm"),
     ("epochs", "--epochs"),
     ("images", "the size of the images"),
     ("learning_rate", "--lr"),

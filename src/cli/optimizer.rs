@@ -39,6 +39,10 @@ pub struct OptimizerOptions {
     /// AdamW; biases and the likelihood's own parameters lose nothing [default: 0]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
+    /// Shorten the gradient (of the mean over the minibatch's images, of all parameters together) to this
+    /// length where it is longer; metrics.jsonl has the share of steps in which it was [default: never]
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    pub clip_norm: Option<f64>,
     /// Decay of Adam's mean gradient [default: 0.9]
     #[arg(long, value_name = "BETA1", allow_negative_numbers = true)]
     adam_beta1: Option<f64>,

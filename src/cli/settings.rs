@@ -260,6 +260,7 @@ impl Args {
             schedule,
             optimizer: optimizer.chosen(base.optimizer)?,
             weight_decay: optimizer.weight_decay.unwrap_or(base.weight_decay),
+            clip_norm: optimizer.clip_norm.or(base.clip_norm),
             objective: Objective {
                 bound,
                 estimator: objective.gradient.unwrap_or(base.objective.estimator),

@@ -6,6 +6,7 @@ pub mod activation;
 pub mod add;
 pub mod bernoulli;
 pub mod ceiling;
+pub mod clip;
 pub mod end_step;
 mod fusions;
 pub mod gather;
@@ -55,6 +56,9 @@ pub static REGISTRY: &[&Kernel] = &[
     &add::ADD,
     &optimizer::STEP,
     &optimizer::STEP_DECAYED,
+    &optimizer::STEP_CLIPPED,
+    &clip::ADD_SQUARES,
+    &clip::SCALE,
     &end_step::END_STEP,
     &end_step::END_STEP_WITH_BOUND,
     &store_samples::STORE,

@@ -71,6 +71,9 @@ pub struct Settings {
     /// What weights lose of themselves in a step, times the learning rate; biases do not.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub weight_decay: f64,
+    /// The longest gradient of all parameters together that a step takes as it is; a longer one is made as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
     /// What is ascended.
     #[serde(flatten)]
     pub objective: Objective,
@@ -111,6 +114,7 @@ impl Default for Settings {
             schedule: Schedule::default(),
             optimizer: Optimizer::default(),
             weight_decay: 0.0,
+            clip_norm: None,
             objective: Objective::default(),
             init: Init::default(),
             seed: 0,
@@ -168,6 +172,10 @@ impl Settings {
             let right = "must be from 0 to less than 1 / `learning_rate`";
             return Err(ConfigError::range("weight_decay", right, self.weight_decay));
         }
+        if let Some(most) = self.clip_norm.filter(|most| !(*most >= 1e-30 && most.is_finite())) {
+            let right = "must be a positive number, 1e-30 at least";
+            return Err(ConfigError::range("clip_norm", right, most));
+        }
         if !self.architecture.likelihood.module().accepts(self.binarization) {
             return Err(ConfigError::conflict(
                 "architecture.likelihood",
@@ -211,6 +219,7 @@ impl Settings {
             learning_rate: self.learning_rate,
             warm_up: self.learning_rate_warm_up,
             weight_decay: self.weight_decay,
+            clip_norm: self.clip_norm,
         }
     }
 
@@ -291,6 +300,9 @@ pub struct EpochReport {
     /// Whether a cap on the steps ended it before every image was drawn.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut_short: bool,
+    /// Share of the steps whose gradient was clipped, where it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clipped: Option<f64>,
     /// What the pixels' bytes became.
     pub binarization: Binarization,
     /// Training only.
@@ -449,6 +461,7 @@ fn go_on(
                 test: test.into(),
                 validation: trainer.validates(),
                 cut_short: end < whole,
+                clipped: train.clipped,
                 binarization: trainer.settings().binarization,
                 images_per_second: train.images as f64 / state.open.seconds,
                 seconds: state.open.seconds + evaluating.elapsed().as_secs_f64(),

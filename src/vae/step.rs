@@ -102,7 +102,9 @@ fn training_step(
 
     let gradients =
         [of_encoder.parameters, of_decoder.parameters, of_likelihood.parameters].concat();
-    update.record(r, pass.rates, trained, &gradients)?;
+    let steps = pass.history_steps;
+    let norms = update.record(r, [pass.rates, pass.clock], steps, trained, &gradients)?;
+    pass.norms = norms.zip(update.clip_norm.map(|most| most as f32));
     pass.end_step(r, log_px, kl, true, &next_rates(objective, update, source))?;
     Ok(pass)
 }

@@ -616,3 +616,41 @@ fn weights_decay_and_biases_do_not() {
         assert_eq!(resumed.digest().expect("reads"), decayed.digest().expect("reads"));
     }
 }
+
+/// A gradient is shortened where it is too long, on the CPU and on an adapter to the same numbers; a bound that none
+/// reaches changes nothing, one that all exceed is counted so, and a run goes on bit for bit.
+#[test]
+fn gradients_are_clipped() {
+    let plain = settings(100, 50);
+    let clipped = |most| Settings { clip_norm: Some(most), ..plain.clone() };
+    agree_for_twenty_steps(&Settings { weight_decay: 20.0, ..clipped(5.0) });
+    let dataset = mnist(500, 50);
+    for device in harness::devices() {
+        let mut share = |most: f64| {
+            let mut trainer = trainer(&device, &dataset, &clipped(most));
+            advance(&mut trainer, 10);
+            let metrics = trainer.metrics_since(0).expect("reads").expect("finite");
+            (metrics.clipped.expect("it is counted"), trainer)
+        };
+        let (none, mut loose) = share(1e6);
+        let (all, mut tight) = share(1e-3);
+        let (some, mut half) = share(16.0);
+        assert_eq!((none, all), (0.0, 1.0));
+        assert!(some > 0.0 && some < 1.0, "{some}");
+        let mut undisturbed = trainer(&device, &dataset, &plain);
+        advance(&mut undisturbed, 10);
+        assert_eq!(undisturbed.metrics_since(0).expect("reads").expect("finite").clipped, None);
+        let [plain, loose] = [&mut undisturbed, &mut loose].map(|t| t.parameters().expect("reads"));
+        let apart = plain.iter().flatten().zip(loose.iter().flatten()).map(|(a, b)| (a - b).abs());
+        let apart = apart.fold(0.0, f32::max);
+        assert!(apart < 1e-3, "{apart}"); // not fused, so rounded otherwise
+        assert!(tight.digest().expect("reads") != half.digest().expect("reads"));
+
+        let snapshot = half.snapshot().expect("a snapshot");
+        advance(&mut half, 15);
+        let (_, mut resumed) = share(16.0);
+        resumed.restore(&snapshot).expect("restores");
+        advance(&mut resumed, 15);
+        assert_eq!(resumed.digest().expect("reads"), half.digest().expect("reads"));
+    }
+}

@@ -3,6 +3,7 @@
 mod add;
 mod bernoulli;
 mod ceiling;
+mod clip;
 mod end_step;
 mod gather;
 mod gaussian;
@@ -32,6 +33,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         add::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
+        clip::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
