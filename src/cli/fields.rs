@@ -11,6 +11,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("binarization", "--binarization"),
     ("channels", "--channels"),
     ("clip_norm", "--clip-norm"),
+    ("early_stop", "--early-stop"),
     ("epochs", "--epochs"),
     ("images", "the size of the images"),
     ("learning_rate", "--lr"),

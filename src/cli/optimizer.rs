@@ -14,6 +14,10 @@ pub struct OptimizerOptions {
     /// End after this many steps, for a quick try [default: no limit]
     #[arg(long)]
     pub steps: Option<u64>,
+    /// End after this many epochs without a better ELBO of the images that --valid holds out; best.safetensors
+    /// has the best, and --resume with a larger number goes on [default: never]
+    #[arg(long, value_name = "EPOCHS")]
+    pub early_stop: Option<u32>,
     /// Images per minibatch [default: 128]
     #[arg(long, value_name = "B")]
     pub batch: Option<usize>,

@@ -260,6 +260,7 @@ impl Args {
             schedule,
             optimizer: optimizer.chosen(base.optimizer)?,
             weight_decay: optimizer.weight_decay.unwrap_or(base.weight_decay),
+            early_stop: optimizer.early_stop.or(base.early_stop),
             clip_norm: optimizer.clip_norm.or(base.clip_norm),
             objective: Objective {
                 bound,
@@ -289,6 +290,7 @@ impl Args {
             settings.epochs = epochs;
         }
         settings.steps = self.optimizer.steps.or(run.steps);
+        settings.early_stop = self.optimizer.early_stop.or(run.early_stop);
         if moved {
             settings.data = absolute(&self.data);
         }

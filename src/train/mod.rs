@@ -74,6 +74,9 @@ pub struct Settings {
     /// The longest gradient of all parameters together that a step takes as it is; a longer one is made as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
+    /// End after so many epochs without a better ELBO of the validation images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<u32>,
     /// What is ascended.
     #[serde(flatten)]
     pub objective: Objective,
@@ -114,6 +117,7 @@ impl Default for Settings {
             schedule: Schedule::default(),
             optimizer: Optimizer::default(),
             weight_decay: 0.0,
+            early_stop: None,
             clip_norm: None,
             objective: Objective::default(),
             init: Init::default(),
@@ -175,6 +179,14 @@ impl Settings {
         if let Some(most) = self.clip_norm.filter(|most| !(*most >= 1e-30 && most.is_finite())) {
             let right = "must be a positive number, 1e-30 at least";
             return Err(ConfigError::range("clip_norm", right, most));
+        }
+        match (self.early_stop, self.valid) {
+            (Some(0), _) => return Err(ConfigError::range("early_stop", "must be at least 1", 0)),
+            (Some(epochs), None) => {
+                let why = "goes by validation images: the test set is for the end";
+                return Err(ConfigError::conflict("early_stop", epochs, why, "give `valid` too"));
+            }
+            _ => {}
         }
         if !self.architecture.likelihood.module().accepts(self.binarization) {
             return Err(ConfigError::conflict(
@@ -381,6 +393,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Whether the observer asked for the end.
     pub interrupted: bool,
+    /// Whether it ended because the validation images' ELBO had not improved for [`Settings::early_stop`] epochs.
+    pub stalled: bool,
     /// Of the kernels that have several on this device: they are part of what determines the run.
     pub variants: Choices,
 }
@@ -418,7 +432,11 @@ fn go_on(
 ) -> Result<Outcome, TrainError> {
     let total = trainer.steps_total();
     let mut interrupted = false;
-    while !interrupted && (trainer.step() < total || state.reported() < trainer.step()) {
+    let patience = trainer.settings().early_stop;
+    while !interrupted
+        && !state.has_stalled(patience)
+        && (trainer.step() < total || state.reported() < trainer.step())
+    {
         let epoch = state.epoch();
         let first = trainer.step();
         let whole = trainer.steps_until(epoch);
@@ -477,5 +495,6 @@ fn go_on(
     }
     let (parameters, steps) = (state.snapshot.values(), state.step());
     let variants = trainer.executor().variants();
-    Ok(Outcome { epochs: state.reports, parameters, steps, interrupted, variants })
+    let stalled = state.has_stalled(patience);
+    Ok(Outcome { epochs: state.reports, parameters, steps, interrupted, stalled, variants })
 }

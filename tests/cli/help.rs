@@ -42,6 +42,7 @@ fn help_names_every_option_and_its_default() {
         ("--free-bits <NATS>", "0"),
         ("--epochs <EPOCHS>", "10"),
         ("--steps <STEPS>", "no limit"),
+        ("--early-stop <EPOCHS>", "never"),
         ("--batch <B>", "128"),
         ("--lr <RATE>", "0.001"),
         ("--lr-warm-up <EPOCHS>", "0"),
