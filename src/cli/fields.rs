@@ -7,6 +7,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("architecture.channels", "--channels"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
+    ("average", "--ema"),
     ("batch", "--batch"),
     ("binarization", "--binarization"),
     ("channels", "--channels"),

@@ -47,6 +47,11 @@ pub struct OptimizerOptions {
     /// length where it is longer; metrics.jsonl has the share of steps in which it was [default: never]
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     pub clip_norm: Option<f64>,
+    /// Keep an exponential moving average of the parameters, in which a step counts this many times as much as
+    /// the next: the figures of each epoch, the model and the best one are the average's, the checkpoint has
+    /// both [default: none]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    pub ema: Option<f64>,
     /// Decay of Adam's mean gradient [default: 0.9]
     #[arg(long, value_name = "BETA1", allow_negative_numbers = true)]
     adam_beta1: Option<f64>,

@@ -260,6 +260,7 @@ impl Args {
             schedule,
             optimizer: optimizer.chosen(base.optimizer)?,
             weight_decay: optimizer.weight_decay.unwrap_or(base.weight_decay),
+            average: optimizer.ema.or(base.average),
             early_stop: optimizer.early_stop.or(base.early_stop),
             clip_norm: optimizer.clip_norm.or(base.clip_norm),
             objective: Objective {

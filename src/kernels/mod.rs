@@ -4,6 +4,7 @@
 
 pub mod activation;
 pub mod add;
+pub mod average;
 pub mod bernoulli;
 pub mod ceiling;
 pub mod clip;
@@ -59,6 +60,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &optimizer::STEP_CLIPPED,
     &clip::ADD_SQUARES,
     &clip::SCALE,
+    &average::FOLLOW,
+    &average::SWAP,
     &end_step::END_STEP,
     &end_step::END_STEP_WITH_BOUND,
     &store_samples::STORE,

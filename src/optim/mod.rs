@@ -2,6 +2,7 @@
 
 mod adam;
 mod adamax;
+pub mod average;
 mod rmsprop;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Update {
     /// The longest gradient, over all parameters together, that a step takes as it is: of a longer one it takes
     /// the share that makes it as long (Pascanu et al. 2013). The gradient is that of the mean over images.
     pub clip_norm: Option<f64>,
+    /// What a step counts beside the next in the average of the parameters, where one is kept.
+    pub average: Option<f64>,
 }
 
 impl Update {

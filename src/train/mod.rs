@@ -74,6 +74,10 @@ pub struct Settings {
     /// The longest gradient of all parameters together that a step takes as it is; a longer one is made as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
+    /// What a step counts beside the next in an average of the parameters, where one is kept: it is what is evaluated,
+    /// and what a run ends with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
     /// End after so many epochs without a better ELBO of the validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stop: Option<u32>,
@@ -117,6 +121,7 @@ impl Default for Settings {
             schedule: Schedule::default(),
             optimizer: Optimizer::default(),
             weight_decay: 0.0,
+            average: None,
             early_stop: None,
             clip_norm: None,
             objective: Objective::default(),
@@ -180,6 +185,10 @@ impl Settings {
             let right = "must be a positive number, 1e-30 at least";
             return Err(ConfigError::range("clip_norm", right, most));
         }
+        if let Some(decay) = self.average.filter(|decay| !(*decay > 0.0 && *decay <= 0.999999)) {
+            let right = "must be above 0 and at most 0.999999";
+            return Err(ConfigError::range("average", right, decay));
+        }
         match (self.early_stop, self.valid) {
             (Some(0), _) => return Err(ConfigError::range("early_stop", "must be at least 1", 0)),
             (Some(epochs), None) => {
@@ -232,6 +241,7 @@ impl Settings {
             warm_up: self.learning_rate_warm_up,
             weight_decay: self.weight_decay,
             clip_norm: self.clip_norm,
+            average: self.average,
         }
     }
 

@@ -50,6 +50,7 @@ fn help_names_every_option_and_its_default() {
         ("--schedule-stages <N>", "8"),
         ("--weight-decay <DECAY>", "0"),
         ("--clip-norm <NORM>", "never"),
+        ("--ema <DECAY>", "none"),
         ("--adam-beta1 <BETA1>", "0.9"),
         ("--adam-beta2 <BETA2>", "0.999"),
         ("--adam-epsilon <EPSILON>", "1e-8"),

@@ -85,7 +85,7 @@ fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
     // Of images in a window, as larger sets are.
     let fed = "--lr-schedule cosine --epochs 4 --likelihood gaussian --resident-limit 3000";
     // Into the middle of the second epoch.
-    let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3 --clip-norm 3";
+    let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3 --clip-norm 3 --ema 0.9";
     let mut n = 0;
     for device in ["cpu", "gpu"] {
         for options in [all, iwae, fed, rising] {
@@ -416,6 +416,7 @@ fn what_would_change_the_run_is_refused() {
         "--lr-warm-up 1",
         "--weight-decay 0",
         "--clip-norm 9",
+        "--ema 0.5",
         "--adam-beta1 0.5",
         "--binarization fixed",
         "--likelihood gaussian",

@@ -654,3 +654,59 @@ fn gradients_are_clipped() {
         assert_eq!(resumed.digest().expect("reads"), half.digest().expect("reads"));
     }
 }
+
+/// The average of the parameters is the weighted mean of those after each step; it is what is evaluated and read,
+/// evaluation leaves all as it was, and a run goes on from a snapshot bit for bit.
+#[test]
+fn the_average_follows_the_parameters() {
+    let decay = 0.8_f64;
+    let plain = settings(100, 50);
+    let settings = Settings { average: Some(decay), ..plain.clone() };
+    agree_for_twenty_steps(&settings);
+    let dataset = mnist(500, 50);
+    for device in harness::devices() {
+        let mut averaged = trainer(&device, &dataset, &settings);
+        let mut undisturbed = trainer(&device, &dataset, &plain);
+        let first: Vec<Vec<f32>> = averaged.parameters().expect("reads");
+        assert_eq!(first, undisturbed.parameters().expect("reads"));
+        let mut sums: Vec<Vec<f64>> = first.iter().map(|p| vec![0.0; p.len()]).collect();
+        let mut snapshots = Vec::new();
+        for step in 1..=6 {
+            advance(&mut averaged, step);
+            let snapshot = averaged.snapshot().expect("a snapshot");
+            for (sums, saved) in sums.iter_mut().zip(&snapshot.parameters) {
+                for (sum, &p) in sums.iter_mut().zip(&saved.values) {
+                    *sum = decay * *sum + (1.0 - decay) * f64::from(p);
+                }
+            }
+            let whole = 1.0 - decay.powi(step as i32);
+            let averages = averaged.parameters().expect("reads");
+            assert_eq!(averages, snapshot.values());
+            for (average, sum) in averages.iter().flatten().zip(sums.iter().flatten()) {
+                assert!((f64::from(*average) - sum / whole).abs() < 1e-6, "step {step}");
+            }
+            snapshots.push(snapshot);
+        }
+        // The steps are those of a run without an average.
+        advance(&mut undisturbed, 6);
+        let raw = undisturbed.snapshot().expect("a snapshot");
+        let last = snapshots.last().expect("six");
+        for (ours, theirs) in last.parameters.iter().zip(&raw.parameters) {
+            assert_eq!((&ours.values, &ours.planes), (&theirs.values, &theirs.planes));
+        }
+        // What is evaluated is a model of the averages.
+        let elbo = averaged.evaluate().expect("evaluates").elbo();
+        assert_eq!(averaged.snapshot().expect("a snapshot"), *last);
+        let mut as_values = last.clone();
+        for saved in &mut as_values.parameters {
+            saved.values = saved.average.take().expect("an average");
+        }
+        undisturbed.restore(&as_values).expect("restores");
+        assert_eq!(undisturbed.evaluate().expect("evaluates").elbo(), elbo);
+        // From the middle.
+        let mut resumed = trainer(&device, &dataset, &settings);
+        resumed.restore(&snapshots[2]).expect("restores");
+        advance(&mut resumed, 6);
+        assert_eq!(resumed.snapshot().expect("a snapshot"), *last);
+    }
+}

@@ -14,6 +14,7 @@ fn full() -> Settings {
         weight_decay: 0.01,
         valid: Some(0.2),
         early_stop: Some(3),
+        average: Some(0.99),
         clip_norm: Some(2.0),
         schedule: Schedule::Step(vec![(3, 3e-4), (7, 1e-4)]),
         optimizer: Optimizer::Adam(Adam { beta1: 0.99, beta2: 0.9, epsilon: 1e-4 }),
@@ -137,7 +138,9 @@ fn what_means_nothing_is_refused_in_one_line() {
         let message = Optimizer::Adamax(adamax).rule().check().expect_err("refused").to_string();
         assert!(message.contains(word), "{message}");
     }
-    let bad: [(Change, &str); 15] = [
+    let bad: [(Change, &str); 17] = [
+        (|s| s.average = Some(0.0), "`average`"),
+        (|s| s.average = Some(1.0), "`average`"),
         (|s| (s.early_stop, s.valid) = (Some(0), Some(0.1)), "`early_stop`"),
         (|s| s.early_stop = Some(2), "`valid`"),
         (|s| s.clip_norm = Some(0.0), "`clip_norm`"),

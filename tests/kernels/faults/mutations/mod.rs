@@ -1,6 +1,7 @@
 //! Faults of shaders, by the file that they are in.
 
 mod add;
+mod average;
 mod bernoulli;
 mod ceiling;
 mod clip;
@@ -31,6 +32,7 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         add::FAULTS,
+        average::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
         clip::FAULTS,
