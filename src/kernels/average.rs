@@ -3,7 +3,7 @@
 use crate::kernels::library::single;
 use crate::kernels::{clock, grid_of_groups};
 use crate::numeric::Real;
-use crate::plan::case::{Fill, clock_words};
+use crate::plan::case::clock_words;
 use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 
 pub static FOLLOW: Kernel = single(Parts {

@@ -626,7 +626,7 @@ fn gradients_are_clipped() {
     agree_for_twenty_steps(&Settings { weight_decay: 20.0, ..clipped(5.0) });
     let dataset = mnist(500, 50);
     for device in harness::devices() {
-        let mut share = |most: f64| {
+        let share = |most: f64| {
             let mut trainer = trainer(&device, &dataset, &clipped(most));
             advance(&mut trainer, 10);
             let metrics = trainer.metrics_since(0).expect("reads").expect("finite");
