@@ -31,7 +31,7 @@ pub use watchdog::Divergence;
 /// Everything that a run is a function of, besides the device: what `config.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// "mnist" for the embedded set, "fashion-mnist", else a path.
+    /// "mnist" for the embedded set, "fashion-mnist", else a path, or the name of images that are in no file.
     pub data: String,
     /// [`Dataset::digest`] of what was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,10 +130,19 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults for a data set: images of its size and channels, and fixed binarization where all its pixels are
-    /// black or white.
+    /// The same with what they were trained on, where they do not say it: a trained model must not be tested on
+    /// another set because that is the default.
+    pub(crate) fn trained_on(&self, dataset: &Dataset) -> Settings {
+        let is_default = self.data == data::MNIST && dataset.source() != data::MNIST;
+        let data = if is_default { place(dataset) } else { self.data.clone() };
+        let digest = self.data_sha256.clone().unwrap_or_else(|| dataset.digest());
+        Settings { data, data_sha256: Some(digest), ..self.clone() }
+    }
+
+    /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
+    /// where all its pixels are black or white.
     pub fn of(dataset: &Dataset) -> Settings {
-        let mut settings = Settings::default();
+        let mut settings = Settings { data: place(dataset), ..Settings::default() };
         let ImageShape { height, width, channels } = dataset.train.shape();
         settings.architecture.image = (height, width);
         settings.architecture.channels = channels;
@@ -275,6 +284,17 @@ impl Settings {
             )),
             false => Ok(()),
         }
+    }
+}
+
+/// What opens a data set again, from any folder; what is nowhere has its name.
+fn place(dataset: &Dataset) -> String {
+    let source = dataset.source();
+    match std::fs::canonicalize(source) {
+        Ok(path) if ![data::MNIST, data::FASHION_MNIST].contains(&source) => {
+            path.to_str().unwrap_or(source).to_string()
+        }
+        _ => source.to_string(),
     }
 }
 

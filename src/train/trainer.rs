@@ -21,6 +21,8 @@ pub struct Trainer {
     plan: TrainProgram,
     settings: Settings,
     train_images: u64,
+    /// Its images, which are shared and not copied; None where they were on the executor already.
+    dataset: Option<Dataset>,
     /// Whether the watched images are validation images.
     validates: bool,
     /// Streams of the training and the watched images, where these are not on the device as a whole.
@@ -80,7 +82,8 @@ impl Trainer {
         let train = stream(plan.train, &dataset.train, Some(settings.seed));
         let test = stream(plan.test, dataset.watched().1, None);
         let (streams, validates) = ([train, test], dataset.valid.is_some());
-        Ok(Trainer { streams, validates, ..Trainer::begun(executor, plan, settings) })
+        let dataset = Some(dataset.clone());
+        Ok(Trainer { streams, dataset, validates, ..Trainer::begun(executor, plan, settings) })
     }
 
     /// The same where data and parameters are on the executor already.
@@ -89,8 +92,23 @@ impl Trainer {
         let warm_up = settings.learning_rate_warm_up > 0.0;
         let rate = (!warm_up).then(|| settings.learning_rate_in(1) as f32);
         let (settings, streams) = (settings.clone(), [None, None]);
-        let validates = false;
-        Trainer { executor, plan, settings, train_images, validates, streams, step: 0, rate }
+        let (dataset, validates) = (None, false);
+        Trainer {
+            executor,
+            plan,
+            settings,
+            train_images,
+            dataset,
+            validates,
+            streams,
+            step: 0,
+            rate,
+        }
+    }
+
+    /// What it trains on, where it was given it.
+    pub(crate) fn dataset(&self) -> Option<&Dataset> {
+        self.dataset.as_ref()
     }
 
     /// Steps finished.
