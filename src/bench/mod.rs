@@ -131,8 +131,8 @@ pub fn network(text: &str) -> Result<Architecture, String> {
     let architecture = Architecture {
         image: if *pixels == 784 { (28, 28) } else { (1, *pixels) },
         channels: 1,
-        hidden: hidden.to_vec(),
-        decoder_hidden: hidden.iter().rev().copied().collect(),
+        hidden: hidden.into(),
+        decoder_hidden: hidden.iter().rev().copied().collect::<Vec<_>>().into(),
         latent: *latent,
         ..Settings::default().architecture
     };
@@ -142,9 +142,9 @@ pub fn network(text: &str) -> Result<Architecture, String> {
 
 /// [`network`] backwards.
 fn name_of(architecture: &Architecture) -> String {
-    let ends = (architecture.pixels(), architecture.latent);
-    let widths = [&[ends.0], &architecture.hidden[..], &[ends.1]].concat();
-    widths.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
+    let (pixels, latent) = (architecture.pixels(), architecture.latent);
+    let hidden = architecture.hidden.iter().map(|layer| format!("{layer}-")).collect::<String>();
+    format!("{pixels}-{hidden}{latent}")
 }
 
 /// A network, a batch size, and what a run of them trains on.

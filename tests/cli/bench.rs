@@ -56,8 +56,8 @@ fn percentiles_are_those_of_the_samples() {
 fn networks_are_lists_of_widths() {
     let network = bench::network("784-200-100-50").expect("a network");
     assert_eq!(network.image, (28, 28));
-    assert_eq!((&network.hidden[..], network.latent), (&[200, 100][..], 50));
-    assert_eq!(network.decoder_hidden, [100, 200]);
+    assert_eq!((&network.hidden, network.latent), (&vec![200, 100].into(), 50));
+    assert_eq!(network.decoder_hidden, vec![100, 200].into());
     assert!(bench::network("9-2").expect("a linear one").hidden.is_empty());
     for wrong in ["", "784", "784-", "784-0-20", "a-b-c", "784,400", "-3-4", "99999-99999-2"] {
         let message = bench::network(wrong).expect_err(wrong);

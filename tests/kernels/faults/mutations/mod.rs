@@ -5,6 +5,7 @@ mod average;
 mod bernoulli;
 mod ceiling;
 mod clip;
+mod convolution;
 mod end_step;
 mod gather;
 mod gaussian;
@@ -14,7 +15,9 @@ mod linear;
 mod optimizer;
 mod posterior;
 mod prior;
+mod split_channels;
 mod store_samples;
+mod sum_rows;
 
 /// A text in a shader, and a wrong one in its place.
 pub type Mutation = (&'static str, &'static str);
@@ -36,6 +39,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         bernoulli::FAULTS,
         ceiling::FAULTS,
         clip::FAULTS,
+        convolution::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
@@ -45,7 +49,9 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         optimizer::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
+        split_channels::FAULTS,
         store_samples::FAULTS,
+        sum_rows::FAULTS,
         end_step::FAULTS,
     ];
     files.into_iter().flatten()
