@@ -1,8 +1,8 @@
 // The norm of a step's gradient over all parameters together, and the share of it that is kept where it is longer than
 // allowed (Pascanu, Mikolov and Bengio 2013).
-//   add_squares   squares[i] = or += the sum of the squares of those elements of one tensor that workgroup i owns
-//   scale         norm = sqrt(sum of squares),  kept = min(1, MOST / norm),  norms[step mod S] = norm
-// The tensors follow one upon the other, the first of them begins the sums: their order is the plan's.
+//   add_squares   squares[i] += the sum of the squares of those elements of one tensor that workgroup i owns
+//   scale         norm = sqrt(sum of squares),  kept = min(1, MOST / norm),  norms[step mod S] = norm,  squares = 0
+// The tensors follow one upon the other, in the plan's order; `scale` leaves zeros for the next step's.
 // Who owns what: workgroup i of add_squares owns squares[i], and blocks of WORKGROUP elements, every PARTS-th.
 // Grid: add_squares: PARTS workgroups, scale: one. Sums: a lane over its elements, then in tree order.
 #import clock
@@ -12,8 +12,6 @@
 override N: u32;
 /// sums that the squares come in
 override PARTS: u32;
-/// 1 for the first tensor of a step
-override FIRST: u32;
 /// the longest gradient that is taken as it is
 override MOST: f32;
 /// steps that `norms` holds
@@ -26,7 +24,7 @@ override WORKGROUP: u32 = 256u;
 @group(0) @binding(1) var<storage, read_write> squares: array<f32>;
 
 /// (PARTS)
-@group(0) @binding(0) var<storage, read> sums: array<f32>;
+@group(0) @binding(0) var<storage, read_write> sums: array<f32>;
 /// (8) seed low, seed high, step, epoch, position
 @group(0) @binding(1) var<storage, read> clock: array<u32>;
 /// (1)
@@ -43,16 +41,17 @@ fn add_squares(
     for (var e = group.x * WORKGROUP + lane; e < N; e += PARTS * WORKGROUP) {
         part += gradient[e] * gradient[e];
     }
-    var total = workgroup_sum(part, lane);
-    if lane != 0u || group.x >= PARTS { return; }
-    if FIRST == 0u { total += squares[group.x]; }
-    squares[group.x] = total;
+    let total = workgroup_sum(part, lane);
+    if lane == 0u && group.x < PARTS { squares[group.x] += total; }
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn scale(@builtin(local_invocation_index) lane: u32) {
     var part = 0.0;
-    for (var i = lane; i < PARTS; i += WORKGROUP) { part += sums[i]; }
+    for (var i = lane; i < PARTS; i += WORKGROUP) {
+        part += sums[i];
+        sums[i] = 0.0;
+    }
     let norm = sqrt(workgroup_sum(part, lane));
     if lane != 0u { return; }
     norms[clock[STEP] % S] = norm;

@@ -17,22 +17,19 @@ pub static ADD_SQUARES: Kernel = single(Parts {
     grid: |c| [c.dim("PARTS"), 1, 1],
     formula: formula!(add_squares),
     cases: || {
-        let case = |n, first| {
-            Case::new(&[("N", n), ("PARTS", PARTS)])
-                .constant("FIRST", first)
-                .fill("squares", Fill::Uniform(0.0, 10.0))
-        };
+        let case =
+            |n| Case::new(&[("N", n), ("PARTS", PARTS)]).fill("squares", Fill::Uniform(0.0, 10.0));
         vec![
-            case(1, 1.0),
-            case(255, 0.0),
-            case(256, 1.0),
-            case(257, 0.0),
+            case(1),
+            case(255),
+            case(256),
+            case(257),
             // one block more than there are sums
-            case(256 * PARTS + 1, 0.0),
-            case(256 * PARTS + 300, 1.0),
-            case(313_600, 0.0),
-            case(100, 0.0).constant("WORKGROUP", 1.0),
-            case(1000, 1.0).fill("gradient", Fill::Cycle(vec![1e-8, -3e-9, 1e12, 0.0])),
+            case(256 * PARTS + 1),
+            case(256 * PARTS + 300),
+            case(313_600),
+            case(100).constant("WORKGROUP", 1.0),
+            case(1000).fill("gradient", Fill::Cycle(vec![1e-8, -3e-9, 1e12, 0.0])),
         ]
     },
     cost: |c| {
@@ -77,16 +74,15 @@ pub static SCALE: Kernel = single(Parts {
 fn add_squares<T: Real>(c: &Call<T>) {
     let (parts, block) = (c.dim("PARTS"), c.dim("WORKGROUP"));
     let mut squares = c.write("squares");
-    if c.dim("FIRST") == 1 {
-        squares.fill(T::ZERO);
-    }
     for (i, values) in c.read("gradient").chunks(block).enumerate() {
         squares[i % parts] += values.iter().fold(T::ZERO, |sum, &g| sum + g * g);
     }
 }
 
 fn scale<T: Real>(c: &Call<T>) {
-    let norm = c.read("sums").iter().fold(T::ZERO, |sum, &part| sum + part).sqrt();
+    let mut sums = c.write("sums");
+    let norm = sums.iter().fold(T::ZERO, |sum, &part| sum + part).sqrt();
+    sums.fill(T::ZERO);
     let (slot, most) = (c.read_u32("clock")[clock::STEP] as usize % c.dim("S"), c.value("MOST"));
     c.write("norms")[slot] = norm;
     c.write("kept")[0] = if norm > most { most / norm } else { T::ONE };

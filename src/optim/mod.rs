@@ -119,10 +119,8 @@ fn clip(
 ) -> Result<Clipped, PlanError> {
     let squares = r.tensor("squares", &[clip::PARTS]);
     let (share, norms) = (r.tensor("share", &[1]), r.tensor("norms", &[steps]));
-    for (i, &gradient) in gradients.iter().enumerate() {
-        let first = f64::from(u8::from(i == 0));
-        let tensors = [("gradient", gradient), ("squares", squares)];
-        r.dispatch(&clip::ADD_SQUARES, &tensors, &[("FIRST", first)])?;
+    for &gradient in gradients {
+        r.dispatch(&clip::ADD_SQUARES, &[("gradient", gradient), ("squares", squares)], &[])?;
     }
     let tensors = [("sums", squares), ("clock", clock), ("kept", share), ("norms", norms)];
     r.dispatch(&clip::SCALE, &tensors, &[("MOST", most)])?;

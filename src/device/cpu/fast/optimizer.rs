@@ -28,9 +28,6 @@ pub(super) fn one_tensor_clipped(c: &Call<f32>) {
 pub(super) fn add_squares(c: &Call<f32>) {
     let (parts, block) = (c.dim("PARTS"), c.dim("WORKGROUP"));
     let (gradient, mut squares) = (c.read("gradient"), c.write("squares"));
-    if c.dim("FIRST") == 1 {
-        squares.fill(0.0);
-    }
     vectorized(
         #[inline(always)]
         || {

@@ -11,9 +11,8 @@ pub static FAULTS: &[Faults] = &[
             ("gradient[e] * gradient[e]", "abs(gradient[e])"),
             ("e += PARTS * WORKGROUP", "e += 2u * PARTS * WORKGROUP"),
             ("e < N;", "e + 1u < N;"),
-            ("if FIRST == 0u", "if FIRST == 1u"),
-            ("total += squares[group.x]", "total += squares[0]"),
-            ("squares[group.x] = total", "squares[PARTS - 1u - group.x] = total"),
+            ("squares[group.x] += total", "squares[group.x] = total"),
+            ("squares[group.x] += total", "squares[PARTS - 1u - group.x] += total"),
         ],
     },
     Faults {
@@ -22,6 +21,7 @@ pub static FAULTS: &[Faults] = &[
         mutations: &[
             ("i < PARTS;", "i + 1u < PARTS;"),
             ("i += WORKGROUP", "i += 2u * WORKGROUP"),
+            ("sums[i] = 0.0", "sums[i] = part"),
             ("sqrt(workgroup_sum(part, lane))", "workgroup_sum(part, lane)"),
             ("clock[STEP] % S", "0u"),
             ("] = norm;", "] = kept[0];"),
