@@ -49,19 +49,23 @@ fn correlate(
     finish: impl Fn(usize, &mut [f32]) + Sync,
 ) {
     let (n, [p, q, channels]) = (g.patch_len(), g.places);
-    rows_of_work(out, g.places_len(), operations(g), |row, out| {
-        with_scratch(p * q * n, |patches| {
-            gather(g, &image[row * g.image_len()..][..g.image_len()], patches);
-            let weight = Matrix::new(weight, n).transposed();
-            multiply_on_this_thread(
-                [p * q, channels, n],
-                Matrix::new(patches, n),
-                weight,
-                out,
-                0.0,
-            );
+    with_second_scratch(channels * n, |transposed| {
+        // Once for all images: otherwise each product would do it while it packs the weight, and that takes longer than
+        // the product itself.
+        for (k, row) in transposed.chunks_exact_mut(channels).enumerate() {
+            for (o, v) in row.iter_mut().enumerate() {
+                *v = weight[o * n + k];
+            }
+        }
+        let weight = Matrix::new(transposed, channels);
+        rows_of_work(out, g.places_len(), operations(g), |row, out| {
+            with_scratch(p * q * n, |patches| {
+                gather(g, &image[row * g.image_len()..][..g.image_len()], patches);
+                let patches = Matrix::new(patches, n);
+                multiply_on_this_thread([p * q, channels, n], patches, weight, out, 0.0);
+            });
+            finish(row, out);
         });
-        finish(row, out);
     });
 }
 

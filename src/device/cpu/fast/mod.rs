@@ -16,6 +16,7 @@ mod matrix;
 mod optimizer;
 mod posterior;
 mod prior;
+mod sum_rows;
 
 use std::cell::RefCell;
 
@@ -39,6 +40,7 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::transposed_convolution::FORWARD, convolution::transposed_forward),
     (&kernels::transposed_convolution::BACKWARD_INPUT, convolution::transposed_backward_input),
     (&kernels::transposed_convolution::BACKWARD_WEIGHT, convolution::transposed_backward_weight),
+    (&kernels::sum_rows::SUM_ROWS, sum_rows::sum_rows),
     (&kernels::posterior::SAMPLE, posterior::sample),
     (&kernels::posterior::GAUSSIAN_KL, posterior::gaussian_kl),
     (&kernels::posterior::KL_OF_UNITS, posterior::kl_of_units),
