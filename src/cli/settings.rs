@@ -270,6 +270,9 @@ impl Args {
             schedule,
             optimizer: optimizer.chosen(base.optimizer)?,
             weight_decay: optimizer.weight_decay.unwrap_or(base.weight_decay),
+            average: optimizer.ema.or(base.average),
+            early_stop: optimizer.early_stop.or(base.early_stop),
+            clip_norm: optimizer.clip_norm.or(base.clip_norm),
             objective: Objective {
                 bound,
                 estimator: objective.gradient.unwrap_or(base.objective.estimator),
@@ -298,6 +301,7 @@ impl Args {
             settings.epochs = epochs;
         }
         settings.steps = self.optimizer.steps.or(run.steps);
+        settings.early_stop = self.optimizer.early_stop.or(run.early_stop);
         if moved {
             settings.data = absolute(&self.data);
         }

@@ -351,6 +351,16 @@ impl Job {
                 summary.seconds
             ));
         }
+        if let Some(patience) = settings.early_stop
+            && state.has_stalled(settings.early_stop)
+        {
+            let epochs = if patience == 1 { "epoch" } else { "epochs" };
+            say(format_args!(
+                "stopped early, after epoch {} of {}: no better {part} ELBO in {patience} {epochs}",
+                state.epoch() - 1,
+                settings.epochs
+            ));
+        }
         if let (Some(best), Some(last)) = (state.best(), last)
             && best.step != last.step
         {

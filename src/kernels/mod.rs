@@ -4,8 +4,10 @@
 
 pub mod activation;
 pub mod add;
+pub mod average;
 pub mod bernoulli;
 pub mod ceiling;
+pub mod clip;
 pub mod convolution;
 pub mod end_step;
 mod fusions;
@@ -70,6 +72,11 @@ pub static REGISTRY: &[&Kernel] = &[
     &add::ADD,
     &optimizer::STEP,
     &optimizer::STEP_DECAYED,
+    &optimizer::STEP_CLIPPED,
+    &clip::ADD_SQUARES,
+    &clip::SCALE,
+    &average::FOLLOW,
+    &average::SWAP,
     &end_step::END_STEP,
     &end_step::END_STEP_WITH_BOUND,
     &store_samples::STORE,

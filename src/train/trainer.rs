@@ -265,11 +265,27 @@ impl Trainer {
         average(self.plan.train, sums)
     }
 
-    /// The ELBO of the watched images, with z sampled from q. The same noise each time, so that epochs compare.
+    /// The ELBO of the watched images, with z sampled from q, under the average of the parameters where one is kept.
+    /// The same noise each time, so that epochs compare.
     ///
     /// # Errors
     /// The device failed, or the ELBO is not finite.
     pub fn evaluate(&mut self) -> Result<Metrics, TrainError> {
+        self.swap_averages()?;
+        let evaluated = self.evaluate_as_it_is();
+        self.swap_averages()?;
+        evaluated
+    }
+
+    /// Exchanges parameters and averages, where averages are kept.
+    fn swap_averages(&mut self) -> Result<(), DeviceError> {
+        match self.plan.swap {
+            Some(swap) => self.executor.run_all(swap, 1),
+            None => Ok(()),
+        }
+    }
+
+    fn evaluate_as_it_is(&mut self) -> Result<Metrics, TrainError> {
         let pass = self.plan.test;
         let steps = pass.history_steps as u64 - 1;
         rewind(&mut *self.executor, pass, &self.settings)?;
@@ -280,12 +296,16 @@ impl Trainer {
         }
     }
 
-    /// Parameter values, in the order of [`crate::vae::Network::parameters`].
+    /// Parameter values, in the order of [`crate::vae::Network::parameters`]: their averages where these are kept.
     ///
     /// # Errors
     /// The device failed.
     pub fn parameters(&mut self) -> Result<Vec<Vec<f32>>, DeviceError> {
-        self.plan.trained.iter().map(|t| self.executor.read_f32(t.parameter)).collect()
+        let tensors = match &self.plan.averages[..] {
+            [] => self.plan.trained.iter().map(|t| t.parameter).collect(),
+            averages => averages.to_vec(),
+        };
+        tensors.into_iter().map(|tensor| self.executor.read_f32(tensor)).collect()
     }
 
     /// # Errors
@@ -296,11 +316,13 @@ impl Trainer {
             .plan
             .trained
             .iter()
-            .map(|t| {
+            .enumerate()
+            .map(|(i, t)| {
                 let values = executor.read_f32(t.parameter)?;
                 let state = executor.read_f32(t.state)?;
                 let planes = state.chunks_exact(values.len()).map(<[f32]>::to_vec).collect();
-                Ok(Saved { values, planes })
+                let average = self.plan.averages.get(i).map(|&average| executor.read_f32(average));
+                Ok(Saved { values, planes, average: average.transpose()? })
             })
             .collect::<Result<_, DeviceError>>()?;
         Ok(Snapshot {
@@ -317,9 +339,13 @@ impl Trainer {
     /// The device failed.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), DeviceError> {
         let executor = &mut *self.executor;
-        for (t, Saved { values, planes }) in self.plan.trained.iter().zip(&snapshot.parameters) {
-            executor.write_f32(t.parameter, values)?;
-            executor.write_f32(t.state, &planes.concat())?;
+        for (t, saved) in self.plan.trained.iter().zip(&snapshot.parameters) {
+            executor.write_f32(t.parameter, &saved.values)?;
+            executor.write_f32(t.state, &saved.planes.concat())?;
+        }
+        for (&tensor, saved) in self.plan.averages.iter().zip(&snapshot.parameters) {
+            // A model that has none begins its average.
+            executor.write_f32(tensor, saved.average.as_ref().unwrap_or(&saved.values))?;
         }
         executor.write_u32(self.plan.train.clock, &snapshot.clock)?;
         executor.write_f32(self.plan.train.rates, &snapshot.rates)?;
@@ -454,8 +480,11 @@ pub fn initialize(
     moments: &Moments,
 ) -> Result<(), DeviceError> {
     let first = plan.network.initial_values(settings.init, settings.seed, moments);
-    for (parameter, values) in plan.network.parameters().into_iter().zip(first) {
-        executor.write_f32(parameter, &values)?;
+    for (parameter, values) in plan.network.parameters().into_iter().zip(&first) {
+        executor.write_f32(parameter, values)?;
+    }
+    for (&average, values) in plan.averages.iter().zip(&first) {
+        executor.write_f32(average, values)?;
     }
     rewind(executor, plan.train, settings)
 }

@@ -95,6 +95,8 @@ pub struct Pass {
     pub history_steps: usize,
     /// (B) nats: L_K of each image, where the plan computes it.
     pub bound: Option<TensorId>,
+    /// (S): the norms of the gradients, and beyond which they are clipped, where they are.
+    pub norms: Option<(TensorId, f32)>,
 }
 
 impl Pass {
@@ -111,6 +113,7 @@ impl Pass {
             history: r.tensor("history", &[history_steps, end_step::COLUMNS]),
             history_steps,
             bound: None,
+            norms: None,
         }
     }
 

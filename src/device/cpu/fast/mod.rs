@@ -64,6 +64,8 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::importance::NORMALIZE, importance::normalize),
     (&kernels::optimizer::STEP, optimizer::one_tensor),
     (&kernels::optimizer::STEP_DECAYED, optimizer::one_tensor_decayed),
+    (&kernels::optimizer::STEP_CLIPPED, optimizer::one_tensor_clipped),
+    (&kernels::clip::ADD_SQUARES, optimizer::add_squares),
     (&kernels::ceiling::COPY, ceiling::copy),
 ];
 

@@ -1,8 +1,10 @@
 //! Faults of shaders, by the file that they are in.
 
 mod add;
+mod average;
 mod bernoulli;
 mod ceiling;
+mod clip;
 mod convolution;
 mod end_step;
 mod gather;
@@ -33,8 +35,10 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         add::FAULTS,
+        average::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
+        clip::FAULTS,
         convolution::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
