@@ -116,7 +116,7 @@ pub struct Args {
 #[derive(clap::Args, Clone, Default)]
 #[command(next_help_heading = "Model")]
 struct ModelOptions {
-    /// What a pixel's byte v becomes; fixed where all are 0 or 255, none with a Gaussian likelihood, else
+    /// What a pixel's byte v becomes; fixed where all are 0 or 255, none with likelihoods of grey values, else
     /// [default: dynamic]
     #[arg(long, value_parser = values::<Binarization>())]
     binarization: Option<Binarization>,

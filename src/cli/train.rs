@@ -343,9 +343,12 @@ impl Job {
         folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
         let (part, watched) = dataset.watched();
         if let Some(last) = last {
+            let a = &settings.architecture;
+            let bits = a.likelihood.bits_per_dimension(last.test.elbo, a.pixels());
             say(format_args!(
-                "{part} ELBO {} nats per image ({}, {} images, {:.1} s)",
+                "{part} ELBO {} nats per image{} ({}, {} images, {:.1} s)",
                 figure(last.test.elbo, 2, 12),
+                bits.map_or(String::new(), |bits| format!(", {bits:.3} bits per dimension")),
                 settings.binarization.label(),
                 watched.n_images,
                 summary.seconds

@@ -51,7 +51,8 @@ const GAUSSIAN: Likelihood = Likelihood::Gaussian { variance: Variance::Learned 
 fn likelihoods() -> Vec<Likelihood> {
     let variances = [Variance::Optimal, Variance::Learned, Variance::Given(0.3)];
     let gaussian = variances.map(|variance| Likelihood::Gaussian { variance });
-    [&[Likelihood::Bernoulli], &gaussian[..]].concat()
+    let grey = [Likelihood::ContinuousBernoulli, Likelihood::DiscretizedLogistic];
+    [&[Likelihood::Bernoulli], &gaussian[..], &grey].concat()
 }
 
 fn iwae(estimator: Estimator) -> Objective {

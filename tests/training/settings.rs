@@ -181,6 +181,8 @@ fn glorot_begins_at_the_mean_of_the_data() {
     for (likelihood, expected) in [
         (Likelihood::Bernoulli, [-6.906_755, 0.0, -1.098_612_3, 6.906_755]),
         (Likelihood::Gaussian { variance: Variance::Learned }, [0.0, 0.5, 0.25, 1.0]),
+        (Likelihood::ContinuousBernoulli, [-1000.0, 0.0, -3.593_512, 1000.0]),
+        (Likelihood::DiscretizedLogistic, [0.0, 0.5, 0.25, 1.0]),
     ] {
         architecture.likelihood = likelihood;
         let network = Network::declare(&mut Program::new(), &architecture);
