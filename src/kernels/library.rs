@@ -11,6 +11,7 @@ use crate::plan::{Kernel, Parts, ShaderError};
 pub const LIBRARY: &Library = &[
     ("activation", include_str!("../../shaders/lib/activation.wgsl")),
     ("clock", include_str!("../../shaders/lib/clock.wgsl")),
+    ("fetched_row", include_str!("../../shaders/lib/fetched_row.wgsl")),
     ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
@@ -21,6 +22,7 @@ pub const LIBRARY: &Library = &[
     ("parameter_gradients", include_str!("../../shaders/lib/parameter_gradients.wgsl")),
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),
     ("product", include_str!("../../shaders/lib/product.wgsl")),
+    ("product_fetch", include_str!("../../shaders/lib/product_fetch.wgsl")),
     ("product_sums", include_str!("../../shaders/lib/product_sums.wgsl")),
     ("rates", include_str!("../../shaders/lib/rates.wgsl")),
     ("reduce", include_str!("../../shaders/lib/reduce.wgsl")),
