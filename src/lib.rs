@@ -52,6 +52,7 @@ pub mod evaluate;
 pub mod explore;
 #[doc(hidden)]
 pub mod generate;
+mod image_shape;
 #[doc(hidden)]
 pub mod interchange;
 #[doc(hidden)]
@@ -95,6 +96,7 @@ pub use evaluate::{
 };
 #[doc(inline)]
 pub use generate::GenerateError;
+pub use image_shape::ImageShape;
 #[doc(inline)]
 pub use interchange::onnx::Part;
 #[doc(inline)]

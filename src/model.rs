@@ -77,8 +77,8 @@ impl Vae {
         &self.settings.architecture
     }
 
-    /// Draws from the prior: the expected pixels of each, (D), in rows from the top, in [0, 1]. A GPU compiles
-    /// the kernels for a count once.
+    /// Draws from the prior: the expected pixels of each, (D), in rows from the top, the channels of a pixel
+    /// side by side, in [0, 1]. A GPU compiles the kernels for a count once.
     ///
     /// # Errors
     /// The device failed, or there are more than it can compute at once.
@@ -149,7 +149,7 @@ impl Vae {
 
     fn check(&self, images: &Images) -> Result<(), ConfigError> {
         images.check("the images")?;
-        images.check_size(self.architecture().image)
+        images.check_shape(self.architecture().shape())
     }
 }
 

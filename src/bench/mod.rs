@@ -15,6 +15,7 @@ use std::time::Instant;
 use crate::config_error::ConfigError;
 use crate::data::{self, DataError, Dataset, Images};
 use crate::device::{Description, Device, DeviceError, Executor, Precision};
+use crate::image_shape::ImageShape;
 use crate::plan::{PlanError, Program};
 use crate::train::{Settings, TrainError};
 use crate::vae::Architecture;
@@ -129,6 +130,7 @@ pub fn network(text: &str) -> Result<Architecture, String> {
     let [pixels, hidden @ .., latent] = &widths[..] else { return Err(fail()) };
     let architecture = Architecture {
         image: if *pixels == 784 { (28, 28) } else { (1, *pixels) },
+        channels: 1,
         hidden: hidden.to_vec(),
         decoder_hidden: hidden.iter().rev().copied().collect(),
         latent: *latent,
@@ -175,9 +177,9 @@ impl Job {
 
 /// MNIST where it fits, else random bytes, 64 MiB of them at most. One test image, which nothing uses.
 fn images(network: &Architecture) -> Result<Dataset, DataError> {
-    let (height, width) = network.image;
+    let ImageShape { height, width, channels } = network.shape();
     let pixels = network.pixels();
-    if pixels == 784 {
+    if network.shape() == (28, 28).into() {
         let mut mnist = data::mnist()?;
         mnist.test.n_images = 1;
         mnist.test.pixels = mnist.test.pixels.part(0..pixels);
@@ -186,7 +188,7 @@ fn images(network: &Architecture) -> Result<Dataset, DataError> {
     let random = |n_images: usize| {
         let mut bytes = vec![0; n_images * pixels];
         ChaCha8Rng::seed_from_u64(0).fill_bytes(&mut bytes);
-        Images { n_images, height, width, pixels: bytes.into(), labels: None }
+        Images { n_images, height, width, channels, pixels: bytes.into(), labels: None }
     };
     let n = ((64 << 20) / pixels).clamp(1, 60_000);
     Ok(Dataset { name: "random bytes".to_string(), train: random(n), test: random(1), valid: None })
@@ -205,7 +207,7 @@ pub fn run(
     let mut jobs: Vec<Job> = Vec::new();
     if request.kernels || request.steps || request.fusions {
         for network in &request.networks {
-            let same = |job: &&Job| job.settings.architecture.image == network.image;
+            let same = |job: &&Job| job.settings.architecture.shape() == network.shape();
             let dataset = match jobs.iter().find(same) {
                 Some(job) => job.dataset.clone(),
                 None => Rc::new(images(network)?),

@@ -101,16 +101,12 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     }
     let dataset = trained[0].data()?;
     for (run, t) in args.runs.iter().zip(&trained) {
-        let (image, first) = (t.settings.architecture.image, first.architecture.image);
-        if image != first {
+        let (shape, first) = (t.settings.architecture.shape(), first.architecture.shape());
+        if shape != first {
             return Err(Failure::input(format!(
-                "{}: its images are {}x{}, those of {} {}x{}",
+                "{}: its images are {shape}, those of {} {first}",
                 run.display(),
-                image.0,
-                image.1,
                 args.runs[0].display(),
-                first.0,
-                first.1
             )));
         }
         t.has_other(&dataset);

@@ -2,12 +2,14 @@
 
 /// What the library calls a thing in its errors, in backticks, and what the command line calls it.
 /// The constants of an optimizer are not here: `adam.beta1` is --adam-beta1.
-const FIELDS: [(&str, &str); 21] = [
+const FIELDS: [(&str, &str); 23] = [
     ("architecture", "the network"),
+    ("architecture.channels", "--channels"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
     ("batch", "--batch"),
     ("binarization", "--binarization"),
+    ("channels", "--channels"),
     ("epochs", "--epochs"),
     ("images", "the size of the images"),
     ("learning_rate", "--lr"),

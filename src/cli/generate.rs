@@ -7,6 +7,7 @@ use super::options::{DeviceOption, seed};
 use super::trained::{ModelOption, Trained};
 use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
+use crate::image_shape::ImageShape;
 use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
 
@@ -59,7 +60,7 @@ pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
     let seed = args.common.seed.unwrap_or(settings.seed);
     let images =
         generate::sample(&device, architecture, parameters, args.count, seed).map_err(failure)?;
-    write_grid(&images, architecture.image, Layout::Square, &out)
+    write_grid(&images, architecture.shape(), Layout::Square, &out)
 }
 
 pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
@@ -91,7 +92,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
         args.common.seed.unwrap_or(settings.seed),
     )
     .map_err(failure)?;
-    write_grid(&images, architecture.image, Layout::Pairs, &out)
+    write_grid(&images, architecture.shape(), Layout::Pairs, &out)
 }
 
 fn check_out(out: &Path) -> Result<(), Failure> {
@@ -127,11 +128,11 @@ fn check_count(count: usize) -> Result<(), Failure> {
 
 fn write_grid(
     images: &[Vec<f32>],
-    size: (usize, usize),
+    shape: ImageShape,
     layout: Layout,
     out: &Path,
 ) -> Result<u8, Failure> {
-    let png = grid(images, size, layout).map_err(Failure::run)?;
+    let png = grid(images, shape, layout).map_err(Failure::run)?;
     write_whole(out, &png).map_err(Failure::run)?;
     say(out.display());
     Ok(0)

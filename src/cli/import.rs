@@ -11,7 +11,7 @@ use super::options::{load_data, seed, size, values};
 use super::settings::absolute;
 use super::train::create_default;
 use crate::checkpoint::{IMPORT, RunFolder};
-use crate::data::{self, Dataset, MNIST};
+use crate::data::{self, Channels, Dataset, MNIST};
 use crate::interchange::Names;
 use crate::interchange::import::Imported;
 use crate::interchange::weights::{Tensor, fit};
@@ -55,6 +55,10 @@ pub struct Args {
     /// Height and width to stretch the images to, as for train [default: what the file says]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
+    /// Read the images as grey or in colour, as for train [default: what the file says, else in colour if any
+    /// pixel has one]
+    #[arg(long, value_parser = values::<Channels>())]
+    channels: Option<Channels>,
     /// What a pixel's byte v becomes [default: what the file says; else none with the names of
     /// pytorch/examples or Pyro, whose VAEs are trained so; else as for train]
     #[arg(long, value_parser = values::<Binarization>())]
@@ -143,7 +147,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// What names the images, the images, and what was left out of them.
-type Data = (String, Dataset, Option<String>);
+type Data = (String, Dataset, Vec<String>);
 
 fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
     let pixels = imported.widths.pixels;
@@ -158,14 +162,19 @@ fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
             )));
         }
     };
-    let options = data::Options { size: args.size.or(trained.size), valid: trained.valid };
+    let channels = imported.architecture.as_ref().map(|own| Channels::of(own.channels));
+    let options = data::Options {
+        size: args.size.or(trained.size),
+        valid: trained.valid,
+        channels: args.channels.or(channels),
+    };
     let (dataset, left_out) = load_data(name, options).map_err(Failure::input)?;
-    let (height, width) = (dataset.train.height, dataset.train.width);
     match dataset.train.n_pixels() == pixels {
         true => Ok((absolute(name), dataset, left_out)),
         false => Err(Failure::input(format!(
-            "{file}: it has {pixels} pixels, the images of --data {name} have {height}x{width} = {}",
-            height * width
+            "{file}: it has {pixels} pixels, the images of --data {name} have {} = {}",
+            dataset.train.shape(),
+            dataset.train.n_pixels()
         ))),
     }
 }
@@ -242,6 +251,7 @@ fn settings(
         valid: trained.valid,
         architecture: Architecture {
             image: (dataset.train.height, dataset.train.width),
+            channels: dataset.train.channels,
             hidden: widths.hidden.clone(),
             decoder_hidden: widths.decoder_hidden.clone(),
             latent: widths.latent,

@@ -124,15 +124,16 @@ pub fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
-/// Loads what `--data` names. Beside it, what of that was left out, to be said when all is well.
-pub fn load_data(name: &str, options: data::Options) -> Result<(Dataset, Option<String>), String> {
-    let mut left_out = None;
-    let dataset = data::open_with(name, options, &mut |line| left_out = Some(line));
+/// Loads what `--data` names. Beside it, lines of what of that was left out or mixed, to be said when all is
+/// well.
+pub fn load_data(name: &str, options: data::Options) -> Result<(Dataset, Vec<String>), String> {
+    let mut lines = Vec::new();
+    let dataset = data::open_with(name, options, &mut |line| lines.push(in_flags(&line)));
     let dataset = dataset.map_err(|error| match error {
         DataError::Options(error) => error.to_string(),
         error => format!("--data {error}"),
     })?;
-    Ok((dataset, left_out))
+    Ok((dataset, lines))
 }
 
 /// Loads the data of a run.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
-use crate::data::{self, Dataset, FASHION_MNIST, MNIST};
+use crate::data::{self, Channels, Dataset, FASHION_MNIST, MNIST};
 use crate::kernels::activation::Activation;
 use crate::numeric::Precision;
 use crate::optim::{Adam, Optimizer, RmsProp};
@@ -51,8 +51,8 @@ pub struct Args {
     /// zeros and ones (.amat)
     ///
     /// Pictures may lie in the folder, in sub-folders by class, or either in train/ and test/ below it.
-    /// Arrays are (N, height, width), (N, 1, height, width) or (N, D), uint8 or floats from 0 to 1, which
-    /// are taken to 256 grey levels; names like x_train, train.npy, y_test or test_labels say what they
+    /// Arrays are (N, height, width), (N, 1, height, width) or (N, D), in colour (N, height, width, 3) or
+    /// (N, 3, height, width), uint8 or floats from 0 to 1, which are taken to 256 levels; names like x_train, train.npy, y_test or test_labels say what they
     /// are. A folder of IDX or .amat files has the names of MNIST's files or of the binarized MNIST's.
     /// Without test images, one sixth is held out: the last sixth of an array; of pictures, after a fixed
     /// shuffle.
@@ -62,6 +62,9 @@ pub struct Args {
     /// squares [default: as they are]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
+    /// Read the images as grey or in colour [default: in colour if any pixel of theirs has one]
+    #[arg(long, value_parser = values::<Channels>())]
+    channels: Option<Channels>,
     /// Hold out this share of the training images, the last, to show figures of while training, so that the
     /// test set is left for the end; where there is no test set, it becomes that [default: none]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
@@ -264,7 +267,7 @@ fn widths(text: &str) -> Result<Widths, String> {
 impl Args {
     /// How the data are to be read.
     pub fn data_options(&self) -> data::Options {
-        data::Options { size: self.size, valid: self.valid }
+        data::Options { size: self.size, valid: self.valid, channels: self.channels }
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.
@@ -325,6 +328,7 @@ impl Args {
             valid: self.valid,
             architecture: Architecture {
                 image: (dataset.train.height, dataset.train.width),
+                channels: dataset.train.channels,
                 hidden: hidden.unwrap_or(base.architecture.hidden),
                 decoder_hidden,
                 latent: model.latent.unwrap_or(base.architecture.latent),
@@ -381,6 +385,7 @@ impl Args {
                 preset: Some(preset),
                 data: MNIST.to_string(),
                 size: None,
+                channels: None,
                 valid: None,
                 seed: settings.seed,
                 precision: Precision::F32,

@@ -76,13 +76,12 @@ impl Trained {
     /// They are no longer there, or their images have another size.
     pub fn data(&self) -> Result<Dataset, Failure> {
         let dataset = load_data_of(&self.folder.file(CONFIG), &self.settings)?;
-        let (height, width) = (dataset.test.height, dataset.test.width);
-        let (data, image) = (&self.settings.data, self.settings.architecture.image);
-        match (height, width) == image {
+        let (now, then) = (dataset.test.shape(), self.settings.architecture.shape());
+        match now == then {
             true => Ok(dataset),
             false => Err(Failure::input(format!(
-                "{data}: its images are {height}x{width} now, those of the run were {}x{}",
-                image.0, image.1
+                "{}: its images are {now} now, those of the run were {then}",
+                self.settings.data
             ))),
         }
     }

@@ -85,7 +85,14 @@ pub(super) fn read(path: &Path) -> Result<Images, DataError> {
         return Err(DataError::Empty { path: path.into(), kind: "images" });
     }
     let side = n_pixels.isqrt();
-    Ok(Images { n_images, height: side, width: side, pixels: pixels.into(), labels: None })
+    Ok(Images {
+        n_images,
+        height: side,
+        width: side,
+        channels: 1,
+        pixels: pixels.into(),
+        labels: None,
+    })
 }
 
 /// 0 or 1, also where they are written as 0.0 or 1.0000000e+00.

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use super::archive::{open_archive, zip_error};
+use super::colour::interleaved;
 use super::element::Element;
 use super::error::unfit;
 use super::pixels::Pixels;
@@ -30,6 +31,16 @@ pub(super) enum Place {
     File(u64),
     /// From this byte on of what an entry of the zip archive unpacks to.
     Entry(usize, u64),
+}
+
+/// How images lie in an array.
+struct Layout {
+    n: u64,
+    height: u64,
+    width: u64,
+    channels: u64,
+    /// Whether each channel is by itself: (N, channels, height, width).
+    planes: bool,
 }
 
 impl Array {
@@ -99,80 +110,100 @@ impl Array {
         }
     }
 
-    /// Grey images, and whether they came as bytes, which may be bits. Shapes are (N, height, width), with
-    /// a 1 before or after the last two if need be, or (N, D) of squares or of `size`.
+    /// Images, and whether they came as bytes, which may be bits. Shapes are (N, height, width), with
+    /// a 1 before or after the last two if need be, in colour with a 3 there, or (N, D) of grey squares or of
+    /// `size`.
     ///
     /// # Errors
     ///
     /// Elements of another type or out of range, another shape, sizes that cannot be.
     pub fn images(&self, size: Option<(usize, usize)>) -> Result<(Images, bool), DataError> {
-        let is_grey = match self.element {
+        let is_level = match self.element {
             Element::Bool | Element::Float(_) => true,
             Element::Unsigned(width) => width.bytes == 1,
             _ => false,
         };
-        if !is_grey {
+        if !is_level {
             return Err(self.unfit(format!(
                 "its elements are {}; images must be uint8 (0 to 255), float32 or float64 (0 to 1) \
                  or bool",
                 self.element.name()
             )));
         }
-        let (n, height, width) = match self.shape[..] {
-            [n, d] => {
-                let side = d.isqrt();
-                match size {
-                    Some((height, width)) if height as u64 * width as u64 == d => {
-                        (n, height as u64, width as u64)
-                    }
-                    _ if side * side == d => (n, side, side),
-                    _ => {
-                        return Err(self.unfit(format!(
-                            "{} are images of {d} pixels, which is no square; \
-                             `size` HEIGHTxWIDTH gives their size",
-                            self.size()
-                        )));
-                    }
-                }
-            }
-            [n, height, width] | [n, 1, height, width] | [n, height, width, 1] => {
-                (n, height, width)
-            }
-            [_, 3 | 4, _, _] | [_, _, _, 3 | 4] => {
-                return Err(self.unfit(format!(
-                    "{} looks like colour images; grey ones are (N, height, width), \
-                     for example the mean over the colours",
-                    self.size()
-                )));
-            }
-            _ => {
-                return Err(self.unfit(format!(
-                    "its shape is {}; images are (N, height, width), (N, 1, height, width) or (N, D)",
-                    self.size()
-                )));
-            }
-        };
+        let Layout { n, height, width, channels, planes } = self.layout(size)?;
         if [n, height, width].contains(&0) {
             return Err(
                 self.unfit(format!("its shape is {}; each must be at least 1", self.size()))
             );
         }
-        let d = height.saturating_mul(width);
+        let d = height.saturating_mul(width).saturating_mul(channels);
         if n > MAX_IMAGES || d > MAX_PIXELS {
             return Err(self.unfit(format!(
-                "its shape is {}; at most {MAX_IMAGES} images of {MAX_PIXELS} pixels can be",
-                self.size()
+                "its shape is {}; at most {MAX_IMAGES} images of {} pixels can be",
+                self.size(),
+                MAX_PIXELS / channels
             )));
         }
         let is_byte = matches!(self.element, Element::Unsigned(_));
-        let pixels = match (&self.place, is_byte) {
+        let mut pixels = match (&self.place, is_byte) {
             (Place::File(offset), true) => {
                 Pixels::open(&self.path, *offset, (n * d) as usize).map_err(|e| self.failed(e))?
             }
             _ => self.grey_levels()?.into(),
         };
-        let [n_images, height, width] = [n, height, width].map(|size| size as usize);
-        Ok((Images { n_images, height, width, pixels, labels: None }, is_byte))
+        if planes {
+            pixels = interleaved(&pixels, (height * width) as usize).into();
+        }
+        let [n_images, height, width, channels] =
+            [n, height, width, channels].map(|size| size as usize);
+        Ok((Images { n_images, height, width, channels, pixels, labels: None }, is_byte))
+    }
+
+    /// What the shape says.
+    fn layout(&self, size: Option<(usize, usize)>) -> Result<Layout, DataError> {
+        let grey = |n, height, width| Layout { n, height, width, channels: 1, planes: false };
+        let shape = self.size();
+        Err(self.unfit(match self.shape[..] {
+            [n, d] => {
+                let side = d.isqrt();
+                match size {
+                    Some((height, width)) if height as u64 * width as u64 == d => {
+                        return Ok(grey(n, height as u64, width as u64));
+                    }
+                    Some((height, width)) if 3 * height as u64 * width as u64 == d => format!(
+                        "{shape} could be colour images of {height}x{width} with each pixel's colours side by \
+                         side, or with each colour by itself; reshape it to (N, {height}, {width}, 3) or \
+                         (N, 3, {height}, {width})"
+                    ),
+                    _ if side * side == d => return Ok(grey(n, side, side)),
+                    _ => format!(
+                        "{shape} are images of {d} pixels, which is no square; \
+                         `size` HEIGHTxWIDTH gives their size"
+                    ),
+                }
+            }
+            [n, height, width] | [n, 1, height, width] | [n, height, width, 1] => {
+                return Ok(grey(n, height, width));
+            }
+            [_, 3, _, 3] => format!(
+                "{shape} has 3 both where colours come first and where they come last; images of 3 rows or 3 \
+                 columns in colour cannot be told from one another"
+            ),
+            [n, height, width, 3] => {
+                return Ok(Layout { channels: 3, ..grey(n, height, width) });
+            }
+            [n, 3, height, width] => {
+                return Ok(Layout { channels: 3, planes: true, ..grey(n, height, width) });
+            }
+            [_, 4, _, _] | [_, _, _, 4] => format!(
+                "{shape} looks like colours with an alpha; images in colour are (N, height, width, 3) or \
+                 (N, 3, height, width)"
+            ),
+            _ => format!(
+                "its shape is {shape}; images are (N, height, width), (N, 1, height, width) or (N, D), in colour \
+                 (N, height, width, 3) or (N, 3, height, width)"
+            ),
+        }))
     }
 
     /// Every element as a byte; of a float v in [0, 1] that is 255 v, rounded.

@@ -15,6 +15,10 @@ impl Dataset {
             for size in [images.n_images, images.height, images.width] {
                 hash.update((size as u64).to_le_bytes());
             }
+            // Grey images have the digest that they had when there were no others.
+            if images.channels > 1 {
+                hash.update((images.channels as u64).to_le_bytes());
+            }
             hash.update(&*images.pixels);
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

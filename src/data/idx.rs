@@ -77,7 +77,7 @@ pub(super) fn read(images: Input, labels: Option<Input>) -> Result<Images, DataE
             Some(Labels::numbered(labels.iter().map(|&class| class.into()).collect()))
         }
     };
-    Ok(Images { n_images, height, width, pixels, labels })
+    Ok(Images { n_images, height, width, channels: 1, pixels, labels })
 }
 
 /// Reads the sizes and the elements of an array of unsigned bytes with `RANK` dimensions:

@@ -2,9 +2,10 @@
 
 use super::{Dataset, Images};
 use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
 
 impl Images {
-    /// Images from their pixels, (N, height, width) in row-major order: grey levels, 0 black and 255 white.
+    /// Grey images from their pixels, (N, height, width) in row-major order: grey levels, 0 black and 255 white.
     ///
     /// # Errors
     /// The bytes are no whole number of images, or none.
@@ -16,14 +17,32 @@ impl Images {
     /// # Ok::<(), elbo::ConfigError>(())
     /// ```
     pub fn new(height: usize, width: usize, pixels: Vec<u8>) -> Result<Images, ConfigError> {
-        let n = pixels.len();
-        match height.checked_mul(width) {
-            Some(d) if d > 0 && n > 0 && n.is_multiple_of(d) => {
-                Ok(Images { n_images: n / d, height, width, pixels: pixels.into(), labels: None })
-            }
-            _ => Err(ConfigError::range(
+        Images::of((height, width).into(), pixels)
+    }
+
+    /// Images in colour, (N, height, width, 3) in row-major order: levels of red, green and blue.
+    ///
+    /// # Errors
+    /// As [`Images::new`].
+    pub fn colour(height: usize, width: usize, pixels: Vec<u8>) -> Result<Images, ConfigError> {
+        Images::of(ImageShape { height, width, channels: 3 }, pixels)
+    }
+
+    fn of(shape: ImageShape, pixels: Vec<u8>) -> Result<Images, ConfigError> {
+        let (n, d) = (pixels.len(), shape.values());
+        let ImageShape { height, width, channels } = shape;
+        match d > 0 && n > 0 && n.is_multiple_of(d) {
+            true => Ok(Images {
+                n_images: n / d,
+                height,
+                width,
+                channels,
+                pixels: pixels.into(),
+                labels: None,
+            }),
+            false => Err(ConfigError::range(
                 "pixels",
-                format!("must be whole images of {height}x{width}, one at least"),
+                format!("must be whole images of {shape}, one at least"),
                 format!("{n} bytes"),
             )),
         }
@@ -34,31 +53,27 @@ impl Images {
     /// # Errors
     /// They are not, in what is called `name`.
     pub(crate) fn check(&self, name: &str) -> Result<(), ConfigError> {
-        let (n, height, width, bytes) = (self.n_images, self.height, self.width, self.pixels.len());
-        let expected = height.checked_mul(width).and_then(|d| d.checked_mul(n));
+        let (n, shape, bytes) = (self.n_images, self.shape(), self.pixels.len());
+        let expected = n.checked_mul(shape.values());
         match expected {
             Some(expected) if expected == bytes && bytes > 0 => Ok(()),
             _ => Err(ConfigError::conflict(
                 "pixels",
-                format!("of {name}: {n} images of {height}x{width}"),
+                format!("of {name}: {n} images of {shape}"),
                 format!("cannot be {bytes} bytes"),
-                "give a byte for each pixel",
+                "give a byte for each pixel, of colour three",
             )),
         }
     }
 
-    /// Whether they have that height and width.
+    /// Whether they have that height, width and channels.
     ///
     /// # Errors
     /// They have not.
-    pub(crate) fn check_size(&self, (height, width): (usize, usize)) -> Result<(), ConfigError> {
-        match (self.height, self.width) == (height, width) {
+    pub(crate) fn check_shape(&self, shape: ImageShape) -> Result<(), ConfigError> {
+        match self.shape() == shape {
             true => Ok(()),
-            false => Err(ConfigError::range(
-                "images",
-                format!("must be {height}x{width}"),
-                format!("{}x{}", self.height, self.width),
-            )),
+            false => Err(ConfigError::range("images", format!("must be {shape}"), self.shape())),
         }
     }
 }
@@ -67,7 +82,7 @@ impl Dataset {
     /// A training and a test set under a name that the figures are shown with.
     ///
     /// # Errors
-    /// The images of the two differ in size.
+    /// The images of the two differ in size, or in their channels.
     pub fn new(name: &str, train: Images, test: Images) -> Result<Dataset, ConfigError> {
         let dataset = Dataset { name: name.to_string(), train, test, valid: None };
         dataset.check()?;
@@ -79,10 +94,9 @@ impl Dataset {
     /// # Errors
     /// They are not.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let size = (self.train.height, self.train.width);
         for images in [&self.train, &self.test].into_iter().chain(&self.valid) {
             images.check(&self.name)?;
-            images.check_size(size)?;
+            images.check_shape(self.train.shape())?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod amat;
 mod archive;
 mod array;
 mod array_files;
+mod colour;
 mod digest;
 mod element;
 mod error;
@@ -14,6 +15,7 @@ mod known;
 mod memory;
 mod named;
 mod npy;
+mod picture;
 mod pictures;
 mod pixels;
 mod split;
@@ -22,6 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use colour::Channels;
 pub use error::DataError;
 use error::shown;
 use known::fashion_mnist;
@@ -29,17 +32,19 @@ pub use known::{FASHION_MNIST, MNIST, mnist};
 pub use pixels::Pixels;
 pub use split::Options;
 
+use crate::image_shape::ImageShape;
+
 const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
 const TEST_IMAGES: &str = "t10k-images-idx3-ubyte";
 
 /// Most images of a set: the device counts them in 32 bits, and half the range leaves room for sums.
 const MAX_IMAGES: u64 = 1 << 31;
-/// Most pixels of an image.
+/// Most values of an image: its pixels, or three times as many in colour.
 const MAX_PIXELS: u64 = 1 << 24;
 /// Most bytes that are unpacked from a compressed file: what it will unpack to is not known before.
 const MAX_UNPACKED: u64 = 1 << 31;
 
-/// Grey images as bytes.
+/// Images as bytes, grey or in colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     /// Number of images, N; at least 1.
@@ -48,7 +53,9 @@ pub struct Images {
     pub height: usize,
     /// Columns per image; at least 1.
     pub width: usize,
-    /// Shape (N, D) in row-major order with D = height * width; grey levels 0..=255.
+    /// Values of a pixel: 1, its grey level, or 3, its red, green and blue.
+    pub channels: usize,
+    /// Shape (N, height, width, channels) in row-major order, or (N, D); levels 0..=255.
     pub pixels: Pixels,
     /// The classes of the images, or `None` if the data came without labels.
     pub labels: Option<Labels>,
@@ -87,12 +94,18 @@ impl Labels {
 }
 
 impl Images {
-    /// Pixels per image, D.
-    pub fn n_pixels(&self) -> usize {
-        self.height * self.width
+    /// Height, width and channels of an image.
+    pub fn shape(&self) -> ImageShape {
+        let Images { height, width, channels, .. } = *self;
+        ImageShape { height, width, channels }
     }
 
-    /// Pixels of image `i`, shape (D,), row by row from the top.
+    /// Values per image, D: its pixels, three times as many in colour.
+    pub fn n_pixels(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Values of image `i`, shape (D,), row by row from the top, the channels of a pixel side by side.
     ///
     /// # Panics
     ///
@@ -109,7 +122,7 @@ impl Images {
         first
     }
 
-    /// Mean over the images of each pixel, (D), in [0, 1]; of bits where v >= 128 if `fixed`.
+    /// Mean over the images of each value, (D), in [0, 1]; of bits where v >= 128 if `fixed`.
     pub fn means(&self, fixed: bool) -> Vec<f64> {
         let mut sums = vec![0_u64; self.n_pixels()];
         for image in self.pixels.chunks_exact(self.n_pixels()) {
@@ -143,6 +156,7 @@ impl Images {
             n_images: self.n_images - start,
             height: self.height,
             width: self.width,
+            channels: self.channels,
             pixels: self.pixels.part(middle..self.pixels.len()),
             labels: self.labels.as_mut().map(|labels| labels.split_off(start)),
         };
@@ -200,7 +214,8 @@ pub fn open(name: &str, options: Options) -> Result<Dataset, DataError> {
     open_with(name, options, &mut |_| {})
 }
 
-/// As [`open()`]; `note` is called with one line of what was left out of a folder of pictures.
+/// As [`open()`]; `note` is called with one line of what was left out of a folder of pictures, and one of grey
+/// pictures among those in colour.
 ///
 /// # Errors
 ///
@@ -231,12 +246,13 @@ pub fn open_with(
 ///   first; labels are read where a file named like the images, with `labels-idx1` for `images-idx3`,
 ///   lies beside them;
 /// - an `.npy`, `.npz` or `.safetensors` file, or a folder of them: arrays of images (N, height, width),
-///   (N, 1, height, width), (N, height, width, 1) or (N, D), as uint8, bool, or floats in [0, 1], which
-///   are taken to the nearest of 256 grey levels. Test images have `test` among the words of their name,
+///   (N, 1, height, width), (N, height, width, 1) or (N, D), in colour (N, height, width, 3) or
+///   (N, 3, height, width), as uint8, bool, or floats in [0, 1], which are taken to the nearest of 256 levels. Test images have `test` among the words of their name,
 ///   training images `train` or neither; arrays of classes (N,) have `y` or `labels`, or no other
 ///   meaning. For a file alone with `train` in its name, those of the same name with `test` count too;
 /// - a folder of PNG and JPEG images, in it, in sub-folders by class, or either in `train` and `test`; they
-///   become grey and upright, and are stretched to the size asked for.
+///   become upright, and are stretched to the size asked for; what is transparent lies over white. They are read
+///   in colour if any pixel of theirs has one.
 ///
 /// Where there are no test images, a part of the training images is held out: the last, of pictures the
 /// last of a fixed random order. Where no byte of the sets is above 1, they are bits, and a 1 is read as 255.
@@ -293,19 +309,21 @@ fn load_with(
         found.0.shuffle();
     }
     let classes = pictures::all_classes(path, &found.0, found.1.as_ref())?;
-    let part = |found: &pictures::Found, path: &Path| -> Result<Part, DataError> {
-        let images = found.read(options.size, &classes)?;
-        Ok(Part { path: path.into(), images, bytes: false })
-    };
-    let parts = match &found.1 {
-        None => Parts { train: part(&found.0, path)?, test: None },
-        Some(found_test) => {
-            Parts { train: part(&found.0, &train)?, test: Some(part(found_test, &test)?) }
-        }
-    };
+    let all: Vec<&pictures::Found> = [&found.0].into_iter().chain(&found.1).collect();
+    let (read, greys) = pictures::read(&all, options, &classes)?;
+    let places = [if read.len() == 1 { path } else { &train }, &test];
+    let mut read = read.into_iter().zip(places).map(|(images, path)| Part {
+        path: path.into(),
+        images,
+        bytes: false,
+    });
+    let parts = Parts { train: read.next().expect("one for each"), test: read.next() };
     let dataset = split::split(path, parts, true, options)?;
     if let Some(what) = left_out {
         note(format!("{}: left out are {what}", shown(path)));
+    }
+    if let Some(what) = greys {
+        note(format!("{}: {what}", shown(path)));
     }
     Ok(dataset)
 }

@@ -2,25 +2,18 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Cursor, Seek};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, imageops};
 use rayon::prelude::*;
 
+use super::colour::has_colour;
 use super::error::{shown, unfit};
-use super::{DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS};
+use super::picture::{decode, has_colour_by_header, resize, size_of};
+use super::{Channels, DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS, Options};
 use crate::numeric::philox::permute;
-
-/// Longest side of a picture, in pixels.
-const MAX_SIDE: u32 = 1 << 15;
-/// Most memory that unpacking one picture may take, in bytes.
-const MAX_ALLOCATION: u64 = 1 << 30;
-/// More pixels no byte of a picture can stand for: PNG packs 8 in one, and deflate shrinks 1032 times at
-/// most. A JPEG decoder would compute for minutes what a forged header promises.
-const MAX_PIXELS_A_BYTE: u64 = 8 * 1032;
 
 /// Longest side of the size that is suggested for pictures of many, in pixels.
 const SUGGESTED_SIDE: usize = 64;
@@ -165,64 +158,70 @@ impl Found {
         self.files = (0..n).map(|i| self.files[permute(i, n, [0, 0], 0)].clone()).collect();
     }
 
-    /// Reads the pictures, grey, stretched to `size` if that is given. `classes` are the names of all, if
-    /// other pictures have classes too.
+    /// Reads the pictures, stretched to the size that is asked for, grey or in colour. Beside them, how many of
+    /// them are grey. `classes` are the names of all, if other pictures have classes too.
     ///
     /// # Errors
     ///
-    /// A picture that cannot be read, or of another size than the others with no `size` for all.
-    pub fn read(
+    /// A picture that cannot be read, or of another size than the others with no size for all.
+    fn read(
         &self,
-        size: Option<(usize, usize)>,
+        options: Options,
+        channels: Channels,
         classes: &[String],
-    ) -> Result<Images, DataError> {
+    ) -> Result<(Images, usize), DataError> {
         let (first, _) = &self.files[0];
         if self.files.len() as u64 > MAX_IMAGES {
             return Err(unfit(first, format!("this is one of more than {MAX_IMAGES} images")));
         }
+        let size = options.size;
         let target = match size {
             Some(size) => size,
             None => {
-                let picture = decode(first)?;
+                let picture = decode(first, channels)?;
                 (picture.height() as usize, picture.width() as usize)
             }
         };
         let (height, width) = target;
-        if (height * width) as u64 > MAX_PIXELS {
+        let (of_pixel, n) = (channels.count(), self.files.len());
+        let d = height * width * of_pixel;
+        if d as u64 > MAX_PIXELS {
             return Err(unfit(
                 first,
                 format!(
-                    "{height}x{width} are more than {MAX_PIXELS} pixels; `size` HEIGHTxWIDTH shrinks them"
+                    "{height}x{width} are more than {} pixels; `size` HEIGHTxWIDTH shrinks them",
+                    MAX_PIXELS / of_pixel as u64
                 ),
             ));
         }
-        let needed = self.files.len() * height * width;
+        let needed = n * d;
         let mut pixels = Vec::new();
         pixels.try_reserve_exact(needed).map_err(|_| {
             unfit(
                 first,
                 format!(
-                    "{} pictures of {height}x{width} need {needed} bytes of memory; \
-                     `size` HEIGHTxWIDTH shrinks them",
-                    self.files.len()
+                    "{n} pictures of {height}x{width} need {needed} bytes of memory; \
+                     `size` HEIGHTxWIDTH shrinks them"
                 ),
             )
         })?;
         pixels.resize(needed, 0);
-        pixels.par_chunks_exact_mut(height * width).zip(&self.files).try_for_each(
-            |(pixels, (path, _))| {
-                let mut picture = decode(path)?;
-                let (rows, columns) = (picture.height() as usize, picture.width() as usize);
-                if (rows, columns) != target {
-                    if size.is_none() {
-                        return Err(self.mixed(path, (rows, columns), target));
-                    }
-                    picture = resize(&picture, target);
+        let greys = AtomicUsize::new(0);
+        pixels.par_chunks_exact_mut(d).zip(&self.files).try_for_each(|(pixels, (path, _))| {
+            let mut picture = decode(path, channels)?;
+            let (rows, columns) = (picture.height() as usize, picture.width() as usize);
+            if (rows, columns) != target {
+                if size.is_none() {
+                    return Err(self.mixed(path, (rows, columns), target));
                 }
-                pixels.copy_from_slice(picture.as_raw());
-                Ok(())
-            },
-        )?;
+                picture = resize(&picture, target);
+            }
+            pixels.copy_from_slice(picture.as_bytes());
+            if channels == Channels::Colour && !has_colour(pixels) {
+                greys.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
         let labels = (!self.classes.is_empty()).then(|| {
             let number = |name: &String| {
                 classes.iter().position(|class| class == name).unwrap_or_default() as u16
@@ -233,8 +232,51 @@ impl Found {
                 names: classes.into(),
             }
         });
-        Ok(Images { n_images: self.files.len(), height, width, pixels: pixels.into(), labels })
+        let pixels = pixels.into();
+        let images = Images { n_images: n, height, width, channels: of_pixel, pixels, labels };
+        Ok((images, greys.into_inner()))
     }
+}
+
+/// Reads the pictures of each, as [`Options`] say. Without a word about channels, all are in colour if one picture
+/// is. Beside them, what is to be said where grey ones are among those in colour.
+///
+/// # Errors
+///
+/// As [`Found::read`].
+pub(super) fn read(
+    all: &[&Found],
+    options: Options,
+    classes: &[String],
+) -> Result<(Vec<Images>, Option<String>), DataError> {
+    // Files of colours may hold greys alone, files of greys no colour.
+    let may_have_colour = || {
+        all.iter().any(|found| found.files.par_iter().any(|(path, _)| has_colour_by_header(path)))
+    };
+    let channels = options.channels.unwrap_or_else(|| match may_have_colour() {
+        true => Channels::Colour,
+        false => Channels::Grey,
+    });
+    let (mut read, mut greys) = (Vec::new(), 0);
+    for found in all {
+        let (images, grey) = found.read(options, channels, classes)?;
+        greys += grey;
+        read.push(images);
+    }
+    let n: usize = read.iter().map(|images| images.n_images).sum();
+    if options.channels.is_some() || greys == 0 {
+        return Ok((read, None));
+    }
+    if greys == n {
+        read.iter_mut().for_each(|images| images.become_channels(Channels::Grey));
+        return Ok((read, None));
+    }
+    let are = if greys == 1 { "is" } else { "are" };
+    let line = format!(
+        "{greys} of the {n} pictures {are} grey, the others are in colour, and so all are read; `channels` grey \
+         reads all as grey"
+    );
+    Ok((read, Some(line)))
 }
 
 impl Found {
@@ -288,65 +330,4 @@ pub(super) fn all_classes(
         true => Ok(names),
         false => Err(unfit(folder, "there are more than 65535 sub-folders with pictures")),
     }
-}
-
-/// A grey picture in the size that is asked for, by a triangle filter that is as wide as what it shrinks.
-pub(super) fn resize(picture: &GrayImage, (height, width): (usize, usize)) -> GrayImage {
-    imageops::resize(picture, width as u32, height as u32, imageops::FilterType::Triangle)
-}
-
-/// A reader of a picture that is no larger than one can be.
-fn reader<R: BufRead + Seek>(source: R) -> io::Result<ImageReader<R>> {
-    let mut reader = ImageReader::new(source).with_guessed_format()?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_ALLOCATION);
-    reader.limits(limits);
-    Ok(reader)
-}
-
-/// Height and width of a picture that is upright, from its header.
-fn size_of(path: &Path) -> image::ImageResult<(usize, usize)> {
-    let mut decoder = reader(BufReader::new(File::open(path)?))?.into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    let (height, width) = (height as usize, width as usize);
-    Ok(match decoder.orientation().unwrap_or(Orientation::NoTransforms) {
-        Orientation::Rotate90
-        | Orientation::Rotate270
-        | Orientation::Rotate90FlipH
-        | Orientation::Rotate270FlipH => (width, height),
-        _ => (height, width),
-    })
-}
-
-/// A picture in grey (luma of Rec. 709), upright, what is transparent over white.
-fn decode(path: &Path) -> Result<GrayImage, DataError> {
-    let bytes = fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
-    let decoded = || -> image::ImageResult<DynamicImage> {
-        let mut decoder = reader(Cursor::new(&bytes))?.into_decoder()?;
-        let (width, height) = decoder.dimensions();
-        if u64::from(width) * u64::from(height) > MAX_PIXELS_A_BYTE * bytes.len() as u64 {
-            let forged = format!("it claims {width}x{height} pixels in {} bytes", bytes.len());
-            return Err(ImageError::IoError(io::Error::other(forged)));
-        }
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut picture = DynamicImage::from_decoder(decoder)?;
-        picture.apply_orientation(orientation);
-        Ok(picture)
-    };
-    let picture = decoded().map_err(|e| {
-        unfit(
-            path,
-            format!("this is no PNG or JPEG picture that can be read: {}", e.to_string().trim()),
-        )
-    })?;
-    if !picture.color().has_alpha() {
-        return Ok(picture.into_luma8());
-    }
-    let with_alpha = picture.into_luma_alpha8();
-    Ok(GrayImage::from_fn(with_alpha.width(), with_alpha.height(), |x, y| {
-        let [grey, alpha] = with_alpha.get_pixel(x, y).0.map(u32::from);
-        image::Luma([((grey * alpha + 255 * (255 - alpha) + 127) / 255) as u8])
-    }))
 }

@@ -1,10 +1,10 @@
 //! What is done to images after they are read: their size, and the parts that are held out.
 
-use super::{DataError, Dataset, Images, MAX_PIXELS, Part, Parts, pictures, shown};
+use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, picture, shown};
 use crate::config_error::ConfigError;
 use std::path::Path;
 
-use image::GrayImage;
+use image::{DynamicImage, GrayImage, RgbImage};
 use rayon::prelude::*;
 
 /// How images are to be read and parted.
@@ -12,6 +12,8 @@ use rayon::prelude::*;
 pub struct Options {
     /// Height and width to stretch the images to, or of the images that are rows of pixels.
     pub size: Option<(usize, usize)>,
+    /// What pixels are read as; `None`: in colour if any has one.
+    pub channels: Option<Channels>,
     /// Share of the training images to hold out, in (0, 1): as validation images, or as test images where
     /// there are none.
     pub valid: Option<f64>,
@@ -39,6 +41,10 @@ impl Options {
 
     /// Stretches the images of a set that has test images, and holds out validation images.
     pub(super) fn apply(self, mut dataset: Dataset) -> Result<Dataset, DataError> {
+        if let Some(channels) = self.channels {
+            dataset.train.become_channels(channels);
+            dataset.test.become_channels(channels);
+        }
         if let Some(size) = self.size {
             dataset.train.stretch(size);
             dataset.test.stretch(size);
@@ -66,6 +72,11 @@ pub(super) fn split(
 ) -> Result<Dataset, DataError> {
     let Parts { mut train, mut test } = parts;
     spread_bits(&mut train, test.as_mut());
+    if let Some(channels) = options.channels {
+        for part in [&mut train].into_iter().chain(&mut test) {
+            part.images.become_channels(channels);
+        }
+    }
     let mut name = shown(path);
     let Some(mut test) = test else {
         if let Some(size) = options.size {
@@ -85,9 +96,7 @@ pub(super) fn split(
     };
     share_names(&mut train.images, &mut test.images);
     let dataset = Dataset { name, train: train.images, test: test.images, valid: None };
-    if options.size.is_none() {
-        check_same_size(&train.path, &dataset.train, &test.path, &dataset.test)?;
-    }
+    check_same_shape(&train.path, &dataset.train, &test.path, &dataset.test, options.size)?;
     options.apply(dataset)
 }
 
@@ -166,21 +175,37 @@ fn spread_bits(train: &mut Part, test: Option<&mut Part>) {
     }
 }
 
-fn check_same_size(
+/// `size`: what they become, whatever they are.
+fn check_same_shape(
     train_path: &Path,
     train: &Images,
     test_path: &Path,
     test: &Images,
+    size: Option<(usize, usize)>,
 ) -> Result<(), DataError> {
-    if (train.height, train.width) == (test.height, test.width) {
+    let (of_train, of_test) = (train.shape(), test.shape());
+    let channels = (of_train.channels, of_test.channels);
+    if channels.0 != channels.1 {
+        let called = |channels| if channels == 1 { "grey" } else { "in colour" };
+        return Err(DataError::Unfit {
+            path: test_path.into(),
+            message: format!(
+                "test images are {} but the train images of {} are {}; `channels` grey or colour reads both as \
+                 one",
+                called(channels.1),
+                shown(train_path),
+                called(channels.0)
+            ),
+        });
+    }
+    if of_train == of_test || size.is_some() {
         return Ok(());
     }
-    let size = |images: &Images| format!("{}x{}", images.height, images.width);
     Err(DataError::SizeMismatch {
         path: test_path.into(),
-        test: size(test),
+        test: format!("{}x{}", test.height, test.width),
         train_path: train_path.into(),
-        train: size(train),
+        train: format!("{}x{}", train.height, train.width),
     })
 }
 
@@ -190,14 +215,17 @@ impl Images {
         if (self.height, self.width) == size {
             return;
         }
-        let (rows, columns) = (self.height as u32, self.width as u32);
+        let (rows, columns, channels) = (self.height as u32, self.width as u32, self.channels);
         let pixels: Vec<u8> = self
             .pixels
             .par_chunks_exact(self.n_pixels())
             .flat_map_iter(|image| {
-                let image = GrayImage::from_raw(columns, rows, image.to_vec())
-                    .expect("as many pixels as rows times columns");
-                pictures::resize(&image, size).into_raw()
+                let image = match channels {
+                    1 => GrayImage::from_raw(columns, rows, image.to_vec()).map(DynamicImage::from),
+                    _ => RgbImage::from_raw(columns, rows, image.to_vec()).map(DynamicImage::from),
+                };
+                let image = image.expect("as many values as rows, columns and channels");
+                picture::resize(&image, size).into_bytes()
             })
             .collect();
         self.pixels = pixels.into();

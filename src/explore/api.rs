@@ -1,12 +1,14 @@
-//! What the page may ask, and what it is answered: JSON both ways, images as grey levels in rows from the top.
+//! What the page may ask, and what it is answered: JSON both ways, images as levels in rows from the top, the channels of a
+//! pixel side by side.
 
 use std::fmt::Display;
 
-use image::{GrayImage, ImageFormat};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::model::{About, ExploreError, Explorer, FURTHEST, Inferred, Map};
+use crate::image_shape::ImageShape;
 
 /// An answer: status, type and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub enum Question {
     Sample(u64),
     /// The number of a test image.
     Test(usize),
-    /// (D) grey levels
+    /// (D) levels
     Drawn(Vec<u8>),
 }
 
@@ -150,14 +152,15 @@ impl Endpoint {
                         about.test_images - 1
                     ));
                 }
-                InferBody::Image(pixels) if pixels.len() == about.height * about.width => {
+                InferBody::Image(pixels) if pixels.len() == shape(about).values() => {
                     Question::Drawn(pixels)
                 }
                 InferBody::Image(pixels) => {
-                    let (height, width) = (about.height, about.width);
+                    let shape = shape(about);
+                    let levels = if shape.channels == 1 { "grey levels" } else { "levels" };
                     return bad(format!(
-                        "image must have {height}x{width} = {} grey levels, got {}",
-                        height * width,
+                        "image must have {shape} = {} {levels}, got {}",
+                        shape.values(),
                         pixels.len()
                     ));
                 }
@@ -168,7 +171,11 @@ impl Endpoint {
 
 /// Bytes that a question takes at most: every number at its longest, and some blanks.
 pub fn largest_body(about: &About) -> usize {
-    4096 + 8 * about.height * about.width + 64 * about.latent
+    4096 + 8 * shape(about).values() + 64 * about.latent
+}
+
+fn shape(about: &About) -> ImageShape {
+    ImageShape { height: about.height, width: about.width, channels: about.channels }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
@@ -224,7 +231,11 @@ pub fn answer(explorer: &mut Explorer, question: Question) -> Result<Reply, Expl
 fn png(map: &Map) -> Reply {
     let encode = || {
         let (width, height) = (map.width as u32, map.height as u32);
-        let picture = GrayImage::from_raw(width, height, map.pixels.clone())?;
+        let levels = map.pixels.clone();
+        let picture = match map.channels {
+            1 => DynamicImage::from(GrayImage::from_raw(width, height, levels)?),
+            _ => DynamicImage::from(RgbImage::from_raw(width, height, levels)?),
+        };
         let mut bytes = std::io::Cursor::new(Vec::new());
         picture.write_to(&mut bytes, ImageFormat::Png).ok()?;
         Some(bytes.into_inner())

@@ -64,6 +64,8 @@ pub struct About {
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
+    /// Values of a pixel: 1 of grey, 3 of red, green and blue.
+    pub channels: usize,
     /// Z
     pub latent: usize,
     /// How bytes become observations.
@@ -113,12 +115,14 @@ pub struct Scatter {
 /// The decoder over a square grid of z, for Z = 2: rows from the largest z_1 down, z_0 growing to the right.
 #[derive(Debug, Clone)]
 pub struct Map {
-    /// Grey levels of the tiles side by side, rows of `tiles * width` pixels.
+    /// Levels of the tiles side by side, rows of `tiles * width` pixels, of `channels` values each.
     pub pixels: Vec<u8>,
     /// Columns of all tiles.
     pub width: usize,
     /// Rows of all tiles.
     pub height: usize,
+    /// Values of a pixel.
+    pub channels: usize,
     /// What lies upon it.
     pub scatter: Scatter,
 }
@@ -176,7 +180,7 @@ impl Explorer {
         progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
     ) -> Result<Self, ExploreError> {
         let Subject { run, model, test: images, samples } = subject;
-        let Architecture { image: (height, width), latent, .. } = *model.architecture;
+        let Architecture { image: (height, width), channels, latent, .. } = *model.architecture;
         let measured = images.n_images.min(MEASURED);
         let request = Request { images: measured, ks: vec![1], rows: None, resident: None };
         let evaluation = evaluate(device, model, &images, &request, progress)?;
@@ -201,6 +205,7 @@ impl Explorer {
                 model: model.architecture.to_string(),
                 height,
                 width,
+                channels,
                 latent,
                 pixels: model.binarization.label(),
                 probability: model
@@ -240,7 +245,7 @@ impl Explorer {
         self.map.as_ref()
     }
 
-    /// E[x|z] as grey levels, (D).
+    /// E[x|z] as levels from 0 to 255, (D).
     ///
     /// # Errors
     /// The device failed, or the numbers did.
@@ -259,7 +264,7 @@ impl Explorer {
         (0..self.about.latent.div_ceil(4)).flat_map(group).take(self.about.latent).collect()
     }
 
-    /// Grey levels of a test image, (D), and the name of its class if it has one.
+    /// Levels of a test image, (D), and the name of its class if it has one.
     ///
     /// # Panics
     /// If it is beyond [`About::test_images`].
@@ -275,7 +280,7 @@ impl Explorer {
         self.inference.infer(self.images.image(n), n, &mut self.decoder)
     }
 
-    /// What the model makes of grey levels, (D), with the noise that the first test image has.
+    /// What the model makes of levels, (D), with the noise that the first test image has.
     ///
     /// # Errors
     /// The device failed, or the numbers did.
@@ -303,7 +308,7 @@ fn map(
     tiles: usize,
     extent: f32,
 ) -> Result<Map, ExploreError> {
-    let (height, width) = model.architecture.image;
+    let Architecture { image: (height, width), channels, .. } = *model.architecture;
     let at = |i: usize| extent * ((2 * i + 1) as f32 / tiles as f32 - 1.0);
     let z: Vec<f32> = (0..tiles * tiles).flat_map(|i| [at(i % tiles), -at(i / tiles)]).collect();
     let decoded = Decoder::load(device, model, tiles * tiles)?.decode(&z)?;
@@ -311,8 +316,8 @@ fn map(
     let mut pixels = Vec::with_capacity(decoded.len());
     for y in 0..tiles * height {
         for tile in 0..tiles {
-            let from = ((y / height * tiles + tile) * height + y % height) * width;
-            pixels.extend(&decoded[from..][..width]);
+            let from = ((y / height * tiles + tile) * height + y % height) * width * channels;
+            pixels.extend(&decoded[from..][..width * channels]);
         }
     }
     let measured = evaluation.posteriors.images();
@@ -321,7 +326,7 @@ fn map(
     let names = labels.iter().flat_map(|labels| labels.names.iter().cloned()).collect();
     let classes = labels.map(|labels| labels.classes);
     let scatter = Scatter { z: z.collect(), classes, names };
-    Ok(Map { pixels, width: side, height: tiles * height, scatter })
+    Ok(Map { pixels, width: side, height: tiles * height, channels, scatter })
 }
 
 /// A decoder of `rows` codes.
@@ -334,7 +339,7 @@ impl Decoder {
     }
 
     fn decode(&mut self, z: &[f32]) -> Result<Vec<u8>, ExploreError> {
-        grey_levels(&self.0.decode(z)?)
+        levels(&self.0.decode(z)?)
     }
 }
 
@@ -380,7 +385,7 @@ impl Inference {
         loaded.executor.write_bytes(data, pixels)?;
         loaded.begin_at(place)?;
         let heads = loaded.encode()?;
-        let x = grey_levels(&loaded.read(x)?)?;
+        let x = levels(&loaded.read(x)?)?;
         loaded.executor.run_all(importance, runs)?;
         let log_px = drawn(loaded.read(log_px)?)?;
         let log_w = drawn(loaded.read(log_w)?)?;
@@ -424,7 +429,7 @@ fn log_mean(draws: &[f64]) -> Figure {
     }
 }
 
-fn grey_levels(values: &[f32]) -> Result<Vec<u8>, ExploreError> {
+fn levels(values: &[f32]) -> Result<Vec<u8>, ExploreError> {
     let level = |&v: &f32| match v.is_nan() {
         true => Err(ExploreError::Overflow),
         false => Ok((v.clamp(0.0, 1.0) * 255.0).round() as u8),

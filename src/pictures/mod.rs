@@ -97,7 +97,7 @@ impl Pictures<'_> {
 
     fn glimpse_of(&self, draws: &[Vec<f32>], pairs: &[Vec<f32>]) -> Result<Glimpse, PictureError> {
         let png = |images: &[Vec<f32>], layout| {
-            grid(images, self.settings.architecture.image, layout).map_err(PictureError::Encode)
+            grid(images, self.settings.architecture.shape(), layout).map_err(PictureError::Encode)
         };
         Ok(Glimpse {
             samples: png(draws, Layout::Square)?,
@@ -211,7 +211,7 @@ impl Pictures<'_> {
         let note = format!("Expected pixels at {} draws z from N(0, I). {note}", draws.len());
         let title = "Draws from the prior";
         let tiles = Tiles { title, row_labels: &[], groups: &groups, note: &note };
-        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+        tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
     fn reconstructions(&self, pairs: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
@@ -229,7 +229,7 @@ impl Pictures<'_> {
         );
         let title = "Reconstructions of test images";
         let tiles = Tiles { title, row_labels: &row_labels, groups: &groups, note: &note };
-        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+        tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
     fn manifold(&self, parameters: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
@@ -239,7 +239,7 @@ impl Pictures<'_> {
              likely under the prior. {note}",
             latent::MANIFOLD
         );
-        latent::manifold(&images, self.settings.architecture.image, &note)
+        latent::manifold(&images, self.settings.architecture.shape(), &note)
             .map_err(PictureError::Encode)
     }
 
@@ -287,7 +287,7 @@ impl Pictures<'_> {
         );
         let title = "Interpolation between test images";
         let tiles = Tiles { title, row_labels: &[], groups: &groups, note: &note };
-        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+        tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
     fn traversals(
@@ -330,7 +330,7 @@ impl Pictures<'_> {
             "One unit goes from −3 to 3, the others stay at the posterior mean of the first test image. {note}"
         );
         let tiles = Tiles { title: &title, row_labels: &row_labels, groups: &groups, note: &note };
-        tiles.svg(self.settings.architecture.image).map_err(PictureError::Encode)
+        tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
     /// Writes `progress/epoch-0005-samples.png` and the like.

@@ -1,7 +1,9 @@
 //! PNG grids of images.
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{GrayImage, Luma, imageops};
+use image::{DynamicImage, GrayImage, RgbImage, imageops};
+
+use crate::image_shape::ImageShape;
 
 /// Grey of the lines between tiles.
 const LINE: u8 = 96;
@@ -15,12 +17,17 @@ pub enum Layout {
     Pairs,
 }
 
-/// A PNG of images of `(height, width)` with values in [0, 1], white where 1. Small images are enlarged
+/// A PNG of images of `shape` with values in [0, 1], white where 1; in colour if they are. Small images are enlarged
 /// by a whole factor, so that pixels stay pixels.
 ///
 /// # Errors
 /// The encoder's, which a picture in memory should not meet.
-pub fn grid(images: &[Vec<f32>], size: (usize, usize), layout: Layout) -> Result<Vec<u8>, String> {
+pub fn grid(
+    images: &[Vec<f32>],
+    shape: impl Into<ImageShape>,
+    layout: Layout,
+) -> Result<Vec<u8>, String> {
+    let shape = shape.into();
     let n = images.len().max(1);
     let columns = match layout {
         Layout::Square => (n as f64).sqrt().ceil() as usize,
@@ -32,9 +39,9 @@ pub fn grid(images: &[Vec<f32>], size: (usize, usize), layout: Layout) -> Result
             rows_of_pairs(images, columns).flat_map(|row| padded(row, columns)).collect()
         }
     };
-    let zoom = (56 / size.0.max(size.1)).max(1);
+    let zoom = (56 / shape.height.max(shape.width)).max(1);
     let gap = Gap { width: 1, grey: LINE, around: true };
-    encode(&mosaic(&tiles, size, columns, gap, zoom)?, CompressionType::default())
+    encode(&mosaic(&tiles, shape, columns, gap, zoom)?, CompressionType::default())
 }
 
 /// Pairs in a row of a picture of `images` images that come in pairs.
@@ -67,38 +74,47 @@ pub struct Gap {
     pub around: bool,
 }
 
-/// Images of `size` = (height, width) side by side, `columns` in a row, enlarged `zoom` times.
+/// Images of `shape` side by side, `columns` in a row, enlarged `zoom` times.
 ///
 /// # Errors
 /// A picture of 2^32 pixels in a row or more.
 fn mosaic(
     tiles: &[Option<&[f32]>],
-    (height, width): (usize, usize),
+    shape: ImageShape,
     columns: usize,
     gap: Gap,
     zoom: usize,
-) -> Result<GrayImage, String> {
+) -> Result<DynamicImage, String> {
+    let ImageShape { height, width, channels } = shape;
     let rows = tiles.len().div_ceil(columns).max(1);
     let border = if gap.around { gap.width } else { 0 };
     let extent = |tiles: usize, tile: usize| {
         u32::try_from(tiles * (tile * zoom + gap.width) - gap.width + 2 * border)
             .map_err(|_| "the picture would be too large".to_string())
     };
-    let mut picture =
-        GrayImage::from_pixel(extent(columns, width)?, extent(rows, height)?, Luma([gap.grey]));
+    let (across, down) = (extent(columns, width)?, extent(rows, height)?);
+    let stride = across as usize * channels;
+    let mut levels = vec![gap.grey; stride * down as usize];
     for (i, image) in tiles.iter().enumerate() {
         let Some(image) = image else { continue };
         let top = border + i / columns * (height * zoom + gap.width);
         let left = border + i % columns * (width * zoom + gap.width);
         for y in 0..height * zoom {
-            for x in 0..width * zoom {
-                let value = image[y / zoom * width + x / zoom].clamp(0.0, 1.0);
-                let grey = Luma([(value * 255.0).round() as u8]);
-                picture.put_pixel((left + x) as u32, (top + y) as u32, grey);
+            let row =
+                &mut levels[(top + y) * stride + left * channels..][..width * zoom * channels];
+            for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+                let values = &image[(y / zoom * width + x / zoom) * channels..];
+                for (level, value) in pixel.iter_mut().zip(values) {
+                    *level = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+                }
             }
         }
     }
-    Ok(picture)
+    let picture = match channels {
+        1 => GrayImage::from_raw(across, down, levels).map(DynamicImage::from),
+        _ => RgbImage::from_raw(across, down, levels).map(DynamicImage::from),
+    };
+    Ok(picture.expect("as many levels as rows, columns and channels"))
 }
 
 /// A PNG of tiles as `mosaic` lays them out, to be shown `width` pixels wide in a picture of its own:
@@ -109,7 +125,7 @@ fn mosaic(
 /// As `mosaic`, and the encoder's.
 pub fn embedded(
     tiles: &[Option<&[f32]>],
-    size: (usize, usize),
+    shape: ImageShape,
     columns: usize,
     gap: Gap,
     width: f64,
@@ -117,20 +133,20 @@ pub fn embedded(
     /// Pixels in one of those that it is shown with: 180 and 600 in an inch of a column's picture.
     const COARSE: f64 = 1.5;
     const FINE: f64 = 5.0;
-    let zoom = (COARSE * width / (columns * size.1) as f64).ceil().max(1.0) as usize;
-    let mut picture = mosaic(tiles, size, columns, gap, zoom)?;
+    let zoom = (COARSE * width / (columns * shape.width) as f64).ceil().max(1.0) as usize;
+    let mut picture = mosaic(tiles, shape, columns, gap, zoom)?;
     let share = FINE * width / f64::from(picture.width());
     if share < 1.0 {
         let less = |pixels: u32| ((f64::from(pixels) * share).round() as u32).max(1);
         let (width, height) = (less(picture.width()), less(picture.height()));
-        picture = imageops::resize(&picture, width, height, imageops::FilterType::Triangle);
+        picture = picture.resize_exact(width, height, imageops::FilterType::Triangle);
     }
     encode(&picture, CompressionType::Best)
 }
 
 /// # Errors
 /// The encoder's, which a picture in memory should not meet.
-fn encode(picture: &GrayImage, compression: CompressionType) -> Result<Vec<u8>, String> {
+fn encode(picture: &DynamicImage, compression: CompressionType) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let encoder = PngEncoder::new_with_quality(&mut bytes, compression, FilterType::Adaptive);
     picture.write_with_encoder(encoder).map_err(|e| e.to_string())?;

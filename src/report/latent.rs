@@ -8,6 +8,7 @@ use super::figures::{Gap, embedded};
 use super::svg::{Anchor, Axes, COLUMN, FRAME, MARGIN, Scale, Svg, TICK, TITLE, number, range};
 use crate::data::Labels;
 use crate::evaluate::{ACTIVE, Posteriors, Unit};
+use crate::image_shape::ImageShape;
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 14.0;
@@ -266,19 +267,19 @@ pub fn manifold_codes() -> Vec<f32> {
     rows.flat_map(|&up| at.iter().flat_map(move |&right| [right as f32, up as f32])).collect()
 }
 
-/// Images of `size`, decoded from [`manifold_codes`], as a map of the latent plane.
+/// Images of `shape`, decoded from [`manifold_codes`], as a map of the latent plane.
 ///
 /// # Errors
 /// As [`embedded`].
-pub fn manifold(images: &[Vec<f32>], size: (usize, usize), note: &str) -> Result<String, String> {
+pub fn manifold(images: &[Vec<f32>], shape: ImageShape, note: &str) -> Result<String, String> {
     let side = COLUMN - LEFT - RIGHT;
-    let height = side * size.0 as f64 / size.1 as f64;
+    let height = side * shape.height as f64 / shape.width as f64;
     let top = 34.0;
     let mut svg = Svg::new(COLUMN, "Latent manifold");
     svg.text((LEFT, 20.0), Anchor::Start, TITLE, "Latent manifold");
     let tiles: Vec<Option<&[f32]>> = images.iter().map(|image| Some(&image[..])).collect();
     let gap = Gap { width: 0, grey: 0, around: false };
-    let png = embedded(&tiles, size, MANIFOLD, gap, side)?;
+    let png = embedded(&tiles, shape, MANIFOLD, gap, side)?;
     svg.png((LEFT, top), (side, height), &png);
     svg.rect((LEFT, top), (side, height), FRAME);
     for half in -3..=3 {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crc::{CRC_32_ISCSI, Crc};
-use image::ImageReader;
+use image::{ImageDecoder, ImageReader};
 use prost::{Message, Oneof};
 
 pub use crate::checkpoint::EVENTS;
@@ -62,7 +62,7 @@ struct Image {
     height: i32,
     #[prost(int32, tag = "2")]
     width: i32,
-    /// 1 is grey.
+    /// Channels: 1 is grey, 3 is red, green and blue.
     #[prost(int32, tag = "3")]
     colorspace: i32,
     #[prost(bytes = "vec", tag = "4")]
@@ -74,15 +74,22 @@ impl Value {
         Value { tag: tag.into(), content: Some(Content::Scalar(value as f32)) }
     }
 
-    /// A grey PNG.
+    /// A PNG, grey or in colour.
     ///
     /// # Errors
     /// Bytes that are no picture.
     pub fn image(tag: impl Into<String>, png: Vec<u8>) -> io::Result<Self> {
         let reader = ImageReader::new(Cursor::new(&png)).with_guessed_format()?;
-        let (width, height) = reader.into_dimensions().map_err(io::Error::other)?;
-        let image =
-            Image { height: height as i32, width: width as i32, colorspace: 1, encoded: png };
+        let decoder = reader.into_decoder().map_err(io::Error::other)?;
+        let (width, height) = decoder.dimensions();
+        let channels = decoder.color_type().channel_count();
+        drop(decoder);
+        let image = Image {
+            height: height as i32,
+            width: width as i32,
+            colorspace: channels.into(),
+            encoded: png,
+        };
         Ok(Value { tag: tag.into(), content: Some(Content::Image(image)) })
     }
 }

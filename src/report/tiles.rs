@@ -2,6 +2,7 @@
 
 use super::figures::{Gap, embedded, padded};
 use super::svg::{Anchor, COLUMN, MARGIN, Svg, TITLE};
+use crate::image_shape::ImageShape;
 
 /// Where tiles begin below words, and below the title alone.
 const TOP: f64 = 44.0;
@@ -35,7 +36,8 @@ pub struct Tiles<'a> {
 impl Tiles<'_> {
     /// # Errors
     /// As [`embedded`].
-    pub fn svg(&self, (height, width): (usize, usize)) -> Result<String, String> {
+    pub fn svg(&self, shape: ImageShape) -> Result<String, String> {
+        let ImageShape { height, width, .. } = shape;
         let columns: usize = self.groups.iter().map(|g| g.labels.len()).sum();
         let tile_beside = |left: f64| {
             (COLUMN - left - MARGIN - GAP * (self.groups.len() - 1) as f64) / columns as f64
@@ -92,7 +94,7 @@ impl Tiles<'_> {
                 rows.flat_map(|row| padded(row.iter().map(Vec::as_slice), n)).collect();
             let gap = Gap { width: 2, grey: 255, around: false };
             let across = tile * n as f64;
-            let png = embedded(&tiles, (height, width), n, gap, across)?;
+            let png = embedded(&tiles, shape, n, gap, across)?;
             svg.png((at, top), (across, row * group.rows.len() as f64), &png);
             at += across + GAP;
         }

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::config_error::ConfigError;
-use crate::data::{self, Dataset};
+use crate::data::{self, Channels, Dataset};
 use crate::device::DeviceError;
+use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
 use crate::numeric::Precision;
 use crate::optim::Optimizer;
@@ -87,6 +88,7 @@ impl Default for Settings {
             valid: None,
             architecture: Architecture {
                 image: (28, 28),
+                channels: 1,
                 hidden: vec![400],
                 decoder_hidden: vec![400],
                 latent: 20,
@@ -110,11 +112,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults for a data set: images of its size, and fixed binarization where all its pixels are
+    /// The defaults for a data set: images of its size and channels, and fixed binarization where all its pixels are
     /// black or white.
     pub fn of(dataset: &Dataset) -> Settings {
         let mut settings = Settings::default();
-        settings.architecture.image = (dataset.train.height, dataset.train.width);
+        let ImageShape { height, width, channels } = dataset.train.shape();
+        settings.architecture.image = (height, width);
+        settings.architecture.channels = channels;
         settings.batch = settings.batch.min(dataset.train.n_images);
         if dataset.train.is_binary() {
             settings.binarization = Binarization::Fixed;
@@ -159,7 +163,9 @@ impl Settings {
 
     /// How the data are read.
     pub fn data_options(&self) -> data::Options {
-        data::Options { size: self.size, valid: self.valid }
+        // Pictures that were read as grey, as all once were, are so again.
+        let channels = Some(Channels::of(self.architecture.channels));
+        data::Options { size: self.size, valid: self.valid, channels }
     }
 
     /// The learning rate of an epoch; 1 is the first.
@@ -185,11 +191,11 @@ impl Settings {
     /// [`Settings::check`], and whether they fit the data.
     ///
     /// # Errors
-    /// As [`Settings::check`], images of another size, or a minibatch of more images than there are.
+    /// As [`Settings::check`], images of another size or other channels, or a minibatch of more images than there are.
     pub fn check_with(&self, dataset: &Dataset) -> Result<(), ConfigError> {
         self.check()?;
         dataset.check()?;
-        dataset.train.check_size(self.architecture.image)?;
+        dataset.train.check_shape(self.architecture.shape())?;
         let (batch, n) = (self.batch, dataset.train.n_images);
         match batch > n {
             true => Err(ConfigError::conflict(

@@ -7,13 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::likelihood::Likelihood;
 use super::posterior::{self, Posterior};
 use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
 
 /// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits or means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
-    /// (height, width) of an image, D = height * width.
+    /// (height, width) of an image, D = height * width * channels.
     pub image: (usize, usize),
+    /// Values of a pixel: 1 of grey, 3 of red, green and blue.
+    #[serde(default = "grey", skip_serializing_if = "is_grey")]
+    pub channels: usize,
     /// Widths of the encoder's hidden layers; none is a linear encoder.
     pub hidden: Vec<usize>,
     /// Widths of the decoder's hidden layers, from the latent side.
@@ -28,14 +32,23 @@ pub struct Architecture {
 }
 
 impl Architecture {
+    /// Height, width and channels of an image.
+    pub fn shape(&self) -> ImageShape {
+        ImageShape { channels: self.channels, ..self.image.into() }
+    }
+
     /// D
     pub fn pixels(&self) -> usize {
-        self.image.0.saturating_mul(self.image.1)
+        self.shape().values()
     }
 
     /// # Errors
-    /// A width of zero, or so large that a weight has 2^31 elements.
+    /// Pixels of other than 1 or 3 values, a width of zero, or so large that a weight has 2^31 elements.
     pub fn check(&self) -> Result<(), ConfigError> {
+        if ![1, 3].contains(&self.channels) {
+            let right = "must be 1 (grey) or 3 (red, green, blue)";
+            return Err(ConfigError::range("architecture.channels", right, self.channels));
+        }
         let stacks = self.stacks();
         if stacks.concat().contains(&0) {
             let right = "must have at least one unit in every layer";
@@ -64,6 +77,15 @@ impl Architecture {
             [&[z], &self.decoder_hidden[..], &[outputs]].concat(),
         ]
     }
+}
+
+/// The channels of images in files that name none.
+fn grey() -> usize {
+    1
+}
+
+fn is_grey(channels: &usize) -> bool {
+    *channels == grey()
 }
 
 impl Display for Architecture {

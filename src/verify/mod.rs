@@ -240,6 +240,7 @@ fn encoder(model: &LinearGaussian, off: bool) -> [Vec<f32>; 2] {
 fn architecture(d: usize, z: usize, variance: Option<f64>) -> Architecture {
     Architecture {
         image: (1, d),
+        channels: 1,
         hidden: Vec::new(),
         decoder_hidden: Vec::new(),
         latent: z,

@@ -285,6 +285,7 @@ fn a_wrong_kernel_has_no_figure() {
         n_images,
         height: 1,
         width: 12,
+        channels: 1,
         pixels: vec![128; n_images * 12].into(),
         labels: None,
     };

@@ -1,6 +1,7 @@
 //! The program as its users meet it, its benchmark, and its documentation.
 
 mod bench;
+mod colour;
 mod data;
 mod dependencies;
 mod devices;

@@ -88,6 +88,7 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize]) -> Settings {
     Settings {
         architecture: Architecture {
             image: (2, 3),
+            channels: 1,
             hidden: hidden.to_vec(),
             decoder_hidden: decoder_hidden.to_vec(),
             latent: 2,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
 
-use elbo::data::{self, DataError, Dataset, MNIST, Options, load};
+use elbo::data::{self, Channels, DataError, Dataset, MNIST, Options, load};
 use image::{DynamicImage, GrayImage, ImageFormat, LumaA, Rgb, RgbImage};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -14,10 +14,10 @@ use tempfile::TempDir;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-const AS_IS: Options = Options { size: None, valid: None };
+pub const AS_IS: Options = Options { size: None, channels: None, valid: None };
 
 /// A `.npy` file as NumPy writes it, its header padded to 64 bytes.
-fn npy(descr: &str, shape: &[usize], elements: &[u8]) -> Vec<u8> {
+pub fn npy(descr: &str, shape: &[usize], elements: &[u8]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     npy_of(
         &format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}"),
@@ -34,7 +34,7 @@ fn npy_of(header: &str, elements: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn npz(arrays: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+pub fn npz(arrays: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(method);
     for (name, bytes) in arrays {
@@ -44,18 +44,18 @@ fn npz(arrays: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-fn safetensors(arrays: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
+pub fn safetensors(arrays: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
     let views = arrays.iter().map(|(name, dtype, shape, bytes)| {
         (name.to_string(), TensorView::new(*dtype, shape.to_vec(), bytes).unwrap())
     });
     safetensors::serialize(views.collect::<BTreeMap<_, _>>(), None).unwrap()
 }
 
-fn ramp(len: usize) -> Vec<u8> {
+pub fn ramp(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
 }
 
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
+pub fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         let path = folder.path().join(name);
@@ -66,18 +66,18 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
 }
 
 /// Loads a file of this name with these bytes.
-fn load_file(name: &str, bytes: &[u8], options: Options) -> Result<Dataset, DataError> {
+pub fn load_file(name: &str, bytes: &[u8], options: Options) -> Result<Dataset, DataError> {
     let folder = folder(&[(name, bytes)]);
     load(&folder.path().join(name), options)
 }
 
 /// All images, also those that were held out.
-fn pixels(data: &Dataset) -> Vec<u8> {
+pub fn pixels(data: &Dataset) -> Vec<u8> {
     [&data.train.pixels[..], &data.test.pixels].concat()
 }
 
 #[track_caller]
-fn assert_words(result: Result<Dataset, DataError>, words: &[&str]) {
+pub fn assert_words(result: Result<Dataset, DataError>, words: &[&str]) {
     let message = result.expect_err("loading should fail").to_string();
     assert!(!message.contains(char::is_control), "{message:?}");
     for word in words {
@@ -143,7 +143,7 @@ fn rows_of_pixels_that_are_no_squares_need_a_size() {
         load_file("a.npy", &array, AS_IS),
         &["(3, 6)", "no square", "`size` HEIGHTxWIDTH"],
     );
-    let data = load_file("a.npy", &array, Options { size: Some((2, 3)), valid: None }).unwrap();
+    let data = load_file("a.npy", &array, Options { size: Some((2, 3)), ..AS_IS }).unwrap();
     assert_eq!((data.train.height, data.train.width, pixels(&data)), (2, 3, ramp(18)));
 }
 
@@ -249,8 +249,8 @@ fn arrays_that_are_no_images() {
         (npy("<f2", &[1, 2, 2], &[0; 8]), &["elements are <f2", "float32"]),
         (npy("<c8", &[1, 2, 2], &[0; 32]), &["elements are <c8"]),
         (npy("|O", &[1, 2, 2], &[0; 32]), &["elements are |O"]),
-        (npy("|u1", &[2, 3, 4, 4], &[0; 96]), &["(2, 3, 4, 4)", "colour", "(N, height, width)"]),
-        (npy("|u1", &[2, 4, 4, 3], &[0; 96]), &["colour"]),
+        (npy("|u1", &[2, 4, 5, 5], &[0; 200]), &["(2, 4, 5, 5)", "alpha", "(N, height, width, 3)"]),
+        (npy("|u1", &[2, 5, 5, 4], &[0; 200]), &["alpha"]),
         (npy("|u1", &[2, 2, 5, 5], &[0; 100]), &["(2, 2, 5, 5)", "(N, 1, height, width)"]),
         (npy("|u1", &[16], &[0; 16]), &["(16)", "no training images"]),
         (npy("|u1", &[0, 4, 4], &[]), &["(0, 4, 4)", "at least 1"]),
@@ -358,14 +358,14 @@ fn a_large_file_is_mapped() {
     let path = folder.path().join("large.npy");
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len((128 + n * d) as u64).unwrap(); // a hole: it takes no room on the disk
-    let data = load(&path, Options { size: None, valid: Some(0.5) }).unwrap();
+    let data = load(&path, Options { valid: Some(0.5), ..AS_IS }).unwrap();
     assert_eq!((data.train.n_images, data.test.n_images), (n / 2, n / 2));
     assert_eq!((data.train.image(0)[0], data.test.image(n / 2 - 1)), (9, &[0; 784][..]));
     let maps = fs::read_to_string("/proc/self/maps");
     assert!(maps.is_err() || maps.unwrap().contains("large.npy"));
 }
 
-fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+pub fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     picture.into().write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
@@ -389,7 +389,8 @@ fn pictures_become_grey_upright_and_equal_in_size() {
     let clear = encoded(image::GrayAlphaImage::from_pixel(8, 16, LumaA([0, 51])), ImageFormat::Png);
     let folder =
         folder(&[("a.jpg", &turned), ("b.PNG", &colour), ("c.png", &clear), (".d.png", b"hidden")]);
-    let data = load(folder.path(), Options { size: Some((16, 8)), valid: None }).unwrap();
+    let options = Options { size: Some((16, 8)), channels: Some(Channels::Grey), ..AS_IS };
+    let data = load(folder.path(), options).unwrap();
     assert_eq!((data.train.n_images, data.test.n_images), (2, 1));
     let mut images: Vec<&[u8]> = pixels_of(&data);
     images.sort_by_key(|image| (image[0], image[127]));
@@ -411,7 +412,7 @@ fn pictures_become_grey_upright_and_equal_in_size() {
             "for example `size` 8x16",
         ],
     );
-    let data = load(flat.path(), Options { size: Some((4, 5)), valid: None }).unwrap();
+    let data = load(flat.path(), Options { size: Some((4, 5)), ..AS_IS }).unwrap();
     assert_eq!((data.train.height, data.train.width), (4, 5));
 }
 
@@ -525,7 +526,7 @@ fn a_picture_that_claims_more_than_its_bytes_can_hold() {
 
 #[test]
 fn a_share_is_held_out() {
-    let valid = |share| Options { size: None, valid: Some(share) };
+    let valid = |share| Options { valid: Some(share), ..AS_IS };
     // Of a file without test images it is the test set.
     let file = npy("|u1", &[10, 1, 1], &ramp(10));
     for (share, n) in [(0.3, 3), (0.05, 1), (0.94, 9), (0.25, 3)] {
@@ -576,7 +577,7 @@ fn a_share_is_held_out() {
 
 #[test]
 fn images_are_stretched() {
-    let options = |size| Options { size: Some(size), valid: None };
+    let options = |size| Options { size: Some(size), ..AS_IS };
     let data = data::open(MNIST, options((14, 7))).unwrap();
     assert_eq!((data.train.height, data.train.width, data.test.n_pixels()), (14, 7, 98));
     let mean =

@@ -88,6 +88,7 @@ impl Home {
 fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Architecture {
     Architecture {
         image: (28, 28),
+        channels: 1,
         hidden: hidden.to_vec(),
         decoder_hidden: decoder_hidden.to_vec(),
         latent,

@@ -174,6 +174,7 @@ fn folder_in_every_spelling() {
                     n_images: 5,
                     height: 3,
                     width: 7,
+                    channels: 1,
                     pixels: ramp(105).into(),
                     labels: Some(Labels {
                         classes: vec![4, 3, 2, 1, 0],

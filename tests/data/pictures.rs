@@ -393,7 +393,7 @@ fn labels_of_low_rows_do_not_cover_each_other() {
         let row_labels =
             ["unit 1", "unit 12", "unit 3"].map(|u| [u.to_string(), "1.34 nats".to_string()]);
         let tiles = Tiles { title: "", row_labels: &row_labels, groups: &groups, note: "" };
-        let text = tiles.svg(size).unwrap();
+        let text = tiles.svg(size.into()).unwrap();
         let document = Document::parse(&text).unwrap();
         let labels = elements(&document, "text");
         let labels: Vec<&Node> =
@@ -460,7 +460,7 @@ fn the_manifold_is_spaced_by_the_quantiles_of_the_prior() {
 #[test]
 fn large_images_make_no_huge_picture() {
     let images = vec![vec![0.5; 300 * 200]; 400];
-    let text = latent::manifold(&images, (300, 200), "").unwrap();
+    let text = latent::manifold(&images, (300, 200).into(), "").unwrap();
     let document = Document::parse(&text).unwrap();
     let [(width, height)] = embedded(&document)[..] else { panic!("one picture") };
     assert!(width <= 2000 && (1.45..1.55).contains(&(f64::from(height) / f64::from(width))));
@@ -472,6 +472,7 @@ fn large_images_make_no_huge_picture() {
 fn posterior_means_decode_to_the_reconstructions() {
     let architecture = Architecture {
         image: (4, 3),
+        channels: 1,
         hidden: vec![7],
         decoder_hidden: vec![5, 6],
         latent: 3,
@@ -487,7 +488,14 @@ fn posterior_means_decode_to_the_reconstructions() {
         .collect();
     let n = 620;
     let pixels: Vec<u8> = (0..12 * n).map(|i| (i * 31 % 256) as u8).collect();
-    let test = Images { n_images: n, height: 4, width: 3, pixels: pixels.into(), labels: None };
+    let test = Images {
+        n_images: n,
+        height: 4,
+        width: 3,
+        channels: 1,
+        pixels: pixels.into(),
+        labels: None,
+    };
     let (binarization, seed) = (Binarization::Dynamic, 9);
     for device in harness::devices() {
         let model =

@@ -29,6 +29,7 @@ fn cpu() -> Device {
 fn tiny(latent: usize) -> Architecture {
     Architecture {
         image: (2, 4),
+        channels: 1,
         hidden: vec![6],
         decoder_hidden: vec![5],
         latent,
@@ -40,7 +41,7 @@ fn tiny(latent: usize) -> Architecture {
 fn random_images(n: usize, (height, width): (usize, usize)) -> Images {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let pixels = (0..n * height * width).map(|_| rng.next_u32() as u8).collect();
-    Images { n_images: n, height, width, pixels, labels: None }
+    Images { n_images: n, height, width, channels: 1, pixels, labels: None }
 }
 
 /// Parameters three times as large as at the beginning of training, so that posteriors differ from the
@@ -336,6 +337,7 @@ fn one_sample_gives_the_test_elbo_of_training() {
 fn memory_does_not_grow_with_the_samples() {
     let architecture = Architecture {
         image: (28, 28),
+        channels: 1,
         hidden: vec![400],
         decoder_hidden: vec![400],
         latent: 20,

@@ -21,7 +21,7 @@ const STEPS: u64 = 3;
 fn dataset() -> Dataset {
     let images = |n: usize| {
         let pixels = (0..n * 12 * 11).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
-        Images { n_images: n, height: 12, width: 11, pixels, labels: None }
+        Images { n_images: n, height: 12, width: 11, channels: 1, pixels, labels: None }
     };
     Dataset { name: "bytes".to_string(), train: images(64), test: images(5), valid: None }
 }
@@ -30,6 +30,7 @@ fn settings(hidden: &[usize], samples: usize) -> Settings {
     Settings {
         architecture: Architecture {
             image: (12, 11),
+            channels: 1,
             hidden: hidden.to_vec(),
             decoder_hidden: hidden.to_vec(),
             latent: 5,

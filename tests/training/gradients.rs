@@ -18,7 +18,7 @@ use crate::harness;
 
 fn images(n: usize, height: usize, width: usize) -> Images {
     let pixels = (0..n * height * width).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
-    Images { n_images: n, height, width, pixels, labels: None }
+    Images { n_images: n, height, width, channels: 1, pixels, labels: None }
 }
 
 fn dataset() -> Dataset {
@@ -30,6 +30,7 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) 
     Settings {
         architecture: Architecture {
             image: (3, 4),
+            channels: 1,
             hidden: hidden.to_vec(),
             decoder_hidden: decoder_hidden.to_vec(),
             latent: 3,
@@ -258,6 +259,7 @@ fn real_data_trains_a_gaussian() {
     let (n, d) = (10, 5);
     let architecture = Architecture {
         image: (1, d),
+        channels: 1,
         hidden: vec![6],
         decoder_hidden: vec![4],
         latent: 2,

@@ -38,6 +38,7 @@ fn settings(hidden: usize, batch: usize) -> Settings {
     Settings {
         architecture: Architecture {
             image: (28, 28),
+            channels: 1,
             hidden: vec![hidden],
             decoder_hidden: vec![hidden],
             latent: 10,
@@ -234,7 +235,7 @@ fn a_window_of_the_data_changes_no_bit() {
 fn a_data_set_beyond_the_device_is_fed() {
     let n_images = 9_000_000;
     let pixels = (0..n_images * 16).map(|i| (i >> 9) as u8).collect();
-    let train = Images { n_images, height: 4, width: 4, pixels, labels: None };
+    let train = Images { n_images, height: 4, width: 4, channels: 1, pixels, labels: None };
     let dataset = Dataset { name: "large".into(), test: train.first(100), train, valid: None };
     let mut settings = settings(8, 128);
     settings.architecture.image = (4, 4);

@@ -7,7 +7,7 @@ const COLOURS = ["#4e9bff", "#ff9d42", "#5fd35f", "#ff6b6b", "#b98cff", "#c9976f
 
 let model;
 let z = [];
-let grey; // the image on the sheet: grey levels, rows from the top
+let levels; // of the image on the sheet: rows from the top, the channels of a pixel side by side
 let mean = []; // of the last posterior
 
 async function ask(path, body) {
@@ -61,10 +61,15 @@ function number(value, digits = 2) {
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
+/** The channels of pixel i as red, green and blue. */
+function rgb(levels, i) {
+  return model.channels === 1 ? [levels[i], levels[i], levels[i]] : levels.slice(3 * i, 3 * i + 3);
+}
+
 function paint(canvas, levels) {
   const context = canvas.getContext("2d");
   const pixels = context.createImageData(model.width, model.height);
-  levels.forEach((level, i) => pixels.data.set([level, level, level, 255], 4 * i));
+  for (let i = 0; i < model.width * model.height; i++) pixels.data.set([...rgb(levels, i), 255], 4 * i);
   context.putImageData(pixels, 0, 0);
 }
 
@@ -215,8 +220,8 @@ let wanted; // the last question: an image that was drawn on meanwhile is not to
 const infer = latest(async (question) => {
   const answer = await ask("infer", question);
   if ("test" in question && question === wanted) {
-    grey = Uint8ClampedArray.from(answer.image);
-    paint($("sheet"), grey);
+    levels = Uint8ClampedArray.from(answer.image);
+    paint($("sheet"), levels);
     const label = answer.label === null ? "" : `, label ${answer.label}`;
     $("label").textContent = `over test image ${question.test}${label}`;
   }
@@ -250,7 +255,7 @@ function showEstimates(answer) {
   }
   const notes = [`K = ${model.samples} draws; ± is the standard error over them.`];
   if (doubtful) notes.push("* Few draws carry the weight: it may be off by more than its ±, most often too low.");
-  if (!model.probability) notes.push("The pixels are grey: these are cross entropies, not probabilities.");
+  if (!model.probability) notes.push("The pixels are not binarized: these are cross entropies, not probabilities.");
   $("estimates-note").textContent = notes.join(" ");
   const total = answer.kl.reduce((sum, kl) => sum + kl, 0);
   $("kl").textContent = `KL to the prior ${number(total)} nats`;
@@ -279,8 +284,14 @@ function showPosterior({ mu, sigma, kl }) {
 /** The sheet has changed by hand. */
 function drawn(how) {
   $("label").textContent = how;
-  paint($("sheet"), grey);
-  inferWanted({ image: [...grey] });
+  paint($("sheet"), levels);
+  inferWanted({ image: [...levels] });
+}
+
+/** What the pen leaves: white on grey images, of its colour on others. */
+function ink() {
+  const code = $("ink").value;
+  return model.channels === 1 ? [255] : [1, 3, 5].map((at) => parseInt(code.slice(at, at + 2), 16));
 }
 
 /** A pen with a soft edge along a line, as wide on the image as MNIST's. */
@@ -288,6 +299,7 @@ function stroke([x0, y0], [x1, y1]) {
   const scale = Math.min(model.width, model.height) / 28;
   const [core, edge] = [0.6 * scale, Math.max(1, 1.1 * scale)];
   const reach = core + edge;
+  const colours = ink();
   const length = (x1 - x0) ** 2 + (y1 - y0) ** 2;
   const range = (a, b, end) => [Math.max(0, Math.floor(Math.min(a, b) - reach)), Math.min(end - 1, Math.ceil(Math.max(a, b) + reach))];
   const [left, right] = range(x0, x1, model.width);
@@ -297,8 +309,12 @@ function stroke([x0, y0], [x1, y1]) {
       const [dx, dy] = [x + 0.5 - x0, y + 0.5 - y0];
       const along = length ? clamp((dx * (x1 - x0) + dy * (y1 - y0)) / length, 0, 1) : 0;
       const distance = Math.hypot(dx - along * (x1 - x0), dy - along * (y1 - y0));
-      const at = y * model.width + x;
-      grey[at] = Math.max(grey[at], (255 * (reach - distance)) / edge);
+      const cover = clamp((reach - distance) / edge, 0, 1);
+      colours.forEach((colour, channel) => {
+        const at = (y * model.width + x) * model.channels + channel;
+        // White can only grow, so that lines that cross have no seam.
+        levels[at] = model.channels === 1 ? Math.max(levels[at], colour * cover) : levels[at] + cover * (colour - levels[at]);
+      });
     }
   }
 }
@@ -361,7 +377,7 @@ function addSheet() {
   });
 }
 
-/** A picture of any size: grey, and whole on the sheet, the rest black. */
+/** A picture of any size: with the model's channels, and whole on the sheet, the rest black. */
 const load = latest(async (file) => {
   let picture;
   try {
@@ -379,7 +395,11 @@ const load = latest(async (file) => {
   context.imageSmoothingQuality = "high";
   context.drawImage(picture, (width - size[0]) / 2, (height - size[1]) / 2, ...size);
   const { data } = context.getImageData(0, 0, width, height);
-  grey = grey.map((_, i) => 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
+  if (model.channels === 1) {
+    levels = levels.map((_, i) => 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
+  } else {
+    levels = levels.map((_, i) => data[4 * Math.floor(i / 3) + (i % 3)]);
+  }
   drawn("from a picture");
 });
 
@@ -394,11 +414,11 @@ function addButtons() {
   click("sample", () => sample(crypto.getRandomValues(new Uint32Array(1))[0]));
   click("zero", () => setZ(z.fill(0), "at z = 0"));
   click("clear", () => {
-    grey.fill(0);
+    levels.fill(0);
     drawn("");
   });
   click("invert", () => {
-    grey = grey.map((level) => 255 - level);
+    levels = levels.map((level) => 255 - level);
     drawn("inverted");
   });
   click("previous", () => test($("number").valueAsNumber - 1));
@@ -422,7 +442,8 @@ const begin = latest(async () => {
   $("run").textContent = model.run;
   $("facts").textContent = `${model.model} · ${model.pixels} · ${model.device.name}`;
   $("bound").textContent = `L_${model.samples}`;
-  grey = new Uint8ClampedArray(model.width * model.height);
+  levels = new Uint8ClampedArray(model.width * model.height * model.channels);
+  $("ink-part").hidden = model.channels === 1;
   for (const id of ["decoded", "sheet", "seen", "reconstruction"]) {
     Object.assign($(id), { width: model.width, height: model.height });
   }

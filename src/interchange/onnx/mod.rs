@@ -61,8 +61,9 @@ pub fn encode(
     let mut graph = Graph { nodes: Vec::new() };
     let a = architecture;
     let (d, z) = (Some(a.pixels()), Some(a.latent));
-    let (height, width) = a.image;
-    let pixels = format!("pixels in rows from the top, {height}x{width}, in [0, 1]");
+    let of_a_pixel =
+        if a.channels == 1 { "" } else { ", red, green and blue of each side by side" };
+    let pixels = format!("pixels in rows from the top, {}{of_a_pixel}, in [0, 1]", a.shape());
     let network = Network::declare(&mut Program::new(), a);
     let mut places = places(a);
     let of_decoder = places.split_off(network.encoder.len());
