@@ -111,10 +111,8 @@ impl Compiler {
         let label = Some(dispatch.kernel.file);
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label,
-            source: wgpu::ShaderSource::Wgsl(text.into()),
-        };
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(text.into()) };
         // SAFETY: as the program has it, see src/device/gpu/pipelines.rs; and nothing is run.
         let module = unsafe {
             device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
@@ -130,8 +128,10 @@ impl Compiler {
             count: None,
         };
         let entries: Vec<_> = dispatch.bindings.iter().map(binding).collect();
-        let layout = device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label,
+            entries: &entries,
+        });
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label,
             bind_group_layouts: &[Some(&layout)],
@@ -222,7 +222,8 @@ fn run(options: &Options) -> Result<(), Failure> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let compiler = Compiler::open(&options.adapter)?;
     let info = compiler.adapter.get_info();
-    let line = json!({ "adapter": info.name, "driver": format!("{} {}", info.driver, info.driver_info) });
+    let line =
+        json!({ "adapter": info.name, "driver": format!("{} {}", info.driver, info.driver_info) });
     writeln!(file, "{line}")?;
     for dispatch in dispatches(options)? {
         let kernel = dispatch.kernel;

@@ -20,6 +20,7 @@ fn nans(variant: &str, operand: &str, element: usize) -> Vec<usize> {
     };
     let gpu = harness::gpu();
     let mut gpu = gpu.load_guarded(prepared.program.clone(), 0, variant).expect("loads");
+    let gpu: &mut dyn Executor = &mut gpu;
     for (tensor, _, bytes) in &prepared.tensors {
         let mut bytes = bytes.clone();
         if *tensor == id(operand) {

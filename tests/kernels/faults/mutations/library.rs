@@ -209,7 +209,7 @@ pub static FAULTS: &[Faults] = &[
         kernels: &["linear.backward_parameters"],
         mutations: &[
             ("store(row, column.y, values.y)", "store(row, column.y, values.x)"),
-            ("if stored.w {", "if stored.z {"),
+            ("store(row, column.w, values.w)", "store(row, column.z, values.w)"),
             ("r < FRAGMENT_ROWS; r++", "r + 1u < FRAGMENT_ROWS; r++"),
             ("let row = at.x + r", "let row = at.x"),
         ],
@@ -238,7 +238,7 @@ pub static FAULTS: &[Faults] = &[
             ("r + 1u, score_row", "r, score_row"),
             ("v.z, fetched.z", "v.z, fetched.y"),
             ("if scored.w {", "if scored.z {"),
-            ("first += ROWS_HELD", "first += 2u * ROWS_HELD"),
+            ("let row = at.x + first + r", "let row = at.x"),
         ],
     },
     Faults {
@@ -407,6 +407,6 @@ pub static FAULTS: &[Faults] = &[
     Faults {
         file: "lib/tile_wide",
         kernels: &["linear.forward", "bernoulli.decode"],
-        mutations: &[("ROW_VECTORS = 2u", "ROW_VECTORS = 1u"), ("GROUPS_X = 16u", "GROUPS_X = 8u")],
+        mutations: &[("GROUPS_Y = 8u", "GROUPS_Y = 4u")],
     },
 ];
