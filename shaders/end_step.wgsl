@@ -2,7 +2,9 @@
 //   history[step mod S] = (sum over images of mean_k log p(x|z_k), sum of KL, images counted, sum of L_K)
 //   step += 1, position += B
 //   rates = (rate, 1 - b1^t, 1 - b2^t, beta min(1, (t - 1) / W)) for the next step's t = step + 1
-// `end_step` counts L_K as 0, `end_step_with_bound` has it. W = WARM_UP is the steps in which beta rises from 0.
+//   rate = RATE min(1, t / V) while t - 1 < V; later it stays, and is the host's
+// `end_step` counts L_K as 0, `end_step_with_bound` has it. W = WARM_UP is the steps in which beta rises from 0, and
+// V = RATE_WARM_UP those of the learning rate.
 // With WRAP = 0 (one pass over N images) rows past the last image are not counted; with 1 a position
 // past the end begins the next epoch. The last invocation to act is lane 0: it alone writes.
 // Grid: one workgroup. Sums in tree order; 1 - b^t by series where t ln b is small, so nothing cancels.
@@ -29,6 +31,10 @@ override LN_BETA2: f32 = -0.0010005003335835335;
 override BETA: f32 = 1.0;
 /// steps of the warm-up, 0 for none
 override WARM_UP: f32 = 0.0;
+/// learning rate at the end of its warm-up
+override RATE: f32 = 0.0;
+/// steps of the learning rate's warm-up, 0 for none
+override RATE_WARM_UP: f32 = 0.0;
 override WORKGROUP: u32 = 256u;
 
 /// (..B*K*T) nats
@@ -103,4 +109,7 @@ fn finish(lane: u32, counted: u32, bound_sum: f32) {
     rates[CORRECTION2] = one_minus_exp(f32(step + 1u) * LN_BETA2);
     rates[KL_WEIGHT] = BETA;
     if f32(step) < WARM_UP { rates[KL_WEIGHT] = BETA * (f32(step) / WARM_UP); }
+    if f32(step) < RATE_WARM_UP {
+        rates[LEARNING_RATE] = RATE * min(f32(step + 1u) / RATE_WARM_UP, 1.0);
+    }
 }

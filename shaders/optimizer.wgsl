@@ -1,5 +1,6 @@
 // An optimizer's step of one tensor whose gradient is at hand; that of weights and biases is part of linear.update.
 //   the state and the parameter as in lib/optimizer_step
+// `step` is the step alone; `step_decayed` has the parameter lose rate DECAY of itself before.
 // An element's state lies in planes: the first of all elements, then the second.
 // Sums: none. Numerics: subnormal numbers of the state become zero, see lib/optimizer_step.
 // Who owns what: an invocation owns one element of the parameter and of all planes.
@@ -16,6 +17,8 @@ override OPTIMIZER: u32 = 0u;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
 override EPSILON: f32 = 1e-8;
+/// of the parameter, times the learning rate
+override DECAY: f32;
 override WORKGROUP: u32 = 64u;
 
 /// (..N)
@@ -33,7 +36,19 @@ fn step(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let e = (group.x + group.y * groups.x) * WORKGROUP + lane;
+    step_of((group.x + group.y * groups.x) * WORKGROUP + lane, 1.0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn step_decayed(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    step_of((group.x + group.y * groups.x) * WORKGROUP + lane, kept(rates[LEARNING_RATE], DECAY));
+}
+
+fn step_of(e: u32, keep: f32) {
     if e >= N { return; }
     var before = vec2<f32>(state[e], 0.0);
     if PLANES > 1u { before.y = state[N + e]; }
@@ -41,5 +56,5 @@ fn step(
     let next = optimizer_step(OPTIMIZER, before, gradient[e], BETA1, BETA2, EPSILON, now);
     state[e] = next.state.x;
     if PLANES > 1u { state[N + e] = next.state.y; }
-    parameter[e] += next.change;
+    parameter[e] = parameter[e] * keep + next.change;
 }

@@ -85,11 +85,16 @@ pub fn posteriors(
     test: &Images,
     count: usize,
 ) -> Result<Posteriors, GenerateError> {
-    /// Images of a run.
+    /// Images of a run, at most, and their pixels.
     const BATCH: usize = 500;
+    const PIXELS: usize = 1 << 25;
     let shown = test.first(count.min(test.n_images));
     let count = shown.n_images;
-    let chunks = Chunks { batch: count.min(BATCH), samples: 1, runs: 1 };
+    let chunks = Chunks {
+        batch: count.min(BATCH).min(PIXELS / test.n_pixels()).max(1),
+        samples: 1,
+        runs: 1,
+    };
     let mut loaded: LoadedModel<EstimateProgram> =
         LoadedModel::of_images::<GenerateError>(device, model, &shown, chunks, None)?;
     let latent = model.architecture.latent;

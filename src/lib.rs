@@ -72,6 +72,7 @@ pub mod optim;
 pub mod pictures;
 #[doc(hidden)]
 pub mod plan;
+mod read;
 #[doc(hidden)]
 pub mod report;
 mod text;

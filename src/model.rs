@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::checkpoint::{CheckpointError, RunFolder, write_whole};
+use crate::checkpoint::{CheckpointError, RunFolder, SUMMARY, Saved, write_whole};
 use crate::config_error::ConfigError;
 use crate::data::Images;
 use crate::device::Device;
@@ -37,14 +37,17 @@ impl Vae {
     }
 
     /// Writes a run folder, for [`Vae::open`] and for the commands of `elbo`, which look for the images
-    /// that [`Settings::data`] names.
+    /// that [`Settings::data`] names, and say so where they are others than those it was trained on.
     ///
     /// # Errors
     /// Something is there already, or it cannot be written.
     pub fn save(&self, run: impl AsRef<Path>) -> Result<(), Error> {
         let folder = RunFolder::create(run.as_ref(), &self.settings)?;
-        let written = folder.write_model(&self.settings, &self.parameters);
-        Ok(written.inspect_err(|_| folder.discard())?)
+        let write = || {
+            folder.write_model(&self.settings, &self.parameters)?;
+            folder.write_json(SUMMARY, &Saved::new(&self.settings, &self.parameters))
+        };
+        Ok(write().inspect_err(|_| folder.discard())?)
     }
 
     /// Writes the parameters as a safetensors file, under PyTorch's names for them.
@@ -163,16 +166,27 @@ impl Trainer {
     /// end the training with it. No file is written: see [`Vae::save`].
     ///
     /// # Errors
-    /// The device failed, or the numbers overflow: in which step, tensor and kernel.
+    /// All steps are taken already, the device failed, or the numbers overflow: in which step, tensor and kernel.
     pub fn train(
         &mut self,
         each: impl FnMut(&EpochReport) -> ControlFlow<()>,
     ) -> Result<Vae, Error> {
+        let (taken, total) = (self.step(), self.steps_total());
+        if taken >= total {
+            let right = format!(
+                "of this trainer must be below the {total} of its settings; make a new one"
+            );
+            return Err(ConfigError::range("steps", right, taken).into());
+        }
         let mut watcher = Watcher { each, ended: None };
         let outcome = train::run(self, &mut watcher)?;
         // What was begun after the epoch that was to be the last is left out.
         let parameters = watcher.ended.unwrap_or(outcome.parameters);
-        Ok(Vae { settings: self.settings().clone(), parameters })
+        let settings = match self.dataset() {
+            Some(dataset) => self.settings().trained_on(dataset),
+            None => self.settings().clone(),
+        };
+        Ok(Vae { settings, parameters })
     }
 }
 

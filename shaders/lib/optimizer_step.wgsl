@@ -5,6 +5,8 @@
 //     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  parameter += rate (m / c1) / (sqrt(v / c2) + epsilon)
 //   1 RMSprop (Hinton 2012), in one plane
 //     v = b2 v + (1 - b2) g^2,  parameter += rate g / (sqrt(v) + epsilon)
+//   2 Adamax (Kingma and Ba 2015), with PyTorch's epsilon, so that u is never 0
+//     m = b1 m + (1 - b1) g,  u = max(b2 u, |g| + epsilon),  parameter += rate (m / c1) / u
 
 /// The new state of an element, and what the parameter gains.
 struct Step {
@@ -16,6 +18,12 @@ struct Step {
 /// which cost some processors a hundred cycles each.
 fn flush(v: f32) -> f32 {
     return select(v, 0.0, abs(v) < 1.17549435e-38);
+}
+
+/// What decoupled weight decay leaves of a parameter in a step (Loshchilov and Hutter 2019), before the optimizer's own
+/// change is added; 1 where there is none.
+fn kept(rate: f32, decay: f32) -> f32 {
+    return 1.0 - rate * decay;
 }
 
 /// `rates`: the learning rate, c1, c2.
@@ -32,6 +40,11 @@ fn optimizer_step(
         case 1u: {
             let v = flush(beta2 * state.x + (1.0 - beta2) * g * g);
             return Step(vec2<f32>(v, 0.0), rates.x * g / (sqrt(v) + epsilon));
+        }
+        case 2u: {
+            let m = flush(beta1 * state.x + (1.0 - beta1) * g);
+            let u = max(beta2 * state.y, abs(g) + epsilon);
+            return Step(vec2<f32>(m, u), rates.x * (m / rates.y) / u);
         }
         default: {
             let m = flush(beta1 * state.x + (1.0 - beta1) * g);

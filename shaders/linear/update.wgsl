@@ -23,6 +23,8 @@ override OPTIMIZER: u32 = 0u;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
 override EPSILON: f32 = 1e-8;
+/// what the weight loses of itself, times the learning rate; the bias does not
+override DECAY: f32 = 0.0;
 
 /// (R, I) the layer's input
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -55,7 +57,8 @@ fn fetch(row: u32, column: u32) -> Fetched {
 fn store(row: u32, column: u32, g: f32, before: Fetched) {
     let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
     let next = optimizer_step(OPTIMIZER, before.state, g, BETA1, BETA2, EPSILON, now);
-    let parameter = before.parameter + next.change;
+    let keep = select(1.0, kept(rates[LEARNING_RATE], DECAY), column < I);
+    let parameter = before.parameter * keep + next.change;
     if column < I {
         let e = row * I + column;
         weight_state[e] = next.state.x;

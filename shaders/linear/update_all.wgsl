@@ -34,6 +34,8 @@ override OPTIMIZER: u32 = 0u;
 override BETA1: f32 = 0.9;
 override BETA2: f32 = 0.999;
 override EPSILON: f32 = 1e-8;
+/// what weights lose of themselves, times the learning rate; biases do not
+override DECAY: f32 = 0.0;
 
 /// (L, 10) of each layer: inputs I, outputs O; 1 where its input is in `odd`, and the place there; the same
 /// of its gradient; the places of W (O, I), b (O), and of their state (PLANES, O, I) and (PLANES, O)
@@ -157,7 +159,8 @@ fn store(row: u32, column: u32, g: f32, before: Fetched) {
     let next = optimizer_step(OPTIMIZER, before.state, g, BETA1, BETA2, EPSILON, now);
     state[at.first] = next.state.x;
     if PLANES > 1u { state[at.last] = next.state.y; }
-    parameters[at.parameter] = before.parameter + next.change;
+    let keep = select(1.0, kept(rates[LEARNING_RATE], DECAY), column < layer.inputs);
+    parameters[at.parameter] = before.parameter * keep + next.change;
 }
 
 @compute @workgroup_size(INVOCATIONS)

@@ -74,7 +74,9 @@ fn target(path: &Path) -> PathBuf {
 /// [`io::ErrorKind::AlreadyExists`], or the disk.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary(path, bytes)?.persist_noclobber(path).map_err(|e| e.error)?;
-    sync_folder(folder_of(path))
+    sync_folder(folder_of(path)).inspect_err(|_| {
+        let _ = fs::remove_file(path); // it is nobody's else
+    })
 }
 
 /// A file of these bytes, on the disk under a name that is not yet its own.
@@ -96,6 +98,11 @@ pub(super) fn remove_leftovers(folder: &Path) {
             let _ = fs::remove_file(entry.path()); // it is in nobody's way
         }
     }
+}
+
+/// A name in a folder that [`remove_leftovers`] removes.
+pub(super) fn leftover(folder: &Path) -> PathBuf {
+    folder.join(format!("{TEMPORARY}{}", std::process::id()))
 }
 
 pub(super) fn is_leftover(entry: &fs::DirEntry) -> bool {

@@ -6,8 +6,12 @@ pub const SUMMARY: &str = "summary.json";
 pub const MODEL: &str = "model.safetensors";
 /// Where the parameters of a run come from that was not trained here.
 pub const IMPORT: &str = "import.json";
-/// The parameters after the whole epoch with the best ELBO of the test set, or of the validation images.
+/// The parameters after the epoch with the best ELBO of the test set, or of the validation images.
 pub const BEST: &str = "best.safetensors";
+/// In the folder of the checkpoints: the best parameters of the checkpoint that is about to be written, and
+/// those of the one before it.
+pub(super) const BEST_NEXT: &str = "best-next.safetensors";
+pub(super) const BEST_BEFORE: &str = "best-before.safetensors";
 /// The folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoint";
 pub(super) const LOCK: &str = "lock";

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::CheckpointError;
+use crate::read;
 
 /// Who looks whether a run goes on holds its lock for a moment.
 const TRIES: u32 = 25;
@@ -50,15 +51,16 @@ impl Lock {
                     return Err(CheckpointError::Locked { path, process: holder(&mut file) });
                 }
             };
-            file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(io)?;
-            return Ok(Lock { path, _file: file, works });
+            let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+            let lock = Lock { path: path.clone(), _file: file, works };
+            return written.map(|()| lock).map_err(io); // taken back where the disk is full
         }
     }
 
     /// Whether a process holds the lock.
     pub(super) fn is_taken(path: &Path) -> bool {
-        File::open(path)
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        read::open(path)
+            .is_ok_and(|(file, _)| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }
 

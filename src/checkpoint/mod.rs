@@ -1,6 +1,7 @@
 //! A run's folder: configuration, metrics, summary, parameters, checkpoints. Files are written whole or not
 //! at all, and what is computed from later has a checksum.
 
+mod best;
 mod files;
 mod layout;
 mod lock;
@@ -14,23 +15,23 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
 use serde::Serialize;
 
 use crate::interchange::{Names, Trained, weights};
+use crate::read;
 use crate::text::one_line;
 use crate::train::{EpochReport, Moment, Settings};
 use crate::vae::Architecture;
 pub use files::{check_writable, write_whole};
-use layout::LOCK;
 pub use layout::{
     BEST, CHECKPOINTS, CONFIG, EVENTS, IMPORT, METRICS, MODEL, PROGRESS, RECONSTRUCTIONS, SAMPLES,
     SUMMARY,
 };
+use layout::{BEST_BEFORE, BEST_NEXT, LOCK};
 pub use lock::Lock;
-pub use state::{BEGUN, Checkpoint, Origin, ProgressOutput, Session};
+pub use state::{BEGUN, Checkpoint, Origin, ProgressOutput, Session, begun, now};
 pub use store::{Found, Store};
-pub use summary::Summary;
+pub use summary::{Saved, Summary};
 pub use writer::{About, Writer};
 
 /// A run folder that cannot be made, written or read. One line, with the path.
@@ -44,7 +45,7 @@ pub enum CheckpointError {
     NoRun(PathBuf),
     #[error("{}: no {MODEL} yet: the run has not finished an epoch", .0.display())]
     NoModel(PathBuf),
-    #[error("{}: no {BEST}: it is written after a whole epoch (the last parameters are in {MODEL})", .0.display())]
+    #[error("{}: no {BEST}: it is written after an epoch (the last parameters are in {MODEL})", .0.display())]
     NoBest(PathBuf),
     #[error("{}: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
@@ -53,6 +54,9 @@ pub enum CheckpointError {
     #[error("no checkpoint is whole: {0}")]
     NoneWhole(String),
 }
+
+/// Most bytes of a text in a run folder: half a million epochs' metrics.
+pub const MAX_TEXT: u64 = 1 << 28;
 
 /// The folder of a run.
 #[derive(Debug, Clone)]
@@ -115,8 +119,13 @@ impl RunFolder {
     /// Takes back what [`RunFolder::create`] did, for a run that came to nothing: not to a checkpoint.
     pub fn discard(&self) {
         // What is still in use, or cannot be removed, stays: the failure that led here is told anyway.
+        for name in [BEST_NEXT, BEST_BEFORE] {
+            let _ = fs::remove_file(self.file(CHECKPOINTS).join(name));
+        }
         let _ = fs::remove_dir(self.file(CHECKPOINTS));
-        let _ = fs::remove_file(self.file(BEST));
+        for name in [MODEL, BEST] {
+            let _ = fs::remove_file(self.file(name));
+        }
         let _ = fs::remove_dir_all(self.file(PROGRESS));
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(EVENTS) {
@@ -176,6 +185,7 @@ impl RunFolder {
     /// Removes what killed processes have left half written; for the holder of the lock.
     pub fn tidy(&self, _lock: &Lock) {
         files::remove_leftovers(&self.path);
+        files::remove_leftovers(&self.file(PROGRESS));
         self.store().tidy();
     }
 
@@ -185,7 +195,7 @@ impl RunFolder {
     /// Not a run folder, or its configuration cannot be read.
     pub fn open(path: &Path) -> Result<(Self, Settings), CheckpointError> {
         let config = path.join(CONFIG);
-        let text = fs::read(&config).map_err(|source| match source.kind() {
+        let text = read::at_most(&config, MAX_TEXT).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 CheckpointError::NoRun(path.to_path_buf())
             }
@@ -258,27 +268,14 @@ impl RunFolder {
         self.write_parameters(MODEL, settings, parameters, None)
     }
 
-    /// Writes `best.safetensors`, as [`RunFolder::write_model`], and when in the run that was.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn write_best(
-        &self,
-        settings: &Settings,
-        parameters: &[Vec<f32>],
-        moment: Moment,
-    ) -> Result<(), CheckpointError> {
-        self.write_parameters(BEST, settings, parameters, Some(moment))
-    }
-
     fn write_parameters(
         &self,
-        name: &str,
+        name: impl AsRef<Path>,
         settings: &Settings,
         parameters: &[Vec<f32>],
         after: Option<Moment>,
     ) -> Result<(), CheckpointError> {
-        let path = self.file(name);
+        let path = self.path.join(name);
         let a = &settings.architecture;
         let trained = Trained { after, ..Trained::of(settings) };
         let bytes = weights::encode(a, Names::of(a), parameters, &trained)
@@ -300,21 +297,6 @@ impl RunFolder {
         self.read_parameters(MODEL, architecture, missing).map(|(parameters, _)| parameters)
     }
 
-    /// The parameters of `best.safetensors`, and when in the run they were reached, where the file says it.
-    ///
-    /// # Errors
-    /// As [`RunFolder::read_model`].
-    pub fn read_best(
-        &self,
-        architecture: &Architecture,
-    ) -> Result<(Vec<Vec<f32>>, Option<Moment>), CheckpointError> {
-        let missing = CheckpointError::NoBest(self.path.clone());
-        let (parameters, bytes) = self.read_parameters(BEST, architecture, missing)?;
-        let metadata = SafeTensors::read_metadata(&bytes).ok();
-        let metadata = metadata.and_then(|(_, metadata)| metadata.metadata().clone());
-        Ok((parameters, metadata.and_then(|metadata| Trained::read(&metadata).after)))
-    }
-
     fn read_parameters(
         &self,
         name: &str,
@@ -322,7 +304,7 @@ impl RunFolder {
         missing: CheckpointError,
     ) -> Result<(Vec<Vec<f32>>, Vec<u8>), CheckpointError> {
         let path = self.file(name);
-        let bytes = match fs::read(&path) {
+        let bytes = match read::safetensors(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(missing),
             Err(source) => return Err(CheckpointError::Io { path, action: "cannot read", source }),

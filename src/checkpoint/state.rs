@@ -17,6 +17,17 @@ use crate::vae::Network;
 /// How the moment is written at which a run began.
 pub const BEGUN: &str = "%Y-%m-%dT%H:%M:%S%:z";
 
+/// Date and time. A clock beyond the years that can be written shows 1970.
+pub fn now() -> jiff::Zoned {
+    let now = jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
+    now.to_zoned(jiff::tz::TimeZone::system())
+}
+
+/// This moment as [`BEGUN`] has it.
+pub fn begun() -> String {
+    now().strftime(BEGUN).to_string()
+}
+
 /// When a run began, what it was computed on, and what it shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Origin {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::files::{folder_of, remove_leftovers, sync_folder, temporary, unwritable};
 use super::state::{Checkpoint, decode};
 use super::{CHECKPOINTS, CheckpointError};
+use crate::read;
 
 pub const LAST: &str = "last.safetensors";
 pub const PREVIOUS: &str = "previous.safetensors";
@@ -33,17 +34,29 @@ impl Store {
         Store { folder: run.join(CHECKPOINTS), last_is_whole: false }
     }
 
+    /// Makes the folder, where it is not there yet.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(super) fn make_folder(&self) -> Result<(), CheckpointError> {
+        let make = || -> io::Result<()> {
+            if !self.folder.is_dir() {
+                fs::create_dir(&self.folder)?;
+                sync_folder(folder_of(&self.folder))?;
+            }
+            Ok(())
+        };
+        make().map_err(|source| unwritable(&self.folder, source))
+    }
+
     /// Puts a checkpoint in the place of the last one. At every moment a whole one is there.
     ///
     /// # Errors
     /// The disk: then what was the last one is still there, under its name or as the previous one.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
+        self.make_folder()?;
         let last = self.folder.join(LAST);
         let write = || -> io::Result<()> {
-            if !self.folder.is_dir() {
-                fs::create_dir(&self.folder)?;
-                sync_folder(folder_of(&self.folder))?;
-            }
             let file = temporary(&last, bytes)?;
             if self.last_is_whole && last.exists() {
                 fs::rename(&last, self.folder.join(PREVIOUS))?;
@@ -56,6 +69,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether there is a checkpoint, whole or not.
+    pub fn has_one(&self) -> bool {
+        [LAST, PREVIOUS].iter().any(|name| self.folder.join(name).exists())
+    }
+
     /// None if there is no checkpoint at all.
     ///
     /// # Errors
@@ -64,7 +82,7 @@ impl Store {
         let mut damaged = Vec::new();
         for name in [LAST, PREVIOUS] {
             let path = self.folder.join(name);
-            let decoded = match fs::read(&path) {
+            let decoded = match read::safetensors(&path) {
                 Ok(bytes) => decode(&bytes),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 // A sector that cannot be read is damage like any other.

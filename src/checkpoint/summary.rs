@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::state::{Origin, Session};
+use super::state::{Origin, Session, begun};
 use crate::device::Description;
 use crate::plan::variant::Choices;
 use crate::train::{EpochReport, Settings, State, digest};
@@ -15,7 +15,7 @@ use crate::versions::versions;
 pub struct Summary {
     /// The last epoch's figures; absent if none was finished.
     pub last: Option<EpochReport>,
-    /// Of the whole epochs; absent if none was finished.
+    /// Absent if no epoch was finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_test_elbo: Option<f64>,
     /// In its place where training is watched by validation images.
@@ -70,6 +70,35 @@ impl Summary {
             parameters_sha256: digest(&state.snapshot.values()),
             versions: versions(),
             target: None,
+        }
+    }
+}
+
+/// What `summary.json` holds of a model that a program has trained and saved: no run, so nothing goes on.
+#[derive(Debug, Serialize)]
+pub struct Saved {
+    /// Always true.
+    pub finished: bool,
+    /// Always true: what a run's summary does not have.
+    pub saved: bool,
+    /// Date and time of the file.
+    pub begun: String,
+    pub seed: u64,
+    /// SHA-256 of all parameters.
+    pub parameters_sha256: String,
+    pub versions: BTreeMap<&'static str, &'static str>,
+}
+
+impl Saved {
+    /// In the order of [`crate::vae::Network::parameters`].
+    pub fn new(settings: &Settings, parameters: &[Vec<f32>]) -> Self {
+        Saved {
+            finished: true,
+            saved: true,
+            begun: begun(),
+            seed: settings.seed,
+            parameters_sha256: digest(parameters),
+            versions: versions(),
         }
     }
 }

@@ -111,10 +111,10 @@ impl Drop for Writer {
     }
 }
 
-/// The parameters, if the whole epoch with the best ELBO so far ends here.
+/// The parameters, if the epoch with the best ELBO so far ends here.
 fn ended_best(state: &State) -> Option<(Arc<Snapshot>, Moment)> {
     let best = state.best().filter(|best| best.step == state.step())?;
-    Some((state.snapshot.clone(), Moment { epoch: best.epoch, step: best.step }))
+    Some((state.snapshot.clone(), best.moment()))
 }
 
 /// The thread's own.
@@ -136,9 +136,13 @@ impl Keeper {
             let Some(state) = slot.last.take() else { return };
             let best = slot.best.take();
             drop(slot);
-            // A checkpoint says which epoch was the best, so its parameters must be there before.
-            let kept = self.keep_best(best).and_then(|()| self.keep_checkpoint(&state));
+            // A checkpoint says which epoch was the best, so its parameters must be there before, and those of
+            // the checkpoint before until then.
+            let new = best.is_some();
+            let kept = self.write_best(best).and_then(|()| self.keep_checkpoint(&state));
+            let kept = kept.inspect_err(|_| self.folder.remove_next_best());
             let step = kept.is_ok().then(|| state.step());
+            let kept = kept.and_then(|()| if new { self.folder.take_next_best() } else { Ok(()) });
             let kept = kept.and_then(|()| self.keep_results(&state));
             let mut slot = shared.slot();
             slot.written = step.or(slot.written);
@@ -149,10 +153,10 @@ impl Keeper {
         }
     }
 
-    fn keep_best(&self, best: Option<(Arc<Snapshot>, Moment)>) -> Result<(), CheckpointError> {
+    fn write_best(&self, best: Option<(Arc<Snapshot>, Moment)>) -> Result<(), CheckpointError> {
         let settings = &self.about.settings;
         best.map_or(Ok(()), |(best, moment)| {
-            self.folder.write_best(settings, &best.values(), moment)
+            self.folder.write_next_best(settings, &best.values(), moment)
         })
     }
 

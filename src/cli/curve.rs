@@ -7,7 +7,7 @@ use super::Failure;
 use super::evaluate::{check_samples, print};
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
-use super::trained::{ModelOption, Trained};
+use super::trained::{DataOption, ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
 use crate::report::console::note;
@@ -41,6 +41,8 @@ pub struct Args {
     seed: Option<u64>,
     #[command(flatten)]
     model: ModelOption,
+    #[command(flatten)]
+    data: DataOption,
     #[command(flatten)]
     device: DeviceOption,
 }
@@ -86,7 +88,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         args.runs.iter().map(|run| Trained::open(run, &args.model)).collect::<Result<_, _>>()?;
     let first = &trained[0].settings;
     for (run, t) in args.runs.iter().zip(&trained) {
-        let data = |s: &Settings| (s.data.clone(), s.size, s.valid, s.binarization);
+        let named = |s: &Settings| args.data.is_default().then(|| s.data.clone());
+        let data = |s: &Settings| (named(s), s.size, s.valid, s.binarization);
         if data(&t.settings) != data(first) {
             return Err(Failure::input(format!(
                 "{}: trained on {} with {}, {} on {} with {}; their likelihoods do not compare",
@@ -99,7 +102,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             )));
         }
     }
-    let dataset = trained[0].data()?;
+    let dataset = trained[0].data(&args.data)?;
     for (run, t) in args.runs.iter().zip(&trained) {
         let (shape, first) = (t.settings.architecture.shape(), first.architecture.shape());
         if shape != first {
@@ -109,7 +112,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
                 args.runs[0].display(),
             )));
         }
-        t.has_other(&dataset);
+        t.has_other(&dataset, &args.data);
     }
     let device = args.device.open()?;
     let stop = Stop::listen()?;

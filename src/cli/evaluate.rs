@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Failure;
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
-use super::trained::{ModelOption, Trained, count};
+use super::trained::{DataOption, ModelOption, Trained, count};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::data::Dataset;
 use crate::device::Device;
@@ -51,6 +51,8 @@ pub struct Args {
     #[command(flatten)]
     model: ModelOption,
     #[command(flatten)]
+    data: DataOption,
+    #[command(flatten)]
     device: DeviceOption,
 }
 
@@ -60,9 +62,9 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         check_writable(path).map_err(Failure::input)?;
     }
     let trained = Trained::open(&args.run, &args.model)?;
-    let dataset = trained.data()?;
+    let dataset = trained.data(&args.data)?;
     let images = count(&dataset, args.images)?;
-    let other_data = trained.has_other(&dataset);
+    let other_data = trained.has_other(&dataset, &args.data);
     let device = args.device.open()?;
     let ks = [1, 5, 50, 500].into_iter().filter(|&k| k < args.samples);
     let request =

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::Failure;
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
-use super::trained::{ModelOption, Trained};
+use super::trained::{DataOption, ModelOption, Trained};
 use crate::evaluate::{EvaluateError, Model};
 use crate::explore::End;
 use crate::explore::model::{ExploreError, Explorer, Subject};
@@ -42,6 +42,8 @@ pub struct Args {
     #[command(flatten)]
     model: ModelOption,
     #[command(flatten)]
+    data: DataOption,
+    #[command(flatten)]
     device: DeviceOption,
 }
 
@@ -52,8 +54,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     }
     let trained = Trained::open(&args.run, &args.model)?;
     let test = {
-        let dataset = trained.data()?;
-        trained.has_other(&dataset);
+        let dataset = trained.data(&args.data)?;
+        trained.has_other(&dataset, &args.data);
         dataset.test // the training images are not kept
     };
     let listener = server::listen(args.port)

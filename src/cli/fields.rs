@@ -2,7 +2,7 @@
 
 /// What the library calls a thing in its errors, in backticks, and what the command line calls it.
 /// The constants of an optimizer are not here: `adam.beta1` is --adam-beta1.
-const FIELDS: [(&str, &str); 23] = [
+const FIELDS: &[(&str, &str)] = &[
     ("architecture", "the network"),
     ("architecture.channels", "--channels"),
     ("architecture.likelihood", "--likelihood"),
@@ -13,6 +13,7 @@ const FIELDS: [(&str, &str); 23] = [
     ("epochs", "--epochs"),
     ("images", "the size of the images"),
     ("learning_rate", "--lr"),
+    ("learning_rate_warm_up", "--lr-warm-up"),
     ("objective.beta", "--beta"),
     ("objective.bound", "--objective"),
     ("objective.estimator", "--gradient"),
@@ -25,6 +26,7 @@ const FIELDS: [(&str, &str); 23] = [
     ("size", "--size"),
     ("steps", "--steps"),
     ("valid", "--valid"),
+    ("weight_decay", "--weight-decay"),
     ("Vae::save", "elbo train --run"),
 ];
 

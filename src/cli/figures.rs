@@ -1,28 +1,31 @@
 //! `elbo figures`
 
-use std::fs;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::Failure;
 use super::options::DeviceOption;
-use super::trained::{ModelOption, Trained};
-use crate::checkpoint::{CheckpointError, SAMPLES, SUMMARY, check_writable};
+use super::trained::{DataOption, ModelOption, Trained};
+use crate::checkpoint::{CheckpointError, MAX_TEXT, SAMPLES, SUMMARY, check_writable};
 use crate::device::Description;
 use crate::generate::GenerateError;
 use crate::pictures::{PictureError, Pictures};
+use crate::read;
 use crate::report::console::say;
 
 /// Draw all pictures of a run again, into its folder
 ///
-/// The training curve from metrics.jsonl, all others from the model and the run's test images.
+/// The training curve from metrics.jsonl, all others from the model and the run's test images; where these are no
+/// longer there, those that need none.
 #[derive(clap::Args)]
 pub struct Args {
     /// The folder of a run
     run: PathBuf,
     #[command(flatten)]
     model: ModelOption,
+    #[command(flatten)]
+    data: DataOption,
     #[command(flatten)]
     device: DeviceOption,
 }
@@ -39,23 +42,25 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let Trained { folder, settings, parameters, .. } = &trained;
     folder.check_own_files().map_err(Failure::input)?;
     check_writable(&folder.file(SAMPLES)).map_err(Failure::input)?; // all are written beside it
-    let summary: Summary = match fs::read(folder.file(SUMMARY)) {
+    let summary: Summary = match read::at_most(&folder.file(SUMMARY), MAX_TEXT) {
         Ok(text) => serde_json::from_slice(&text).map_err(|e| {
             Failure::input(format!("{}: not a summary: {e}", folder.file(SUMMARY).display()))
         })?,
         // A run that diverged has none.
         Err(_) => Summary::default(),
     };
-    let dataset = trained.data()?;
-    trained.has_other(&dataset);
+    let dataset = trained.data_if_there(&args.data)?;
+    if let Some(dataset) = &dataset {
+        trained.has_other(dataset, &args.data);
+    }
     let device = args.device.open()?;
     let trained_on = summary.device.as_ref().unwrap_or(device.description());
     let pictures = Pictures {
         device: &device,
         folder,
         settings,
-        test: &dataset.test,
-        data: &dataset.name,
+        test: dataset.as_ref().map(|dataset| &dataset.test),
+        data: dataset.as_ref().map_or(&settings.data, |dataset| &dataset.name),
         trained_on: &trained_on.name,
     };
     let steps = trained.after().map(|after| after.step).or(summary.steps);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::options::{DeviceOption, seed};
-use super::trained::{ModelOption, Trained};
+use super::trained::{DataOption, ModelOption, Trained};
 use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::generate::{self, GenerateError};
 use crate::image_shape::ImageShape;
@@ -32,6 +32,8 @@ pub struct ReconstructArgs {
     /// Test images to show, from the first on, 10000 at most [default: 50, or all if there are fewer]
     #[arg(long)]
     count: Option<usize>,
+    #[command(flatten)]
+    data: DataOption,
 }
 
 #[derive(clap::Args)]
@@ -69,18 +71,18 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     let Trained { folder, settings, parameters, .. } = &trained;
     let architecture = &settings.architecture;
     let out = out_file(args.common.out, folder, RECONSTRUCTIONS)?;
-    let dataset = trained.data()?;
+    let dataset = trained.data(&args.data)?;
     let there = dataset.test.n_images;
     let count = match args.count {
         Some(count) if count > there => {
             return Err(Failure::input(format!(
                 "--count {count}: there are {there} test images in {}, give {there} or less",
-                settings.data
+                dataset.name
             )));
         }
         count => count.unwrap_or(PAIRS.min(there)),
     };
-    trained.has_other(&dataset);
+    trained.has_other(&dataset, &args.data);
     let device = args.common.device.open()?;
     let images = generate::reconstruct(
         &device,

@@ -141,8 +141,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     match path.metadata() {
         Ok(m) if !m.is_file() => Err("not a file".to_string()),
-        Ok(_) => fs::read(path).map_err(|e| format!("cannot read: {e}")),
-        Err(e) => Err(format!("cannot read: {e}")),
+        _ => crate::read::at_most(path, u64::MAX).map_err(|e| format!("cannot read: {e}")),
     }
 }
 

@@ -8,9 +8,10 @@ use super::Failure;
 use super::options::{load_data, load_data_of};
 use super::settings::Args;
 use crate::checkpoint::{
-    CONFIG, Checkpoint, Found, Lock, METRICS, MODEL, RunFolder, SUMMARY, Store,
+    CONFIG, Checkpoint, Found, Lock, MAX_TEXT, METRICS, MODEL, RunFolder, SUMMARY, Store,
 };
 use crate::data::Dataset;
+use crate::read;
 use crate::report::console::{note, say};
 use crate::train::{Schedule, Settings};
 
@@ -136,7 +137,7 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
 
 /// Whether the run has all its files.
 fn is_finished(folder: &RunFolder) -> bool {
-    let summary = std::fs::read(folder.file(SUMMARY)).unwrap_or_default();
+    let summary = read::at_most(&folder.file(SUMMARY), MAX_TEXT).unwrap_or_default();
     let summary: Value = serde_json::from_slice(&summary).unwrap_or_default();
     summary["finished"] == true
 }

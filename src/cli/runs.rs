@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::Failure;
 use super::evaluate::print;
 use crate::checkpoint::{
-    BEGUN, CHECKPOINTS, CONFIG, CheckpointError, IMPORT, METRICS, MODEL, RunFolder, SUMMARY,
+    BEGUN, CHECKPOINTS, CONFIG, CheckpointError, IMPORT, MAX_TEXT, METRICS, MODEL, RunFolder,
+    SUMMARY,
 };
 use crate::device::Description;
+use crate::read;
 use crate::report::console::{figure, say};
 use crate::report::table::{Column, lines};
 use crate::train::{EpochReport, Settings, VALID, best};
@@ -22,8 +24,8 @@ use crate::train::{EpochReport, Settings, VALID, best};
 /// List the run folders in a folder with their settings and results
 ///
 /// A run is finished; or running, in a process that goes on; or interrupted, by Ctrl-C or whatever ended
-/// its process, and elbo train --resume goes on with it; or imported, and never trained here; or broken,
-/// with the reason below the table. The checksum of every model and checkpoint is looked at. ELBOs are
+/// its process, and elbo train --resume goes on with it; or imported, and never trained here; or saved by a
+/// program that uses the library; or broken, with the reason below the table. The checksum of every model and checkpoint is looked at. ELBOs are
 /// nats per image of the test set or, of runs with --valid, of the validation images.
 #[derive(clap::Args)]
 pub struct Args {
@@ -66,6 +68,7 @@ enum State {
     Running,
     Interrupted,
     Imported,
+    Saved,
     Broken,
 }
 
@@ -93,6 +96,7 @@ struct Row {
 #[serde(default)]
 struct Told {
     finished: bool,
+    saved: bool,
     steps: u64,
     begun: Option<String>,
     device: Option<Description>,
@@ -182,6 +186,7 @@ impl Row {
         }
         Ok(match (running, told.finished) {
             (true, _) => State::Running,
+            (false, _) if told.saved => State::Saved,
             (false, true) => State::Finished,
             (false, false) if folder.file(IMPORT).exists() => State::Imported,
             (false, false) => State::Interrupted,
@@ -191,7 +196,7 @@ impl Row {
 
 fn summary(folder: &RunFolder) -> Result<Told, String> {
     let path = folder.file(SUMMARY);
-    match fs::read(&path) {
+    match read::at_most(&path, MAX_TEXT) {
         Ok(text) => serde_json::from_slice(&text)
             .map_err(|e| format!("{}: not a summary: {e}", path.display())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Told::default()),
@@ -210,7 +215,7 @@ fn written(path: &Path) -> Option<String> {
 /// was killed.
 fn metrics(folder: &RunFolder) -> Result<Vec<EpochReport>, String> {
     let path = folder.file(METRICS);
-    let text = match fs::read(&path) {
+    let text = match read::at_most(&path, MAX_TEXT) {
         Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(e) => return Err(format!("{}: cannot read: {e}", path.display())),
@@ -274,7 +279,7 @@ fn progress(row: &Row) -> [String; 2] {
     let Some(settings) = row.settings.as_ref() else { return [String::new(), steps] };
     let finished = row.state == State::Finished;
     match settings.steps {
-        _ if row.state == State::Imported => [String::new(), String::new()],
+        _ if matches!(row.state, State::Imported | State::Saved) => [String::new(), String::new()],
         Some(cap) if finished && row.steps >= cap => [epochs, format!("{steps}/{cap}")],
         Some(cap) if !finished => {
             [format!("{epochs}/{}", settings.epochs), format!("{steps}/{cap}")]

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::optimizer::OptimizerOptions;
 use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
 use crate::data::{self, Channels, Dataset, FASHION_MNIST, MNIST};
 use crate::kernels::activation::Activation;
 use crate::numeric::Precision;
-use crate::optim::{Adam, Optimizer, RmsProp};
 use crate::train::{Schedule, Settings};
 use crate::vae::likelihood::LikelihoodKind;
 use crate::vae::objective::{Bound, Estimator, Kl};
@@ -163,91 +163,6 @@ struct ObjectiveOptions {
     free_bits: Option<f64>,
 }
 
-#[derive(clap::Args, Clone, Default)]
-#[command(next_help_heading = "Optimizer")]
-struct OptimizerOptions {
-    /// Passes over the training images [default: 10]
-    #[arg(long)]
-    epochs: Option<u32>,
-    /// End after this many steps, for a quick try [default: no limit]
-    #[arg(long)]
-    steps: Option<u64>,
-    /// Images per minibatch [default: 128]
-    #[arg(long, value_name = "B")]
-    batch: Option<usize>,
-    /// Learning rate, in the first epoch [default: 0.001]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
-    lr: Option<f64>,
-    /// constant, cosine (down to 0 over the epochs), step:10=3e-4,20=1e-4 (from epoch 10 on 3e-4, and so
-    /// on), or iwae (stages i = 0, 1, ... of 3^i epochs at 10^(-i/7) times --lr) [default: constant]
-    #[arg(long, value_name = "SCHEDULE")]
-    lr_schedule: Option<Schedule>,
-    /// Stages of the iwae schedule: (3^N - 1) / 2 epochs, 3280 of the paper's 8 [default: 8]
-    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u32).range(1..=20))]
-    schedule_stages: Option<u32>,
-    /// What moves the parameters [default: adam]
-    #[arg(long, value_enum, value_name = "NAME")]
-    optimizer: Option<OptimizerName>,
-    /// Decay of Adam's mean gradient [default: 0.9]
-    #[arg(long, value_name = "BETA1", allow_negative_numbers = true)]
-    adam_beta1: Option<f64>,
-    /// Decay of Adam's mean squared gradient [default: 0.999]
-    #[arg(long, value_name = "BETA2", allow_negative_numbers = true)]
-    adam_beta2: Option<f64>,
-    /// What Adam adds to the root of the mean squared gradient [default: 1e-8]
-    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
-    adam_epsilon: Option<f64>,
-    /// Decay of RMSprop's mean squared gradient, PyTorch's alpha [default: 0.99]
-    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
-    rmsprop_decay: Option<f64>,
-    /// What RMSprop adds to the root of the mean squared gradient [default: 1e-8]
-    #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
-    rmsprop_epsilon: Option<f64>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OptimizerName {
-    /// Adam (Kingma and Ba 2015)
-    Adam,
-    /// RMSprop (Hinton 2012)
-    #[value(name = "rmsprop")]
-    RmsProp,
-}
-
-impl OptimizerOptions {
-    /// The optimizer that is named, or that of `base`, with what is given in the place of its constants.
-    fn chosen(&self, base: Optimizer) -> Result<Optimizer, String> {
-        let base = match (self.optimizer, base) {
-            (Some(OptimizerName::Adam), Optimizer::RmsProp(_)) => Optimizer::Adam(Adam::default()),
-            (Some(OptimizerName::RmsProp), Optimizer::Adam(_)) => {
-                Optimizer::RmsProp(RmsProp::default())
-            }
-            (_, base) => base,
-        };
-        let adam = [self.adam_beta1, self.adam_beta2, self.adam_epsilon];
-        let rmsprop = [self.rmsprop_decay, self.rmsprop_epsilon];
-        let given = |options: &[Option<f64>]| options.iter().any(Option::is_some);
-        match base {
-            Optimizer::Adam(_) if given(&rmsprop) => {
-                Err("--rmsprop-decay and --rmsprop-epsilon need --optimizer rmsprop".to_string())
-            }
-            Optimizer::RmsProp(_) if given(&adam) => {
-                Err("--adam-beta1, --adam-beta2 and --adam-epsilon need --optimizer adam"
-                    .to_string())
-            }
-            Optimizer::Adam(base) => Ok(Optimizer::Adam(Adam {
-                beta1: self.adam_beta1.unwrap_or(base.beta1),
-                beta2: self.adam_beta2.unwrap_or(base.beta2),
-                epsilon: self.adam_epsilon.unwrap_or(base.epsilon),
-            })),
-            Optimizer::RmsProp(base) => Ok(Optimizer::RmsProp(RmsProp {
-                decay: self.rmsprop_decay.unwrap_or(base.decay),
-                epsilon: self.rmsprop_epsilon.unwrap_or(base.epsilon),
-            })),
-        }
-    }
-}
-
 #[derive(Clone)]
 struct Widths(Vec<usize>);
 
@@ -341,8 +256,10 @@ impl Args {
             batch: optimizer.batch.unwrap_or(base.batch),
             samples: objective.samples.unwrap_or(base.samples),
             learning_rate: optimizer.lr.unwrap_or(base.learning_rate),
+            learning_rate_warm_up: optimizer.lr_warm_up.unwrap_or(base.learning_rate_warm_up),
             schedule,
             optimizer: optimizer.chosen(base.optimizer)?,
+            weight_decay: optimizer.weight_decay.unwrap_or(base.weight_decay),
             objective: Objective {
                 bound,
                 estimator: objective.gradient.unwrap_or(base.objective.estimator),

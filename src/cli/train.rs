@@ -9,8 +9,8 @@ use super::resume::{self, Resumed};
 use super::settings::Args;
 use super::stop::Stop;
 use crate::checkpoint::{
-    About, BEGUN, BEST, CheckpointError, Lock, MODEL, Origin, ProgressOutput, RunFolder, SUMMARY,
-    Session, Store, Summary, Writer,
+    About, BEST, CheckpointError, Lock, MODEL, Origin, ProgressOutput, RunFolder, SUMMARY, Session,
+    Store, Summary, Writer, begun, now,
 };
 use crate::data::Dataset;
 use crate::device::{Device, Precision};
@@ -78,7 +78,8 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
         None => create_default(&settings),
     }
     .map_err(Failure::input)?;
-    let lock = folder.lock().map_err(Failure::input)?;
+    let lock = folder.lock().inspect_err(|_| folder.discard()).map_err(Failure::input)?;
+    folder.tidy(&lock);
     let (origin, store) = (origin(&mut trainer, args), folder.store());
     let job = Job {
         settings,
@@ -125,24 +126,34 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
     origin.shown.figures_every = args.figures_every.or(origin.shown.figures_every);
     origin.shown.tensorboard |= args.tensorboard;
     let step = state.as_ref().map_or(0, State::step);
-    let now = session(&mut trainer, step);
+    let here = session(&mut trainer, step);
     if let Some(before) = origin.computed_on.last()
-        && (&before.device, &before.elbo) != (&now.device, &now.elbo)
+        && (&before.device, &before.elbo) != (&here.device, &here.elbo)
     {
         note(format_args!(
             "the steps before were taken on {} by elbo {}: from here on the run may differ, in the last bits \
              at first, from what it would have been there",
             before.device.name, before.elbo
         ));
-        origin.computed_on.push(now);
+        origin.computed_on.push(here);
     } else if let Some(before) = origin.computed_on.last_mut() {
-        before.variants = now.variants; // with those of sizes that were not known then
+        before.variants = here.variants; // with those of sizes that were not known then
     }
     if let Some(state) = &mut state {
         state.reopen(&trainer);
     }
     let write = || -> Result<(), CheckpointError> {
         folder.tidy(&lock);
+        let best = state.as_ref().and_then(State::best).map(EpochReport::moment);
+        if !folder.restore_best(&lock, best, step)?
+            && let Some(best) = best
+        {
+            note(format_args!(
+                "{}: the parameters after epoch {}, the best so far, are lost; the next best are written there",
+                folder.file(BEST).display(),
+                best.epoch
+            ));
+        }
         if let Some(state) = &state {
             folder.write_metrics(&state.reports)?;
         }
@@ -161,9 +172,8 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
 
 /// Of a run that begins now.
 fn origin(trainer: &mut Trainer, args: &Args) -> Origin {
-    let begun = jiff::Zoned::now().strftime(BEGUN).to_string();
     let shown = ProgressOutput { figures_every: args.figures_every, tensorboard: args.tensorboard };
-    Origin { begun, computed_on: vec![session(trainer, 0)], shown }
+    Origin { begun: begun(), computed_on: vec![session(trainer, 0)], shown }
 }
 
 fn session(trainer: &mut Trainer, from_step: u64) -> Session {
@@ -249,7 +259,7 @@ impl Job {
             device: &self.device,
             folder: &self.folder,
             settings: &self.settings,
-            test: &self.dataset.test,
+            test: Some(&self.dataset.test),
             data: &self.dataset.name,
             trained_on: &self.device.description().name,
         }
@@ -279,6 +289,10 @@ impl Job {
             ),
             (_, Some(step)) => {
                 format!("the checkpoint of step {step} is kept: elbo train --resume {path} goes on")
+            }
+            // What failed may have come after it was in place.
+            (_, None) if folder.store().has_one() => {
+                format!("a checkpoint is kept: elbo train --resume {path} goes on")
             }
             (_, None) if !fresh => format!("elbo train --resume {path} begins anew"),
             (_, None) => {
@@ -451,7 +465,7 @@ fn failure(error: TrainError) -> Failure {
 
 /// runs/2026-11-23-142501
 fn default_path() -> PathBuf {
-    Path::new("runs").join(jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S").to_string())
+    Path::new("runs").join(now().strftime("%Y-%m-%d-%H%M%S").to_string())
 }
 
 /// Makes [`default_path`], with a number behind it if that is taken.

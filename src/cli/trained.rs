@@ -3,18 +3,34 @@
 use std::path::Path;
 
 use super::Failure;
-use super::options::load_data_of;
+use super::options::{load_data, load_data_of};
 use crate::checkpoint::{BEST, CONFIG, RunFolder};
-use crate::data::Dataset;
+use crate::data::{Dataset, FASHION_MNIST, MNIST};
 use crate::report::console::note;
 use crate::train::{Moment, Settings};
 
 #[derive(clap::Args)]
 pub struct ModelOption {
-    /// Take the parameters after the whole epoch with the best test (or validation) ELBO, best.safetensors,
+    /// Take the parameters after the epoch with the best test (or validation) ELBO, best.safetensors,
     /// in place of the last ones
     #[arg(long)]
     best: bool,
+}
+
+/// Where the images of a run are.
+#[derive(clap::Args)]
+pub struct DataOption {
+    /// The images, as train's --data: where they have moved to, or others of their size [default: those of the
+    /// run, where they were]
+    #[arg(long, value_name = "PATH")]
+    data: Option<String>,
+}
+
+impl DataOption {
+    /// Whether the images are those that the run names.
+    pub fn is_default(&self) -> bool {
+        self.data.is_none()
+    }
 }
 
 /// A run and its parameters.
@@ -70,34 +86,60 @@ impl Trained {
         self.best.as_ref()?.0
     }
 
-    /// The data of the run.
+    /// The data of the run, or those that are named.
     ///
     /// # Errors
     /// They are no longer there, or their images have another size.
-    pub fn data(&self) -> Result<Dataset, Failure> {
-        let dataset = load_data_of(&self.folder.file(CONFIG), &self.settings)?;
+    pub fn data(&self, option: &DataOption) -> Result<Dataset, Failure> {
+        let dataset = match &option.data {
+            Some(named) => {
+                load_data(named, self.settings.data_options()).map_err(Failure::input)?.0
+            }
+            None => load_data_of(&self.folder.file(CONFIG), &self.settings)?,
+        };
         let (now, then) = (dataset.test.shape(), self.settings.architecture.shape());
         match now == then {
             true => Ok(dataset),
             false => Err(Failure::input(format!(
                 "{}: its images are {now} now, those of the run were {then}",
-                self.settings.data
+                option.data.as_ref().unwrap_or(&self.settings.data)
             ))),
         }
     }
 
+    /// The same, or None where they are no longer at the place that the run names, which is said then.
+    pub fn data_if_there(&self, option: &DataOption) -> Result<Option<Dataset>, Failure> {
+        match self.data(option) {
+            Err(Failure { message, code: 2 }) if option.is_default() && self.data_is_gone() => {
+                note(format_args!("{message}; no test images are drawn"));
+                Ok(None)
+            }
+            data => data.map(Some),
+        }
+    }
+
+    fn data_is_gone(&self) -> bool {
+        let Settings { data, .. } = &self.settings;
+        data != MNIST && data != FASHION_MNIST && !Path::new(data).exists()
+    }
+
     /// Whether these are other images than the run was trained on; if so, says it. What was trained
     /// elsewhere does not say on what.
-    pub fn has_other(&self, dataset: &Dataset) -> bool {
+    pub fn has_other(&self, dataset: &Dataset, option: &DataOption) -> bool {
         let Some(expected) = &self.settings.data_sha256 else { return false };
         let digest = dataset.digest();
         let other = *expected != digest;
         if other {
+            let named = match &option.data {
+                Some(data) => format!("--data {data}"),
+                None => {
+                    let config = self.folder.file(CONFIG);
+                    format!("the data that {} names: {}", config.display(), self.settings.data)
+                }
+            };
             note(format_args!(
-                "the data that {} names: {}: these are not the images that the run was trained on (SHA-256 \
-                 {digest}, the run's {expected}): it may have learnt some of those that it is tested on",
-                self.folder.file(CONFIG).display(),
-                self.settings.data
+                "{named}: these are not the images that the run was trained on (SHA-256 {digest}, the run's \
+                 {expected}): it may have learnt some of those that it is tested on"
             ));
         }
         other

@@ -12,6 +12,9 @@ pub const MNIST: &str = "mnist";
 /// The name of the data set of Xiao et al. 2017 (arXiv 1708.07747).
 pub const FASHION_MNIST: &str = "fashion-mnist";
 
+/// What [`Dataset::name`] calls them, and what opens them.
+pub(super) const KNOWN: [(&str, &str); 2] = [("MNIST", MNIST), ("Fashion-MNIST", FASHION_MNIST)];
+
 /// Where Debian's package puts it.
 const DEBIAN: &str = "/usr/share/datasets/fashion-mnist";
 

@@ -12,6 +12,7 @@ mod error;
 mod files;
 mod idx;
 mod known;
+mod layout;
 mod memory;
 mod named;
 mod npy;
@@ -175,8 +176,8 @@ pub struct Dataset {
     pub train: Images,
     /// The images that are never trained on.
     pub test: Images,
-    /// Training images that were held out to watch the training by, if that was asked for and there is a
-    /// test set besides.
+    /// Images to watch the training by, if there is a test set besides: those that came as validation
+    /// images, or training images that were held out.
     pub valid: Option<Images>,
 }
 
@@ -199,10 +200,11 @@ struct Part {
     bytes: bool,
 }
 
-/// Training images, and test images if they have a place of their own.
+/// Training images, and test and validation images if they have a place of their own.
 struct Parts {
     train: Part,
     test: Option<Part>,
+    valid: Option<Part>,
 }
 
 /// Opens a data set by name or path: [`MNIST`], [`FASHION_MNIST`], else as [`load`].
@@ -247,14 +249,16 @@ pub fn open_with(
 ///   lies beside them;
 /// - an `.npy`, `.npz` or `.safetensors` file, or a folder of them: arrays of images (N, height, width),
 ///   (N, 1, height, width), (N, height, width, 1) or (N, D), in colour (N, height, width, 3) or
-///   (N, 3, height, width), as uint8, bool, or floats in [0, 1], which are taken to the nearest of 256 levels. Test images have `test` among the words of their name,
-///   training images `train` or neither; arrays of classes (N,) have `y` or `labels`, or no other
-///   meaning. For a file alone with `train` in its name, those of the same name with `test` count too;
-/// - a folder of PNG and JPEG images, in it, in sub-folders by class, or either in `train` and `test`; they
-///   become upright, and are stretched to the size asked for; what is transparent lies over white. They are read
-///   in colour if any pixel of theirs has one.
+///   (N, 3, height, width), as uint8, bool, or floats in [0, 1], which are taken to the nearest of 256 levels.
+///   Test images have `test` among the words of their name, validation images `val`, training images `train` or
+///   none of these; arrays of classes (N,) have `y` or `labels`, or no other meaning. For a file alone with
+///   `train` in its name, those of the same name with `test` and `val` count too;
+/// - a folder of PNG and JPEG images, in it, in sub-folders by class, or either in `train`, `test` and `val`;
+///   they become upright, and are stretched to the size asked for; what is transparent lies over white. They are
+///   read in colour if any pixel of theirs has one.
 ///
-/// Where there are no test images, a part of the training images is held out: the last, of pictures the
+/// Validation images (`val`, `x_val`) are what training is watched by; where there are no test images they
+/// take the place of these. Where there are neither, a part of the training images is held out: the last, of pictures the
 /// last of a fixed random order. Where no byte of the sets is above 1, they are bits, and a 1 is read as 255.
 ///
 /// # Errors
@@ -279,8 +283,10 @@ fn load_with(
     let is_folder = metadata.is_dir();
     if !is_folder && array_files::is_array_file(path) {
         let mut arrays = array_files::list(path)?;
-        if let Some(sibling) = files::find_sibling(path, |name| name.replace("train", "test"))? {
-            arrays.extend(array_files::list(&sibling)?);
+        for part in ["test", "val"] {
+            if let Some(sibling) = files::find_sibling(path, |name| name.replace("train", part))? {
+                arrays.extend(array_files::list(&sibling)?);
+            }
         }
         return split::split(path, named::assign(path, arrays, options.size)?, false, options);
     }
@@ -288,36 +294,51 @@ fn load_with(
         let part = |path: PathBuf| -> Result<Part, DataError> {
             Ok(Part { images: files::read(&path)?, path, bytes: true })
         };
-        let parts = Parts { train: part(train)?, test: test.map(part).transpose()? };
+        let test = test.map(part).transpose()?;
+        let parts = Parts { train: part(train)?, test, valid: None };
         return split::split(path, parts, false, options);
     }
     let arrays = array_files::list_folder(path)?;
     if !arrays.is_empty() {
         return split::split(path, named::assign(path, arrays, options.size)?, false, options);
     }
-    let (train, test) = (path.join("train"), path.join("test"));
-    let mut found = match train.is_dir() && test.is_dir() {
-        true => (pictures::find(&train)?, Some(pictures::find(&test)?)),
-        false => (pictures::find(path)?, None),
+    let has_pictures = |path: &Path| Ok(!pictures::below(path)?.is_empty());
+    let layout = layout::parts(path, pictures::entries(path)?, has_pictures)?;
+    let (places, others) = match layout {
+        Some(layout::Layout { train, test, valid, others }) => ([Some(train), test, valid], others),
+        None => ([Some(path.to_path_buf()), None, None], Vec::new()),
     };
-    let left_out = pictures::left_out(path, &found.0, found.1.as_ref());
-    if found.0.is_empty() || found.1.as_ref().is_some_and(pictures::Found::is_empty) {
+    let find = |place: Option<PathBuf>| -> Result<Option<(PathBuf, pictures::Found)>, DataError> {
+        place.map(|place| Ok((place.clone(), pictures::find(&place)?))).transpose()
+    };
+    let mut found: Vec<Option<(PathBuf, pictures::Found)>> =
+        places.into_iter().map(find).collect::<Result<_, _>>()?;
+    let mut beside = Vec::new();
+    for other in &others {
+        beside.push(pictures::below(other)?);
+    }
+    let there = || found.iter().flatten().map(|(_, found)| found);
+    let left_out = pictures::left_out(path, there(), &beside);
+    if there().any(pictures::Found::is_empty) {
         let but = left_out.map_or(String::new(), |what| format!("; there are {what}"));
         return Err(DataError::NothingInFolder { path: path.into(), but });
     }
-    if found.1.is_none() {
-        found.0.shuffle();
+    let classes = pictures::all_classes(path, there())?;
+    match &mut found[..] {
+        [Some((_, train)), None, None] => train.shuffle(),
+        // Of pictures that come class by class the last would be of the last classes alone.
+        [Some((_, train)), ..] if options.valid.is_some() && train.has_classes() => train.shuffle(),
+        _ => {}
     }
-    let classes = pictures::all_classes(path, &found.0, found.1.as_ref())?;
-    let all: Vec<&pictures::Found> = [&found.0].into_iter().chain(&found.1).collect();
+    let has_test = found[1].is_some();
+    let (places, found): (Vec<PathBuf>, Vec<pictures::Found>) = found.into_iter().flatten().unzip();
+    let all: Vec<&pictures::Found> = found.iter().collect();
     let (read, greys) = pictures::read(&all, options, &classes)?;
-    let places = [if read.len() == 1 { path } else { &train }, &test];
-    let mut read = read.into_iter().zip(places).map(|(images, path)| Part {
-        path: path.into(),
-        images,
-        bytes: false,
-    });
-    let parts = Parts { train: read.next().expect("one for each"), test: read.next() };
+    let mut read =
+        read.into_iter().zip(places).map(|(images, path)| Part { path, images, bytes: false });
+    let train = read.next().expect("the first place is always there");
+    let test = if has_test { read.next() } else { None };
+    let parts = Parts { train, test, valid: read.next() };
     let dataset = split::split(path, parts, true, options)?;
     if let Some(what) = left_out {
         note(format!("{}: left out are {what}", shown(path)));

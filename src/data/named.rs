@@ -6,7 +6,7 @@ use super::array::Array;
 use super::{DataError, Images, Labels, Part, Parts};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Train,
     Test,
     Validation,
@@ -14,9 +14,21 @@ enum Role {
     Whole,
 }
 
+impl Role {
+    /// The part that a word names, if it names one.
+    pub fn of_word(word: &str) -> Option<Role> {
+        Some(match word {
+            "train" | "training" => Role::Train,
+            "test" | "testing" | "t10k" => Role::Test,
+            "val" | "valid" | "validation" | "dev" => Role::Validation,
+            _ => return None,
+        })
+    }
+}
+
 /// The images of the arrays that belong to `path`, named as in `x_train`, `train_images` or `train.npy`
-/// and `y_test` or `test-labels`. Without a name of a part they are the whole set. Validation arrays are
-/// left alone, as others are beside training images.
+/// and `y_test` or `test-labels`, or with `val` in their name. Without a name of a part they are the whole
+/// set, and are left alone beside training images.
 ///
 /// # Errors
 ///
@@ -73,8 +85,8 @@ pub(super) fn assign(
             message: format!("there are {there}, but no training images; {NAMES}"),
         });
     };
-    let test = one(&images, Role::Test)?.map(part).transpose()?;
-    Ok(Parts { train: part(train)?, test })
+    let of = |role| one(&images, role)?.map(part).transpose();
+    Ok(Parts { train: part(train)?, test: of(Role::Test)?, valid: of(Role::Validation)? })
 }
 
 const NAMES: &str = "images are found by names like x_train and x_test, their classes by y_train and y_test \
@@ -89,15 +101,9 @@ fn role(array: &Array) -> (Role, bool) {
     let mut is_classes = false;
     // The array's own name is the last to speak.
     for word in file.split(is_between).chain(name.split(is_between)) {
-        match word {
-            "train" | "training" => role = Role::Train,
-            "test" | "testing" | "t10k" => role = Role::Test,
-            "val" | "valid" | "validation" | "dev" => role = Role::Validation,
-            "y" | "label" | "labels" | "target" | "targets" | "class" | "classes" => {
-                is_classes = true;
-            }
-            _ => {}
-        }
+        role = Role::of_word(word).unwrap_or(role);
+        is_classes |=
+            matches!(word, "y" | "label" | "labels" | "target" | "targets" | "class" | "classes");
     }
     (role, is_classes)
 }

@@ -60,7 +60,7 @@ fn is_unread_picture(path: &Path) -> bool {
 }
 
 /// The entries of a folder by name, without the hidden ones.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |cause: io::Error| DataError::Read { path: folder.into(), cause };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -107,6 +107,18 @@ pub(super) fn find(folder: &Path) -> Result<Found, DataError> {
     }
 }
 
+/// The pictures at a path: itself, or those below it.
+pub(super) fn below(path: &Path) -> Result<Found, DataError> {
+    let mut found = Found::default();
+    match (path.is_dir(), kind(path)) {
+        (true, _) => descend(path, 0, &mut found)?,
+        (false, Kind::Picture) => found.files.push((path.into(), 0)),
+        (false, Kind::Other) => found.others.push(path.into()),
+        (false, Kind::Unseen) => {}
+    }
+    Ok(found)
+}
+
 /// Finds the pictures of a class. Links to folders are not followed here: they may lead in circles.
 fn descend(folder: &Path, class: usize, found: &mut Found) -> Result<(), DataError> {
     for path in entries(folder)? {
@@ -125,29 +137,49 @@ fn descend(folder: &Path, class: usize, found: &mut Found) -> Result<(), DataErr
     Ok(())
 }
 
-/// Which files of a folder are no pictures that are read, if there are any: how many, and the first; and
-/// of pictures of other formats how many of each.
-pub(super) fn left_out(folder: &Path, train: &Found, test: Option<&Found>) -> Option<String> {
-    let others: Vec<&PathBuf> =
-        train.others.iter().chain(test.into_iter().flat_map(|test| &test.others)).collect();
-    let first = others.first()?;
-    let first = shown(first.strip_prefix(folder).unwrap_or(first));
-    let mut formats: BTreeMap<String, usize> = BTreeMap::new();
-    for path in others.iter().filter(|path| is_unread_picture(path)) {
-        *formats.entry(extension(path)).or_default() += 1;
+/// What of a folder is not read, if there is anything: pictures beside its parts; and files that are no
+/// pictures that are read: how many, the first, and of pictures of other formats how many of each.
+pub(super) fn left_out<'a>(
+    folder: &Path,
+    parts: impl Iterator<Item = &'a Found>,
+    beside: &'a [Found],
+) -> Option<String> {
+    let shown = |path: &Path| shown(path.strip_prefix(folder).unwrap_or(path));
+    let mut lines = Vec::new();
+    let mut outside = beside.iter().flat_map(|found| &found.files).map(|(path, _)| path);
+    if let Some(first) = outside.next() {
+        let first = shown(first);
+        lines.push(match 1 + outside.count() {
+            1 => format!("1 picture beside the parts: {first}"),
+            n => format!("{n} pictures beside the parts, {first} the first"),
+        });
     }
-    let mut line = match others.len() {
-        1 => format!("1 file that is neither PNG nor JPEG: {first}"),
-        n => format!("{n} files that are neither PNG nor JPEG, {first} the first"),
-    };
-    if !formats.is_empty() {
-        let counted: Vec<String> = formats.iter().map(|(e, n)| format!("{n} .{e}")).collect();
-        line += &format!("; convert pictures ({}) to PNG or JPEG", counted.join(", "));
+    let others: Vec<&PathBuf> = parts.chain(beside).flat_map(|found| &found.others).collect();
+    if let Some(first) = others.first() {
+        let first = shown(first);
+        let mut line = match others.len() {
+            1 => format!("1 file that is neither PNG nor JPEG: {first}"),
+            n => format!("{n} files that are neither PNG nor JPEG, {first} the first"),
+        };
+        let mut formats: BTreeMap<String, usize> = BTreeMap::new();
+        for path in others.iter().filter(|path| is_unread_picture(path)) {
+            *formats.entry(extension(path)).or_default() += 1;
+        }
+        if !formats.is_empty() {
+            let counted: Vec<String> = formats.iter().map(|(e, n)| format!("{n} .{e}")).collect();
+            line += &format!("; convert pictures ({}) to PNG or JPEG", counted.join(", "));
+        }
+        lines.push(line);
     }
-    Some(line)
+    (!lines.is_empty()).then(|| lines.join("; and "))
 }
 
 impl Found {
+    /// Whether there are several.
+    pub fn has_classes(&self) -> bool {
+        self.classes.len() > 1
+    }
+
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -316,14 +348,12 @@ impl Found {
     }
 }
 
-/// All class names of both, sorted.
-pub(super) fn all_classes(
+/// The class names of all parts, sorted.
+pub(super) fn all_classes<'a>(
     folder: &Path,
-    train: &Found,
-    test: Option<&Found>,
+    parts: impl Iterator<Item = &'a Found>,
 ) -> Result<Vec<String>, DataError> {
-    let mut names = train.classes.clone();
-    names.extend(test.into_iter().flat_map(|test| test.classes.iter().cloned()));
+    let mut names: Vec<String> = parts.flat_map(|found| found.classes.iter().cloned()).collect();
     names.sort();
     names.dedup();
     match names.len() <= usize::from(u16::MAX) {

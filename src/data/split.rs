@@ -1,5 +1,6 @@
 //! What is done to images after they are read: their size, and the parts that are held out.
 
+use super::known::KNOWN;
 use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, picture, shown};
 use crate::config_error::ConfigError;
 use std::path::Path;
@@ -48,14 +49,45 @@ impl Options {
         if let Some(size) = self.size {
             dataset.train.stretch(size);
             dataset.test.stretch(size);
+            if let Some(valid) = &mut dataset.valid {
+                valid.stretch(size);
+            }
         }
         if let Some(share) = self.valid {
+            if dataset.valid.is_some() {
+                return Err(ConfigError::conflict(
+                    "valid",
+                    share,
+                    format!("is for data without validation images, and {} has some", dataset.name),
+                    "leave `valid` out",
+                )
+                .into());
+            }
             let name = dataset.name.clone();
             let n_held = held_by(share, dataset.train.n_images, Path::new(&name))?;
             dataset.valid = Some(hold_out(&mut dataset.train, n_held, Path::new(&name))?);
-            dataset.name += &format!(" ({} held out as validation images)", percent(share));
+            dataset.name += &format!(" ({}{VALIDATES}", percent(share));
         }
         Ok(dataset)
+    }
+}
+
+/// How what [`Dataset::name`] says of the parts ends.
+const VALIDATES: &str = " held out as validation images)";
+const TESTS: &str = " as test images)";
+
+impl Dataset {
+    /// What opens it again, where its name says that: the name of a known set or a path.
+    pub fn source(&self) -> &str {
+        let mut source = &*self.name;
+        while let Some((before, _)) = [VALIDATES, TESTS]
+            .iter()
+            .find_map(|end| source.strip_suffix(end))
+            .and_then(|rest| rest.rsplit_once(" ("))
+        {
+            source = before;
+        }
+        KNOWN.iter().find(|(name, _)| *name == source).map_or(source, |(_, opens)| opens)
     }
 }
 
@@ -70,14 +102,21 @@ pub(super) fn split(
     mixed: bool,
     options: Options,
 ) -> Result<Dataset, DataError> {
-    let Parts { mut train, mut test } = parts;
-    spread_bits(&mut train, test.as_mut());
+    let Parts { mut train, mut test, mut valid } = parts;
+    spread_bits([Some(&mut train), test.as_mut(), valid.as_mut()]);
     if let Some(channels) = options.channels {
-        for part in [&mut train].into_iter().chain(&mut test) {
+        for part in [&mut train].into_iter().chain(&mut test).chain(&mut valid) {
             part.images.become_channels(channels);
         }
     }
     let mut name = shown(path);
+    if test.is_none()
+        && let Some(part) = valid.take()
+    {
+        let place = Path::new(part.path.file_name().unwrap_or_default());
+        name += &format!(" ({}{TESTS}", shown(place));
+        test = Some(part);
+    }
     let Some(mut test) = test else {
         if let Some(size) = options.size {
             train.images.stretch(size);
@@ -91,13 +130,19 @@ pub(super) fn split(
         let order = if mixed { ", in random order," } else { "" };
         let which =
             options.valid.map_or("its last sixth".into(), |v| format!("its last {}", percent(v)));
-        name += &format!(" ({which}{order} held out as test images)");
+        name += &format!(" ({which}{order} held out{TESTS}");
         return Ok(Dataset { name, train: train.images, test, valid: None });
     };
-    share_names(&mut train.images, &mut test.images);
-    let dataset = Dataset { name, train: train.images, test: test.images, valid: None };
-    check_same_shape(&train.path, &dataset.train, &test.path, &dataset.test, options.size)?;
-    options.apply(dataset)
+    share_names([
+        Some(&mut train.images),
+        Some(&mut test.images),
+        valid.as_mut().map(|v| &mut v.images),
+    ]);
+    for part in [Some(&test), valid.as_ref()].into_iter().flatten() {
+        check_same_shape(&train.path, &train.images, &part.path, &part.images, options.size)?;
+    }
+    let valid = valid.map(|valid| valid.images);
+    options.apply(Dataset { name, train: train.images, test: test.images, valid })
 }
 
 /// How many of `n` images a share is, rounded.
@@ -154,19 +199,20 @@ fn hold_out(images: &mut Images, n_held: usize, path: &Path) -> Result<Images, D
     Ok(images.split_off(n - n_held))
 }
 
-/// Gives both sets the longer of their lists of class names: the other may lack the last classes.
-fn share_names(train: &mut Images, test: &mut Images) {
-    if let (Some(train), Some(test)) = (&mut train.labels, &mut test.labels) {
-        match train.names.len() < test.names.len() {
-            true => train.names = test.names.clone(),
-            false => test.names = train.names.clone(),
-        }
+/// Gives all sets the longest of their lists of class names: the others may lack the last classes.
+fn share_names(sets: [Option<&mut Images>; 3]) {
+    let mut sets: Vec<&mut Images> = sets.into_iter().flatten().collect();
+    let names =
+        sets.iter().filter_map(|set| set.labels.as_ref()).map(|labels| labels.names.clone());
+    let Some(longest) = names.reduce(|a, b| if a.len() < b.len() { b } else { a }) else { return };
+    for labels in sets.iter_mut().filter_map(|set| set.labels.as_mut()) {
+        labels.names = longest.clone();
     }
 }
 
 /// If no value is above 1, they are bits rather than grey levels: 1 becomes 255.
-fn spread_bits(train: &mut Part, test: Option<&mut Part>) {
-    let parts: Vec<&mut Part> = [train].into_iter().chain(test).collect();
+fn spread_bits(parts: [Option<&mut Part>; 3]) {
+    let parts: Vec<&mut Part> = parts.into_iter().flatten().collect();
     if parts.iter().all(|part| part.bytes && part.images.pixels.iter().all(|&v| v <= 1)) {
         for part in parts {
             let pixels: Vec<u8> = part.images.pixels.iter().map(|v| v * 255).collect();

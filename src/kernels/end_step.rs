@@ -56,6 +56,7 @@ fn cases() -> Vec<Case> {
         case.constant("T", t)
     };
     let warm = |case: Case| case.constant("BETA", 0.7).constant("WARM_UP", 300.5);
+    let rising = |case: Case| case.constant("RATE", 0.3).constant("RATE_WARM_UP", 300.5);
     let quick =
         |case: Case| case.constant("LN_BETA1", 0.99_f64.ln()).constant("LN_BETA2", 0.9_f64.ln());
     vec![
@@ -80,6 +81,10 @@ fn cases() -> Vec<Case> {
         warm(case(5, 2, 12, 299, 10)),
         warm(case(5, 2, 12, 300, 10)),
         quick(case(5, 2, 12, 30, 10)),
+        // the learning rate on its way up, in its last step there, and after it
+        rising(case(5, 2, 12, 2, 10)),
+        rising(case(5, 2, 12, 299, 10)),
+        rising(case(5, 2, 12, 300, 10)),
     ]
 }
 
@@ -138,4 +143,9 @@ fn finish<T: Real>(c: &Call<T>) {
     let (done, warm_up) = (T::from_f64(f64::from(step) + 1.0), c.value("WARM_UP"));
     let share = if done < warm_up { done / warm_up } else { T::ONE };
     rate[rates::KL_WEIGHT] = c.value("BETA") * share;
+    let rising = c.value("RATE_WARM_UP");
+    if done < rising {
+        let share = if t < rising { t / rising } else { T::ONE };
+        rate[rates::LEARNING_RATE] = c.value("RATE") * share;
+    }
 }

@@ -3,7 +3,7 @@
 use super::linear::update_all::{self, Placed};
 use super::{bernoulli, gaussian, linear, optimizer, posterior};
 use crate::plan::fuse::{Fusion, Fusions, Part, Pattern, Reshaped, Rewrite, two_sides};
-use crate::plan::{DType, Dispatch, Plan, PlanError, Program, TensorId};
+use crate::plan::{DType, Dispatch, Kernel, Plan, PlanError, Program, TensorId};
 
 /// All of them, in the order in which they are applied.
 pub fn fusions() -> Fusions {
@@ -18,6 +18,7 @@ pub static ALL: &[&Fusion] = &[
     &SAMPLE_FORWARD,
     &POSTERIOR_BACKWARD_INPUT,
     &UPDATE,
+    &UPDATE_DECAYED,
     &UPDATE_ALL,
 ];
 
@@ -159,42 +160,58 @@ static POSTERIOR_BACKWARD_INPUT: Fusion = Fusion {
 
 /// What an optimizer's step depends on besides its tensors.
 const STEP_CONSTANTS: [&str; 4] = ["OPTIMIZER", "BETA1", "BETA2", "EPSILON"];
+/// The same of a step in which weights decay and biases do not.
+const UPDATE_CONSTANTS: [&str; 5] = ["OPTIMIZER", "BETA1", "BETA2", "EPSILON", "DECAY"];
+
+/// A layer's gradients.
+const GRADIENTS: Part = Part {
+    kernel: &linear::BACKWARD_PARAMETERS,
+    tensors: &[("x", "x"), ("d_y", "d_y"), ("d_weight", "d_weight"), ("d_bias", "d_bias")],
+};
+
+/// The optimizer's step of a layer's weight, by one of its kernels.
+const fn step_of_weight(kernel: &'static Kernel) -> Part {
+    Part {
+        kernel,
+        tensors: &[
+            ("gradient", "d_weight"),
+            ("rates", "rates"),
+            ("parameter", "weight"),
+            ("state", "weight_state"),
+        ],
+    }
+}
+
+/// The same of its bias.
+const STEP_OF_BIAS: Part = Part {
+    kernel: &optimizer::STEP,
+    tensors: &[
+        ("gradient", "d_bias"),
+        ("rates", "rates"),
+        ("parameter", "bias"),
+        ("state", "bias_state"),
+    ],
+};
 
 static UPDATE: Fusion = Fusion {
     name: "linear.update",
     summary: "the gradients of weight and bias are stored nowhere: the optimizer's step where they are finished",
     rewrite: Rewrite::Pattern(Pattern {
-        parts: &[
-            Part {
-                kernel: &linear::BACKWARD_PARAMETERS,
-                tensors: &[
-                    ("x", "x"),
-                    ("d_y", "d_y"),
-                    ("d_weight", "d_weight"),
-                    ("d_bias", "d_bias"),
-                ],
-            },
-            Part {
-                kernel: &optimizer::STEP,
-                tensors: &[
-                    ("gradient", "d_weight"),
-                    ("rates", "rates"),
-                    ("parameter", "weight"),
-                    ("state", "weight_state"),
-                ],
-            },
-            Part {
-                kernel: &optimizer::STEP,
-                tensors: &[
-                    ("gradient", "d_bias"),
-                    ("rates", "rates"),
-                    ("parameter", "bias"),
-                    ("state", "bias_state"),
-                ],
-            },
-        ],
+        parts: &[GRADIENTS, step_of_weight(&optimizer::STEP), STEP_OF_BIAS],
         kernel: &linear::UPDATE,
         constants: &STEP_CONSTANTS,
+        reshaped: None,
+        when: |_| true,
+    }),
+};
+
+static UPDATE_DECAYED: Fusion = Fusion {
+    name: "linear.update_decayed",
+    summary: "the same where the weight decays",
+    rewrite: Rewrite::Pattern(Pattern {
+        parts: &[GRADIENTS, step_of_weight(&optimizer::STEP_DECAYED), STEP_OF_BIAS],
+        kernel: &linear::UPDATE,
+        constants: &UPDATE_CONSTANTS,
         reshaped: None,
         when: |_| true,
     }),
@@ -220,7 +237,7 @@ fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanErr
     let same = |name: &str| {
         updates.iter().all(|d| d.constants.get(name) == updates[0].constants.get(name))
     };
-    if updates.len() < 2 || !STEP_CONSTANTS.into_iter().chain(["R", "PLANES"]).all(same) {
+    if updates.len() < 2 || !UPDATE_CONSTANTS.into_iter().chain(["R", "PLANES"]).all(same) {
         return Ok(false);
     }
     // Nothing may come between them that they would overtake.
@@ -311,7 +328,7 @@ fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanErr
     let mut constants =
         vec![("BATCH", updates[0].constants.value("R")), ("MOST_INPUTS", most(|l| l.inputs))];
     constants.push(("MOST_OUTPUTS", most(|l| l.outputs)));
-    for name in STEP_CONSTANTS.into_iter().chain(["PLANES"]) {
+    for name in UPDATE_CONSTANTS.into_iter().chain(["PLANES"]) {
         constants.push((name, updates[0].constants.value(name)));
     }
     let table = format!("{}/layers", plan.name);

@@ -54,6 +54,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &importance::NORMALIZE,
     &add::ADD,
     &optimizer::STEP,
+    &optimizer::STEP_DECAYED,
     &end_step::END_STEP,
     &end_step::END_STEP_WITH_BOUND,
     &store_samples::STORE,

@@ -1,6 +1,7 @@
 //! Optimizers: what each keeps of a parameter, and its step. All ascend the objective.
 
 mod adam;
+mod adamax;
 mod rmsprop;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::optimizer;
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 pub use adam::Adam;
+pub use adamax::Adamax;
 pub use rmsprop::RmsProp;
 
 /// A parameter and what the optimizer keeps of it.
@@ -20,6 +22,56 @@ pub struct TrainedParameter {
     pub frozen: bool,
 }
 
+/// How a step moves the parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Update {
+    pub optimizer: Optimizer,
+    /// At the end of its warm-up.
+    pub learning_rate: f64,
+    /// Epochs in which the learning rate rises to that, 0 for none.
+    pub warm_up: f64,
+    /// What a weight loses of itself in a step, times the learning rate: decoupled weight decay (Loshchilov and
+    /// Hutter 2019). Biases, and what a likelihood has of its own, keep all: they are tensors of rank 1.
+    pub weight_decay: f64,
+}
+
+impl Update {
+    /// Records a step of every parameter that has a gradient and is not frozen; `rates` (4), see
+    /// [`crate::kernels::rates`].
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record(
+        &self,
+        r: &mut Recorder,
+        rates: TensorId,
+        trained: &[TrainedParameter],
+        gradients: &[(TensorId, TensorId)],
+    ) -> Result<(), PlanError> {
+        for t in trained.iter().filter(|t| !t.frozen) {
+            let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
+            if let Some(&(_, gradient)) = found {
+                let mut constants = self.optimizer.rule().constants();
+                let decays = self.weight_decay > 0.0 && r.dims(t.parameter).len() > 1;
+                if decays {
+                    constants.push(("DECAY", self.weight_decay));
+                }
+                r.dispatch(
+                    if decays { &optimizer::STEP_DECAYED } else { &optimizer::STEP },
+                    &[
+                        ("gradient", gradient),
+                        ("rates", rates),
+                        ("parameter", t.parameter),
+                        ("state", t.state),
+                    ],
+                    &constants,
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Which optimizer, with its constants besides the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Fields", into = "Fields")]
@@ -28,6 +80,8 @@ pub enum Optimizer {
     Adam(Adam),
     /// Hinton 2012
     RmsProp(RmsProp),
+    /// Kingma and Ba 2015, section 7.1
+    Adamax(Adamax),
 }
 
 impl Default for Optimizer {
@@ -42,6 +96,7 @@ impl Optimizer {
         match self {
             Optimizer::Adam(adam) => adam,
             Optimizer::RmsProp(rmsprop) => rmsprop,
+            Optimizer::Adamax(adamax) => adamax,
         }
     }
 
@@ -57,36 +112,6 @@ impl Optimizer {
         let state = program.tensor(format!("{}.state", declared.name), &dims, DType::F32);
         TrainedParameter { parameter, state, frozen }
     }
-
-    /// Records a step of every parameter that has a gradient and is not frozen; `rates` (4), see
-    /// [`crate::kernels::rates`].
-    ///
-    /// # Errors
-    /// Sizes beyond what a kernel's grid can cover.
-    pub fn update(
-        &self,
-        r: &mut Recorder,
-        rates: TensorId,
-        trained: &[TrainedParameter],
-        gradients: &[(TensorId, TensorId)],
-    ) -> Result<(), PlanError> {
-        for t in trained.iter().filter(|t| !t.frozen) {
-            let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
-            if let Some(&(_, gradient)) = found {
-                r.dispatch(
-                    &optimizer::STEP,
-                    &[
-                        ("gradient", gradient),
-                        ("rates", rates),
-                        ("parameter", t.parameter),
-                        ("state", t.state),
-                    ],
-                    &self.rule().constants(),
-                )?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// In a file: the optimizer's name with its constants, Adam if there is none.
@@ -96,14 +121,20 @@ struct Fields {
     adam: Option<Adam>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rmsprop: Option<RmsProp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adamax: Option<Adamax>,
 }
 
 impl TryFrom<Fields> for Optimizer {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { adam, rmsprop } = fields;
-        let given = [adam.map(Optimizer::Adam), rmsprop.map(Optimizer::RmsProp)];
+        let Fields { adam, rmsprop, adamax } = fields;
+        let given = [
+            adam.map(Optimizer::Adam),
+            rmsprop.map(Optimizer::RmsProp),
+            adamax.map(Optimizer::Adamax),
+        ];
         let mut given = given.into_iter().flatten();
         match (given.next(), given.next()) {
             (first, None) => Ok(first.unwrap_or_default()),
@@ -117,6 +148,7 @@ impl From<Optimizer> for Fields {
         match optimizer {
             Optimizer::Adam(adam) => Fields { adam: Some(adam), ..Fields::default() },
             Optimizer::RmsProp(rmsprop) => Fields { rmsprop: Some(rmsprop), ..Fields::default() },
+            Optimizer::Adamax(adamax) => Fields { adamax: Some(adamax), ..Fields::default() },
         }
     }
 }

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use crate::checkpoint::{
-    CheckpointError, IMPORT, METRICS, RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole,
+    CheckpointError, IMPORT, MAX_TEXT, METRICS, RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole,
 };
 use crate::data::{Images, Labels};
 use crate::device::Device;
 use crate::evaluate::{Model, Posteriors, Unit};
 use crate::generate::{self, GenerateError};
+use crate::read;
 use crate::report::figures::{Layout, columns_of_pairs, grid, rows_of_pairs};
 use crate::report::latent::{self, by_kl};
 use crate::report::tiles::{Group, Tiles};
@@ -44,6 +45,10 @@ const CHOICE: usize = 200;
 const STEPS: usize = 9;
 /// Units that are traversed.
 const TRAVERSED: usize = 10;
+/// Values that a unit takes.
+const VALUES: usize = 13;
+/// Pixels of all images of a picture, at most: large images are fewer.
+const BUDGET: usize = 1 << 25;
 
 /// Why a picture is missing. One line.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +69,8 @@ pub struct Pictures<'a> {
     pub device: &'a Device,
     pub folder: &'a RunFolder,
     pub settings: &'a Settings,
-    pub test: &'a Images,
+    /// None where they are not there: then what shows them is left out.
+    pub test: Option<&'a Images>,
     /// The name of the data.
     pub data: &'a str,
     /// The name of the device that the run was trained on.
@@ -78,6 +84,11 @@ pub struct Glimpse {
 }
 
 impl Pictures<'_> {
+    /// `most` images, or as many as the budget is enough for, and `least` at least.
+    fn fitting(&self, least: usize, most: usize) -> usize {
+        (BUDGET / self.settings.architecture.pixels()).clamp(least, most)
+    }
+
     fn model<'a>(&'a self, parameters: &'a [Vec<f32>]) -> Model<'a> {
         Model {
             architecture: &self.settings.architecture,
@@ -92,31 +103,38 @@ impl Pictures<'_> {
     /// # Errors
     /// The device.
     pub fn glimpse(&self, parameters: &[Vec<f32>]) -> Result<Glimpse, PictureError> {
-        self.glimpse_of(&self.draw(parameters)?, &self.reconstruct(parameters, PAIRS)?)
-    }
-
-    fn glimpse_of(&self, draws: &[Vec<f32>], pairs: &[Vec<f32>]) -> Result<Glimpse, PictureError> {
-        let png = |images: &[Vec<f32>], layout| {
-            grid(images, self.settings.architecture.shape(), layout).map_err(PictureError::Encode)
+        let pairs = match self.test {
+            Some(test) => self.reconstruct(parameters, test, self.pairs())?,
+            None => Vec::new(),
         };
         Ok(Glimpse {
-            samples: png(draws, Layout::Square)?,
-            reconstructions: png(pairs, Layout::Pairs)?,
+            samples: self.png(&self.draw(parameters)?, Layout::Square)?,
+            reconstructions: self.png(&pairs, Layout::Pairs)?,
         })
+    }
+
+    fn png(&self, images: &[Vec<f32>], layout: Layout) -> Result<Vec<u8>, PictureError> {
+        grid(images, self.settings.architecture.shape(), layout).map_err(PictureError::Encode)
+    }
+
+    /// How many test images are shown beside their reconstructions.
+    fn pairs(&self) -> usize {
+        self.fitting(2, 2 * PAIRS) / 2
     }
 
     fn draw(&self, parameters: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, GenerateError> {
         let Settings { architecture, seed, .. } = self.settings;
-        generate::sample(self.device, architecture, parameters, DRAWS, *seed)
+        let draws = self.fitting(1, DRAWS);
+        generate::sample(self.device, architecture, parameters, draws, *seed)
     }
 
     fn reconstruct(
         &self,
         parameters: &[Vec<f32>],
+        test: &Images,
         count: usize,
     ) -> Result<Vec<Vec<f32>>, GenerateError> {
-        let s = self.settings;
-        let (device, test) = (self.device, self.test);
+        let (s, device) = (self.settings, self.device);
         let architecture = &s.architecture;
         generate::reconstruct(device, architecture, parameters, s.binarization, test, count, s.seed)
     }
@@ -133,9 +151,12 @@ impl Pictures<'_> {
     ) -> Result<Vec<&'static str>, PictureError> {
         let epochs = read_metrics(&self.folder.file(METRICS))?;
         let when = match (epochs.last(), steps) {
-            (Some(last), steps) if steps.is_none_or(|steps| steps == last.step) => {
+            (Some(last), steps)
+                if !last.cut_short && steps.is_none_or(|steps| steps == last.step) =>
+            {
                 format!("after epoch {}", last.epoch)
             }
+            (Some(last), None) => format!("after step {}", last.step),
             (_, Some(steps)) => format!("after step {steps}"),
             (_, None) => "before the first epoch".to_string(),
         };
@@ -149,33 +170,39 @@ impl Pictures<'_> {
             write(TRAINING, svg.as_bytes())?;
         }
 
-        let chosen = different(self.test.labels.as_ref(), self.test.n_images.min(CHOICE));
-        let most = chosen.iter().max().map_or(0, |&i| i + 1);
-        let pairs = self.reconstruct(parameters, PAIRS.max(most))?;
-        let (draws, shown) = (self.draw(parameters)?, &pairs[..pairs.len().min(2 * PAIRS)]);
-        let glimpse = self.glimpse_of(&draws, shown)?;
-        write(SAMPLES, &glimpse.samples)?;
+        let draws = self.draw(parameters)?;
+        write(SAMPLES, &self.png(&draws, Layout::Square)?)?;
         write(SAMPLES_CHART, self.samples(&draws, &note)?.as_bytes())?;
-        write(RECONSTRUCTIONS, &glimpse.reconstructions)?;
+        let plane = self.settings.architecture.latent == 2;
+        if plane {
+            write(MANIFOLD, self.manifold(parameters, &note)?.as_bytes())?;
+        }
+        let Some(test) = self.test else { return Ok(written) };
+
+        let choice = test.n_images.min(self.fitting(4, 2 * CHOICE) / 2);
+        let chosen = different(test.labels.as_ref(), choice);
+        let most = chosen.iter().max().map_or(0, |&i| i + 1);
+        let pairs = self.reconstruct(parameters, test, self.pairs().max(most))?;
+        let shown = &pairs[..pairs.len().min(2 * self.pairs())];
+        write(RECONSTRUCTIONS, &self.png(shown, Layout::Pairs)?)?;
         write(RECONSTRUCTIONS_CHART, self.reconstructions(shown, &note)?.as_bytes())?;
 
         let model = self.model(parameters);
-        let posteriors = generate::posteriors(self.device, model, self.test, POSTERIORS)?;
+        let posteriors = generate::posteriors(self.device, model, test, POSTERIORS)?;
         let mut values = posteriors.mean.iter().zip(&posteriors.log_variance);
         if let Some(bad) = values.position(|(m, l)| !(m.is_finite() && l.is_finite())) {
             return Err(PictureError::NotFinite { image: bad / posteriors.latent });
         }
         let units = posteriors.units();
         let n = posteriors.images();
-        let of = match n == self.test.n_images {
+        let of = match n == test.n_images {
             true => format!("All {n} test images; {note}"),
-            false => format!("The first {n} of {} test images; {note}", self.test.n_images),
+            false => format!("The first {n} of {} test images; {note}", test.n_images),
         };
         write(UNITS, latent::units(&units, &of).as_bytes())?;
-        if self.settings.architecture.latent == 2 {
-            let labels = self.test.labels.as_ref();
+        if plane {
+            let labels = test.labels.as_ref();
             write(SCATTER, latent::scatter(&posteriors, labels, &of).as_bytes())?;
-            write(MANIFOLD, self.manifold(parameters, &note)?.as_bytes())?;
         } else {
             if chosen.len() >= 2 {
                 let svg = self.interpolation(parameters, &posteriors, &chosen, &pairs, &note)?;
@@ -233,11 +260,11 @@ impl Pictures<'_> {
     }
 
     fn manifold(&self, parameters: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
-        let images = self.decode(parameters, &latent::manifold_codes())?;
+        let side = self.fitting(4, latent::MANIFOLD * latent::MANIFOLD).isqrt();
+        let images = self.decode(parameters, &latent::manifold_codes(side))?;
         let note = format!(
-            "Decoded at {0} × {0} codes, each unit at quantiles of N(0,1): equal areas are equally \
-             likely under the prior. {note}",
-            latent::MANIFOLD
+            "Decoded at {side} × {side} codes, each unit at quantiles of N(0,1): equal areas are equally \
+             likely under the prior. {note}"
         );
         latent::manifold(&images, self.settings.architecture.shape(), &note)
             .map_err(PictureError::Encode)
@@ -255,7 +282,8 @@ impl Pictures<'_> {
         let width = posteriors.latent;
         let mean = |image: usize| &posteriors.mean[image * width..][..width];
         let mut z = Vec::new();
-        for ends in chosen.chunks_exact(2) {
+        let ways = || chosen.chunks_exact(2).take(self.fitting(STEPS, WAYS * STEPS) / STEPS);
+        for ends in ways() {
             for step in 0..STEPS {
                 let share = step as f64 / (STEPS - 1) as f64;
                 let between = mean(ends[0]).iter().zip(mean(ends[1]));
@@ -263,7 +291,6 @@ impl Pictures<'_> {
             }
         }
         let images = self.decode(parameters, &z)?;
-        let ways = || chosen.chunks_exact(2);
         let seen = |image: usize| vec![pairs[2 * image].clone()];
         let shares = (0..STEPS).map(|step| match step * 8 / (STEPS - 1) {
             0 => "0",
@@ -298,8 +325,9 @@ impl Pictures<'_> {
         note: &str,
     ) -> Result<String, PictureError> {
         let order = by_kl(units);
-        let order = &order[..order.len().min(TRAVERSED)];
-        let values: Vec<f64> = (-6..=6).map(|half| f64::from(half) / 2.0).collect();
+        let most = self.fitting(VALUES, TRAVERSED * VALUES) / VALUES;
+        let order = &order[..order.len().min(most)];
+        let values: [f64; VALUES] = std::array::from_fn(|i| i as f64 / 2.0 - 3.0);
         let mut z = Vec::new();
         for &unit in order {
             for &value in &values {
@@ -384,11 +412,12 @@ fn read_metrics(path: &Path) -> Result<Vec<EpochReport>, CheckpointError> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let text = fs::read_to_string(path).map_err(|source| CheckpointError::Io {
+    let bytes = read::at_most(path, MAX_TEXT).map_err(|source| CheckpointError::Io {
         path: path.to_path_buf(),
         action: "cannot read",
         source,
     })?;
+    let text = String::from_utf8_lossy(&bytes); // a line that is damaged is no epoch
     let parse = |(i, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|e| CheckpointError::Invalid {
             path: path.to_path_buf(),

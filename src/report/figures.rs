@@ -117,7 +117,13 @@ fn mosaic(
     Ok(picture.expect("as many levels as rows, columns and channels"))
 }
 
-/// A PNG of tiles as `mosaic` lays them out, to be shown `width` pixels wide in a picture of its own:
+/// Height by width of a tile of images of this shape. Strips, as signals are, are shown broader than they are: a
+/// picture could not be read that is a thousand times as high as it is wide.
+pub fn shown_ratio(shape: ImageShape) -> f64 {
+    (shape.height as f64 / shape.width as f64).clamp(1.0 / 16.0, 16.0)
+}
+
+/// A PNG of tiles as `mosaic` lays them out, to be shown in (width, height) pixels of a picture of its own:
 /// enlarged by a whole factor where they are coarse, so that pixels stay pixels, reduced where they are
 /// finer than a printer shows.
 ///
@@ -128,17 +134,25 @@ pub fn embedded(
     shape: ImageShape,
     columns: usize,
     gap: Gap,
-    width: f64,
+    (width, height): (f64, f64),
 ) -> Result<Vec<u8>, String> {
     /// Pixels in one of those that it is shown with: 180 and 600 in an inch of a column's picture.
     const COARSE: f64 = 1.5;
     const FINE: f64 = 5.0;
-    let zoom = (COARSE * width / (columns * shape.width) as f64).ceil().max(1.0) as usize;
+    let rows = tiles.len().div_ceil(columns).max(1);
+    let coarse =
+        |shown: f64, pixels: usize| (COARSE * shown / pixels as f64).ceil().max(1.0) as usize;
+    let zoom = coarse(width, columns * shape.width);
+    let is_strip = shown_ratio(shape) != shape.height as f64 / shape.width as f64;
+    // Of a strip the longer side is fine enough as it is.
+    let zoom = if is_strip { zoom.min(coarse(height, rows * shape.height)) } else { zoom };
     let mut picture = mosaic(tiles, shape, columns, gap, zoom)?;
-    let share = FINE * width / f64::from(picture.width());
-    if share < 1.0 {
-        let less = |pixels: u32| ((f64::from(pixels) * share).round() as u32).max(1);
-        let (width, height) = (less(picture.width()), less(picture.height()));
+    let share = |shown: f64, pixels: u32| FINE * shown / f64::from(pixels);
+    let [across, down] = [share(width, picture.width()), share(height, picture.height())];
+    if across.min(down) < 1.0 {
+        let less =
+            |pixels: u32, share: f64| ((f64::from(pixels) * share.min(1.0)).round() as u32).max(1);
+        let (width, height) = (less(picture.width(), across), less(picture.height(), down));
         picture = picture.resize_exact(width, height, imageops::FilterType::Triangle);
     }
     encode(&picture, CompressionType::Best)

@@ -4,7 +4,7 @@ use std::f64::consts::SQRT_2;
 
 use statrs::function::erf::{erf, erf_inv};
 
-use super::figures::{Gap, embedded};
+use super::figures::{Gap, embedded, shown_ratio};
 use super::svg::{Anchor, Axes, COLUMN, FRAME, MARGIN, Scale, Svg, TICK, TITLE, number, range};
 use crate::data::Labels;
 use crate::evaluate::{ACTIVE, Posteriors, Unit};
@@ -252,7 +252,7 @@ fn shortened(name: &str) -> String {
     }
 }
 
-/// Tiles along each side of a [`manifold`].
+/// Tiles along each side of a [`manifold`], of images that are not large.
 pub const MANIFOLD: usize = 20;
 
 /// The quantile (i + 1/2) / n of N(0, 1) for each i: n values that the prior finds equally likely.
@@ -260,9 +260,10 @@ pub fn quantiles(n: usize) -> Vec<f64> {
     (0..n).map(|i| SQRT_2 * erf_inv((2 * i + 1) as f64 / n as f64 - 1.0)).collect()
 }
 
-/// The codes of a [`manifold`]'s tiles, row by row from the top: unit 0 grows to the right, unit 1 upwards.
-pub fn manifold_codes() -> Vec<f32> {
-    let at = quantiles(MANIFOLD);
+/// The codes of a [`manifold`] of `tiles` along each side, row by row from the top: unit 0 grows to the right,
+/// unit 1 upwards.
+pub fn manifold_codes(tiles: usize) -> Vec<f32> {
+    let at = quantiles(tiles);
     let rows = at.iter().rev();
     rows.flat_map(|&up| at.iter().flat_map(move |&right| [right as f32, up as f32])).collect()
 }
@@ -273,13 +274,13 @@ pub fn manifold_codes() -> Vec<f32> {
 /// As [`embedded`].
 pub fn manifold(images: &[Vec<f32>], shape: ImageShape, note: &str) -> Result<String, String> {
     let side = COLUMN - LEFT - RIGHT;
-    let height = side * shape.height as f64 / shape.width as f64;
+    let height = side * shown_ratio(shape);
     let top = 34.0;
     let mut svg = Svg::new(COLUMN, "Latent manifold");
     svg.text((LEFT, 20.0), Anchor::Start, TITLE, "Latent manifold");
     let tiles: Vec<Option<&[f32]>> = images.iter().map(|image| Some(&image[..])).collect();
     let gap = Gap { width: 0, grey: 0, around: false };
-    let png = embedded(&tiles, shape, MANIFOLD, gap, side)?;
+    let png = embedded(&tiles, shape, images.len().isqrt(), gap, (side, height))?;
     svg.png((LEFT, top), (side, height), &png);
     svg.rect((LEFT, top), (side, height), FRAME);
     for half in -3..=3 {

@@ -1,6 +1,6 @@
 //! Rows of images with words beside and above them.
 
-use super::figures::{Gap, embedded, padded};
+use super::figures::{Gap, embedded, padded, shown_ratio};
 use super::svg::{Anchor, COLUMN, MARGIN, Svg, TITLE};
 use crate::image_shape::ImageShape;
 
@@ -37,12 +37,11 @@ impl Tiles<'_> {
     /// # Errors
     /// As [`embedded`].
     pub fn svg(&self, shape: ImageShape) -> Result<String, String> {
-        let ImageShape { height, width, .. } = shape;
         let columns: usize = self.groups.iter().map(|g| g.labels.len()).sum();
         let tile_beside = |left: f64| {
             (COLUMN - left - MARGIN - GAP * (self.groups.len() - 1) as f64) / columns as f64
         };
-        let row_beside = |left: f64| tile_beside(left) * height as f64 / width as f64;
+        let row_beside = |left: f64| tile_beside(left) * shown_ratio(shape);
         // The widest usual font has letters of 5.8 pixels at the larger size, of 5 at the smaller.
         let label_width = |letters: Option<usize>, letter: f64| {
             letters.map_or(MARGIN, |n| (MARGIN + 6.0 + letter * n as f64).max(68.0))
@@ -94,8 +93,9 @@ impl Tiles<'_> {
                 rows.flat_map(|row| padded(row.iter().map(Vec::as_slice), n)).collect();
             let gap = Gap { width: 2, grey: 255, around: false };
             let across = tile * n as f64;
-            let png = embedded(&tiles, shape, n, gap, across)?;
-            svg.png((at, top), (across, row * group.rows.len() as f64), &png);
+            let shown = (across, row * group.rows.len() as f64);
+            let png = embedded(&tiles, shape, n, gap, shown)?;
+            svg.png((at, top), shown, &png);
             at += across + GAP;
         }
         let end = svg.note(top + row * rows as f64 + 6.0, self.note);

@@ -19,7 +19,7 @@ use crate::device::DeviceError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
 use crate::numeric::Precision;
-use crate::optim::Optimizer;
+use crate::optim::{Optimizer, Update};
 use crate::plan::PlanError;
 use crate::plan::variant::Choices;
 use crate::vae::objective::Bound;
@@ -34,7 +34,7 @@ pub use watchdog::Divergence;
 /// Everything that a run is a function of, besides the device: what `config.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// "mnist" for the embedded set, "fashion-mnist", else a path.
+    /// "mnist" for the embedded set, "fashion-mnist", else a path, or the name of images that are in no file.
     pub data: String,
     /// [`Dataset::digest`] of what was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,14 +57,20 @@ pub struct Settings {
     pub batch: usize,
     /// K
     pub samples: usize,
-    /// In the first epoch.
+    /// In the first epoch, or at the end of its warm-up.
     pub learning_rate: f64,
+    /// Epochs in which the learning rate rises to that, step by step; a part of one too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub learning_rate_warm_up: f64,
     /// How the learning rate changes from epoch to epoch.
     #[serde(default)]
     pub schedule: Schedule,
     /// What moves the parameters, and its constants besides the learning rate.
     #[serde(flatten)]
     pub optimizer: Optimizer,
+    /// What weights lose of themselves in a step, times the learning rate; biases do not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub weight_decay: f64,
     /// What is ascended.
     #[serde(flatten)]
     pub objective: Objective,
@@ -101,8 +107,10 @@ impl Default for Settings {
             batch: 128,
             samples: 1,
             learning_rate: 1e-3,
+            learning_rate_warm_up: 0.0,
             schedule: Schedule::default(),
             optimizer: Optimizer::default(),
+            weight_decay: 0.0,
             objective: Objective::default(),
             init: Init::default(),
             seed: 0,
@@ -112,10 +120,19 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults for a data set: images of its size and channels, and fixed binarization where all its pixels are
-    /// black or white.
+    /// The same with what they were trained on, where they do not say it: a trained model must not be tested on
+    /// another set because that is the default.
+    pub(crate) fn trained_on(&self, dataset: &Dataset) -> Settings {
+        let is_default = self.data == data::MNIST && dataset.source() != data::MNIST;
+        let data = if is_default { place(dataset) } else { self.data.clone() };
+        let digest = self.data_sha256.clone().unwrap_or_else(|| dataset.digest());
+        Settings { data, data_sha256: Some(digest), ..self.clone() }
+    }
+
+    /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
+    /// where all its pixels are black or white.
     pub fn of(dataset: &Dataset) -> Settings {
-        let mut settings = Settings::default();
+        let mut settings = Settings { data: place(dataset), ..Settings::default() };
         let ImageShape { height, width, channels } = dataset.train.shape();
         settings.architecture.image = (height, width);
         settings.architecture.channels = channels;
@@ -148,8 +165,18 @@ impl Settings {
             let right = "must be a positive number";
             return Err(ConfigError::range("learning_rate", right, self.learning_rate));
         }
+        let warm_up = self.learning_rate_warm_up;
+        if !(warm_up >= 0.0 && warm_up < f64::from(self.epochs)) {
+            let right = "must be from 0 to less than `epochs`";
+            return Err(ConfigError::range("learning_rate_warm_up", right, warm_up));
+        }
         self.schedule.check()?;
         self.optimizer.rule().check()?;
+        // A step must not turn a weight around.
+        if !(self.weight_decay >= 0.0 && self.weight_decay * self.learning_rate < 1.0) {
+            let right = "must be from 0 to less than 1 / `learning_rate`";
+            return Err(ConfigError::range("weight_decay", right, self.weight_decay));
+        }
         if !self.architecture.likelihood.module().accepts(self.binarization) {
             return Err(ConfigError::conflict(
                 "architecture.likelihood",
@@ -168,9 +195,32 @@ impl Settings {
         data::Options { size: self.size, valid: self.valid, channels }
     }
 
-    /// The learning rate of an epoch; 1 is the first.
+    /// The learning rate of an epoch (1 is the first) after the warm-up.
     pub fn learning_rate_in(&self, epoch: u32) -> f64 {
-        self.schedule.rate(self.learning_rate, epoch, self.epochs)
+        self.schedule.rate(self.learning_rate, epoch, self.epochs, self.learning_rate_warm_up)
+    }
+
+    /// Steps in which the learning rate rises, of a run on `train_images` images: the last may be a part of one.
+    pub fn warm_up_steps(&self, train_images: u64) -> f64 {
+        self.learning_rate_warm_up * train_images as f64 / self.batch as f64
+    }
+
+    /// The learning rate of the first step.
+    pub fn first_learning_rate(&self, train_images: u64) -> f64 {
+        match self.warm_up_steps(train_images) {
+            steps if steps > 0.0 => self.learning_rate * (1.0 / steps).min(1.0),
+            _ => self.learning_rate_in(1),
+        }
+    }
+
+    /// How a step moves the parameters.
+    pub fn update(&self) -> Update {
+        Update {
+            optimizer: self.optimizer,
+            learning_rate: self.learning_rate,
+            warm_up: self.learning_rate_warm_up,
+            weight_decay: self.weight_decay,
+        }
     }
 
     /// Steps from the beginning to the end of `epoch` (1 is the first), of `train_images` images.
@@ -207,6 +257,21 @@ impl Settings {
             false => Ok(()),
         }
     }
+}
+
+/// What opens a data set again, from any folder; what is nowhere has its name.
+fn place(dataset: &Dataset) -> String {
+    let source = dataset.source();
+    match std::fs::canonicalize(source) {
+        Ok(path) if ![data::MNIST, data::FASHION_MNIST].contains(&source) => {
+            path.to_str().unwrap_or(source).to_string()
+        }
+        _ => source.to_string(),
+    }
+}
+
+fn is_zero(v: &f64) -> bool {
+    *v == 0.0
 }
 
 /// Why a run could not begin or go on.

@@ -15,7 +15,7 @@ pub enum Schedule {
     Constant,
     /// From each of these epochs on (1 is the first), this rate.
     Step(Vec<(u32, f64)>),
-    /// Half a cosine from the first rate down to zero after the last epoch.
+    /// Half a cosine from the first rate, at the end of its warm-up if it has one, down to zero after the last epoch.
     Cosine,
     /// Stages i = 0, 1, ... of 3^i epochs at 10^(-i/7) times the first rate (Burda et al. 2015).
     Iwae,
@@ -43,8 +43,9 @@ impl Schedule {
         Ok(())
     }
 
-    /// The rate in `epoch` (1 is the first) of `epochs`, where the first rate is `first`.
-    pub fn rate(&self, first: f64, epoch: u32, epochs: u32) -> f64 {
+    /// The rate in `epoch` (1 is the first) of `epochs`, where the first rate is `first`, reached after `warm_up`
+    /// epochs.
+    pub fn rate(&self, first: f64, epoch: u32, epochs: u32, warm_up: f64) -> f64 {
         let before = f64::from(epoch - 1);
         match self {
             Schedule::Constant => first,
@@ -52,7 +53,8 @@ impl Schedule {
                 steps.iter().rev().find(|(from, _)| *from <= epoch).map_or(first, |(_, rate)| *rate)
             }
             Schedule::Cosine => {
-                let share = (before / f64::from(epochs)).min(1.0);
+                let after = (before - warm_up).max(0.0);
+                let share = (after / (f64::from(epochs) - warm_up)).min(1.0);
                 first * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
             }
             Schedule::Iwae => {
@@ -101,7 +103,7 @@ mod tests {
 
     fn rates(schedule: &str, epochs: u32) -> Vec<f64> {
         let schedule: Schedule = schedule.parse().unwrap();
-        (1..=epochs).map(|epoch| schedule.rate(1e-3, epoch, epochs)).collect()
+        (1..=epochs).map(|epoch| schedule.rate(1e-3, epoch, epochs, 0.0)).collect()
     }
 
     #[test]
@@ -117,10 +119,15 @@ mod tests {
             assert!((got - 1e-3 * 10_f64.powf(-f64::from(stage) / 7.0)).abs() < 1e-12);
         }
         assert_eq!(Schedule::epochs_of_stages(8), Some(3280));
-        assert!((Schedule::Iwae.rate(1e-3, 3280, 3280) - 1e-4).abs() < 1e-12);
+        assert!((Schedule::Iwae.rate(1e-3, 3280, 3280, 0.0) - 1e-4).abs() < 1e-12);
         // At the end of a run the next step's rate is asked for too.
-        assert!(Schedule::Cosine.rate(1e-3, 5, 4).abs() < 1e-12);
-        assert!(Schedule::Iwae.rate(1e-3, u32::MAX, 10) > 0.0);
+        assert!(Schedule::Cosine.rate(1e-3, 5, 4, 0.0).abs() < 1e-12);
+        // After a warm-up of one epoch and a half, the cosine has two epochs and a half.
+        for (epoch, degrees) in [(1, 0.0_f64), (2, 0.0), (3, 36.0), (4, 108.0), (5, 180.0)] {
+            let expected = 1e-3 * 0.5 * (1.0 + degrees.to_radians().cos());
+            assert!((Schedule::Cosine.rate(1e-3, epoch, 4, 1.5) - expected).abs() < 1e-12);
+        }
+        assert!(Schedule::Iwae.rate(1e-3, u32::MAX, 10, 0.0) > 0.0);
     }
 
     #[test]

@@ -35,10 +35,17 @@ pub struct Moment {
     pub step: u64,
 }
 
-/// The whole epoch with the highest ELBO of the images that training is watched by, the first of equals.
+/// The epoch with the highest ELBO of the images that training is watched by, the first of equals. A last one
+/// that a cap on the steps has cut short counts.
 pub fn best(reports: &[EpochReport]) -> Option<&EpochReport> {
-    let whole = reports.iter().filter(|report| !report.cut_short);
-    whole.reduce(|best, r| if r.test.elbo > best.test.elbo { r } else { best })
+    reports.iter().reduce(|best, r| if r.test.elbo > best.test.elbo { r } else { best })
+}
+
+impl EpochReport {
+    /// When in the run it was written.
+    pub fn moment(&self) -> Moment {
+        Moment { epoch: self.epoch, step: self.step }
+    }
 }
 
 impl State {
@@ -62,8 +69,8 @@ impl State {
         self.reports.last().map_or(0, |report| report.step)
     }
 
-    /// The whole epoch with the highest ELBO of the images that training is watched by, the first of equals.
-    /// One that a cap on the steps has cut short is none: a run that goes on takes it back.
+    /// The epoch with the highest ELBO of the images that training is watched by, the first of equals. One that
+    /// a cap on the steps has cut short is the best only as long as it is the last: a run that goes on takes it back.
     pub fn best(&self) -> Option<&EpochReport> {
         best(&self.reports)
     }

@@ -21,6 +21,8 @@ pub struct Trainer {
     plan: TrainProgram,
     settings: Settings,
     train_images: u64,
+    /// Its images, which are shared and not copied; None where they were on the executor already.
+    dataset: Option<Dataset>,
     /// Whether the watched images are validation images.
     validates: bool,
     /// Streams of the training and the watched images, where these are not on the device as a whole.
@@ -80,16 +82,33 @@ impl Trainer {
         let train = stream(plan.train, &dataset.train, Some(settings.seed));
         let test = stream(plan.test, dataset.watched().1, None);
         let (streams, validates) = ([train, test], dataset.valid.is_some());
-        Ok(Trainer { streams, validates, ..Trainer::begun(executor, plan, settings) })
+        let dataset = Some(dataset.clone());
+        Ok(Trainer { streams, dataset, validates, ..Trainer::begun(executor, plan, settings) })
     }
 
     /// The same where data and parameters are on the executor already.
     pub fn begun(executor: Box<dyn Executor>, plan: TrainProgram, settings: &Settings) -> Self {
         let train_images = plan.train.source.images as u64;
-        let rate = Some(settings.learning_rate_in(1) as f32);
+        let warm_up = settings.learning_rate_warm_up > 0.0;
+        let rate = (!warm_up).then(|| settings.learning_rate_in(1) as f32);
         let (settings, streams) = (settings.clone(), [None, None]);
-        let validates = false;
-        Trainer { executor, plan, settings, train_images, validates, streams, step: 0, rate }
+        let (dataset, validates) = (None, false);
+        Trainer {
+            executor,
+            plan,
+            settings,
+            train_images,
+            dataset,
+            validates,
+            streams,
+            step: 0,
+            rate,
+        }
+    }
+
+    /// What it trains on, where it was given it.
+    pub(crate) fn dataset(&self) -> Option<&Dataset> {
+        self.dataset.as_ref()
     }
 
     /// Steps finished.
@@ -134,9 +153,18 @@ impl Trainer {
         u32::try_from(drawn / self.train_images + 1).unwrap_or(u32::MAX)
     }
 
-    /// Puts the next step's learning rate on the device. It is a function of the epoch, and changes
-    /// nowhere else, so the host is not asked within one.
+    /// The first step after the warm-up of the learning rate.
+    fn warm_up_end(&self) -> u64 {
+        self.settings.warm_up_steps(self.train_images).ceil() as u64
+    }
+
+    /// Puts the next step's learning rate on the device. After the warm-up, in which the device computes it, it is a
+    /// function of the epoch, and changes nowhere else, so the host is not asked within one.
     fn schedule(&mut self) -> Result<(), DeviceError> {
+        if self.step < self.warm_up_end() {
+            self.rate = None;
+            return Ok(());
+        }
         let rate = self.settings.learning_rate_in(self.epoch()) as f32;
         if self.rate != Some(rate) {
             let mut words = self.executor.read_f32(self.plan.train.rates)?;
@@ -160,7 +188,10 @@ impl Trainer {
         let mut ended = false;
         while self.step < end && !ended {
             let start = self.step;
-            let end = end.min(self.steps_until(self.epoch())).min(self.feed_train()?);
+            let mut end = end.min(self.steps_until(self.epoch())).min(self.feed_train()?);
+            if self.step < self.warm_up_end() {
+                end = end.min(self.warm_up_end()); // from there on the rate is the schedule's
+            }
             let n = end - start;
             let done = self.executor.run(self.plan.train.plan, n, &mut |done| {
                 let flow = progress(start + done);
@@ -361,7 +392,7 @@ fn record_within(
         source(&dataset.train, settings.samples),
         source(dataset.watched().1, test_samples),
         &settings.objective,
-        &settings.optimizer,
+        &settings.update(),
     )
 }
 
@@ -408,7 +439,7 @@ pub fn initialize(
 fn rewind(executor: &mut dyn Executor, pass: Pass, settings: &Settings) -> Result<(), DeviceError> {
     executor.write_u32(pass.clock, &clock::at(settings.seed, 0))?;
     let mut first = [0.0; rates::WORDS];
-    first[rates::LEARNING_RATE] = settings.learning_rate_in(1) as f32;
+    first[rates::LEARNING_RATE] = settings.first_learning_rate(pass.source.images as u64) as f32;
     // 1 - b^t at t = 1, and the weight of the KL; later ones are the end_step kernel's.
     let [decay1, decay2] = settings.optimizer.rule().corrected().unwrap_or_default();
     first[rates::CORRECTION1] = (1.0 - decay1) as f32;

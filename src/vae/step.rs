@@ -10,7 +10,7 @@ use super::objective::{Bound, Objective};
 use super::posterior::{self, Arriving, Posterior};
 use crate::kernels::fusions;
 use crate::nn::{self, Tape};
-use crate::optim::{Optimizer, TrainedParameter};
+use crate::optim::{TrainedParameter, Update};
 use crate::plan::fuse::{Fused, Fusions};
 use crate::plan::{PlanError, Program, Recorder};
 
@@ -26,7 +26,7 @@ pub struct TrainProgram {
 }
 
 impl TrainProgram {
-    /// Records the plans for ascending `objective` on `train` by `optimizer`, and for the ELBO of `test`, with
+    /// Records the plans for ascending `objective` on `train` by `update`, and for the ELBO of `test`, with
     /// iwae's bound beside it where that is the objective.
     ///
     /// # Errors
@@ -36,9 +36,9 @@ impl TrainProgram {
         train: Source,
         test: Source,
         objective: &Objective,
-        optimizer: &Optimizer,
+        update: &Update,
     ) -> Result<Self, PlanError> {
-        TrainProgram::record_with(&fusions(), architecture, train, test, objective, optimizer)
+        TrainProgram::record_with(&fusions(), architecture, train, test, objective, update)
     }
 
     /// The same, fused by these alone.
@@ -51,14 +51,14 @@ impl TrainProgram {
         train: Source,
         test: Source,
         objective: &Objective,
-        optimizer: &Optimizer,
+        update: &Update,
     ) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let trained = network.declare_training(&mut program, optimizer);
+        let trained = network.declare_training(&mut program, &update.optimizer);
 
         let mut r = Recorder::new(&mut program, "train");
-        let train = training_step(&mut r, &network, &trained, train, objective, optimizer)?;
+        let train = training_step(&mut r, &network, &trained, train, objective, update)?;
         let (plan, fused_train) = r.finish_fused(fusions)?;
         let train = Pass { plan, ..train };
 
@@ -78,7 +78,7 @@ fn training_step(
     trained: &[TrainedParameter],
     source: Source,
     objective: &Objective,
-    optimizer: &Optimizer,
+    update: &Update,
 ) -> Result<Pass, PlanError> {
     let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
     let (mut encoder, mut decoder) = (Tape::default(), Tape::default());
@@ -102,8 +102,8 @@ fn training_step(
 
     let gradients =
         [of_encoder.parameters, of_decoder.parameters, of_likelihood.parameters].concat();
-    optimizer.update(r, pass.rates, trained, &gradients)?;
-    pass.end_step(r, log_px, kl, true, &next_rates(objective, optimizer, source))?;
+    update.record(r, pass.rates, trained, &gradients)?;
+    pass.end_step(r, log_px, kl, true, &next_rates(objective, update, source))?;
     Ok(pass)
 }
 
@@ -130,14 +130,12 @@ fn evaluation_step(
 }
 
 /// What the rates of the next step depend on, see shaders/end_step.wgsl.
-fn next_rates(
-    objective: &Objective,
-    optimizer: &Optimizer,
-    source: Source,
-) -> Vec<(&'static str, f64)> {
-    let warm_up = f64::from(objective.warm_up) * source.images as f64 / source.batch as f64;
+fn next_rates(objective: &Objective, update: &Update, source: Source) -> Vec<(&'static str, f64)> {
+    let steps = |epochs: f64| epochs * source.images as f64 / source.batch as f64;
+    let warm_up = steps(f64::from(objective.warm_up));
     let mut constants = vec![("BETA", objective.beta), ("WARM_UP", warm_up)];
-    if let Some([first, second]) = optimizer.rule().corrected() {
+    constants.extend([("RATE", update.learning_rate), ("RATE_WARM_UP", steps(update.warm_up))]);
+    if let Some([first, second]) = update.optimizer.rule().corrected() {
         constants.extend([("LN_BETA1", first.ln()), ("LN_BETA2", second.ln())]);
     }
     constants

@@ -321,8 +321,8 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
         batch: settings.batch,
         samples: 4,
     };
-    let Settings { architecture, objective, optimizer, .. } = &settings;
-    let plan = TrainProgram::record(architecture, source, source, objective, optimizer)?;
+    let Settings { architecture, objective, .. } = &settings;
+    let plan = TrainProgram::record(architecture, source, source, objective, &settings.update())?;
     let mut executor = device.load(plan.program.clone())?;
     executor.write_f32(plan.train.data, &flatten(data))?;
     train::initialize(&mut *executor, &plan, &settings, &[])?;

@@ -78,8 +78,39 @@ fn pictures_are_data_in_every_command() {
     ] {
         home.refuses(&format!("train {options} --run other {option}"), &words);
     }
-    fs::remove_dir_all(home.at("photos")).unwrap();
-    home.refuses("reconstruct run", &["run/config.json names", "photos: no such file"]);
+    // On another machine the images are elsewhere.
+    let before: Value =
+        serde_json::from_str(&home.ok("eval run --samples 2 --device cpu --json").stdout).unwrap();
+    fs::rename(home.at("photos"), home.at("moved")).unwrap();
+    let words = ["run/config.json names", "photos: no such file", "--data PATH says where"];
+    for command in ["reconstruct run", "eval run", "curve run", "explore run --no-open"] {
+        home.refuses(command, &words);
+    }
+    home.ok("sample run --device cpu"); // needs none
+    let ended = home.ok("figures run --device cpu");
+    assert!(
+        ended.stderr.contains("no test images are drawn") && ended.stdout.contains("manifold.svg")
+    );
+    assert!(
+        !ended.stdout.contains("reconstructions") && !ended.stdout.contains("units"),
+        "{ended:?}"
+    );
+    for command in ["reconstruct run", "figures run", "curve run --samples 2 --out c.svg"] {
+        let ended = home.ok(&format!("{command} --data moved --device cpu"));
+        assert!(!ended.stderr.contains("these are not the images"), "{ended:?}");
+    }
+    let eval = |data: &str| -> Value {
+        let ended = home.ok(&format!("eval run --samples 2 --device cpu --json --data {data}"));
+        serde_json::from_str(&ended.stdout).unwrap()
+    };
+    let moved = eval("moved");
+    assert_eq!((&moved["elbo"], &moved["other_data"]), (&before["elbo"], &false.into()));
+    // Other images of any size, for the run stretches them: it is said that they are others.
+    home.data("other", 40, 20);
+    assert_eq!(eval("other")["other_data"], true);
+    let ended = home.ok("train --resume run --data moved --epochs 3 --device cpu");
+    assert!(ended.stderr.contains("45 training"), "{ended:?}");
+    home.ok("reconstruct run --device cpu");
 }
 
 /// Files that are left out of a folder of pictures are told where it is named, and only there.

@@ -470,24 +470,93 @@ fn sub_folders_are_classes() {
     seen.sort();
     assert_eq!(seen, (0..12).collect::<Vec<_>>());
 
-    // train and test are respected, with the classes of both.
+    // train, test and validation images are respected, with the classes of all.
     let parts = folder(&[
         ("train/b/1.png", &grey(2, 2, 1)),
         ("train/c/1.png", &grey(2, 2, 2)),
         ("test/a/1.png", &grey(2, 2, 3)),
-        ("valid/a/1.png", b"not read"),
+        ("valid/a/1.png", &grey(2, 2, 4)),
     ]);
     let data = load(parts.path(), AS_IS).unwrap();
     assert_eq!(
         (&data.train.pixels[..], &data.test.pixels[..]),
         (&[1, 1, 1, 1, 2, 2, 2, 2][..], &[3; 4][..])
     );
+    assert_eq!(data.watched().0, "valid");
+    assert_eq!(data.valid.unwrap().pixels[..], [4; 4]);
     let (train, test) = (data.train.labels.unwrap(), data.test.labels.unwrap());
     assert_eq!((train.classes, test.classes), (vec![1, 2], vec![0]));
     assert_eq!(
         (&*train.names, &*test.names),
         (&["a", "b", "c"].map(String::from)[..], &*train.names)
     );
+}
+
+/// As torchvision's and ImageNet's: nobody's validation images are trained on, and `train` is no class.
+#[test]
+fn validation_images_are_never_trained_on() {
+    let x = |v: u8| grey(2, 2, v);
+    for (train, held) in [("train", "val"), ("Training", "validation"), ("train", "testing")] {
+        let names = [("cat/1", 1), ("cat/2", 2), ("dog/1", 3)];
+        let mut files: Vec<(String, Vec<u8>)> =
+            names.iter().map(|(name, v)| (format!("{train}/{name}.png"), x(*v))).collect();
+        files.push((format!("{held}/cat/1.png"), x(4)));
+        files.push((format!("{held}/eel/1.png"), x(5)));
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(n, b)| (&n[..], &b[..])).collect();
+        let parts = folder(&files);
+        let data = load(parts.path(), AS_IS).unwrap();
+        assert_eq!(data.train.pixels[..], [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3], "{held}");
+        assert_eq!(data.test.pixels[..], [4, 4, 4, 4, 5, 5, 5, 5], "{held}");
+        assert_eq!(*data.train.labels.as_ref().unwrap().names, ["cat", "dog", "eel"]);
+        assert_eq!((data.watched().0, data.source()), ("test", parts.path().to_str().unwrap()));
+        assert_eq!(data.name.contains("(val as test images)"), held == "val", "{}", data.name);
+        // What is held out of the training images beside them is only what is asked for.
+        let some = load(parts.path(), Options { valid: Some(0.34), ..AS_IS }).unwrap();
+        assert_eq!((some.train.n_images, some.valid.unwrap().n_images), (2, 1));
+        assert_eq!(some.test, data.test);
+    }
+    // Three parts, and more to hold out: one must go.
+    let all = folder(&[
+        ("train/1.png", &x(1)),
+        ("train/2.png", &x(2)),
+        ("val/1.png", &x(3)),
+        ("test/1.png", &x(4)),
+    ]);
+    let data = load(all.path(), AS_IS).unwrap();
+    assert_eq!(
+        (&data.test.pixels[..], &data.valid.unwrap().pixels[..]),
+        (&[4; 4][..], &[3; 4][..])
+    );
+    assert_words(
+        load(all.path(), Options { valid: Some(0.5), ..AS_IS }),
+        &["`valid` 0.5", "validation images", "leave `valid` out"],
+    );
+    let two = folder(&[("train/1.png", &x(1)), ("val/1.png", &x(2)), ("valid/1.png", &x(3))]);
+    assert_words(load(two.path(), AS_IS), &["val and", "valid could be the same part"]);
+    // A folder of training images alone is no class; beside others it is.
+    let alone =
+        folder(&[("train/cat/1.png", &x(1)), ("train/dog/1.png", &x(2)), ("notes/a.txt", b"")]);
+    let data = load(alone.path(), AS_IS).unwrap();
+    assert_eq!(*data.train.labels.unwrap().names, ["cat", "dog"]);
+    let vehicles = folder(&[("train/1.png", &x(1)), ("car/1.png", &x(2)), ("car/2.png", &x(3))]);
+    let data = load(vehicles.path(), AS_IS).unwrap();
+    assert_eq!(*data.train.labels.unwrap().names, ["car", "train"]);
+    // Arrays are parted alike.
+    let array = |v: u8| npy("|u1", &[2, 2, 2], &[v; 8]);
+    let npz = npz(
+        &[("x_train", &array(1)), ("x_val", &array(2)), ("x_test", &array(3))],
+        CompressionMethod::Stored,
+    );
+    let data = load_file("a.npz", &npz, AS_IS).unwrap();
+    assert_eq!((data.valid.unwrap().pixels[0], data.test.pixels[0]), (2, 3));
+    let two = folder(&[("x_train.npy", &array(1)), ("x_val.npy", &array(2))]);
+    for path in [two.path().to_path_buf(), two.path().join("x_train.npy")] {
+        let data = load(&path, AS_IS).unwrap();
+        assert_eq!(
+            (data.train.pixels[..].to_vec(), data.test.pixels[..].to_vec()),
+            (vec![1; 8], vec![2; 8])
+        );
+    }
 }
 
 #[test]

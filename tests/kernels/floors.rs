@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Folders and files of `src/`, from the ground up; those of one floor do not use each other.
 const FLOORS: &[&[&str]] = &[
-    &["config_error", "image_shape", "named", "text", "versions"],
+    &["config_error", "image_shape", "named", "read", "text", "versions"],
     &["numeric"],
     &["plan"],
     &["kernels"],

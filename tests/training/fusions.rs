@@ -63,6 +63,7 @@ fn all_settings() -> Vec<(&'static str, Settings)> {
         ("three samples", settings(&[40], 3)),
         ("no hidden layer", settings(&[], 1)),
         ("Gaussian", gaussian(settings(&[40], 1))),
+        ("weight decay", Settings { weight_decay: 3.0, ..settings(&[40, 33], 1) }),
         ("free bits", Settings { objective: free_bits, ..settings(&[40], 1) }),
         ("iwae", iwae(settings(&[40], 3))),
         ("iwae, Gaussian", iwae(gaussian(settings(&[40], 3)))),

@@ -7,7 +7,6 @@ use elbo::device::cpu::CpuExecutor;
 use elbo::device::{Device, Executor};
 use elbo::kernels::activation::Activation;
 use elbo::kernels::{clock, rates};
-use elbo::optim::Optimizer;
 use elbo::plan::{Program, TensorId};
 use elbo::train::{self, Settings};
 use elbo::vae::objective::{Bound, Estimator, Kl};
@@ -268,9 +267,14 @@ fn real_data_trains_a_gaussian() {
     };
     let source = Source { images: n, window: None, content: Content::Reals, batch: 4, samples: 2 };
     let objective = Objective::default();
-    let plan =
-        TrainProgram::record(&architecture, source, source, &objective, &Optimizer::default())
-            .expect("a plan");
+    let plan = TrainProgram::record(
+        &architecture,
+        source,
+        source,
+        &objective,
+        &Settings::default().update(),
+    )
+    .expect("a plan");
     let values: Vec<f32> = (0..n * d).map(|i| (i as f32 * 0.7).sin() * 3.0 - 1.0).collect();
     let settings = Settings { architecture, batch: 4, samples: 2, ..Settings::default() };
     let mut executor = harness::cpu().load::<f64>(plan.program.clone()).expect("memory");

@@ -140,6 +140,47 @@ fn a_model_is_the_same_after_it_was_saved() {
     let read = Vae::open(home.path().join("run")).unwrap();
     assert_eq!(read, vae);
     refused(vae.save(home.path().join("run")), &["it exists already"]);
+    // Whoever tests it elsewhere is told that the images are not there, or are others; they are not MNIST.
+    let settings = read.settings();
+    assert_eq!((&settings.data[..], &settings.data_sha256), ("stripes", &Some(data.digest())));
+    let summary = std::fs::read(home.path().join("run/summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+    assert_eq!((&summary["saved"], &summary["finished"]), (&true.into(), &true.into()));
+    let elbo = |args: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_elbo"));
+        program.current_dir(home.path()).args(args).output().unwrap()
+    };
+    let listed = elbo(&["runs", "."]).stdout;
+    assert!(String::from_utf8(listed).unwrap().contains("saved"), "no run that was interrupted");
+    let eval = elbo(&["eval", "run", "--samples", "2", "--device", "cpu"]);
+    let said = String::from_utf8(eval.stderr).unwrap();
+    assert!(said.contains("stripes: no such file") && said.contains("--data PATH"), "{said}");
+    std::fs::create_dir(home.path().join("set")).unwrap();
+    for (name, images) in
+        [("train-images-idx3-ubyte", &data.train), ("t10k-images-idx3-ubyte", &data.test)]
+    {
+        let sizes = [0x803, images.n_images as u32, 3, 4];
+        let head: Vec<u8> = sizes.iter().flat_map(|word: &u32| word.to_be_bytes()).collect();
+        std::fs::write(home.path().join("set").join(name), [&head, &images.pixels[..]].concat())
+            .unwrap();
+    }
+    let eval =
+        elbo(&["eval", "run", "--data", "set", "--samples", "2", "--device", "cpu", "--json"]);
+    let eval: serde_json::Value = serde_json::from_slice(&eval.stdout).unwrap();
+    assert_eq!(eval["other_data"], false, "{eval}");
+    // A trainer at its end has no steps left, and no figures.
+    let mut trainer = Trainer::new(&device, &data, &three).unwrap();
+    trainer.train(|_| ControlFlow::Continue(())).unwrap();
+    refused(trainer.train(|_| ControlFlow::Continue(())), &["`steps`", "make a new one"]);
+    // Of a set that is on the disk the model says where, and a default is not taken for what was meant.
+    let loaded =
+        elbo::data::open(home.path().join("set").to_str().unwrap(), Default::default()).unwrap();
+    let place = std::fs::canonicalize(home.path().join("set")).unwrap();
+    assert_eq!(Settings::of(&loaded).data, place.to_str().unwrap());
+    let other = Settings { architecture: three.architecture.clone(), ..Settings::default() };
+    let other = Settings { batch: 10, epochs: 1, ..other };
+    let own = Trainer::new(&device, &loaded, &other).unwrap().train(|_| ControlFlow::Continue(()));
+    assert_eq!(own.unwrap().settings().data, place.to_str().unwrap());
 
     // Decoding the means of the posteriors is the reconstruction.
     let posteriors = vae.encode(&device, &data.test).unwrap();

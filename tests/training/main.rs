@@ -9,6 +9,7 @@ mod gradients;
 mod harness;
 mod layers;
 mod library;
+mod optimizers;
 mod resume;
 mod runs;
 mod settings;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -58,8 +58,13 @@ impl Home {
         let names = |run: &str| {
             let names = tree(&self.at(run)).into_keys();
             let names = names.map(|p| p.strip_prefix(self.at(run)).unwrap().to_path_buf());
-            // Quick epochs may leave no checkpoint but the last.
-            names.filter(|name| !name.ends_with("previous.safetensors")).collect::<Vec<_>>()
+            // Quick epochs may leave no checkpoint but the last, and no best but its.
+            let kept = |name: &PathBuf| {
+                !["previous.safetensors", "best-before.safetensors"]
+                    .iter()
+                    .any(|n| name.ends_with(n))
+            };
+            names.filter(kept).collect::<Vec<_>>()
         };
         assert_eq!(names(run), names(whole), "nothing is left over");
         for name in ["config.json", "model.safetensors", "best.safetensors", "samples.png"] {
@@ -84,9 +89,11 @@ fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
     let iwae = "--epochs 4 --objective iwae --samples 3 --lr 0.0031415926535897 --seed 9";
     // Of images in a window, as larger sets are.
     let fed = "--lr-schedule cosine --epochs 4 --likelihood gaussian --resident-limit 3000";
+    // Into the middle of the second epoch.
+    let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3";
     let mut n = 0;
     for device in ["cpu", "gpu"] {
-        for options in [all, iwae, fed] {
+        for options in [all, iwae, fed, rising] {
             let whole = format!("{device}{n}");
             let window = if options == fed { "--resident-limit 3000" } else { "" };
             n += 1;
@@ -411,6 +418,8 @@ fn what_would_change_the_run_is_refused() {
         "--run new",
         "--preset iwae",
         "--lr-schedule cosine",
+        "--lr-warm-up 1",
+        "--weight-decay 0",
         "--adam-beta1 0.5",
         "--binarization fixed",
         "--likelihood gaussian",
@@ -480,9 +489,9 @@ fn what_would_change_the_run_is_refused() {
     home.refuses("train --resume cosine --epochs 3", &["--epochs 3", "cosine", "2 in this run"]);
 }
 
-/// An epoch that --steps has cut short is taken back where the run goes on: it is never the best.
+/// An epoch that --steps has cut short may be the best; it is taken back where the run goes on.
 #[test]
-fn the_best_is_of_a_whole_epoch() {
+fn the_best_may_be_cut_short() {
     let home = Home::new();
     home.ok(&format!("{TRAIN} --device cpu --epochs 1 --run one"));
     home.ok(&format!("{TRAIN} --device cpu --epochs 3 --steps 13 --run cut"));
@@ -491,20 +500,135 @@ fn the_best_is_of_a_whole_epoch() {
     assert!(elbo(&metrics[1]) > elbo(&metrics[0]), "the cut epoch was the better one: {metrics:?}");
     assert_eq!((&metrics[0]["cut_short"], &metrics[1]["cut_short"]), (&Value::Null, &true.into()));
     let read = |path: &str| fs::read(home.at(path)).unwrap();
-    assert!(read("cut/best.safetensors") == read("one/best.safetensors"));
     let summary = home.json("cut/summary.json");
-    assert_eq!((&summary["best_epoch"], &summary["steps"]), (&1.into(), &13.into()));
-    assert_eq!(summary["best_test_elbo"], metrics[0]["test"]["elbo"]);
+    assert_eq!((&summary["best_epoch"], &summary["steps"]), (&2.into(), &13.into()));
+    assert_eq!(summary["best_test_elbo"], metrics[1]["test"]["elbo"]);
     let listed: Value = serde_json::from_str(&home.ok("runs cut --json").stdout).unwrap();
-    assert_eq!((&listed[0]["best"]["epoch"], &listed[0]["epochs"]), (&1.into(), &2.into()));
-    // Whoever goes on with it finds the same best as a run that never stopped.
+    assert_eq!((&listed[0]["best"]["epoch"], &listed[0]["epochs"]), (&2.into(), &2.into()));
+    home.ok("sample cut --device cpu --out last.png");
+    home.ok("sample cut --device cpu --best --out best.png");
+    assert!(read("last.png") == read("best.png"));
+    // The pictures say where in the run they are: no epoch is over.
+    let units = fs::read_to_string(home.at("cut/units.svg")).unwrap();
+    assert!(units.contains("after step 13"), "{units}");
+    // Whoever goes on with it finds the same best as a run that never stopped, also where the whole epoch
+    // is worse than the one before.
     home.ok("train --resume cut --device cpu --steps 14");
     home.ok(&format!("{TRAIN} --device cpu --epochs 2 --run two"));
     assert!(read("cut/best.safetensors") == read("two/best.safetensors"));
-    // Less than an epoch has none.
+    let spoilt = "--epochs 3 --lr 0.01 --lr-schedule step:3=0.5";
+    home.ok(&format!("{TRAIN} --device cpu {spoilt} --run whole"));
+    assert_eq!(home.json("whole/summary.json")["best_epoch"], 2);
+    home.ok(&format!("{TRAIN} --device cpu {spoilt} --steps 13 --run late"));
+    home.ok("train --resume late --device cpu --steps 20");
+    assert!(read("late/best.safetensors") == read("whole/best.safetensors"));
+    // Less than an epoch has one as well; before the first evaluation there is none.
     home.ok(&format!("{TRAIN} --device cpu --steps 3 --run short"));
-    assert!(!home.at("short/best.safetensors").exists());
-    home.refuses("sample short --best", &["short: no best.safetensors", "after a whole epoch"]);
+    home.ok("sample short --best --device cpu");
+    fs::remove_file(home.at("short/best.safetensors")).unwrap();
+    home.refuses("sample short --best", &["short: no best.safetensors", "after an epoch"]);
+}
+
+/// A process may be killed between any two of its files: the best parameters are those that the checkpoint
+/// which is gone on from calls the best, and no others.
+#[test]
+fn the_best_is_never_of_a_future_that_the_run_does_not_have() {
+    let home = Home::new();
+    let spoilt = "--lr 0.01 --lr-schedule step:3=0.5,5=0.001";
+    let run = |epochs: u32, name: &str| {
+        home.ok(&format!("{TRAIN} --device cpu {spoilt} --epochs {epochs} --run {name}"));
+        home.json(&format!("{name}/summary.json"))["best_epoch"].as_u64().unwrap()
+    };
+    let read = |path: &str| fs::read(home.at(path)).unwrap();
+    // The best is of epoch 2 after three epochs.
+    assert_eq!((run(2, "two"), run(3, "run"), run(1, "one")), (2, 2, 1));
+    // Killed before the checkpoint whose best was written already: epoch 1 stands for a later one.
+    fs::copy(home.at("one/best.safetensors"), home.at("run/checkpoint/best-next.safetensors"))
+        .unwrap();
+    home.ok("train --resume run --device cpu --epochs 9 --steps 21");
+    assert_eq!(home.json("run/summary.json")["best_epoch"], 2);
+    assert!(read("run/best.safetensors") == read("two/best.safetensors"));
+    assert!(!home.at("run/checkpoint/best-next.safetensors").exists());
+    // Killed after the checkpoint, before it was put in place.
+    fs::rename(home.at("run/best.safetensors"), home.at("run/checkpoint/best-next.safetensors"))
+        .unwrap();
+    fs::copy(home.at("one/best.safetensors"), home.at("run/best.safetensors")).unwrap();
+    home.ok("train --resume run --device cpu --epochs 9 --steps 22");
+    assert!(read("run/best.safetensors") == read("two/best.safetensors"));
+    // The last checkpoint is damaged: the one before has its own best.
+    run(1, "early");
+    home.ok("train --resume early --device cpu --epochs 2");
+    assert!(read("early/best.safetensors") == read("two/best.safetensors"));
+    flip(&home.at("early/checkpoint/last.safetensors"), 700);
+    let ended = home.ok("train --resume early --device cpu --steps 8");
+    assert!(ended.stderr.contains("of step 7, is used"), "{ended:?}");
+    let best = home.json("early/summary.json")["best_epoch"].clone();
+    home.ok(&format!("{TRAIN} --device cpu {spoilt} --epochs 2 --steps 8 --run same"));
+    assert_eq!(best, home.json("same/summary.json")["best_epoch"]);
+    assert!(read("early/best.safetensors") == read("same/best.safetensors"));
+    // As an older version left it: what is lost is told, and is not made up.
+    fs::copy(home.at("one/best.safetensors"), home.at("run/best.safetensors")).unwrap();
+    let ended = home.ok("train --resume run --device cpu --epochs 9 --steps 23");
+    assert!(
+        ended.stderr.contains("the parameters after epoch 2, the best so far, are lost"),
+        "{ended:?}"
+    );
+    home.refuses("sample run --best", &["run: no best.safetensors"]);
+}
+
+/// The order of its files: a checkpoint that cannot be written leaves the best of the one before.
+#[test]
+fn the_best_waits_for_its_checkpoint() {
+    let home = Home::new();
+    let dataset = data::load(&home.at("data"), Default::default()).unwrap();
+    let settings = Settings { epochs: 2, batch: 30, ..Settings::of(&dataset) };
+    let device = Device::Cpu(harness::cpu());
+    let mut trainer = Trainer::new(&device, &dataset, &settings).unwrap();
+    let mut states = Collect(Vec::new());
+    train::run(&mut trainer, &mut states).unwrap();
+    let [first, second] = &states.0[..] else { panic!("two epochs") };
+    assert_eq!(second.best().map(|best| best.epoch), Some(2));
+    let folder = RunFolder::create(&home.at("run"), &settings).unwrap();
+    let session = Session {
+        from_step: 0,
+        device: device.description().clone(),
+        elbo: String::new(),
+        variants: Default::default(),
+    };
+    let origin =
+        Origin { begun: String::new(), computed_on: vec![session], shown: Default::default() };
+    let about = About { settings, origin };
+    let mut writer = Writer::start(&folder, about.clone(), folder.store(), None);
+    writer.save(first).unwrap();
+    assert!(matches!(writer.finish(), (Some(_), Ok(()))));
+    let best = || fs::read(home.at("run/best.safetensors")).unwrap();
+    let before = best();
+    // Nothing can be renamed onto a folder that is not empty.
+    let last = home.at("run/checkpoint/last.safetensors");
+    fs::remove_file(&last).unwrap();
+    fs::create_dir_all(last.join("in the way")).unwrap();
+    let mut writer = Writer::start(&folder, about, folder.store(), None);
+    writer.save(second).unwrap();
+    assert!(matches!(writer.finish(), (None, Err(_))));
+    assert!(best() == before);
+}
+
+/// Keeps the states of a run.
+struct Collect(Vec<State>);
+
+impl Observer for Collect {
+    fn epoch_begins(&mut self, _: u32) {}
+    fn step(&mut self, _: u64) -> bool {
+        false
+    }
+    fn evaluating(&mut self) {}
+    fn epoch_ends(&mut self, _: &EpochReport, _: &[Vec<f32>]) -> Result<(), String> {
+        Ok(())
+    }
+    fn checkpoint(&mut self, state: &State) -> Result<(), String> {
+        self.0.push(state.clone());
+        Ok(())
+    }
 }
 
 /// Every command that takes a model takes the best one.

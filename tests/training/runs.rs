@@ -6,7 +6,7 @@ use elbo::data::{self, Dataset, Images};
 use elbo::device::{Device, Executor};
 use elbo::kernels::activation::Activation;
 use elbo::kernels::rates;
-use elbo::optim::{Adam, Optimizer, RmsProp};
+use elbo::optim::{Adam, Adamax, Optimizer, RmsProp};
 use elbo::train::{self, EpochReport, Observer, Schedule, Settings, TrainError, Trainer};
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Objective};
@@ -335,6 +335,51 @@ fn the_learning_rate_follows_its_schedule() {
     }
 }
 
+/// Step by step up to the rate, whichever epoch that falls into, then along the schedule; from a snapshot too.
+#[test]
+fn the_learning_rate_warms_up() {
+    let dataset = mnist(100, 10);
+    let mut settings = settings(4, 32); // 3.1 steps an epoch
+    settings.epochs = 5;
+    settings.learning_rate_warm_up = 1.5; // 4.6875 steps
+    settings.schedule = Schedule::Cosine;
+    // The first image of steps 4 to 6 is of epoch 2, of 7 to 9 of 3, of 10 to 12 of 4.
+    let cosine =
+        |epoch: f64| (0.5 + 0.5 * (std::f64::consts::PI * (epoch - 2.5) / 3.5).cos()) as f32;
+    let expected = |step: u64| {
+        1e-3 * match step {
+            0..5 => ((step + 1) as f32 / 4.6875).min(1.0),
+            5..7 => 1.0,
+            7..10 => cosine(3.0),
+            10..13 => cosine(4.0),
+            _ => cosine(5.0),
+        }
+    };
+    for device in harness::devices() {
+        let rate = |trainer: &mut Trainer| {
+            let rates = trainer.program().train.rates;
+            trainer.executor().read_f32(rates).expect("reads")[rates::LEARNING_RATE]
+        };
+        let mut single = trainer(&device, &dataset, &settings);
+        for step in 0..16 {
+            let got = rate(&mut single);
+            assert!((got - expected(step)).abs() < 1e-9, "step {step}: {got}, {}", expected(step));
+            advance(&mut single, step + 1);
+        }
+        let digest = single.digest().expect("digest");
+        for stop in [1, 3, 4, 5, 6, 8] {
+            let mut whole = trainer(&device, &dataset, &settings);
+            advance(&mut whole, stop);
+            let early = whole.snapshot().expect("snapshot");
+            advance(&mut whole, 16);
+            assert_eq!(whole.digest().expect("digest"), digest);
+            whole.restore(&early).expect("restores");
+            advance(&mut whole, 16);
+            assert_eq!(whole.digest().expect("digest"), digest, "from step {stop}");
+        }
+    }
+}
+
 #[test]
 fn the_warm_up_rises_to_beta() {
     let dataset = mnist(100, 10);
@@ -513,4 +558,61 @@ fn rmsprop_trains_and_goes_on() {
     let moved = before.iter().flatten().zip(after.iter().flatten()).map(|(b, a)| (a - b).abs());
     let largest = moved.fold(0.0, f32::max);
     assert!((largest - 1e-3 / 0.1_f32.sqrt()).abs() < 2e-5, "{largest}");
+}
+
+/// Adamax trains, on the CPU and on an adapter to the same numbers, goes on bit for bit from a snapshot, and takes
+/// PyTorch's steps.
+#[test]
+fn adamax_trains_and_goes_on() {
+    let optimizer = Optimizer::Adamax(Adamax { beta1: 0.8, beta2: 0.9, epsilon: 1e-6 });
+    let settings = Settings { optimizer, ..settings(100, 50) };
+    agree_for_twenty_steps(&settings);
+    let dataset = mnist(500, 50);
+    let mut whole = trainer(&cpu(), &dataset, &settings);
+    advance(&mut whole, 4);
+    let snapshot = whole.snapshot().expect("a snapshot");
+    advance(&mut whole, 8);
+    let mut resumed = trainer(&cpu(), &dataset, &settings);
+    resumed.restore(&snapshot).expect("restores");
+    advance(&mut resumed, 8);
+    assert_eq!(resumed.digest().expect("reads"), whole.digest().expect("reads"));
+    // A first gradient g moves its parameter by rate g / (|g| + eps), whatever the decays are.
+    let mut first = trainer(&cpu(), &dataset, &settings);
+    let before = first.parameters().expect("reads");
+    advance(&mut first, 1);
+    let after = first.parameters().expect("reads");
+    let moved = before.iter().flatten().zip(after.iter().flatten()).map(|(b, a)| (a - b).abs());
+    let largest = moved.fold(0.0, f32::max);
+    assert!((largest - 1e-3).abs() < 2e-5, "{largest}");
+}
+
+/// Weight decay takes its share of each weight and of no bias, on the CPU and on an adapter, and goes on bit for bit.
+#[test]
+fn weights_decay_and_biases_do_not() {
+    let plain = settings(100, 50);
+    let settings = Settings { weight_decay: 20.0, ..plain.clone() };
+    agree_for_twenty_steps(&settings);
+    let dataset = mnist(500, 50);
+    for device in harness::devices() {
+        let mut decayed = trainer(&device, &dataset, &settings);
+        let mut undecayed = trainer(&device, &dataset, &plain);
+        let first = decayed.parameters().expect("reads");
+        advance(&mut decayed, 1);
+        advance(&mut undecayed, 1);
+        let after = [&mut decayed, &mut undecayed].map(|t| t.parameters().expect("reads"));
+        for (i, first) in first.iter().enumerate() {
+            let share = if i % 2 == 0 { 1e-3 * 20.0 } else { 0.0 }; // weights and biases in turn
+            for ((with, without), first) in after[0][i].iter().zip(&after[1][i]).zip(first) {
+                let lost = without - with;
+                assert!((lost - share * first).abs() < 1e-7, "tensor {i}: {lost} of {first}");
+            }
+        }
+        advance(&mut decayed, 4);
+        let snapshot = decayed.snapshot().expect("a snapshot");
+        advance(&mut decayed, 8);
+        let mut resumed = trainer(&device, &dataset, &settings);
+        resumed.restore(&snapshot).expect("restores");
+        advance(&mut resumed, 8);
+        assert_eq!(resumed.digest().expect("reads"), decayed.digest().expect("reads"));
+    }
 }

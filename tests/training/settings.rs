@@ -1,7 +1,7 @@
 //! Settings: what is refused, and what `config.json` keeps, of older runs too.
 
 use elbo::checkpoint::RunFolder;
-use elbo::optim::{Adam, Optimizer, RmsProp};
+use elbo::optim::{Adam, Adamax, Optimizer, RmsProp};
 use elbo::plan::Program;
 use elbo::train::{Schedule, Settings};
 use elbo::vae::objective::{Bound, Estimator, Kl};
@@ -10,6 +10,8 @@ use elbo::vae::{Init, Likelihood, Network, Objective};
 fn full() -> Settings {
     let mut settings = Settings {
         binarization: elbo::vae::Binarization::None,
+        learning_rate_warm_up: 1.5,
+        weight_decay: 0.01,
         schedule: Schedule::Step(vec![(3, 3e-4), (7, 1e-4)]),
         optimizer: Optimizer::Adam(Adam { beta1: 0.99, beta2: 0.9, epsilon: 1e-4 }),
         objective: Objective { beta: 0.3, warm_up: 4, free_bits: 0.25, ..Objective::default() },
@@ -32,7 +34,9 @@ fn a_configuration_comes_back_as_it_was() {
         },
         ..Settings::default()
     };
-    for settings in [Settings::default(), full(), iwae] {
+    let adamax = Adamax { beta1: 0.8, beta2: 0.99, epsilon: 1e-6 };
+    let adamax = Settings { optimizer: Optimizer::Adamax(adamax), ..Settings::default() };
+    for settings in [Settings::default(), full(), iwae, adamax] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run");
         RunFolder::create(&path, &settings).expect("creates");
@@ -121,7 +125,21 @@ fn what_means_nothing_is_refused_in_one_line() {
     };
     assert!(rmsprop(|r| r.decay = 1.0).contains("rmsprop.decay"));
     assert!(rmsprop(|r| r.epsilon = -1.0).contains("rmsprop.epsilon"));
-    let bad: [(Change, &str); 6] = [
+    let default = Adamax::default();
+    for (adamax, word) in [
+        (Adamax { beta1: 1.0, ..default }, "`adamax.beta1`"),
+        (Adamax { beta2: 0.0, ..default }, "`adamax.beta2`"),
+        (Adamax { epsilon: f64::NAN, ..default }, "`adamax.epsilon`"),
+    ] {
+        let message = Optimizer::Adamax(adamax).rule().check().expect_err("refused").to_string();
+        assert!(message.contains(word), "{message}");
+    }
+    let bad: [(Change, &str); 11] = [
+        (|s| s.weight_decay = -0.1, "`weight_decay`"),
+        (|s| s.weight_decay = 1000.0, "less than 1 / `learning_rate`"),
+        (|s| s.learning_rate_warm_up = -1.0, "`learning_rate_warm_up`"),
+        (|s| s.learning_rate_warm_up = f64::NAN, "`learning_rate_warm_up`"),
+        (|s| s.learning_rate_warm_up = 10.0, "less than `epochs`"),
         (|s| adam(s).beta1 = 1.0, "`adam.beta1`"),
         (|s| adam(s).beta2 = 0.0, "`adam.beta2`"),
         (|s| adam(s).epsilon = 0.0, "`adam.epsilon`"),

@@ -32,6 +32,7 @@ pub static UPDATE: Kernel = product(Parts {
         cases.push(adam.iter().fold(at.clone(), |case, (name, v)| case.constant(name, *v)));
         let rmsprop = Case { dims: case([21, 33, 37]).dim("PLANES", 1).dims, ..at.clone() };
         cases.push(rmsprop.constant("OPTIMIZER", optimizer::RMSPROP).constant("BETA2", 0.8));
+        cases.push(at.clone().constant("DECAY", 40.0));
         // the first step, and one whose gradients are about as small as epsilon
         cases.push(first(at.clone()));
         let small = at.fill("d_y", Fill::Cycle(vec![1e-9, -3e-9, 7e-9, 0.0]));
@@ -57,6 +58,7 @@ pub static UPDATE: Kernel = product(Parts {
 fn update<T: Real>(c: &Call<T>) {
     let dims = ["R", "I", "O"].map(|name| c.dim(name));
     let [d_weight, d_bias] = gradients(c, dims, &c.read("x"), &c.read("d_y"));
+    optimizer::decay(c, &mut c.write("weight"));
     optimizer::step(c, &d_weight, &mut c.write("weight"), &mut c.write("weight_state"));
     optimizer::step(c, &d_bias, &mut c.write("bias"), &mut c.write("bias_state"));
 }

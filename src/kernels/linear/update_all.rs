@@ -83,6 +83,7 @@ pub static UPDATE_ALL: Kernel = product(Parts {
         let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
         let case = cases[2].clone();
         cases.push(adam.iter().fold(case, |case, (name, v)| case.constant(name, *v)));
+        cases.push(cases[2].clone().constant("DECAY", 40.0));
         // RMSprop on the same places: its one plane lies where Adam's first does
         let case = cases[3].clone().constant("PLANES", 1.0).constant("BETA2", 0.8);
         cases.push(case.constant("OPTIMIZER", optimizer::RMSPROP));
@@ -147,6 +148,7 @@ fn update_all<T: Real>(c: &Call<T>) {
         let (x, d_y) = (&x[layer.input.1..][..r * i], &d_y[layer.d_output.1..][..r * o]);
         let [d_weight, d_bias] = gradients(c, [r, i, o], x, d_y);
         let (mut parameters, mut state) = (c.write("parameters"), c.write("state"));
+        optimizer::decay(c, &mut parameters[layer.weight..][..o * i]);
         for (gradient, at, state_at) in
             [(d_weight, layer.weight, layer.weight_state), (d_bias, layer.bias, layer.bias_state)]
         {

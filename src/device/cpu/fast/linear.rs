@@ -121,6 +121,7 @@ pub(super) fn update_layer(
 ) {
     let (x, d_y) = (c.operand(x, 1.0), c.operand(d_y, mean_scale(r)));
     let (left, right) = (Matrix::new(&d_y, o), Matrix::new(&x, i));
+    crate::kernels::optimizer::decay(c, weight);
     if let Some(adam) = Adam::of(c).filter(|_| grad_weight::suits([o, i, r])) {
         let (moments1, moments2) = weight_state.split_at_mut(o * i);
         parallel::stripes(

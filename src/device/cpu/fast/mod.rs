@@ -53,6 +53,7 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::importance::LOG_WEIGHT, importance::log_weight),
     (&kernels::importance::NORMALIZE, importance::normalize),
     (&kernels::optimizer::STEP, optimizer::one_tensor),
+    (&kernels::optimizer::STEP_DECAYED, optimizer::one_tensor_decayed),
     (&kernels::ceiling::COPY, ceiling::copy),
 ];
 

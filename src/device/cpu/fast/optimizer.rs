@@ -8,6 +8,11 @@ pub(super) fn one_tensor(c: &Call<f32>) {
     step(c, &c.read("gradient"), &mut c.write("parameter"), &mut c.write("state"));
 }
 
+pub(super) fn one_tensor_decayed(c: &Call<f32>) {
+    optimizer::decay(c, &mut c.write("parameter"));
+    one_tensor(c);
+}
+
 /// The step that the call's OPTIMIZER stands for.
 pub(super) fn step(c: &Call<f32>, gradient: &[f32], parameter: &mut [f32], state: &mut [f32]) {
     match Adam::of(c) {

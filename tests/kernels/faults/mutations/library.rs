@@ -76,6 +76,22 @@ pub static FAULTS: &[Faults] = &[
             ("rates.x * g /", "rates.x * abs(g) /"),
             ("beta2 * state.x", "beta1 * state.x"),
             ("case 1u: {\n            let v", "case 7u: {\n            let v"),
+            // Adamax
+            ("case 2u: {", "case 7u: {"),
+            ("(1.0 - beta1) * g);\n            let u", "g);\n            let u"),
+            ("max(beta2 * state.y, abs", "max(beta1 * state.y, abs"),
+            ("abs(g) + epsilon)", "g + epsilon)"),
+            ("abs(g) + epsilon)", "abs(g))"),
+            ("(m / rates.y) / u", "m / u"),
+            ("rates.x * (m / rates.y) / u", "1e-3 * (m / rates.y) / (u + epsilon)"),
+        ],
+    },
+    Faults {
+        file: "lib/optimizer_step",
+        kernels: &["linear.update", "linear.update_all", "optimizer.step_decayed"],
+        mutations: &[
+            ("1.0 - rate * decay", "1.0 + rate * decay"),
+            ("rate * decay", "decay * 1e-4"),
         ],
     },
     Faults {

@@ -55,7 +55,9 @@ pub static FAULTS: &[Faults] = &[
             ("bias_state[row] = next.state.x", "bias_state[0] = next.state.x"),
             ("weight[e] = parameter", "weight[e] = -parameter"),
             ("bias[row] = parameter", "bias[row] = next.change"),
-            ("before.parameter + next.change", "before.parameter - next.change"),
+            ("* keep + next.change", "* keep - next.change"),
+            ("DECAY), column <", "DECAY), column + 1u <"),
+            ("kept(rates[LEARNING_RATE], DECAY), column", "1.0, column"),
             ("let is_bias = column == I", "let is_bias = column + 1u == I"),
             ("rates[CORRECTION1], rates[CORRECTION2])", "rates[CORRECTION2], rates[CORRECTION1])"),
             (
@@ -98,7 +100,9 @@ pub static FAULTS: &[Faults] = &[
             ("(at.parameter >= P)", "(at.parameter + 8u >= P)"),
             ("(at.last >= M)", "(at.last + 8u >= M)"),
             ("BETA1, BETA2", "BETA2, BETA1"),
-            ("before.parameter + next.change", "before.parameter - next.change"),
+            ("* keep + next.change", "* keep - next.change"),
+            ("DECAY), column <", "DECAY), column + 1u <"),
+            ("kept(rates[LEARNING_RATE], DECAY), column", "1.0, column"),
             ("state[at.last] = next.state.y", "state[at.last] = next.state.x"),
             ("rates[CORRECTION1], rates[CORRECTION2])", "rates[CORRECTION2], rates[CORRECTION1])"),
             (
