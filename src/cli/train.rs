@@ -16,6 +16,7 @@ use crate::data::Dataset;
 use crate::device::{Device, Precision};
 use crate::pictures::{Pictures, ProgressWriter};
 use crate::report::console::{Console, figure, note, say};
+use crate::report::network;
 use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
 use crate::vae::Binarization;
 
@@ -205,6 +206,7 @@ impl Job {
             settings.objective.describe(settings.samples),
             folder.path().display()
         ));
+        network::network(&settings.architecture).iter().for_each(note);
         if !self.lock.works {
             note(format_args!(
                 "{}: this file system has no locks: see to it that no other process trains here",
