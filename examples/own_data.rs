@@ -21,8 +21,8 @@ pub fn main() -> Result<(), Error> {
     let defaults = Settings::of(&data);
     let settings = Settings {
         architecture: Architecture {
-            hidden: vec![64],
-            decoder_hidden: vec![64],
+            hidden: vec![64].into(),
+            decoder_hidden: vec![64].into(),
             latent: 3,
             ..defaults.architecture.clone()
         },

@@ -16,9 +16,9 @@ const TILE_COLUMNS = 4u * GROUPS_X;
 /// Vectors of the tile, and from one slice's to the next's: lanes that store down the slices meet different
 /// banks.
 const TILE = GROUPS_X * GROUPS_Y;
-const STRIDE = TILE + 1u;
+const SLICE_STRIDE = TILE + 1u;
 
-var<workgroup> sums: array<vec4<f32>, HALF * STRIDE>;
+var<workgroup> sums: array<vec4<f32>, HALF * SLICE_STRIDE>;
 
 /// Adds the invocation's part of the tile to `t` and returns row and column of its first element; of those
 /// that have none, a row beyond the last.
@@ -43,7 +43,7 @@ fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32
         sum2 += a.z * b;
         sum3 += a.w * b;
     }
-    let at = slice % HALF * STRIDE + x;
+    let at = slice % HALF * SLICE_STRIDE + x;
     if slice >= HALF {
         sums[at] = sum0;
         sums[at + GROUPS_X] = sum1;
@@ -59,7 +59,7 @@ fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32
     }
     workgroupBarrier();
     if lane < TILE {
-        for (var s = 0u; s < HALF; s++) { (*t)[0] += sums[s * STRIDE + lane]; }
+        for (var s = 0u; s < HALF; s++) { (*t)[0] += sums[s * SLICE_STRIDE + lane]; }
     }
     let own_row = select(rows(), first_row + lane / GROUPS_X, lane < TILE);
     return vec2<u32>(own_row, first_column + 4u * (lane % GROUPS_X));

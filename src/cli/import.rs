@@ -16,6 +16,7 @@ use crate::interchange::Names;
 use crate::interchange::import::Imported;
 use crate::interchange::weights::{Tensor, fit};
 use crate::kernels::activation::Activation;
+use crate::nn::{Layers, Shape};
 use crate::report::console::{note, say};
 use crate::train::Settings;
 use crate::vae::likelihood::LikelihoodKind;
@@ -37,6 +38,12 @@ pub struct Args {
     /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR", alias = "out")]
     run: Option<PathBuf>,
+    /// The encoder's hidden layers, as for train, where they are not all fully connected [default: what the file says]
+    #[arg(long, value_name = "LAYERS", visible_alias = "encoder")]
+    hidden: Option<Layers>,
+    /// The decoder's hidden layers, as for train [default: --hidden reversed]
+    #[arg(long, value_name = "LAYERS", visible_alias = "decoder", requires = "hidden")]
+    decoder_hidden: Option<Layers>,
     /// Non-linearity of the hidden layers [default: the file's own if elbo wrote it, softplus with Pyro's
     /// names, else relu]
     #[arg(long, value_parser = values::<Activation>())]
@@ -149,15 +156,23 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 type Data = (String, Dataset, Vec<String>);
 
 fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
-    let pixels = imported.widths.pixels;
+    let own = imported.architecture.as_ref().map(Architecture::pixels);
+    let pixels = imported.widths.as_ref().map(|widths| widths.pixels).or(own);
     let file = args.file.display();
+    if pixels.is_none() && args.hidden.is_none() {
+        return Err(Failure::input(format!(
+            "{file}: it has convolutions, whose strides the tensors do not tell: give the layers by --encoder, as in \
+             --encoder \"conv 32 4/2, conv 64 4/2, 256\""
+        )));
+    }
     let trained = &imported.trained;
     let name = match args.data.as_ref().or(trained.data.as_ref()) {
         Some(name) => name,
-        None if pixels == 784 => MNIST,
+        None if pixels == Some(784) => MNIST,
         None => {
+            let has = pixels.map_or("images".to_string(), |pixels| format!("{pixels} pixels"));
             return Err(Failure::input(format!(
-                "{file}: it has {pixels} pixels, MNIST has 784: name the images that it was trained on by --data"
+                "{file}: it has {has}, MNIST has 784: name the images that it was trained on by --data"
             )));
         }
     };
@@ -168,13 +183,13 @@ fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
         channels: args.channels.or(channels),
     };
     let (dataset, left_out) = load_data(name, options).map_err(Failure::input)?;
-    match dataset.train.n_pixels() == pixels {
-        true => Ok((absolute(name), dataset, left_out)),
-        false => Err(Failure::input(format!(
+    match pixels {
+        Some(pixels) if dataset.train.n_pixels() != pixels => Err(Failure::input(format!(
             "{file}: it has {pixels} pixels, the images of --data {name} have {} = {}",
             dataset.train.shape(),
             dataset.train.n_pixels()
         ))),
+        _ => Ok((absolute(name), dataset, left_out)),
     }
 }
 
@@ -243,7 +258,21 @@ fn settings(
     guess(told.is_some(), binarization.label().to_string(), "--binarization");
 
     let defaults = Settings::default();
-    let widths = &imported.widths;
+    let image = [dataset.train.height, dataset.train.width, dataset.train.channels];
+    let (hidden, decoder_hidden) = match (&args.hidden, own, &imported.widths) {
+        (Some(hidden), ..) => {
+            let mirrored = || {
+                let back = hidden.mirrored(Shape::Map(image));
+                back.map_err(|problem| format!("--hidden {hidden} does not meet: {problem}"))
+            };
+            (hidden.clone(), args.decoder_hidden.clone().map_or_else(mirrored, Ok)?)
+        }
+        (None, Some(own), _) => (own.hidden.clone(), own.decoder_hidden.clone()),
+        (None, None, Some(widths)) => {
+            (widths.hidden.clone().into(), widths.decoder_hidden.clone().into())
+        }
+        (None, None, None) => unreachable!("it was asked for when the images were read"),
+    };
     Ok(Settings {
         data,
         size: args.size.or(trained.size),
@@ -251,9 +280,9 @@ fn settings(
         architecture: Architecture {
             image: (dataset.train.height, dataset.train.width),
             channels: dataset.train.channels,
-            hidden: widths.hidden.clone(),
-            decoder_hidden: widths.decoder_hidden.clone(),
-            latent: widths.latent,
+            hidden,
+            decoder_hidden,
+            latent: imported.latent,
             activation,
             likelihood,
         },

@@ -94,8 +94,8 @@ impl Preset {
             Preset::PytorchExample => Settings { binarization: Binarization::None, ..default },
             Preset::Iwae => Settings {
                 architecture: Architecture {
-                    hidden: vec![200, 200],
-                    decoder_hidden: vec![200, 200],
+                    hidden: vec![200, 200].into(),
+                    decoder_hidden: vec![200, 200].into(),
                     latent: 50,
                     activation: Activation::Tanh,
                     ..default.architecture
@@ -110,8 +110,8 @@ impl Preset {
             },
             Preset::Altosaar => Settings {
                 architecture: Architecture {
-                    hidden: vec![256, 256],
-                    decoder_hidden: vec![256, 256],
+                    hidden: vec![256, 256].into(),
+                    decoder_hidden: vec![256, 256].into(),
                     latent: 128,
                     ..default.architecture
                 },

@@ -311,6 +311,9 @@ fn progress(row: &Row) -> [String; 2] {
     }
 }
 
+/// A setting that a column may show: its title and its text.
+type Setting = (&'static str, fn(&Settings) -> String);
+
 /// A column of words, or of numbers.
 fn words(title: &'static str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Column {
     Column { title, is_number: false, cells: rows.iter().map(cell).collect() }
@@ -359,7 +362,7 @@ fn table(rows: &[Row]) {
         }),
     ];
     let setting = |cell: fn(&Settings) -> String| move |row: &Row| row.settings.as_ref().map(cell);
-    let differing: [(&'static str, fn(&Settings) -> String); 3] = [
+    let differing: [Setting; 3] = [
         ("lr", |s| s.learning_rate.to_string()),
         ("batch", |s| s.batch.to_string()),
         ("seed", |s| s.seed.to_string()),

@@ -9,6 +9,7 @@ use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
 use crate::data::{self, Channels, Dataset, FASHION_MNIST, MNIST};
 use crate::kernels::activation::Activation;
+use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
 use crate::vae::likelihood::LikelihoodKind;
@@ -113,12 +114,18 @@ struct ModelOptions {
     /// [default: dynamic]
     #[arg(long, value_parser = values::<Binarization>())]
     binarization: Option<Binarization>,
-    /// Widths of the encoder's hidden layers, comma-separated as in 200,200, or none [default: 400]
-    #[arg(long, value_name = "WIDTHS", value_parser = widths)]
-    hidden: Option<Widths>,
-    /// Widths of the decoder's hidden layers, from the latent side [default: --hidden reversed]
-    #[arg(long, value_name = "WIDTHS", value_parser = widths)]
-    decoder_hidden: Option<Widths>,
+    /// Kind of the hidden layers, in sizes that suit the images: mlp is --hidden 400, conv halves the images by
+    /// convolutions down to about four pixels [default: mlp]
+    #[arg(long, value_parser = values::<NetworkKind>(), conflicts_with_all = ["hidden", "decoder_hidden"])]
+    network: Option<NetworkKind>,
+    /// The encoder's hidden layers, comma-separated: widths as in 200,200, convolutions as in "conv 32 4/2, conv 64
+    /// 4/2, 256" (channels, kernel/stride), or none; see docs/networks.md [default: 400]
+    #[arg(long, value_name = "LAYERS", visible_alias = "encoder")]
+    hidden: Option<Layers>,
+    /// The decoder's hidden layers, from the latent side, as in "256, dense 7x7x64, convt 32 4/2"
+    /// [default: --hidden reversed]
+    #[arg(long, value_name = "LAYERS", visible_alias = "decoder")]
+    decoder_hidden: Option<Layers>,
     /// Latent units [default: 20]
     #[arg(long, value_name = "Z")]
     latent: Option<usize>,
@@ -163,22 +170,6 @@ struct ObjectiveOptions {
     free_bits: Option<f64>,
 }
 
-#[derive(Clone)]
-struct Widths(Vec<usize>);
-
-fn widths(text: &str) -> Result<Widths, String> {
-    if text == "none" {
-        return Ok(Widths(Vec::new()));
-    }
-    text.split(',')
-        .map(|width| match width.trim().parse() {
-            Ok(width) if width > 0 => Ok(width),
-            _ => Err(format!("{width:?} is not a width; write for example 400, 200,200 or none")),
-        })
-        .collect::<Result<_, _>>()
-        .map(Widths)
-}
-
 impl Args {
     /// How the data are to be read.
     pub fn data_options(&self) -> data::Options {
@@ -212,10 +203,18 @@ impl Args {
             (None, _) if self.preset.is_none() && dataset.train.is_binary() => Binarization::Fixed,
             (None, _) => base.binarization,
         };
-        let hidden = model.hidden.clone().map(|w| w.0);
+        let shape = dataset.train.shape();
+        let image = [shape.height, shape.width, shape.channels];
+        let hidden = match (&model.hidden, model.network) {
+            (Some(layers), _) => Some(layers.clone()),
+            (None, Some(kind)) => Some(kind.layers(image)),
+            (None, None) => None,
+        };
         let decoder_hidden = match (&model.decoder_hidden, &hidden) {
-            (Some(w), _) => w.0.clone(),
-            (None, Some(hidden)) => hidden.iter().rev().copied().collect(),
+            (Some(layers), _) => layers.clone(),
+            (None, Some(hidden)) => hidden
+                .mirrored(Shape::Map(image))
+                .map_err(|problem| format!("--hidden {hidden} does not meet: {problem}"))?,
             (None, None) => base.architecture.decoder_hidden,
         };
 

@@ -17,6 +17,7 @@ use crate::data::Dataset;
 use crate::device::{Device, Precision};
 use crate::pictures::{Pictures, ProgressWriter};
 use crate::report::console::{Console, figure, note, say};
+use crate::report::network;
 use crate::train::{self, EpochReport, Settings, State, TrainError, Trainer};
 
 /// `given` are the options on the command line.
@@ -218,6 +219,7 @@ impl Job {
             settings.objective.describe(settings.samples),
             folder.path().display()
         ));
+        network::network(&settings.architecture).iter().for_each(note);
         self.warn_of_warm_up();
         if !self.lock.works {
             note(format_args!(

@@ -8,7 +8,8 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use super::names::{Names, Place};
 use super::trained::Trained;
-use super::weights::{ARCHITECTURE, Tensor, unknown};
+use super::weights::{ARCHITECTURE, Tensor, by_rank, fit, rename, unknown};
+use crate::nn::Layers;
 use crate::vae::Architecture;
 
 /// What wrappers put before every name of a state dict.
@@ -27,7 +28,10 @@ const HEADS: [(&str, &str); 5] = [
 pub struct Imported {
     pub names: Names,
     pub tensors: HashMap<String, Tensor>,
-    pub widths: Widths,
+    /// `None` of a network with layers of other kinds, whose sizes the tensors do not tell.
+    pub widths: Option<Widths>,
+    /// Z
+    pub latent: usize,
     /// Types that were converted to F32, if any.
     pub converted: BTreeSet<String>,
     /// What the metadata of this program's own files say, if it is true of the tensors.
@@ -67,18 +71,27 @@ impl Imported {
             }
         }
         let names = identify(&mut tensors)?;
-        let widths = Widths::of(names, &tensors)?;
+        let widths = match tensors.values().any(|tensor| tensor.shape.len() > 2) {
+            true => None,
+            false => Some(Widths::of(names, &tensors)?),
+        };
+        let mu = format!("{}.weight", names.layer(Place::Mu));
+        let latent = tensors.get(&mu).and_then(|tensor| tensor.shape.first()).copied().unwrap_or(0);
         let metadata = SafeTensors::read_metadata(bytes).ok();
         let metadata = metadata.and_then(|(_, m)| m.metadata().clone()).unwrap_or_default();
         let architecture = metadata
             .get(ARCHITECTURE)
             .and_then(|text| serde_json::from_str(text).ok())
-            .filter(|a| widths.are_those_of(a));
+            .filter(|a: &Architecture| match &widths {
+                _ if a.check().is_err() => false,
+                Some(widths) => widths.are_those_of(a),
+                None => fit(a, names, &tensors).is_ok(),
+            });
         let trained = match architecture {
             Some(_) => Trained::read(&metadata),
             None => Trained::default(),
         };
-        Ok(Imported { names, tensors, widths, converted, architecture, trained })
+        Ok(Imported { names, tensors, widths, latent, converted, architecture, trained })
     }
 
     /// The log variance of a Gaussian likelihood, if there is one.
@@ -132,9 +145,9 @@ impl Widths {
 
     fn are_those_of(&self, a: &Architecture) -> bool {
         self.pixels == a.pixels()
-            && self.hidden == a.hidden
+            && a.hidden == Layers::from(&self.hidden[..])
             && self.latent == a.latent
-            && self.decoder_hidden == a.decoder_hidden
+            && a.decoder_hidden == Layers::from(&self.decoder_hidden[..])
     }
 }
 
@@ -156,36 +169,9 @@ fn identify(tensors: &mut HashMap<String, Tensor>) -> Result<Names, String> {
         known(tensors).ok_or_else(|| unknown(tensors.keys().map(String::as_str).collect()))?;
     if names == Names::Sequential {
         // Between the layers there may be more than their activations, such as dropout.
-        for stack in ["encoder", "decoder"] {
-            let number = |name: &str| -> Option<(usize, String)> {
-                let (number, kind) =
-                    name.strip_prefix(stack)?.strip_prefix('.')?.split_once('.')?;
-                Some((number.parse().ok()?, kind.to_string()))
-            };
-            let numbers: BTreeSet<usize> =
-                tensors.keys().filter_map(|name| Some(number(name)?.0)).collect();
-            rename(tensors, |name| match number(name) {
-                Some((n, kind)) => format!("{stack}.{}.{kind}", 2 * numbers.range(..n).count()),
-                None => name.to_string(),
-            })?;
-        }
+        by_rank(tensors)?;
     }
     Ok(names)
-}
-
-fn rename(
-    tensors: &mut HashMap<String, Tensor>,
-    to: impl Fn(&str) -> String,
-) -> Result<(), String> {
-    let mut renamed = HashMap::new();
-    for (name, tensor) in tensors.drain() {
-        let to = to(&name);
-        if renamed.insert(to.clone(), tensor).is_some() {
-            return Err(format!("{name} and another tensor would both be {to}"));
-        }
-    }
-    *tensors = renamed;
-    Ok(())
 }
 
 /// A tensor's elements in single precision.

@@ -4,7 +4,8 @@
 //! [0, 1]; ln σ² is clamped to [-30, 20] before use. The two heads of the encoder are one matrix in the
 //! program and two layers in a file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -12,6 +13,7 @@ use safetensors::{SafeTensors, serialize};
 
 use super::names::{Names, Place};
 use super::trained::Trained;
+use crate::nn::graph::Order;
 use crate::plan::Program;
 use crate::vae::{Architecture, Network};
 
@@ -28,14 +30,33 @@ pub struct Stored {
     parameter: usize,
     /// Elements of the parameter that it is.
     range: Range<usize>,
+    /// Where they are in another order in the file.
+    order: Option<Order>,
     /// The file's value over the parameter's; a power of two.
     scale: f32,
 }
 
 impl Stored {
-    /// Its elements in the network's parameters, before they are scaled for the file.
-    pub fn of<'a>(&self, parameters: &'a [Vec<f32>]) -> &'a [f32] {
-        &parameters[self.parameter][self.range.clone()]
+    /// Its elements in the network's parameters, in the file's order, before they are scaled for the file.
+    pub fn of<'a>(&self, parameters: &'a [Vec<f32>]) -> Cow<'a, [f32]> {
+        let elements = &parameters[self.parameter][self.range.clone()];
+        match &self.order {
+            None => Cow::Borrowed(elements),
+            Some(order) => order.places().into_iter().map(|place| elements[place]).collect(),
+        }
+    }
+
+    /// Writes the file's elements to the parameter's.
+    fn read(&self, values: &[f32], parameter: &mut [f32]) {
+        let elements = &mut parameter[self.range.clone()];
+        match &self.order {
+            None => elements.iter_mut().zip(values).for_each(|(to, from)| *to = from / self.scale),
+            Some(order) => {
+                for (place, value) in order.places().into_iter().zip(values) {
+                    elements[place] = value / self.scale;
+                }
+            }
+        }
     }
 }
 
@@ -55,6 +76,7 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
                 shape: tensor.shape,
                 parameter: first + tensor.parameter,
                 range: tensor.range,
+                order: tensor.order,
                 scale,
             }));
         }
@@ -66,6 +88,7 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
             range: 0..own.dims.iter().product(),
             shape: own.dims,
             parameter: first + i,
+            order: None,
             scale: 1.0,
         });
     }
@@ -74,7 +97,9 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
 
 /// Where the parts of each of a network's layers are, in the order of the layers.
 pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
-    let (encoder, decoder) = (architecture.hidden.len(), architecture.decoder_hidden.len());
+    let layout = architecture.layout().expect("a network that was checked");
+    // Without the heads and the output.
+    let (encoder, decoder) = (layout.encoder.len() - 1, layout.decoder.len() - 1);
     let output = Place::Output { hidden: decoder, likelihood: architecture.likelihood };
     (0..encoder)
         .map(|i| vec![Place::Encoder(i)])
@@ -95,7 +120,13 @@ pub fn encode(
     parameters: &[Vec<f32>],
     trained: &Trained,
 ) -> Result<Vec<u8>, String> {
-    let stored = stored(architecture, names);
+    let mut stored = stored(architecture, names);
+    if names == Names::Sequential {
+        let numbers = modules(architecture);
+        for s in &mut stored {
+            s.name = renumbered(&s.name, |stack, rank| numbers[stack].get(rank).copied());
+        }
+    }
     let bytes: Vec<Vec<u8>> = stored
         .iter()
         .map(|s| s.of(parameters).iter().flat_map(|v| (v * s.scale).to_le_bytes()).collect())
@@ -145,7 +176,81 @@ pub fn decode(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32>>
     }
     let names: Vec<&str> = tensors.keys().map(String::as_str).collect();
     let names = Names::of_tensors(&names).ok_or_else(|| unknown(names))?;
+    if names == Names::Sequential {
+        by_rank(&mut tensors)?;
+    }
     fit(architecture, names, &tensors)
+}
+
+/// The stacks of nn.Sequential that modules are numbered in.
+const STACKS: [&str; 2] = ["encoder", "decoder"];
+
+/// The numbers of the layers in each of [`STACKS`], with their activations, flattenings and unflattenings between them.
+fn modules(architecture: &Architecture) -> [Vec<usize>; 2] {
+    let network = Network::declare(&mut Program::new(), architecture);
+    let heads = network.encoder.len() - 1;
+    [&network.encoder[..heads], &network.decoder[..]].map(|layers| {
+        let mut next = 0;
+        let mut numbers = Vec::new();
+        for layer in layers.iter().filter(|layer| !layer.parameters().is_empty()) {
+            let [before, behind] = layer.modules();
+            numbers.push(next + before);
+            next += before + 2 + behind;
+        }
+        numbers
+    })
+}
+
+/// The name of a tensor of the layer that is the i-th of a stack, "encoder.2i.weight" or so, by another number.
+fn renumbered(name: &str, number: impl Fn(usize, usize) -> Option<usize>) -> String {
+    let other = || {
+        let (stack, rest) = name.split_once('.')?;
+        let (n, kind) = rest.split_once('.')?;
+        let stack = STACKS.iter().position(|known| *known == stack)?;
+        let other = number(stack, n.parse::<usize>().ok()? / 2)?;
+        Some(format!("{}.{other}.{kind}", STACKS[stack]))
+    };
+    other().unwrap_or_else(|| name.to_string())
+}
+
+/// Renames the tensors of nn.Sequential stacks by the rank of their layers: whatever stood between these, the i-th is
+/// called "encoder.2i".
+///
+/// # Errors
+/// Two would have the same name.
+pub fn by_rank(tensors: &mut HashMap<String, Tensor>) -> Result<(), String> {
+    for stack in STACKS {
+        let number = |name: &str| -> Option<(usize, String)> {
+            let (number, kind) = name.strip_prefix(stack)?.strip_prefix('.')?.split_once('.')?;
+            Some((number.parse().ok()?, kind.to_string()))
+        };
+        let numbers: BTreeSet<usize> =
+            tensors.keys().filter_map(|name| Some(number(name)?.0)).collect();
+        rename(tensors, |name| match number(name) {
+            Some((n, kind)) => format!("{stack}.{}.{kind}", 2 * numbers.range(..n).count()),
+            None => name.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Gives every tensor another name.
+///
+/// # Errors
+/// Two would have the same.
+pub fn rename(
+    tensors: &mut HashMap<String, Tensor>,
+    to: impl Fn(&str) -> String,
+) -> Result<(), String> {
+    let mut renamed = HashMap::new();
+    for (name, tensor) in tensors.drain() {
+        let to = to(&name);
+        if renamed.insert(to.clone(), tensor).is_some() {
+            return Err(format!("{name} and another tensor would both be {to}"));
+        }
+    }
+    *tensors = renamed;
+    Ok(())
 }
 
 /// A tensor of a file, as F32.
@@ -187,9 +292,7 @@ pub fn fit(
         }
         let parameter = &mut parameters[s.parameter];
         parameter.resize(parameter.len().max(s.range.end), 0.0);
-        for (to, from) in parameter[s.range.clone()].iter_mut().zip(&tensor.values) {
-            *to = from / s.scale;
-        }
+        s.read(&tensor.values, parameter);
     }
     let unknown = |name: &&String| stored.iter().all(|s| s.name != **name);
     match tensors.keys().filter(unknown).min() {

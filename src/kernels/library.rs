@@ -11,6 +11,7 @@ use crate::plan::{Kernel, Parts, ShaderError};
 pub const LIBRARY: &Library = &[
     ("activation", include_str!("../../shaders/lib/activation.wgsl")),
     ("clock", include_str!("../../shaders/lib/clock.wgsl")),
+    ("correlation", include_str!("../../shaders/lib/correlation.wgsl")),
     ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
@@ -19,6 +20,7 @@ pub const LIBRARY: &Library = &[
     ("operands", include_str!("../../shaders/lib/operands.wgsl")),
     ("optimizer_step", include_str!("../../shaders/lib/optimizer_step.wgsl")),
     ("parameter_gradients", include_str!("../../shaders/lib/parameter_gradients.wgsl")),
+    ("patches", include_str!("../../shaders/lib/patches.wgsl")),
     ("philox", include_str!("../../shaders/lib/philox.wgsl")),
     ("product", include_str!("../../shaders/lib/product.wgsl")),
     ("product_sums", include_str!("../../shaders/lib/product_sums.wgsl")),
@@ -27,6 +29,7 @@ pub const LIBRARY: &Library = &[
     ("row_parts_memory", include_str!("../../shaders/lib/row_parts_memory.wgsl")),
     ("row_parts_subgroups", include_str!("../../shaders/lib/row_parts_subgroups.wgsl")),
     ("shuffle", include_str!("../../shaders/lib/shuffle.wgsl")),
+    ("slabs", include_str!("../../shaders/lib/slabs.wgsl")),
     ("tile_cooperative", include_str!("../../shaders/lib/tile_cooperative.wgsl")),
     ("tile_cooperative_16_32", include_str!("../../shaders/lib/tile_cooperative_16_32.wgsl")),
     ("tile_cooperative_16_64", include_str!("../../shaders/lib/tile_cooperative_16_64.wgsl")),
@@ -39,6 +42,7 @@ pub const LIBRARY: &Library = &[
     ("tile_subgroups", include_str!("../../shaders/lib/tile_subgroups.wgsl")),
     ("tile_tiled", include_str!("../../shaders/lib/tile_tiled.wgsl")),
     ("tile_wide", include_str!("../../shaders/lib/tile_wide.wgsl")),
+    ("transposed_correlation", include_str!("../../shaders/lib/transposed_correlation.wgsl")),
 ];
 
 /// [`shader::resolve_imports`] from shaders/lib.

@@ -6,6 +6,7 @@ pub mod activation;
 pub mod add;
 pub mod bernoulli;
 pub mod ceiling;
+pub mod convolution;
 pub mod end_step;
 mod fusions;
 pub mod gather;
@@ -17,7 +18,10 @@ pub mod optimizer;
 pub mod posterior;
 pub mod prior;
 pub mod product;
+pub mod split_channels;
 pub mod store_samples;
+pub mod sum_rows;
+pub mod transposed_convolution;
 
 use crate::plan::{Constants, Cost, Kernel};
 pub use fusions::{ALL as FUSIONS, fusions};
@@ -32,6 +36,15 @@ pub static REGISTRY: &[&Kernel] = &[
     &linear::BACKWARD_PARAMETERS,
     &linear::UPDATE,
     &linear::UPDATE_ALL,
+    &convolution::FORWARD,
+    &convolution::BACKWARD_INPUT,
+    &convolution::BACKWARD_PARAMETERS,
+    &transposed_convolution::FORWARD,
+    &transposed_convolution::BACKWARD_INPUT,
+    &transposed_convolution::BACKWARD_WEIGHT,
+    &sum_rows::SUM_ROWS,
+    &split_channels::SPLIT,
+    &split_channels::MERGE,
     &posterior::SAMPLE,
     &posterior::GAUSSIAN_KL,
     &posterior::KL_OF_UNITS,

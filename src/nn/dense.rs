@@ -1,7 +1,7 @@
 //! The fully connected layer, y = f(x W^T + b).
 
-use super::graph::{Node, Operand, StoredTensor, operator};
-use super::{Activation, Init, Layer, Uniform};
+use super::graph::{Attribute, Node, Operand, StoredTensor, activation_node};
+use super::{Activation, Init, Layer, Shape, Uniform};
 use crate::kernels::linear;
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 
@@ -11,6 +11,8 @@ pub struct Dense {
     name: String,
     inputs: usize,
     outputs: usize,
+    /// What its input and its output are to the layers beside it.
+    shapes: [Shape; 2],
     activation: Activation,
     /// Layers of equal width that lie side by side in the output.
     parts: usize,
@@ -25,12 +27,13 @@ impl Dense {
     pub fn declare(
         program: &mut Program,
         name: String,
-        [inputs, outputs]: [usize; 2],
+        shapes: [Shape; 2],
         activation: Activation,
     ) -> Self {
+        let [inputs, outputs] = shapes.map(Shape::units);
         let weight = program.tensor(format!("{name}.weight"), &[outputs, inputs], DType::F32);
         let bias = program.tensor(format!("{name}.bias"), &[outputs], DType::F32);
-        Dense { name, inputs, outputs, activation, parts: 1, weight, bias }
+        Dense { name, inputs, outputs, shapes, activation, parts: 1, weight, bias }
     }
 
     /// The same as so many layers side by side: in files each is a module, and each is initialised by its own
@@ -117,37 +120,74 @@ impl Layer for Dense {
         Ok(vec![d_weight, d_bias])
     }
 
+    fn modules(&self) -> [usize; 2] {
+        // nn.Flatten before it, nn.Unflatten behind it
+        self.shapes.map(|shape| usize::from(matches!(shape, Shape::Map(_))))
+    }
+
     fn stored(&self) -> Vec<Vec<StoredTensor>> {
         let (inputs, outputs) = (self.inputs, self.outputs / self.parts);
-        let tensor = |part: usize, name, parameter, shape: Vec<usize>| {
-            let n: usize = shape.iter().product();
-            StoredTensor { name, shape, parameter, range: part * n..(part + 1) * n }
+        let [from, to] = self.shapes;
+        // Files have the channels of a map first.
+        let split = |shape: Shape, units: usize| match shape {
+            Shape::Map([height, width, channels]) => (vec![height, width, channels], vec![2, 0, 1]),
+            Shape::Units(_) => (vec![units], vec![0]),
+        };
+        let (rows, row_axes) = split(to, outputs);
+        let (columns, column_axes) = split(from, inputs);
+        let axes: Vec<usize> = row_axes
+            .iter()
+            .copied()
+            .chain(column_axes.iter().map(|axis| axis + rows.len()))
+            .collect();
+        let order = |tensor: StoredTensor, axes: &[usize], shape: Vec<usize>| match axes.is_sorted()
+        {
+            true => tensor.flattened(shape),
+            false => tensor.ordered(axes).flattened(shape),
+        };
+        let of_part = |part: usize, tensor: StoredTensor| {
+            let n = tensor.range.len();
+            StoredTensor { range: part * n..(part + 1) * n, ..tensor }
         };
         (0..self.parts)
             .map(|part| {
+                let weight = StoredTensor::new("weight", 0, [&rows[..], &columns[..]].concat());
+                let bias = StoredTensor::new("bias", 1, rows.clone());
                 vec![
-                    tensor(part, "weight", 0, vec![outputs, inputs]),
-                    tensor(part, "bias", 1, vec![outputs]),
+                    of_part(part, order(weight, &axes, vec![outputs, inputs])),
+                    of_part(part, order(bias, &row_axes, vec![outputs])),
                 ]
             })
             .collect()
     }
 
     fn nodes(&self) -> Vec<Node> {
-        let mut nodes = vec![Node {
+        let mut nodes = Vec::new();
+        if let Shape::Map(_) = self.shapes[0] {
+            nodes.push(Node {
+                op: "Flatten",
+                inputs: vec![Operand::Previous],
+                attributes: vec![("axis", Attribute::Int(1))],
+            });
+        }
+        nodes.push(Node {
             op: "Gemm",
             inputs: vec![
                 Operand::Previous,
                 Operand::Parameter("weight"),
                 Operand::Parameter("bias"),
             ],
-            attributes: vec![("transB", 1)], // the weight is (outputs, inputs)
-        }];
-        nodes.extend(operator(self.activation).map(|op| Node {
-            op,
-            inputs: vec![Operand::Previous],
-            attributes: Vec::new(),
-        }));
+            attributes: vec![("transB", Attribute::Int(1))], // the weight is (outputs, inputs)
+        });
+        nodes.extend(activation_node(self.activation));
+        if let Shape::Map([height, width, channels]) = self.shapes[1] {
+            let shape = [-1, channels as i64, height as i64, width as i64];
+            nodes.push(Node {
+                op: "Reshape",
+                inputs: vec![Operand::Previous, Operand::Ints(shape.to_vec())],
+                attributes: Vec::new(),
+            });
+        }
         nodes
     }
 }

@@ -17,6 +17,30 @@ named! {
     }
 }
 
+impl Init {
+    /// Weight and bias of a convolution from and to so many channels, through a window of so many pixels. `fans` are the
+    /// channels that count as its inputs and its outputs.
+    pub(super) fn of_window(
+        self,
+        uniform: &mut Uniform,
+        [from, to]: [usize; 2],
+        window: usize,
+        fans: [usize; 2],
+    ) -> Vec<Vec<f32>> {
+        let n = from * to * window;
+        match self {
+            Init::Pytorch => {
+                let bound = 1.0 / ((fans[0] * window) as f32).sqrt();
+                vec![uniform.numbers(n, bound), uniform.numbers(to, bound)]
+            }
+            Init::Glorot => {
+                let units = (fans[0] + fans[1]) * window;
+                vec![uniform.numbers(n, (6.0 / units as f32).sqrt()), vec![0.0; to]]
+            }
+        }
+    }
+}
+
 /// Uniform numbers, in an order that depends on the seed alone.
 pub struct Uniform(ChaCha8Rng);
 

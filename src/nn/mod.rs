@@ -5,20 +5,30 @@
 //! objective with respect to a layer's output *before its activation*: the layer that reads y multiplies what
 //! it passes back by the derivative of the activation that made y. So no layer keeps its pre-activations.
 
+pub mod convolution;
 pub mod dense;
 pub mod graph;
 mod init;
+pub mod notation;
+mod shape;
+pub mod split_channels;
 pub mod tape;
+pub mod transposed_convolution;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use crate::kernels::activation::Activation;
 use crate::plan::{PlanError, Recorder, TensorId};
+pub use convolution::Convolution;
 pub use dense::Dense;
 pub use graph::{Node, StoredTensor};
 pub use init::{Init, Uniform};
+pub use notation::{LayerSpec, Layers, NetworkKind};
+pub use shape::Shape;
+pub use split_channels::SplitChannels;
 pub use tape::Tape;
+pub use transposed_convolution::TransposedConvolution;
 
 /// A layer whose parameters are declared in a program.
 pub trait Layer: fmt::Debug + Send + Sync {
@@ -68,6 +78,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
         x: TensorId,
         d_y: TensorId,
     ) -> Result<Vec<TensorId>, PlanError>;
+
+    /// How many modules without parameters stand before it and behind it and its activation where PyTorch has layers one
+    /// after the other.
+    fn modules(&self) -> [usize; 2] {
+        [0, 0]
+    }
 
     /// The layer as files know it: each of its parts that lie side by side in the output (the encoder's heads
     /// are two) as a module of its own.

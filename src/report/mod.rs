@@ -5,6 +5,7 @@ pub mod console;
 pub mod evaluation;
 pub mod figures;
 pub mod latent;
+pub mod network;
 pub mod plot;
 #[cfg(feature = "program")]
 pub mod progress;

@@ -95,8 +95,8 @@ impl Default for Settings {
             architecture: Architecture {
                 image: (28, 28),
                 channels: 1,
-                hidden: vec![400],
-                decoder_hidden: vec![400],
+                hidden: vec![400].into(),
+                decoder_hidden: vec![400].into(),
                 latent: 20,
                 activation: Activation::Relu,
                 likelihood: Likelihood::Bernoulli,

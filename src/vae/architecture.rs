@@ -9,6 +9,11 @@ use super::posterior::{self, Posterior};
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
+use crate::nn::{LayerSpec, Layers, Shape};
+
+/// What names of layers begin with.
+const ENCODER: &str = "encoder";
+const DECODER: &str = "decoder";
 
 /// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits or means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,10 +23,10 @@ pub struct Architecture {
     /// Values of a pixel: 1 of grey, 3 of red, green and blue.
     #[serde(default = "grey", skip_serializing_if = "is_grey")]
     pub channels: usize,
-    /// Widths of the encoder's hidden layers; none is a linear encoder.
-    pub hidden: Vec<usize>,
-    /// Widths of the decoder's hidden layers, from the latent side.
-    pub decoder_hidden: Vec<usize>,
+    /// The encoder's hidden layers; none is a linear encoder.
+    pub hidden: Layers,
+    /// The decoder's hidden layers, from the latent side. A last one without channels is its output.
+    pub decoder_hidden: Layers,
     /// Z
     pub latent: usize,
     /// Non-linearity of the hidden layers.
@@ -49,34 +54,138 @@ impl Architecture {
             let right = "must be 1 (grey) or 3 (red, green, blue)";
             return Err(ConfigError::range("architecture.channels", right, self.channels));
         }
-        let stacks = self.stacks();
-        if stacks.concat().contains(&0) {
-            let right = "must have at least one unit in every layer";
-            return Err(ConfigError::range("architecture", right, self));
-        }
         self.likelihood.module().check()?;
-        let mut layers = stacks.iter().flat_map(|widths| widths.windows(2));
-        let too_large = layers.find(|w| w[0].saturating_mul(w[1]) >= 1 << 31);
-        match too_large {
-            Some(w) => Err(ConfigError::conflict(
-                "architecture",
-                format!("with a layer from {} to {} units", w[0], w[1]),
-                "has 2^31 weights or more there, which the kernels cannot index",
-                "give fewer units, or pictures another `size`",
-            )),
-            None => Ok(()),
+        let layout = self.layout()?;
+        for layer in layout.encoder.iter().chain(&layout.decoder) {
+            if layer.to.units() == 0 {
+                let right = "must have at least one unit in every layer";
+                return Err(ConfigError::range("architecture", right, self));
+            }
+            let [from, to] = [layer.from, layer.to];
+            if layer.spec.parameters([from, to])[0].max(to.units()) >= 1 << 31 {
+                return Err(ConfigError::conflict(
+                    "architecture",
+                    format!("with a layer from {from} to {to} units"),
+                    "has 2^31 weights or more there, which the kernels cannot index",
+                    "give fewer units, or pictures another `size`",
+                ));
+            }
         }
+        Ok(())
     }
 
-    /// The widths of the encoder, from the pixels to the heads, and of the decoder, back to the pixels.
-    fn stacks(&self) -> [Vec<usize>; 2] {
-        let (d, z) = (self.pixels(), self.latent);
-        let (heads, outputs) = (posterior::module().heads(z), self.likelihood.module().outputs(d));
-        [
-            [&[d], &self.hidden[..], &[heads]].concat(),
-            [&[z], &self.decoder_hidden[..], &[outputs]].concat(),
-        ]
+    /// Every layer with what it takes and gives.
+    ///
+    /// # Errors
+    /// Layers whose shapes do not meet.
+    pub fn layout(&self) -> Result<Layout, ConfigError> {
+        let (height, width) = self.image;
+        let image = [height, width, self.channels];
+        let encoder = chain("hidden", ENCODER, Shape::Map(image), &self.hidden)?;
+        let last = encoder.last().map_or(Shape::Map(image), |layer| layer.to);
+        let heads = PlacedLayer {
+            name: format!("{ENCODER}.heads"),
+            spec: LayerSpec::Dense(Shape::Units(posterior::module().heads(self.latent))),
+            // A linear encoder takes the values of an image as they are.
+            from: if encoder.is_empty() { Shape::Units(last.units()) } else { last },
+            to: Shape::Units(posterior::module().heads(self.latent)),
+        };
+
+        let likelihood = self.likelihood.module();
+        let outputs = likelihood.outputs(self.pixels());
+        let parts = outputs.checked_div(self.pixels()).unwrap_or(1);
+        let (hidden, output) = match self.decoder_hidden.split_last() {
+            Some((output, hidden)) if output.is_open() => (hidden, Some(*output)),
+            _ => (&self.decoder_hidden[..], None),
+        };
+        let decoder = chain("decoder_hidden", DECODER, Shape::Units(self.latent), hidden)?;
+        let from = decoder.last().map_or(Shape::Units(self.latent), |layer| layer.to);
+        let wrong = |problem: String, right: String| {
+            ConfigError::conflict("decoder_hidden", &self.decoder_hidden, problem, right)
+        };
+        let spec = match (output, from) {
+            (Some(output), _) => output,
+            (None, Shape::Units(_)) => LayerSpec::Dense(Shape::Units(outputs)),
+            (None, Shape::Map(map)) => {
+                LayerSpec::to_image(map, [height, width]).ok_or_else(|| {
+                    wrong(
+                        format!("ends with {from}, which no layer leads to {height}x{width}"),
+                        "end with the image's height and width, or with a fraction of both"
+                            .to_string(),
+                    )
+                })?
+            }
+        };
+        let open = self.channels * parts;
+        let to = spec
+            .output(from, Some(open))
+            .map_err(|problem| wrong("does not meet".to_string(), problem))?;
+        if let Shape::Map(map) = to
+            && map != [height, width, open]
+        {
+            return Err(wrong(
+                format!("ends with {}x{}", map[0], map[1]),
+                format!("it has to end with the image's {height}x{width}"),
+            ));
+        }
+        let output =
+            PlacedLayer { name: format!("{DECODER}.{}", likelihood.output()), spec, from, to };
+        Ok(Layout {
+            encoder: [encoder, vec![heads]].concat(),
+            decoder: [decoder, vec![output]].concat(),
+            parts,
+        })
     }
+}
+
+/// The layers of a network, the last of the encoder and of the decoder included.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layout {
+    /// From the image to the heads of q(z|x).
+    pub encoder: Vec<PlacedLayer>,
+    /// From z to what the likelihood takes.
+    pub decoder: Vec<PlacedLayer>,
+    /// How many numbers the likelihood takes of each value of an image.
+    pub parts: usize,
+}
+
+/// A layer between its neighbours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedLayer {
+    pub name: String,
+    pub spec: LayerSpec,
+    pub from: Shape,
+    pub to: Shape,
+}
+
+impl PlacedLayer {
+    /// Numbers of its weight and bias.
+    pub fn parameters(&self) -> usize {
+        self.spec.parameters([self.from, self.to]).iter().sum()
+    }
+}
+
+fn chain(
+    field: &'static str,
+    prefix: &str,
+    first: Shape,
+    layers: &[LayerSpec],
+) -> Result<Vec<PlacedLayer>, ConfigError> {
+    let mut from = first;
+    let mut placed = Vec::new();
+    for (i, spec) in layers.iter().enumerate() {
+        let to = spec.output(from, None).map_err(|problem| {
+            let layers = Layers(layers.to_vec());
+            ConfigError::conflict(field, layers, "does not meet", problem)
+        })?;
+        // A fully connected layer takes the values of an image as they are: in files too.
+        if i == 0 && matches!(spec, LayerSpec::Dense(_)) {
+            from = Shape::Units(from.units());
+        }
+        placed.push(PlacedLayer { name: format!("{prefix}.{i}"), spec: *spec, from, to });
+        from = to;
+    }
+    Ok(placed)
 }
 
 /// The channels of images in files that name none.
@@ -89,15 +198,23 @@ fn is_grey(channels: &usize) -> bool {
 }
 
 impl Display for Architecture {
-    /// As people write it: 784-400-20-400-784 relu.
+    /// As people write it: 784-400-20-400-784 relu, or 28x28-(conv 32 4/2)-256-20-256-... with layers of other kinds.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut widths = vec![self.pixels()];
-        widths.extend(&self.hidden);
-        widths.push(self.latent);
-        widths.extend(&self.decoder_hidden);
-        widths.push(self.pixels());
-        let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
-        write!(f, "{} {}", widths.join("-"), self.activation)?;
+        let dense = self.hidden.are_dense() && self.decoder_hidden.are_dense();
+        let ends = if dense { self.pixels().to_string() } else { self.shape().to_string() };
+        let layer = |layer: &LayerSpec| match layer {
+            LayerSpec::Dense(Shape::Units(n)) => n.to_string(),
+            other => format!("({other})"),
+        };
+        write!(f, "{ends}-")?;
+        for hidden in self.hidden.iter() {
+            write!(f, "{}-", layer(hidden))?;
+        }
+        write!(f, "{}-", self.latent)?;
+        for hidden in self.decoder_hidden.iter() {
+            write!(f, "{}-", layer(hidden))?;
+        }
+        write!(f, "{ends} {}", self.activation)?;
         match self.likelihood.module().label() {
             None => Ok(()),
             Some(label) => write!(f, ", {label}"),

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, PlacedLayer};
 use super::likelihood::Observed;
 use super::posterior::{self, Posterior};
-use crate::nn::{Activation, Dense, Init, Layer, Stack, Uniform};
+use crate::nn::{Activation, Dense, Init, Layer, Shape, SplitChannels, Stack, Uniform};
 use crate::optim::{Optimizer, TrainedParameter};
 use crate::plan::{DType, Program, TensorId};
 
@@ -24,31 +24,26 @@ pub struct Network {
 impl Network {
     /// Declares the parameters in `program`.
     pub fn declare(program: &mut Program, architecture: &Architecture) -> Self {
-        let (d, z) = (architecture.pixels(), architecture.latent);
-        let posterior = posterior::module();
+        let layout = architecture.layout().expect("a network that was checked");
         let likelihood = architecture.likelihood.module();
-        let mut stack = |prefix: &str,
-                         first: usize,
-                         hidden: &[usize],
-                         last: (&str, usize, usize)| {
-            let mut inputs = first;
-            let mut layers: Stack = Vec::new();
-            for (i, &outputs) in hidden.iter().enumerate() {
-                let name = format!("{prefix}.{i}");
-                let activation = architecture.activation;
-                layers.push(Arc::new(Dense::declare(program, name, [inputs, outputs], activation)));
-                inputs = outputs;
-            }
-            let (name, outputs, parts) = last;
-            let name = format!("{prefix}.{name}");
-            let layer = Dense::declare(program, name, [inputs, outputs], Activation::Identity);
-            layers.push(Arc::new(layer.in_parts(parts)));
-            layers
-        };
-        let heads = ("heads", posterior.heads(z), posterior.parts());
-        let encoder = stack("encoder", d, &architecture.hidden, heads);
-        let output = (likelihood.output(), likelihood.outputs(d), 1);
-        let decoder = stack("decoder", z, &architecture.decoder_hidden, output);
+        let (heads, hidden) = layout.encoder.split_last().expect("an encoder has heads");
+        let mut encoder = stack(program, hidden, architecture.activation);
+        let (output, hidden) = layout.decoder.split_last().expect("a decoder has an output");
+        let shapes = [heads.from, heads.to];
+        let heads = Dense::declare(program, heads.name.clone(), shapes, Activation::Identity);
+        encoder.push(Arc::new(heads.in_parts(posterior::module().parts())));
+        let mut decoder = stack(program, hidden, architecture.activation);
+        decoder.extend(stack(program, std::slice::from_ref(output), Activation::Identity));
+        if let Shape::Map([height, width, channels]) = output.to
+            && layout.parts > 1
+        {
+            decoder.push(Arc::new(SplitChannels {
+                name: format!("{} in parts", output.name),
+                parts: layout.parts,
+                pixels: height * width,
+                channels: channels / layout.parts,
+            }));
+        }
         let likelihood = likelihood
             .parameters()
             .into_iter()
@@ -95,16 +90,37 @@ impl Network {
         let likelihood = self.architecture.likelihood.module();
         if init == Init::Glorot {
             let bias = values.last_mut().expect("a decoder has layers");
-            for (bias, first) in bias.iter_mut().zip(likelihood.first_bias(means)) {
-                *bias = first;
+            let first = likelihood.first_bias(means);
+            if bias.len() == first.len() {
+                bias.copy_from_slice(&first);
+            } else if let Some(Shape::Map([.., channels])) = self.output_shape() {
+                // A convolution has one bias for all pixels: the mean of theirs.
+                let of_part = channels / (first.len() / means.len());
+                for (i, bias) in bias.iter_mut().enumerate() {
+                    let pixels = first[i / of_part * means.len()..][..means.len()].iter();
+                    let own = pixels.skip(i % of_part).step_by(of_part);
+                    *bias = own.sum::<f32>() / (means.len() / of_part) as f32;
+                }
             }
         }
         values.extend(likelihood.parameters().into_iter().map(|own| own.initial));
         values
     }
 
+    /// What the decoder's last layer gives.
+    fn output_shape(&self) -> Option<Shape> {
+        Some(self.architecture.layout().ok()?.decoder.last()?.to)
+    }
+
     /// What the likelihood is computed of: x (B, D) and the decoder's output `eta` (B*K, outputs).
     pub(super) fn observed(&self, x: TensorId, eta: TensorId, samples: usize) -> Observed<'_> {
         Observed { x, eta, parameters: &self.likelihood, samples }
     }
+}
+
+fn stack(program: &mut Program, layers: &[PlacedLayer], activation: Activation) -> Stack {
+    let declare = |PlacedLayer { name, spec, from, to }: &PlacedLayer| {
+        spec.declare(program, name.clone(), [*from, *to], activation)
+    };
+    layers.iter().map(declare).collect()
 }

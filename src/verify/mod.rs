@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::device::{Device, DeviceError};
 use crate::kernels::activation::Activation;
 use crate::loaded::LoadedModel;
+use crate::nn::Layers;
 use crate::plan::PlanError;
 use crate::train::{self, Settings};
 use crate::vae::estimate::{Chunks, EstimateProgram};
@@ -241,8 +242,8 @@ fn architecture(d: usize, z: usize, variance: Option<f64>) -> Architecture {
     Architecture {
         image: (1, d),
         channels: 1,
-        hidden: Vec::new(),
-        decoder_hidden: Vec::new(),
+        hidden: Layers::default(),
+        decoder_hidden: Layers::default(),
         latent: z,
         activation: Activation::Identity,
         likelihood: Likelihood::Gaussian { variance },

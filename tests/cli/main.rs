@@ -9,6 +9,7 @@ mod devices;
 mod harness;
 mod help;
 mod library;
+mod networks;
 mod pages;
 mod readme;
 mod refusals;

@@ -28,9 +28,9 @@ fn no_device_is_opened_for_wrong_input() {
 fn wrong_options_are_refused() {
     let home = Home::new();
     for (options, words) in [
-        ("--hidden 0", &["--hidden", "not a width"][..]),
+        ("--hidden 0", &["--hidden", "no layer"][..]),
         ("--hidden abc", &["--hidden", "abc"]),
-        ("--hidden 16,,16", &["--hidden", "not a width"]),
+        ("--hidden 16,,16", &["--hidden", "no layer"]),
         ("--hidden 99999999999", &["2^31 weights"]),
         ("--decoder-hidden 1,0", &["--decoder-hidden"]),
         ("--latent 0", &["at least one unit", "30-400-0-400-30"]),

@@ -89,8 +89,8 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize]) -> Settings {
         architecture: Architecture {
             image: (2, 3),
             channels: 1,
-            hidden: hidden.to_vec(),
-            decoder_hidden: decoder_hidden.to_vec(),
+            hidden: hidden.into(),
+            decoder_hidden: decoder_hidden.into(),
             latent: 2,
             activation: Activation::Relu,
             likelihood: Likelihood::Bernoulli,
@@ -109,8 +109,8 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize]) -> Settings {
 
 /// Parameters in the network's order, every element another number.
 fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
-    let encoder = [&[6], &a.hidden[..], &[2 * a.latent]].concat();
-    let decoder = [&[a.latent], &a.decoder_hidden[..], &[6]].concat();
+    let encoder = [&[6], &widths(&a.hidden)[..], &[2 * a.latent]].concat();
+    let decoder = [&[a.latent], &widths(&a.decoder_hidden)[..], &[6]].concat();
     let mut next = 0.0;
     let mut count = |n: usize| {
         let values = (0..n).map(|i| next + i as f32).collect();
@@ -276,4 +276,9 @@ fn a_link_and_a_pipe_stay_what_they_are() {
     fs::write(at("ordinary"), "").unwrap();
     write_whole(&at("whole"), b"").unwrap();
     assert_eq!(mode(&at("whole")), mode(&at("ordinary")));
+}
+
+/// Of fully connected layers.
+fn widths(layers: &elbo::nn::Layers) -> Vec<usize> {
+    layers.iter().map(|layer| layer.to_string().parse().expect("a width")).collect()
 }

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use elbo::checkpoint::RunFolder;
+use elbo::data::Images;
 use elbo::device::Device;
 use elbo::device::cpu::CpuDevice;
 use elbo::generate::reconstruct;
 use elbo::interchange::{Names, Trained, weights};
 use elbo::kernels::activation::Activation;
+use elbo::plan::Program;
 use elbo::train::Settings;
-use elbo::vae::{Architecture, Binarization, Likelihood};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -75,7 +77,14 @@ impl Home {
             ..Settings::default()
         };
         let folder = RunFolder::create(&self.at(name), &settings).unwrap();
-        let parameters = parameters(architecture);
+        let parameters = match architecture.hidden.are_dense() {
+            true => parameters(architecture),
+            false => Network::declare(&mut Program::new(), architecture).initial_values(
+                Init::Pytorch,
+                3,
+                &[],
+            ),
+        };
         folder.write_model(&settings, &parameters).unwrap();
         parameters
     }
@@ -89,8 +98,8 @@ fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Ar
     Architecture {
         image: (28, 28),
         channels: 1,
-        hidden: hidden.to_vec(),
-        decoder_hidden: decoder_hidden.to_vec(),
+        hidden: hidden.into(),
+        decoder_hidden: decoder_hidden.into(),
         latent,
         activation: Activation::Relu,
         likelihood: Likelihood::Bernoulli,
@@ -104,8 +113,8 @@ fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
-    let encoder = [&[a.pixels()], &a.hidden[..], &[2 * a.latent]].concat();
-    let decoder = [&[a.latent], &a.decoder_hidden[..], &[a.pixels()]].concat();
+    let encoder = [&[a.pixels()], &widths(&a.hidden)[..], &[2 * a.latent]].concat();
+    let decoder = [&[a.latent], &widths(&a.decoder_hidden)[..], &[a.pixels()]].concat();
     let layers = encoder.windows(2).chain(decoder.windows(2));
     let mut all = Vec::new();
     for layer in layers {
@@ -409,6 +418,84 @@ fn onnxruntime_computes_what_elbo_does() {
             assert!(got.len() == 1 && (f64::from(got[0]) / expected - 1.0).abs() < 1e-5, "{got:?}");
         }
     }
+}
+
+const ONNX_OF_IMAGES: &str = "
+import numpy as np, onnx, onnxruntime
+for part in ['encoder', 'decoder']:
+    onnx.checker.check_model(onnx.load(part + '.onnx'), full_check=True)
+def session(part, shapes):
+    s = onnxruntime.InferenceSession(part + '.onnx')
+    values = [*s.get_inputs(), *s.get_outputs()]
+    assert [v.shape for v in values] == shapes, [v.shape for v in values]
+    return lambda x: s.run(None, {s.get_inputs()[0].name: x})
+n, c, h, w = 'N', 3, 9, 10
+x = np.fromfile('x.f32', 'f').reshape(-1, h, w, c).transpose(0, 3, 1, 2)
+mu, log_variance = session('encoder', [[n, c, h, w], [n, 5], [n, 5]])(np.ascontiguousarray(x))
+mean, logits = session('decoder', [[n, 5], [n, c, h, w], [n, c, h, w]])(mu)
+np.ascontiguousarray(mean.transpose(0, 2, 3, 1)).tofile('mean.f32')
+# The same by the tensors of the file, as PyTorch's documentation has convolutions.
+from safetensors.numpy import load_file
+t = load_file('run/model.safetensors')
+names = ['encoder.0', 'encoder.2', 'encoder.5', 'mu', 'log_variance', 'decoder.0', 'decoder.3', 'decoder.5']
+assert sorted(t) == sorted(k + s for k in names for s in ('.weight', '.bias')), sorted(t)
+def conv(x, name, stride, pad):
+    weight, x = t[name + '.weight'].astype('d'), np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    k = weight.shape[2]
+    windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), (2, 3))[:, :, ::stride, ::stride]
+    return np.einsum('ncpqab,ocab->nopq', windows, weight) + t[name + '.bias'][:, None, None]
+def convt(x, name, stride, pad, size):
+    weight = t[name + '.weight'].astype('d')
+    k, (n, _, p, q) = weight.shape[2], x.shape
+    y = np.zeros((n, weight.shape[1], size[0] + 2 * pad + stride, size[1] + 2 * pad + stride))
+    for a in range(k):
+        for b in range(k):
+            part = np.einsum('nopq,oi->nipq', x, weight[:, :, a, b])
+            y[:, :, a:a + p * stride:stride, b:b + q * stride:stride] += part
+    return y[:, :, pad:pad + size[0], pad:pad + size[1]] + t[name + '.bias'][:, None, None]
+dense = lambda x, name: x @ t[name + '.weight'].T.astype('d') + t[name + '.bias']
+relu = lambda v: np.maximum(v, 0)
+h1 = relu(conv(x.astype('d'), 'encoder.0', 2, 1))
+h2 = relu(conv(h1, 'encoder.2', 1, 0))
+h3 = relu(dense(h2.reshape(len(x), -1), 'encoder.5'))
+own_mu = dense(h3, 'mu')
+assert abs(own_mu - mu).max() < 1e-5, abs(own_mu - mu).max()
+d1 = relu(dense(own_mu, 'decoder.0')).reshape(len(x), 6, 5, 5)
+d2 = relu(conv(d1, 'decoder.3', 1, 1))
+own = convt(d2, 'decoder.5', 2, 1, (9, 10))
+assert own.shape == logits.shape and abs(own - logits).max() < 1e-5, abs(own - logits).max()
+";
+
+/// Convolutions of images in colour: what onnxruntime computes, what NumPy computes from the tensors' names and PyTorch's
+/// order, and what this program does.
+#[test]
+fn convolutions_are_pytorchs() {
+    let (python, home) = (Python::find(), Home::new());
+    let device = Device::Cpu(CpuDevice::new(None).unwrap());
+    let a = Architecture {
+        image: (9, 10),
+        channels: 3,
+        hidden: "conv 4 3/2, conv 6 2 pad 0, 8".parse().unwrap(),
+        decoder_hidden: "dense 5x5x6, conv 4 3".parse().unwrap(),
+        ..architecture(&[], 5, &[])
+    };
+    let parameters = home.with_run("run", &a);
+    home.ok("export run --onnx encoder.onnx --onnx decoder.onnx");
+    let pixels = (0..7 * a.pixels()).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
+    let images = Images { n_images: 7, height: 9, width: 10, channels: 3, pixels, labels: None };
+    let own = reconstruct(&device, &a, &parameters, Binarization::None, &images, 7, 0).unwrap();
+    let (x, own): (Vec<_>, Vec<_>) =
+        own.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).unzip();
+    fs::write(home.at("x.f32"), bytemuck::cast_slice(&x.concat())).unwrap();
+    python.run_with(home.0.path(), ONNX_OF_IMAGES, &[]);
+    let (mean, own) = (home.read_f32("mean.f32"), own.concat());
+    assert_eq!(mean.len(), own.len());
+    for (mean, own) in mean.iter().zip(&own) {
+        assert!((mean - own).abs() < 1e-5, "{mean}, {own}");
+    }
+    // Read back, by its metadata, the parameters are the same bits.
+    let bytes = fs::read(home.at("run/model.safetensors")).unwrap();
+    assert_eq!(weights::decode(&a, &bytes).unwrap(), parameters);
 }
 
 #[test]
@@ -774,4 +861,9 @@ fn a_machine_without_python_is_told_what_to_install() {
         message.contains("bash scripts/test.sh") && message.contains("pip install"),
         "{message}"
     );
+}
+
+/// Of fully connected layers.
+fn widths(layers: &elbo::nn::Layers) -> Vec<usize> {
+    layers.iter().map(|layer| layer.to_string().parse().expect("a width")).collect()
 }

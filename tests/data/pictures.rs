@@ -506,8 +506,8 @@ fn posterior_means_decode_to_the_reconstructions() {
     let architecture = Architecture {
         image: (4, 3),
         channels: 1,
-        hidden: vec![7],
-        decoder_hidden: vec![5, 6],
+        hidden: vec![7].into(),
+        decoder_hidden: vec![5, 6].into(),
         latent: 3,
         activation: elbo::kernels::activation::Activation::Tanh,
         likelihood: Likelihood::Bernoulli,

@@ -352,8 +352,8 @@ fn steps_go_where_those_of_f32_go() {
     devices.extend(harness::mixed_gpus().into_iter().map(|gpu| Device::Gpu(Box::new(gpu))));
     let moved = |device: &Device, precision| -> Vec<Vec<f32>> {
         let mut settings = Settings { batch: 20, precision, ..Settings::default() };
-        settings.architecture.hidden = vec![40];
-        settings.architecture.decoder_hidden = vec![40];
+        settings.architecture.hidden = vec![40].into();
+        settings.architecture.decoder_hidden = vec![40].into();
         let mut trainer = Trainer::new(device, &data, &settings).expect("a trainer");
         let first = trainer.parameters().expect("reads");
         trainer.advance(4, |_| std::ops::ControlFlow::Continue(())).expect("steps");

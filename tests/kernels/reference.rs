@@ -205,6 +205,8 @@ fn a_variant_that_the_adapter_cannot_run_is_refused() {
 const HIDDEN: &[(&str, &str)] = &[
     ("posterior.backward_input", "x"),
     ("linear.backward_input", "x"), // only the sign of a ReLU's value matters, the forward pass has it
+    ("convolution.backward_input", "x"),
+    ("transposed_convolution.backward_input", "x"),
     ("end_step.end_step", "history"), // other rows, which stay as they are
     ("store_samples.store", "stored"),
     ("end_step.end_step", "rates"),

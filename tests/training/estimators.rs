@@ -30,8 +30,8 @@ fn tiny(latent: usize) -> Architecture {
     Architecture {
         image: (2, 4),
         channels: 1,
-        hidden: vec![6],
-        decoder_hidden: vec![5],
+        hidden: vec![6].into(),
+        decoder_hidden: vec![5].into(),
         latent,
         activation: Activation::Tanh,
         likelihood: Likelihood::Bernoulli,
@@ -338,8 +338,8 @@ fn memory_does_not_grow_with_the_samples() {
     let architecture = Architecture {
         image: (28, 28),
         channels: 1,
-        hidden: vec![400],
-        decoder_hidden: vec![400],
+        hidden: vec![400].into(),
+        decoder_hidden: vec![400].into(),
         latent: 20,
         activation: Activation::Relu,
         likelihood: Likelihood::Bernoulli,

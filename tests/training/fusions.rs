@@ -31,8 +31,8 @@ fn settings(hidden: &[usize], samples: usize) -> Settings {
         architecture: Architecture {
             image: (12, 11),
             channels: 1,
-            hidden: hidden.to_vec(),
-            decoder_hidden: hidden.to_vec(),
+            hidden: hidden.into(),
+            decoder_hidden: hidden.into(),
             latent: 5,
             activation: Activation::Tanh,
             likelihood: Likelihood::Bernoulli,

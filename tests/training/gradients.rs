@@ -30,8 +30,8 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) 
         architecture: Architecture {
             image: (3, 4),
             channels: 1,
-            hidden: hidden.to_vec(),
-            decoder_hidden: decoder_hidden.to_vec(),
+            hidden: hidden.into(),
+            decoder_hidden: decoder_hidden.into(),
             latent: 3,
             activation,
             likelihood: Likelihood::Bernoulli,
@@ -233,6 +233,37 @@ fn the_step_is_the_gradient_of_the_elbo() {
     }
 }
 
+/// Small images in colour, and a network of every kind of layer for them.
+fn convolutional(activation: Activation) -> (Dataset, Settings) {
+    let in_colour = |n: usize| {
+        let grey = images(n, 6, 3 * 5);
+        Images { width: 5, channels: 3, ..grey }
+    };
+    let (train, test) = (in_colour(6), in_colour(3));
+    let dataset = Dataset { name: "colours".to_string(), train, test, valid: None };
+    let mut settings = settings(&[], &[], activation);
+    settings.architecture = Architecture {
+        image: (6, 5),
+        channels: 3,
+        hidden: "conv 4 3/2, conv 2 2/1, 5".parse().expect("layers"),
+        decoder_hidden: "4, dense 2x2x3, convt 2 3/2 to 3x3, conv 2 3/1".parse().expect("layers"),
+        latent: 2,
+        ..settings.architecture
+    };
+    settings.batch = 3;
+    settings.binarization = Binarization::None;
+    (dataset, settings)
+}
+
+#[test]
+fn the_step_of_convolutions_is_the_gradient_of_the_elbo() {
+    for activation in [Activation::Tanh, Activation::Softplus, Activation::Elu] {
+        let (dataset, settings) = convolutional(activation);
+        let label = settings.architecture.to_string();
+        Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
+    }
+}
+
 #[test]
 fn the_step_is_the_gradient_of_every_objective_and_likelihood() {
     let given = Likelihood::Gaussian { variance: Some(0.3) };
@@ -259,8 +290,8 @@ fn real_data_trains_a_gaussian() {
     let architecture = Architecture {
         image: (1, d),
         channels: 1,
-        hidden: vec![6],
-        decoder_hidden: vec![4],
+        hidden: vec![6].into(),
+        decoder_hidden: vec![4].into(),
         latent: 2,
         activation: Activation::Tanh,
         likelihood: GAUSSIAN,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use elbo::device::Executor;
 use elbo::device::cpu::CpuExecutor;
-use elbo::nn::{Activation, Dense, Init, Layer, Tape, Uniform};
+use elbo::nn::{Activation, Dense, Init, Layer, Shape, Tape, Uniform};
 use elbo::plan::{PlanId, Program, Recorder, TensorId};
 
 use crate::harness;
@@ -29,8 +29,12 @@ fn weight(i: usize) -> f64 {
 impl Forked {
     fn new() -> Self {
         let mut program = Program::new();
-        let dense = |program: &mut Program, name: &str, dims, activation| -> Arc<dyn Layer> {
-            Arc::new(Dense::declare(program, name.to_string(), dims, activation))
+        let dense = |program: &mut Program,
+                     name: &str,
+                     dims: [usize; 2],
+                     activation|
+         -> Arc<dyn Layer> {
+            Arc::new(Dense::declare(program, name.to_string(), dims.map(Shape::Units), activation))
         };
         let first = dense(&mut program, "first", [4, 5], Activation::Tanh);
         let second = dense(&mut program, "second", [5, 5], Activation::Softplus);

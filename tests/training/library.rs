@@ -58,8 +58,8 @@ fn small(data: &Dataset) -> Settings {
     let settings = Settings::of(data);
     Settings {
         architecture: Architecture {
-            hidden: vec![8],
-            decoder_hidden: vec![8],
+            hidden: vec![8].into(),
+            decoder_hidden: vec![8].into(),
             latent: 2,
             ..settings.architecture.clone()
         },

@@ -39,8 +39,8 @@ fn settings(hidden: usize, batch: usize) -> Settings {
         architecture: Architecture {
             image: (28, 28),
             channels: 1,
-            hidden: vec![hidden],
-            decoder_hidden: vec![hidden],
+            hidden: vec![hidden].into(),
+            decoder_hidden: vec![hidden].into(),
             latent: 10,
             activation: Activation::Relu,
             likelihood: Likelihood::Bernoulli,

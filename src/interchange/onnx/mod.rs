@@ -23,8 +23,8 @@ use super::names::{Names, Place};
 use super::weights::{ARCHITECTURE, places, stored};
 use crate::kernels::posterior::LOG_VARIANCE;
 use crate::named::named;
-use crate::nn::Layer;
-use crate::nn::graph::Operand;
+use crate::nn::graph::{Attribute, Operand};
+use crate::nn::{Layer, Shape};
 use crate::plan::Program;
 use crate::vae::{Architecture, Network};
 
@@ -34,8 +34,11 @@ pub const OPSET: i64 = 13;
 const IR_VERSION: i64 = 7;
 /// `TensorProto.FLOAT`
 const FLOAT: i32 = 1;
-/// `AttributeProto.INT`
+/// `TensorProto.INT64`
+const INT64: i32 = 7;
+/// `AttributeProto.INT` and `AttributeProto.INTS`
 const INT: i32 = 2;
+const INTS: i32 = 7;
 /// What a protobuf message may hold.
 const MAX_BYTES: usize = i32::MAX as usize;
 
@@ -58,9 +61,11 @@ pub fn encode(
     parameters: &[Vec<f32>],
     part: Part,
 ) -> Result<Vec<u8>, String> {
-    let mut graph = Graph { nodes: Vec::new() };
+    let mut graph = Graph { nodes: Vec::new(), integers: Vec::new() };
     let a = architecture;
-    let (d, z) = (Some(a.pixels()), Some(a.latent));
+    let z = Some(a.latent);
+    let layout = a.layout().map_err(|e| e.to_string())?;
+    let image = Shape::Map([a.image.0, a.image.1, a.channels]);
     let of_a_pixel =
         if a.channels == 1 { "" } else { ", red, green and blue of each side by side" };
     let pixels = format!("pixels in rows from the top, {}{of_a_pixel}, in [0, 1]", a.shape());
@@ -81,10 +86,13 @@ pub fn encode(
                 value("mu", &[None, z], "the mean of q(z|x)"),
                 value("log_variance", &[None, z], "the log of the variance of q(z|x), in nats"),
             ];
-            (ENCODER, value("x", &[None, d], &pixels), outputs)
+            (ENCODER, value("x", &dims_of(layout.encoder[0].from), &pixels), outputs)
         }
         Part::Decoder => {
-            let (last, hidden) = network.decoder.split_last().expect("a decoder has layers");
+            // What has no parameters stands between channels last and channels first alone.
+            let layers: Vec<_> =
+                network.decoder.iter().filter(|l| !l.parameters().is_empty()).cloned().collect();
+            let (last, hidden) = layers.split_last().expect("a decoder has layers");
             let h = graph.stack(hidden, &of_decoder, "z");
             let likelihood = a.likelihood.module();
             graph.layer(&**last, of_decoder[hidden.len()][0], &h, Some(likelihood.output()));
@@ -93,18 +101,22 @@ pub fn encode(
                 if let Some((op, of)) = output.of {
                     graph.node(op, &[of], output.name);
                 }
-                let dims = if output.of_pixels { vec![None, d] } else { vec![Some(1)] };
+                let dims = match layout.decoder.last().map(|last| last.to) {
+                    _ if !output.of_pixels => vec![Some(1)],
+                    Some(Shape::Map(_)) => dims_of(image),
+                    _ => dims_of(Shape::Units(a.pixels())),
+                };
                 outputs.push(value(output.name, &dims, output.meaning.unwrap_or(&pixels)));
             }
             (DECODER, value("z", &[None, z], "latent units, N(0, 1) each by the prior"), outputs)
         }
     };
     // Those of this part, as the nodes name them.
-    let mut initializer = Vec::new();
+    let mut initializer = std::mem::take(&mut graph.integers);
     for s in stored(a, Names::Sequential) {
         if graph.nodes.iter().any(|node| node.input.contains(&s.name)) {
             let values = s.of(parameters);
-            initializer.push(tensor(&s.name, &s.shape, values));
+            initializer.push(tensor(&s.name, &s.shape, &values));
         }
     }
     if part == Part::Encoder {
@@ -145,6 +157,8 @@ const HIGH: &str = "log_variance.highest";
 
 struct Graph {
     nodes: Vec<NodeProto>,
+    /// What nodes take besides parameters.
+    integers: Vec<TensorProto>,
 }
 
 impl Graph {
@@ -186,6 +200,11 @@ impl Graph {
                 .map(|operand| match operand {
                     Operand::Previous => previous.clone(),
                     Operand::Parameter(parameter) => format!("{name}.{parameter}"),
+                    Operand::Ints(values) => {
+                        let of_node = format!("{name}.{i}.integers");
+                        self.integers.push(integers(&of_node, values));
+                        of_node
+                    }
                 })
                 .collect();
             let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
@@ -195,11 +214,26 @@ impl Graph {
             self.node(node.op, &inputs, &output).attribute = node
                 .attributes
                 .iter()
-                .map(|&(name, i)| AttributeProto { name: name.to_string(), i, r#type: INT })
+                .map(|(name, value)| {
+                    let (i, ints, r#type) = match value {
+                        Attribute::Int(i) => (*i, Vec::new(), INT),
+                        Attribute::Ints(ints) => (0, ints.clone(), INTS),
+                    };
+                    AttributeProto { name: name.to_string(), i, ints, r#type }
+                })
                 .collect();
             previous = output;
         }
         previous
+    }
+}
+
+fn integers(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        dims: vec![values.len() as i64],
+        data_type: INT64,
+        name: name.to_string(),
+        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
     }
 }
 
@@ -209,6 +243,16 @@ fn tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
         data_type: FLOAT,
         name: name.to_string(),
         raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    }
+}
+
+/// The dimensions of rows of a shape: of maps the channels first, as ONNX has them.
+fn dims_of(shape: Shape) -> Vec<Option<usize>> {
+    match shape {
+        Shape::Units(n) => vec![None, Some(n)],
+        Shape::Map([height, width, channels]) => {
+            vec![None, Some(channels), Some(height), Some(width)]
+        }
     }
 }
 

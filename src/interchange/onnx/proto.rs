@@ -67,14 +67,16 @@ pub struct NodeProto {
     pub attribute: Vec<AttributeProto>,
 }
 
-/// An integer, the only kind that is needed.
+/// An integer or several.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(int64, tag = "3")]
     pub i: i64,
-    /// 2 for an integer.
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
+    /// 2 for an integer, 7 for several.
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
@@ -83,7 +85,7 @@ pub struct AttributeProto {
 pub struct TensorProto {
     #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
-    /// 1 for F32.
+    /// 1 for F32, 7 for I64.
     #[prost(int32, tag = "2")]
     pub data_type: i32,
     #[prost(string, tag = "8")]

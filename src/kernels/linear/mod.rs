@@ -26,9 +26,13 @@ pub(super) fn case([r, i, o]: [usize; 3]) -> Case {
 
 /// Operands that f16 has, so that the sums alone are rounded: one in f16 would show.
 pub(super) fn exact(left: &'static str, right: &'static str) -> Case {
+    exact_operands(case([45, 101, 37]), left, right)
+}
+
+/// A case whose operands are such numbers.
+pub(super) fn exact_operands(case: Case, left: &'static str, right: &'static str) -> Case {
     let numbers = |step: i32| (0..251).map(move |i| f64::from(i * step % 255 - 127) / 64.0);
-    case([45, 101, 37])
-        .fill(left, Fill::Cycle(numbers(37).collect()))
+    case.fill(left, Fill::Cycle(numbers(37).collect()))
         .fill(right, Fill::Cycle(numbers(101).collect()))
 }
 

@@ -6,7 +6,23 @@ use super::gemm_skinny;
 use super::matrix::Matrix;
 use crate::numeric::parallel::{self, Shared, vectorized};
 
-/// Some rows and columns of `out`, of `n` columns, as the product of `k` terms by the `gemm` crate.
+/// `out` (m, n) = a b + `keep` times what is there, `keep` 0 or 1, by the `gemm` crate.
+pub fn multiply_on_this_thread(
+    [m, n, k]: [usize; 3],
+    a: Matrix<f32>,
+    b: Matrix<f32>,
+    out: &mut [f32],
+    keep: f32,
+) {
+    a.check(m, k);
+    b.check(k, n);
+    assert!(out.len() >= m * n);
+    // SAFETY: the checks above, and `out` is borrowed mutably.
+    unsafe { multiply_tile(0..m, 0..n, [n, k], a, b, out.as_mut_ptr(), keep) };
+}
+
+/// Some rows and columns of `out`, of `n` columns, as the product of `k` terms by the `gemm` crate, and `keep` times
+/// what is there.
 ///
 /// # Safety
 /// They lie inside `out`, the rows of `a` and the columns of `b` inside theirs, and nobody else is at them.
@@ -17,6 +33,7 @@ unsafe fn multiply_tile(
     a: Matrix<f32>,
     b: Matrix<f32>,
     out: *mut f32,
+    keep: f32,
 ) {
     let product = gemm_f32::gemm::f32::get_gemm_fn();
     // SAFETY: what this function asks for.
@@ -36,14 +53,14 @@ unsafe fn multiply_tile(
                 out,
                 n as isize,
                 1,
-                false,
+                keep != 0.0,
                 right,
                 b_row,
                 b_column,
                 left,
                 a_row,
                 a_column,
-                0.0,
+                keep,
                 1.0,
                 false,
                 false,
@@ -52,8 +69,25 @@ unsafe fn multiply_tile(
             );
         } else {
             product(
-                m, 1, k, out, 1, 1, false, left, a_column, a_row, right, b_column, b_row, 0.0, 1.0,
-                false, false, false, none,
+                m,
+                1,
+                k,
+                out,
+                1,
+                1,
+                keep != 0.0,
+                left,
+                a_column,
+                a_row,
+                right,
+                b_column,
+                b_row,
+                keep,
+                1.0,
+                false,
+                false,
+                false,
+                none,
             );
         }
     }
@@ -87,7 +121,7 @@ pub fn multiply(m: usize, n: usize, k: usize, a: Matrix<f32>, b: Matrix<f32>, ou
             }
             // SAFETY: the checks above put every element that the strides reach inside its slice, `out`
             // is borrowed mutably, so it overlaps neither input, and no two tiles share an element.
-            unsafe { multiply_tile(rows, columns, [n, k], a, b, out.get()) };
+            unsafe { multiply_tile(rows, columns, [n, k], a, b, out.get(), 0.0) };
         },
     );
 }

@@ -3,6 +3,7 @@
 
 mod bernoulli;
 mod ceiling;
+mod convolution;
 mod gather;
 mod gaussian;
 mod gemm;
@@ -15,6 +16,7 @@ mod matrix;
 mod optimizer;
 mod posterior;
 mod prior;
+mod sum_rows;
 
 use std::cell::RefCell;
 
@@ -32,6 +34,13 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::linear::BACKWARD_PARAMETERS, linear::backward_parameters),
     (&kernels::linear::UPDATE, linear::update),
     (&kernels::linear::UPDATE_ALL, linear::update_all),
+    (&kernels::convolution::FORWARD, convolution::forward),
+    (&kernels::convolution::BACKWARD_INPUT, convolution::backward_input),
+    (&kernels::convolution::BACKWARD_PARAMETERS, convolution::backward_parameters),
+    (&kernels::transposed_convolution::FORWARD, convolution::transposed_forward),
+    (&kernels::transposed_convolution::BACKWARD_INPUT, convolution::transposed_backward_input),
+    (&kernels::transposed_convolution::BACKWARD_WEIGHT, convolution::transposed_backward_weight),
+    (&kernels::sum_rows::SUM_ROWS, sum_rows::sum_rows),
     (&kernels::posterior::SAMPLE, posterior::sample),
     (&kernels::posterior::GAUSSIAN_KL, posterior::gaussian_kl),
     (&kernels::posterior::KL_OF_UNITS, posterior::kl_of_units),
@@ -62,13 +71,22 @@ pub(super) fn form(kernel: &Kernel) -> Option<Form> {
     FORMS.iter().find(|(of, _)| std::ptr::eq(*of, kernel)).map(|(_, form)| *form)
 }
 
+thread_local! {
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SECOND_SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Calls `f` on `n` numbers of any value, which are not allocated anew. Not to be nested.
 fn with_scratch<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.resize(scratch.len().max(n), 0.0);
-        f(&mut scratch[..n])
-    })
+    SCRATCH.with_borrow_mut(|scratch| lend(scratch, n, f))
+}
+
+/// The same with other numbers: what `f` calls may use [`with_scratch`].
+fn with_second_scratch<R>(n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    SECOND_SCRATCH.with_borrow_mut(|scratch| lend(scratch, n, f))
+}
+
+fn lend<R>(scratch: &mut Vec<f32>, n: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    scratch.resize(scratch.len().max(n), 0.0);
+    f(&mut scratch[..n])
 }

@@ -3,6 +3,7 @@
 mod add;
 mod bernoulli;
 mod ceiling;
+mod convolution;
 mod end_step;
 mod gather;
 mod gaussian;
@@ -12,7 +13,9 @@ mod linear;
 mod optimizer;
 mod posterior;
 mod prior;
+mod split_channels;
 mod store_samples;
+mod sum_rows;
 
 /// A text in a shader, and a wrong one in its place.
 pub type Mutation = (&'static str, &'static str);
@@ -32,6 +35,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         add::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
+        convolution::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
@@ -41,7 +45,9 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         optimizer::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
+        split_channels::FAULTS,
         store_samples::FAULTS,
+        sum_rows::FAULTS,
         end_step::FAULTS,
     ];
     files.into_iter().flatten()

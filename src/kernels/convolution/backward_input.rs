@@ -1,0 +1,40 @@
+//! The backward pass of convolutions to their input.
+
+use super::{Geometry, case, cost, exact, grid_of_pixels, sizes, slabs, spread};
+use crate::kernels::activation::Activation;
+use crate::kernels::product::product;
+use crate::numeric::Real;
+use crate::numeric::precision::mean_scale;
+use crate::plan::case::Fill;
+use crate::plan::{Call, Kernel, Parts, formula};
+
+pub static BACKWARD_INPUT: Kernel = product(Parts {
+    file: "convolution/backward_input",
+    source: include_str!("../../../shaders/convolution/backward_input.wgsl"),
+    entry: "backward_input",
+    summary: "d_x = (d_y ∗ᵀ W) ⊙ f′(x)",
+    grid: grid_of_pixels,
+    formula: formula!(backward_input),
+    cases: || {
+        let mut cases = sizes();
+        cases.push(slabs());
+        for activation in Activation::ALL {
+            let (low, high) = activation.range();
+            let case = case(2, [5, 7, 3], 4, [3, 2, 1]);
+            let case = case.constant("ACTIVATION", activation.number());
+            cases.push(case.fill("x", Fill::Uniform(low, high)));
+        }
+        cases.push(exact("d_y", "weight"));
+        cases
+    },
+    cost,
+});
+
+fn backward_input<T: Real>(c: &Call<T>) {
+    let (x, weight, d_y, f) = (c.read("x"), c.read("weight"), c.read("d_y"), Activation::of(c));
+    let x = &x[..];
+    let operands = [&c.operand(&d_y, mean_scale(c.dim("R")))[..], &c.operand(&weight, 1.0)[..]];
+    spread(Geometry::of(&c.dispatch.constants), operands, &mut c.write("d_x"), |sum, e, _| {
+        sum * f.gradient(x[e])
+    });
+}

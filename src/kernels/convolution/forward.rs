@@ -1,0 +1,39 @@
+//! Convolutions.
+
+use super::{Geometry, case, correlate, cost, exact, grid_of_places, sizes, slabs};
+use crate::kernels::activation::Activation;
+use crate::kernels::product::product;
+use crate::numeric::Real;
+use crate::plan::{Call, Kernel, Parts, formula};
+
+pub static FORWARD: Kernel = product(Parts {
+    file: "convolution/forward",
+    source: include_str!("../../../shaders/convolution/forward.wgsl"),
+    entry: "forward",
+    summary: "y = f(x ∗ W + b), images with their channels last",
+    grid: grid_of_places,
+    formula: formula!(forward),
+    cases: || {
+        let mut cases = sizes();
+        cases.push(slabs());
+        for activation in Activation::ALL {
+            let case = case(2, [5, 7, 3], 4, [3, 2, 1]);
+            cases.push(case.constant("ACTIVATION", activation.number()));
+        }
+        cases.push(exact("x", "weight"));
+        cases
+    },
+    cost,
+});
+
+fn forward<T: Real>(c: &Call<T>) {
+    let (x, weight, bias, f) = (c.read("x"), c.read("weight"), c.read("bias"), Activation::of(c));
+    let bias = &bias[..];
+    let operands = [&c.operand(&x, 1.0)[..], &c.operand(&weight, 1.0)[..]];
+    correlate(
+        Geometry::of(&c.dispatch.constants),
+        operands,
+        &mut c.write("y"),
+        |sum, _, channel| f.apply(sum + bias[channel]),
+    );
+}

@@ -1,0 +1,30 @@
+//! The layers of a network as a table.
+
+use super::table::{Column, lines};
+use crate::vae::Architecture;
+
+/// A line for each layer, with what it takes and gives and how many numbers its parameters are, and one for all: of a
+/// network of fully connected layers alone, which its widths describe, none.
+pub fn network(architecture: &Architecture) -> Vec<String> {
+    let dense = architecture.hidden.are_dense() && architecture.decoder_hidden.are_dense();
+    let Ok(layout) = architecture.layout() else { return Vec::new() };
+    if dense {
+        return Vec::new();
+    }
+    let layers: Vec<_> = layout.encoder.iter().chain(&layout.decoder).collect();
+    let column = |title, is_number, cell: &dyn Fn(usize) -> String| Column {
+        title,
+        is_number,
+        cells: (0..layers.len()).map(cell).collect(),
+    };
+    let mut table = lines(&[
+        column("layer", false, &|i| layers[i].name.clone()),
+        column("kind", false, &|i| layers[i].spec.to_string()),
+        column("from", false, &|i| layers[i].from.to_string()),
+        column("to", false, &|i| layers[i].to.to_string()),
+        column("parameters", true, &|i| layers[i].parameters().to_string()),
+    ]);
+    let all: usize = layers.iter().map(|layer| layer.parameters()).sum();
+    table.push(format!("{all} parameters"));
+    table
+}
