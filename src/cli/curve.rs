@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::evaluate::{check_samples, print};
+use super::evaluate::check_samples;
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
-use crate::report::console::note;
+use crate::report::console::{note, print};
 use crate::report::plot::{Chart, Dash, Line, Panel};
 use crate::train::Settings;
 use crate::vae::Architecture;

@@ -10,7 +10,7 @@ use super::Failure;
 use super::options::{load_data, seed, size, values};
 use super::settings::absolute;
 use super::train::create_default;
-use crate::checkpoint::{IMPORT, RunFolder};
+use crate::checkpoint::{IMPORT, ProgressOutput, RunFolder};
 use crate::data::{self, Channels, Dataset, Fit, MNIST};
 use crate::interchange::import::Imported;
 use crate::interchange::weights::{Tensor, fit};
@@ -116,7 +116,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
 
     let folder = match &args.run {
         Some(path) => RunFolder::create(path, &settings),
-        None => create_default(&settings),
+        None => create_default(&settings, ProgressOutput::default()),
     }
     .map_err(Failure::input)?;
     let converted: Vec<String> = imported.converted.into_iter().collect();

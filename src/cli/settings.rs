@@ -51,10 +51,10 @@ pub struct Args {
     /// images, a .npy, .npz or .safetensors file or a folder of them, IDX files, raw or .gz, or text of
     /// zeros and ones (.amat)
     ///
-    /// Pictures may lie in the folder, in sub-folders by class, or either in train/ and test/ below it.
+    /// Pictures may lie in the folder, in sub-folders by class, or either in train/, test/ and val/ below it.
     /// Arrays are (N, height, width), (N, 1, height, width) or (N, D), in colour (N, height, width, 3) or
-    /// (N, 3, height, width), uint8 or floats from 0 to 1, which are taken to 256 levels; names like x_train, train.npy, y_test or test_labels say what they
-    /// are. A folder of IDX or .amat files has the names of MNIST's files or of the binarized MNIST's.
+    /// (N, 3, height, width), uint8 or floats from 0 to 1, which are taken to 256 levels; names like x_train,
+    /// train.npy, x_val, y_test or test_labels say what they are. A folder of IDX or .amat files has the names of MNIST's files or of the binarized MNIST's.
     /// Without test images, one sixth is held out: the last sixth of an array; of pictures, after a fixed
     /// shuffle.
     #[arg(long, value_name = "PATH", default_value = MNIST)]
@@ -263,7 +263,11 @@ impl Args {
             binarization,
             epochs,
             steps: optimizer.steps.or(base.steps),
-            batch: optimizer.batch.unwrap_or(base.batch),
+            // Of a small set all, as in the library; a preset's is part of its figure.
+            batch: optimizer.batch.unwrap_or(match self.preset {
+                Some(_) => base.batch,
+                None => base.batch.min(dataset.train.n_images),
+            }),
             samples: objective.samples.unwrap_or(base.samples),
             learning_rate: optimizer.lr.unwrap_or(base.learning_rate),
             learning_rate_warm_up: optimizer.lr_warm_up.unwrap_or(base.learning_rate_warm_up),

@@ -80,7 +80,7 @@ pub enum DataError {
     #[error(
         "{}: too large: the header gives the size {shape}, \
          but at most {MAX_IMAGES} images of {MAX_PIXELS} pixels can be, \
-         and {MAX_UNPACKED} bytes from compressed data",
+         and {MAX_UNPACKED} bytes in all from compressed data",
         shown(.path)
     )]
     TooLarge { path: PathBuf, shape: String },

@@ -45,7 +45,7 @@ const TEST_IMAGES: &str = "t10k-images-idx3-ubyte";
 const MAX_IMAGES: u64 = 1 << 31;
 /// Most values of an image: its pixels, or three times as many in colour.
 const MAX_PIXELS: u64 = 1 << 24;
-/// Most bytes that are unpacked from a compressed file: what it will unpack to is not known before.
+/// Most bytes that are unpacked from the compressed files of a set: what it will unpack to is not known before.
 const MAX_UNPACKED: u64 = 1 << 31;
 
 /// Images as bytes, grey or in colour.
@@ -296,11 +296,12 @@ fn load_with(
         return split::split(path, named::assign(path, arrays, options.size)?, false, options);
     }
     if let Some((train, test)) = files::locate(path, is_folder)? {
-        let part = |path: PathBuf| -> Result<Part, DataError> {
-            Ok(Part { images: files::read(&path)?, path, bytes: true })
+        let mut budget = MAX_UNPACKED;
+        let mut part = |path: PathBuf| -> Result<Part, DataError> {
+            Ok(Part { images: files::read(&path, &mut budget)?, path, bytes: true })
         };
-        let test = test.map(part).transpose()?;
-        let parts = Parts { train: part(train)?, test, valid: None };
+        let (train, test) = (part(train)?, test.map(part).transpose()?);
+        let parts = Parts { train, test, valid: None };
         return split::split(path, parts, false, options);
     }
     if let Some(parts) = cifar::read(path)? {

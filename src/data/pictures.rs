@@ -13,6 +13,7 @@ use super::colour::has_colour;
 use super::error::{shown, unfit};
 use super::fit::resize;
 use super::picture::{decode, has_colour_by_header, size_of};
+use super::split::check_memory;
 use super::{Channels, DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS, Options};
 use crate::numeric::philox::permute;
 
@@ -227,6 +228,7 @@ impl Found {
                 ),
             ));
         }
+        check_memory(first, n, (height, width), of_pixel)?;
         let needed = n * d;
         let mut pixels = Vec::new();
         pixels.try_reserve_exact(needed).map_err(|_| {

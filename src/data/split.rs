@@ -4,6 +4,7 @@ use super::fit::{self, Fit};
 use super::known::KNOWN;
 use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, shown};
 use crate::config_error::ConfigError;
+use crate::device::available_memory;
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, RgbImage};
@@ -50,10 +51,10 @@ impl Options {
             dataset.test.become_channels(channels);
         }
         if let Some(size) = self.size {
-            dataset.train.become_size(size, self.fit);
-            dataset.test.become_size(size, self.fit);
-            if let Some(valid) = &mut dataset.valid {
-                valid.become_size(size, self.fit);
+            let name = dataset.name.clone();
+            let sets = [Some(&mut dataset.train), Some(&mut dataset.test), dataset.valid.as_mut()];
+            for images in sets.into_iter().flatten() {
+                images.become_size(size, self.fit, Path::new(&name))?;
             }
         }
         if let Some(share) = self.valid {
@@ -122,7 +123,7 @@ pub(super) fn split(
     }
     let Some(mut test) = test else {
         if let Some(size) = options.size {
-            train.images.become_size(size, options.fit);
+            train.images.become_size(size, options.fit, &train.path)?;
         }
         let n = train.images.n_images;
         let n_held = match options.valid {
@@ -218,8 +219,7 @@ fn spread_bits(parts: [Option<&mut Part>; 3]) {
     let parts: Vec<&mut Part> = parts.into_iter().flatten().collect();
     if parts.iter().all(|part| part.bytes && part.images.pixels.iter().all(|&v| v <= 1)) {
         for part in parts {
-            let pixels: Vec<u8> = part.images.pixels.iter().map(|v| v * 255).collect();
-            part.images.pixels = pixels.into();
+            part.images.pixels.change(|v| v * 255);
         }
     }
 }
@@ -258,12 +258,44 @@ fn check_same_shape(
     })
 }
 
+/// Whether there is memory for so many images of a size.
+///
+/// # Errors
+/// There is not.
+pub(super) fn check_memory(
+    path: &Path,
+    n_images: usize,
+    (height, width): (usize, usize),
+    channels: usize,
+) -> Result<(), DataError> {
+    let needed = n_images.saturating_mul(height * width * channels);
+    match available_memory() {
+        Some(free) if needed > free => {
+            let message = format!(
+                "{n_images} images of {height}x{width} need {needed} bytes of memory, more than is free \
+                 ({free}); a smaller `size` HEIGHTxWIDTH needs less"
+            );
+            Err(DataError::Unfit { path: path.into(), message })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Images {
     /// Brings every image to (height, width).
-    fn become_size(&mut self, size: (usize, usize), fit: Fit) {
+    ///
+    /// # Errors
+    /// There is no memory for so many pixels.
+    fn become_size(
+        &mut self,
+        size: (usize, usize),
+        fit: Fit,
+        path: &Path,
+    ) -> Result<(), DataError> {
         if (self.height, self.width) == size {
-            return;
+            return Ok(());
         }
+        check_memory(path, self.n_images, size, self.channels)?;
         let (rows, columns, channels) = (self.height as u32, self.width as u32, self.channels);
         let pixels: Vec<u8> = self
             .pixels
@@ -279,5 +311,6 @@ impl Images {
             .collect();
         self.pixels = pixels.into();
         (self.height, self.width) = size;
+        Ok(())
     }
 }

@@ -195,8 +195,10 @@ impl Settings {
             let right = "times `samples` must be at most 65535";
             return Err(ConfigError::range("batch", right, got));
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            let right = "must be a positive number";
+        // The steps are taken in single precision, where a smaller one is zero.
+        let single = self.learning_rate as f32;
+        if !(single > 0.0 && single.is_finite()) {
+            let right = "must be a positive number from 1.5e-45 to 3.4e38";
             return Err(ConfigError::range("learning_rate", right, self.learning_rate));
         }
         let warm_up = self.learning_rate_warm_up;

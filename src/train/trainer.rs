@@ -7,7 +7,7 @@ use super::snapshot::{Saved, Snapshot, digest};
 use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
 use crate::data_stream::{self, DataStream};
-use crate::device::{Device, DeviceError, Executor};
+use crate::device::{Device, DeviceError, Executor, check_host_memory};
 use crate::kernels::{clock, fusions, rates};
 use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
@@ -61,6 +61,9 @@ impl Trainer {
         let device = &device.in_precision(settings.precision)?;
         let record =
             |resident| Ok::<_, TrainError>(record_within(dataset, settings, &fusions(), resident)?);
+        // What fits in no way is refused before anything is allocated; of the data there may be less.
+        let least = record(0)?;
+        check_host_memory(device, &least.program, host_bytes(&least))?;
         let (executor, plan) =
             data_stream::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
         Ok(Trainer::on(executor, plan, dataset, settings)?)
@@ -370,6 +373,16 @@ impl Trainer {
     pub(super) fn rewind(&mut self, pass: Pass) -> Result<(), DeviceError> {
         rewind(&mut *self.executor, pass, &self.settings)
     }
+}
+
+/// Bytes of the host's memory that a run's states take, at most: the last and the next, one while it is written
+/// and its file, and the parameters by themselves.
+fn host_bytes(plan: &TrainProgram) -> usize {
+    let of = |tensor| plan.program.get(tensor).size_bytes();
+    let sizes = plan.trained.iter().map(|t| (of(t.parameter), of(t.state)));
+    let (parameters, planes) = sizes
+        .fold((0, 0), |(p, s): (usize, usize), (a, b)| (p.saturating_add(a), s.saturating_add(b)));
+    parameters.saturating_add(planes).saturating_mul(4).saturating_add(parameters)
 }
 
 /// The plans of a run.
