@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::evaluate::{check_samples, print};
+use super::evaluate::check_samples;
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
-use crate::report::console::note;
+use crate::report::console::{note, print};
 use crate::report::plot::{Chart, Dash, Line, Panel};
 use crate::train::Settings;
 use crate::vae::Architecture;
@@ -90,7 +90,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let first = &trained[0].settings;
     for (run, t) in args.runs.iter().zip(&trained) {
         let named = |s: &Settings| args.data.is_default().then(|| s.data.clone());
-        let data = |s: &Settings| (named(s), s.size, s.valid, s.binarization);
+        let fitted = |s: &Settings| s.size.map(|size| (size, s.fit));
+        let data = |s: &Settings| (named(s), fitted(s), s.valid, s.binarization);
         if data(&t.settings) != data(first) {
             return Err(Failure::input(format!(
                 "{}: trained on {} with {}, {} on {} with {}; their likelihoods do not compare",

@@ -1,6 +1,5 @@
 //! `elbo eval`
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,8 +12,8 @@ use crate::checkpoint::{check_writable, write_whole};
 use crate::data::Dataset;
 use crate::device::Device;
 use crate::evaluate::{EvaluateError, Evaluation, Model, Request, evaluate};
-use crate::report::console::note;
-use crate::report::evaluation::{Subject, json, per_image, table};
+use crate::report::console::{note, print};
+use crate::report::evaluation::{Subject, json, per_image, table, warnings};
 use crate::report::progress::Progress;
 
 /// Evaluate a trained model on the test set: ELBO, log p(x) by importance sampling and by draws from
@@ -104,6 +103,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         false => table(&evaluation, &subject),
     };
     print(&text);
+    warnings(&evaluation).iter().for_each(|line| note(format_args!("warning: {line}")));
     Ok(0)
 }
 
@@ -147,9 +147,4 @@ pub fn check_samples(samples: usize) -> Result<(), Failure> {
         1..=1_000_000_000 => Ok(()), // a draw's number is a word of the noise's counter
         _ => Err(Failure::input(format!("--samples must be from 1 to 1000000000, got {samples}"))),
     }
-}
-
-/// A closed pipe is no failure.
-pub fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

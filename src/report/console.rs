@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,9 +14,27 @@ use crate::vae::Architecture;
 /// Between plain progress lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Prints one line on stdout. A closed pipe or a full disk behind it must not end a run.
+/// Why what was printed on stdout is lost, if it is.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Prints one line on stdout. A closed pipe or a full disk behind it must not end a run: see [`lost`].
 pub fn say(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{}", one_line(&line.to_string()));
+    print(&(one_line(&line.to_string()) + "\n"));
+}
+
+/// Prints text on stdout, as [`say`] does.
+pub fn print(text: &str) {
+    let mut stdout = io::stdout();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        LOST.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);
+    }
+}
+
+/// Why something that was printed on stdout is lost. That a reader has gone away is no loss: it has what it
+/// wanted.
+pub fn lost() -> Option<io::Error> {
+    let lost = LOST.lock().unwrap_or_else(|e| e.into_inner()).take();
+    lost.filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
 }
 
 /// Prints one line on stderr, as [`say`] does.

@@ -214,6 +214,30 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
     t
 }
 
+/// Effective draws of each image below which an estimate of log p(x) hangs on a few of them.
+const FEW: f64 = 10.0;
+
+/// What of the figures is not to be taken at its face value, a line each.
+pub fn warnings(evaluation: &Evaluation) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (active, units) =
+        (evaluation.units.iter().filter(|u| u.active).count(), evaluation.units.len());
+    if active == 0 {
+        lines.push(format!(
+            "none of the {units} latent units is active: the posterior has collapsed onto the prior, and the codes \
+             tell nothing of the images"
+        ));
+    }
+    let (samples, size) = (evaluation.samples(), evaluation.mean(|i| i.effective_size).value);
+    if samples >= 100 && size < FEW {
+        lines.push(format!(
+            "the effective sample size is {size:.1} of {samples} draws: log p(x) is estimated by a few of them, from \
+             far below; more draws help"
+        ));
+    }
+    lines
+}
+
 fn error(standard_error: Option<f64>) -> String {
     standard_error.map_or("-".to_string(), |e| format!("{e:.3}"))
 }

@@ -15,7 +15,7 @@ use elbo::interchange::{Names, Trained, weights};
 use elbo::kernels::activation::Activation;
 use elbo::plan::Program;
 use elbo::train::Settings;
-use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Variance};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -82,7 +82,7 @@ impl Home {
             false => Network::declare(&mut Program::new(), architecture).initial_values(
                 Init::Pytorch,
                 3,
-                &[],
+                &elbo::vae::network::Moments::default(),
             ),
         };
         folder.write_model(&settings, &parameters).unwrap();
@@ -126,9 +126,17 @@ fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
         }
     }
     if let Likelihood::Gaussian { variance } = a.likelihood {
-        all.push(vec![variance.unwrap_or(0.3).ln() as f32]);
+        all.push(vec![observed_variance(variance).ln() as f32]);
     }
     all
+}
+
+/// The variance of [`parameters`].
+fn observed_variance(variance: Variance) -> f64 {
+    match variance {
+        Variance::Given(s) => s,
+        _ => 0.3,
+    }
 }
 
 /// Unit roundoff of `f32`.
@@ -392,14 +400,16 @@ fn onnxruntime_computes_what_elbo_does() {
     let (python, home) = (Python::find(), Home::new());
     let device = Device::Cpu(CpuDevice::new(None).unwrap());
     let test = elbo::data::mnist().unwrap().test;
-    let learned = Likelihood::Gaussian { variance: None };
-    let given = Likelihood::Gaussian { variance: Some(0.04) };
+    let learned = Likelihood::Gaussian { variance: Variance::Learned };
+    let given = Likelihood::Gaussian { variance: Variance::Given(0.04) };
+    let optimal = Likelihood::Gaussian { variance: Variance::Optimal };
     let networks = [
         (&[40][..], &[30][..], Activation::Relu, Likelihood::Bernoulli),
         (&[], &[], Activation::Relu, Likelihood::Bernoulli),
         (&[40, 20], &[25], Activation::Tanh, Likelihood::Bernoulli),
         (&[30], &[20, 30], Activation::Softplus, learned),
         (&[30], &[20], Activation::Identity, given),
+        (&[30], &[20], Activation::Relu, optimal),
         (&[20], &[30], Activation::LeakyRelu, Likelihood::Bernoulli),
         (&[20], &[30], Activation::Elu, Likelihood::Bernoulli),
         (&[20], &[30], Activation::Relu, Likelihood::ContinuousBernoulli),
@@ -443,7 +453,7 @@ fn onnxruntime_computes_what_elbo_does() {
         }
         if let Likelihood::Gaussian { variance } = likelihood {
             let got = home.read_f32("variance.f32");
-            let expected = variance.unwrap_or(0.3);
+            let expected = observed_variance(variance);
             assert!(got.len() == 1 && (f64::from(got[0]) / expected - 1.0).abs() < 1e-5, "{got:?}");
         }
     }
@@ -607,7 +617,7 @@ fn models_of_pytorch_become_runs() {
         "activation relu (--activation)",
         "likelihood bernoulli (--likelihood)",
         "images of MNIST (--data)",
-        "grey pixels, not binarized (--binarization)",
+        "pixels not binarized (--binarization)",
     ] {
         assert!(guessed.contains(word), "{word}: {printed}");
     }
@@ -649,13 +659,13 @@ fn models_of_pytorch_become_runs() {
 
     // The likelihood is told by its variance.
     let mut gaussian = a.clone();
-    gaussian.likelihood = Likelihood::Gaussian { variance: None };
+    gaussian.likelihood = Likelihood::Gaussian { variance: Variance::Learned };
     let ((settings, read), _) = import(&entries(&gaussian, Names::Sequential), "");
     assert_eq!((&settings.architecture, settings.binarization), (&gaussian, Binarization::None));
     assert!(read == parameters(&gaussian));
     let options = "--likelihood gaussian --variance 0.5";
     let ((settings, read), _) = import(&entries(&a, Names::Sequential), options);
-    let variance = Likelihood::Gaussian { variance: Some(0.5) };
+    let variance = Likelihood::Gaussian { variance: Variance::Given(0.5) };
     assert_eq!((settings.architecture.likelihood, &read[..8]), (variance, &own[..]));
     assert_eq!(read[8], [0.5_f64.ln() as f32]);
 
@@ -773,7 +783,8 @@ fn a_file_of_elbo_says_how_it_was_trained() {
 fn the_first_names_are_still_read() {
     let home = Home::new();
     let mut a = architecture(&[40], 7, &[30, 20]);
-    for likelihood in [Likelihood::Bernoulli, Likelihood::Gaussian { variance: None }] {
+    for likelihood in [Likelihood::Bernoulli, Likelihood::Gaussian { variance: Variance::Learned }]
+    {
         a.likelihood = likelihood;
         let run = format!("{likelihood:?}").replace(' ', "");
         let parameters = home.with_run(&run, &a);

@@ -11,6 +11,7 @@ mod layers;
 mod library;
 mod likelihoods;
 mod optimizers;
+mod real_values;
 mod resume;
 mod runs;
 mod settings;

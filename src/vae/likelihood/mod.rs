@@ -6,6 +6,7 @@ mod continuous_bernoulli;
 mod discretized_logistic;
 mod gaussian;
 mod onnx;
+mod variance;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,13 +19,14 @@ use continuous_bernoulli::ContinuousBernoulli;
 use discretized_logistic::DiscretizedLogistic;
 use gaussian::Gaussian;
 pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
+pub use variance::Variance;
 
 named! {
     /// The kinds of likelihoods, by name.
     pub enum LikelihoodKind {
         /// Logits of pixels in [0, 1]
         Bernoulli = "bernoulli",
-        /// Means of real values with one variance for all; shows densities, which can be above 1
+        /// Means of real values, which vary about them; shows densities, which can be above 1
         Gaussian = "gaussian",
         /// Logits of grey pixels in [0, 1], as they are; shows densities, which can be above 1
         ContinuousBernoulli = "continuous-bernoulli",
@@ -40,10 +42,11 @@ pub enum Likelihood {
     /// Logits of pixels in [0, 1].
     #[default]
     Bernoulli,
-    /// Means of real values, which have one variance: learned, or given.
+    /// Means of real values, which vary about them.
     Gaussian {
-        /// Of every pixel; `None` is learned.
-        variance: Option<f64>,
+        /// How their variance is had.
+        #[serde(default = "learned")]
+        variance: Variance,
     },
     /// Logits of grey pixels, whose density is on [0, 1].
     #[serde(rename = "continuous-bernoulli")]
@@ -53,11 +56,18 @@ pub enum Likelihood {
     DiscretizedLogistic,
 }
 
+/// What files of the first versions mean that name no variance.
+fn learned() -> Variance {
+    Variance::Learned
+}
+
 impl Likelihood {
     /// The likelihood of a kind, of this variance if one is given; `None` if the kind has no variance.
-    pub fn of_kind(kind: LikelihoodKind, variance: Option<f64>) -> Option<Self> {
+    pub fn of_kind(kind: LikelihoodKind, variance: Option<Variance>) -> Option<Self> {
         match kind {
-            LikelihoodKind::Gaussian => Some(Likelihood::Gaussian { variance }),
+            LikelihoodKind::Gaussian => {
+                Some(Likelihood::Gaussian { variance: variance.unwrap_or_default() })
+            }
             _ if variance.is_some() => None,
             LikelihoodKind::Bernoulli => Some(Likelihood::Bernoulli),
             LikelihoodKind::ContinuousBernoulli => Some(Likelihood::ContinuousBernoulli),
@@ -126,6 +136,34 @@ pub trait Module {
     /// The bias of the decoder's output at which pixels of these means, (D), are expected.
     fn first_bias(&self, means: &[f64]) -> Vec<f32>;
 
+    /// What [`Module::parameters`] begin with. `variance` is that of the training data about the means of the
+    /// pixels, on average, if it is known.
+    fn first_values(&self, variance: Option<f64>) -> Vec<Vec<f32>> {
+        let _ = variance;
+        self.parameters().into_iter().map(|own| own.initial).collect()
+    }
+
+    /// When [`Module::fit`] is to be recorded.
+    fn fitted(&self) -> Fitted {
+        Fitted::Never
+    }
+
+    /// Records how parameters follow a minibatch that no optimizer moves, `weight` (B*K) and the step's `clock`.
+    /// Returns those at the minibatch's own optimum.
+    ///
+    /// # Errors
+    /// As [`Module::log_px`].
+    fn fit(
+        &self,
+        r: &mut Recorder,
+        of: Observed,
+        weight: TensorId,
+        clock: TensorId,
+    ) -> Result<Vec<TensorId>, PlanError> {
+        let _ = (r, weight, clock);
+        Ok(of.parameters.to_vec())
+    }
+
     /// Records log p(x|z), (B*K) nats.
     ///
     /// # Errors
@@ -170,6 +208,16 @@ pub struct OwnParameter {
     pub initial: Vec<f32>,
     /// Given rather than learned.
     pub frozen: bool,
+}
+
+/// When a likelihood's parameters follow the minibatch, see [`Module::fit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fitted {
+    /// The optimizer moves them, if they are not frozen.
+    Never,
+    /// Before log p(x|z), which is computed with what they come to. If the rows' weights are not known by then, after
+    /// the backward pass.
+    First,
 }
 
 /// The tensors between decoder and objective.

@@ -1,8 +1,10 @@
 //! Faults of shaders, by the file that they are in.
 
 mod add;
+mod average;
 mod bernoulli;
 mod ceiling;
+mod clip;
 mod continuous_bernoulli;
 mod convolution;
 mod discretized_logistic;
@@ -35,8 +37,10 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         add::FAULTS,
+        average::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
+        clip::FAULTS,
         continuous_bernoulli::FAULTS,
         convolution::FAULTS,
         discretized_logistic::FAULTS,
