@@ -6,6 +6,7 @@ variants nor two GPUs."""
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 
@@ -31,8 +32,10 @@ MEANING = {
     "Registers used": "occupancy is waves a core, cycles are those of waiting for memory",
 }
 COLUMNS = ["kernel", "sizes", "variant", "instructions", "registers", "occupancy", "spills", "private", "cycles"]
-# Constants of a place that tell no size.
-NO_SIZES = ("ACTIVATION", "BETA1", "BETA2", "EPSILON", "K", "OPTIMIZER", "PLANES", "STREAM", "N")
+# Constants of a place that tell no size of a product.
+NO_SIZES = ("ACTIVATION", "BETA1", "BETA2", "DECAY", "EPSILON", "K", "OPTIMIZER", "PLANES", "STREAM", "N")
+# Those of the packed tensors of linear.update_all.
+NO_SIZES += ("D_EVEN", "D_ODD", "EVEN", "ODD", "M", "P", "MOST_INPUTS", "MOST_OUTPUTS")
 
 
 def read(path):
@@ -73,7 +76,12 @@ def row(pipeline, statistics):
     ]
 
 
-def table(path):
+def key(of_row):
+    return tuple(of_row[:3])
+
+
+def table(path, before):
+    """Of a file; `before` is another folder's, whose cycles stand beside these, or None."""
     adapter, pairs = read(path)
     compiled = [(pipeline, statistics) for pipeline, statistics in pairs if statistics]
     if not compiled:
@@ -81,6 +89,12 @@ def table(path):
     seconds = sum(statistics["milliseconds"] for _, statistics in compiled) / 1000
     rows = [row(*pair) for pair in compiled]
     bad = sum(1 for r in rows if r[6] or r[7])
+    columns = list(COLUMNS)
+    if before:
+        _, earlier = read(os.path.join(before, os.path.basename(path)))
+        cycles = {key(r): r[-1] for r in (row(*pair) for pair in earlier if pair[1])}
+        columns.append("before")
+        rows = [r + [cycles.get(key(r), "")] for r in rows]
     head = f"{adapter['adapter'].strip()} ({adapter['driver']})"
     lines = [
         f"## {head}",
@@ -88,8 +102,8 @@ def table(path):
         f"{len(pairs)} pipelines, {len(pairs) - len(compiled)} failed, {bad} with spills or private memory; "
         f"{seconds:.1f} s of compilation. Here {MEANING[family(compiled[0][1])]}.",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|" + "|".join(["---"] * 3 + ["--:"] * 6) + "|",
+        "| " + " | ".join(columns) + " |",
+        "|" + "|".join(["---"] * 3 + ["--:"] * (len(columns) - 3)) + "|",
     ]
     lines += ["| " + " | ".join(map(str, r)) + " |" for r in rows]
     return "\n".join(lines)
@@ -100,8 +114,10 @@ def main():
     parser.add_argument("files", nargs="+")
     parser.add_argument("--batch", default="128")
     parser.add_argument("--page", help="write the tables to this file too")
+    parser.add_argument("--before", help="a folder of such files, whose cycles stand in the last column")
+    parser.add_argument("--before-commit", default="", help="of that folder")
     options = parser.parse_args()
-    text = "\n\n".join(map(table, options.files))
+    text = "\n\n".join(table(path, options.before) for path in options.files)
     print(text)
     if options.page:
         commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
@@ -111,6 +127,8 @@ def main():
             "GPU. Estimates of cycles are the compilers' own: they compare two texts of a kernel on one compiler, and "
             "neither variants nor GPUs.\n\n"
         )
+        if options.before:
+            head += f"The column \"before\" has the cycles of commit {options.before_commit}.\n\n"
         with open(options.page, "w", encoding="utf-8") as file:
             file.write(head + text + "\n")
 

@@ -3,7 +3,8 @@
 #
 # Prints a table for each GPU; without arguments one of each vendor's, and writes benches/results/compilers.md.
 # GPUs, and what the first call downloads: see drivers.sh. BATCH=N is another minibatch than 128.
-# SHADERS=FOLDER compiles the shaders of another folder, as those of another commit.
+# BEFORE=FOLDER, with BEFORE_COMMIT=NAME, is target/compilers/tables as an earlier call left it: its cycles stand beside.
+# SHADERS=FOLDER compiles the shaders of another folder under this project, as those of another commit.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -28,4 +29,5 @@ for gpu in "${gpus[@]}"; do
         }
     files+=("$file")
 done
-python3 scripts/compilers/table.py --batch "${BATCH:-128}" "${files[@]}" ${page:+--page "$page"}
+python3 scripts/compilers/table.py --batch "${BATCH:-128}" "${files[@]}" ${page:+--page "$page"} \
+    ${BEFORE:+--before "$BEFORE" --before-commit "${BEFORE_COMMIT:-}"}
