@@ -39,7 +39,8 @@ NO_SIZES += ("D_EVEN", "D_ODD", "EVEN", "ODD", "M", "P", "MOST_INPUTS", "MOST_OU
 
 
 def read(path):
-    """The lines of a file: the adapter, and pairs of a pipeline and its statistics, or None where it failed."""
+    """The lines of a file: the adapter, and pairs of a pipeline and its statistics, or None where it has none: it was
+    refused, which is said on stderr, or the driver tells nothing of it."""
     adapter, now, pairs = None, None, []
     with open(path, encoding="utf-8") as file:
         for line in map(json.loads, file):
@@ -47,11 +48,11 @@ def read(path):
                 adapter = line
             elif "kernel" in line:
                 now = line
-            elif adapter and now and "failed" in line:
                 pairs.append((now, None))
+            elif now and "failed" in line:
                 print(f"{path}: {now['kernel']} {now['variant']}: {line['failed']}", file=sys.stderr)
-            elif adapter and now and (not pairs or pairs[-1][0] is not now):
-                pairs.append((now, line))
+            elif now and pairs[-1][1] is None:
+                pairs[-1] = (now, line)
     return adapter, pairs
 
 
@@ -95,11 +96,12 @@ def table(path, before):
         cycles = {key(r): r[-1] for r in (row(*pair) for pair in earlier if pair[1])}
         columns.append("before")
         rows = [r + [cycles.get(key(r), "")] for r in rows]
-    head = f"{adapter['adapter'].strip()} ({adapter['driver']})"
+    gpu = os.path.splitext(os.path.basename(path))[0]
+    head = f"{gpu}: {adapter['adapter'].strip()} ({adapter['driver']})"
     lines = [
         f"## {head}",
         "",
-        f"{len(pairs)} pipelines, {len(pairs) - len(compiled)} failed, {bad} with spills or private memory; "
+        f"{len(pairs)} pipelines, {len(pairs) - len(compiled)} without statistics, {bad} with spills or private memory; "
         f"{seconds:.1f} s of compilation. Here {MEANING[family(compiled[0][1])]}.",
         "",
         "| " + " | ".join(columns) + " |",
@@ -125,7 +127,7 @@ def main():
             "# The default step, by the compilers of five GPUs\n\n"
             f"Minibatch {options.batch}, commit {commit.stdout.strip()}, by `bash scripts/compilers/table.sh`, without a "
             "GPU. Estimates of cycles are the compilers' own: they compare two texts of a kernel on one compiler, and "
-            "neither variants nor GPUs.\n\n"
+            "neither variants nor GPUs; a loop that is unrolled in one text and not in the other is not comparable either.\n\n"
         )
         if options.before:
             head += f"The column \"before\" has the cycles of commit {options.before_commit}.\n\n"
