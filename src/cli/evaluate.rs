@@ -26,6 +26,8 @@ use crate::report::progress::Progress;
 /// effective sample size is (sum w)^2 / sum w^2. The prior's estimate is the log of the mean of p(x|z)
 /// over as many draws z from N(0, I).
 ///
+/// Where the likelihood is one of 256 levels, bits per dimension stand beside the nats: -log2 p(x) / D.
+///
 /// The pixels are binarized as they were for the test ELBO in training. No draw depends on the device or
 /// on how the work is cut, and with --samples 1 the ELBO is training's.
 #[derive(clap::Args)]
@@ -91,6 +93,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             .likelihood
             .module()
             .is_likelihood_of(trained.settings.binarization),
+        likelihood: trained.settings.architecture.likelihood,
+        pixels: trained.settings.architecture.pixels(),
         device: device.description().clone(),
         seconds: begin.elapsed().as_secs_f64(),
     };

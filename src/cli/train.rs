@@ -209,12 +209,11 @@ impl Job {
             );
         }
         note(format_args!(
-            "{}: {} training and {} test images of {}x{}; {}; {}{precision}; run folder {}{from}",
+            "{}: {} training and {} test images of {}; {}; {}{precision}; run folder {}{from}",
             dataset.name,
             dataset.train.n_images,
             dataset.test.n_images,
-            dataset.train.height,
-            dataset.train.width,
+            dataset.train.shape(),
             settings.architecture,
             settings.objective.describe(settings.samples),
             folder.path().display()
@@ -363,12 +362,25 @@ impl Job {
         folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
         let (part, watched) = dataset.watched();
         if let Some(last) = last {
+            let a = &settings.architecture;
+            let bits = a.likelihood.bits_per_dimension(last.test.elbo, a.pixels());
             say(format_args!(
-                "{part} ELBO {} nats per image ({}, {} images, {:.1} s)",
+                "{part} ELBO {} nats per image{} ({}, {} images, {:.1} s)",
                 figure(last.test.elbo, 2, 12),
+                bits.map_or(String::new(), |bits| format!(", {bits:.3} bits per dimension")),
                 settings.binarization.label(),
                 watched.n_images,
                 summary.seconds
+            ));
+        }
+        if let Some(patience) = settings.early_stop
+            && state.has_stalled(settings.early_stop)
+        {
+            let epochs = if patience == 1 { "epoch" } else { "epochs" };
+            say(format_args!(
+                "stopped early, after epoch {} of {}: no better {part} ELBO in {patience} {epochs}",
+                state.epoch() - 1,
+                settings.epochs
             ));
         }
         if let (Some(best), Some(last)) = (state.best(), last)

@@ -1,12 +1,10 @@
-//! One PNG or JPEG picture: its header, its pixels, another size.
+//! One PNG or JPEG picture: its header and its pixels.
 
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{
-    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage, imageops,
-};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
 
 use super::error::unfit;
 use super::{Channels, DataError};
@@ -22,11 +20,6 @@ const MAX_FILE: u64 = 1 << 29;
 /// More pixels no byte of a picture can stand for: PNG packs 8 in one, and deflate shrinks 1032 times at
 /// most. A JPEG decoder would compute for minutes what a forged header promises.
 const MAX_PIXELS_A_BYTE: u64 = 8 * 1032;
-
-/// A picture in the size that is asked for, by a triangle filter that is as wide as what it shrinks.
-pub(super) fn resize(picture: &DynamicImage, (height, width): (usize, usize)) -> DynamicImage {
-    picture.resize_exact(width as u32, height as u32, imageops::FilterType::Triangle)
-}
 
 /// A reader of a picture that is no larger than one can be.
 fn reader<R: BufRead + Seek>(source: R) -> io::Result<ImageReader<R>> {

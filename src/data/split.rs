@@ -1,7 +1,8 @@
 //! What is done to images after they are read: their size, and the parts that are held out.
 
+use super::fit::{self, Fit};
 use super::known::KNOWN;
-use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, picture, shown};
+use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, shown};
 use crate::config_error::ConfigError;
 use crate::device::available_memory;
 use std::path::Path;
@@ -12,8 +13,10 @@ use rayon::prelude::*;
 /// How images are to be read and parted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Options {
-    /// Height and width to stretch the images to, or of the images that are rows of pixels.
+    /// Height and width that the images become, or of the images that are rows of pixels.
     pub size: Option<(usize, usize)>,
+    /// How they become that, where they are of another shape.
+    pub fit: Fit,
     /// What pixels are read as; `None`: in colour if any has one.
     pub channels: Option<Channels>,
     /// Share of the training images to hold out, in (0, 1): as validation images, or as test images where
@@ -41,7 +44,7 @@ impl Options {
         Ok(())
     }
 
-    /// Stretches the images of a set that has test images, and holds out validation images.
+    /// Fits the images of a set that has test images, and holds out validation images.
     pub(super) fn apply(self, mut dataset: Dataset) -> Result<Dataset, DataError> {
         if let Some(channels) = self.channels {
             dataset.train.become_channels(channels);
@@ -51,7 +54,7 @@ impl Options {
             let name = dataset.name.clone();
             let sets = [Some(&mut dataset.train), Some(&mut dataset.test), dataset.valid.as_mut()];
             for images in sets.into_iter().flatten() {
-                images.stretch(size, Path::new(&name))?;
+                images.become_size(size, self.fit, Path::new(&name))?;
             }
         }
         if let Some(share) = self.valid {
@@ -120,7 +123,7 @@ pub(super) fn split(
     }
     let Some(mut test) = test else {
         if let Some(size) = options.size {
-            train.images.stretch(size, &train.path)?;
+            train.images.become_size(size, options.fit, &train.path)?;
         }
         let n = train.images.n_images;
         let n_held = match options.valid {
@@ -279,11 +282,16 @@ pub(super) fn check_memory(
 }
 
 impl Images {
-    /// Stretches every image to (height, width).
+    /// Brings every image to (height, width).
     ///
     /// # Errors
     /// There is no memory for so many pixels.
-    fn stretch(&mut self, size: (usize, usize), path: &Path) -> Result<(), DataError> {
+    fn become_size(
+        &mut self,
+        size: (usize, usize),
+        fit: Fit,
+        path: &Path,
+    ) -> Result<(), DataError> {
         if (self.height, self.width) == size {
             return Ok(());
         }
@@ -298,7 +306,7 @@ impl Images {
                     _ => RgbImage::from_raw(columns, rows, image.to_vec()).map(DynamicImage::from),
                 };
                 let image = image.expect("as many values as rows, columns and channels");
-                picture::resize(&image, size).into_bytes()
+                fit::resize(&image, size, fit).into_bytes()
             })
             .collect();
         self.pixels = pixels.into();

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::text::one_line;
 use crate::train::{EpochReport, Settings};
+use crate::vae::Architecture;
 
 /// Between plain progress lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -57,6 +58,8 @@ pub struct Console {
     /// Steps finished before this process.
     first: u64,
     epochs: u32,
+    /// What is modelled, which says whether bits per dimension are shown.
+    architecture: Architecture,
     /// K of the column L_K, if it is shown.
     bound: Option<usize>,
     epoch: u32,
@@ -87,6 +90,7 @@ impl Console {
             total,
             first,
             epochs: settings.epochs,
+            architecture: settings.architecture.clone(),
             bound: settings.bound_samples(),
             epoch: 0,
             begin: now,
@@ -143,6 +147,10 @@ impl Console {
         column("step", letters(self.total).max(7), report.step.to_string());
         column("train ELBO", 11, figure(train.elbo, 2, 11));
         column(&format!("{set} ELBO"), 10, figure(test.elbo, 2, 10));
+        let (likelihood, pixels) = (self.architecture.likelihood, self.architecture.pixels());
+        if let Some(bits) = likelihood.bits_per_dimension(test.elbo, pixels) {
+            column("bits/dim", 8, figure(bits, 3, 8));
+        }
         if let (Some(k), Some(of_train), Some(of_test)) = (self.bound, train.bound, test.bound) {
             column(&format!("train L_{k}"), 12, figure(of_train, 2, 12));
             column(&format!("{set} L_{k}"), 11, figure(of_test, 2, 11));

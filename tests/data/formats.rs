@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
 
-use elbo::data::{self, Channels, DataError, Dataset, MNIST, Options, load};
+use elbo::data::{self, Channels, DataError, Dataset, Fit, MNIST, Options, load};
 use image::{DynamicImage, GrayImage, ImageFormat, LumaA, Rgb, RgbImage};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-pub const AS_IS: Options = Options { size: None, channels: None, valid: None };
+pub const AS_IS: Options = Options { size: None, fit: Fit::Stretch, channels: None, valid: None };
 
 /// A `.npy` file as NumPy writes it, its header padded to 64 bytes.
 pub fn npy(descr: &str, shape: &[usize], elements: &[u8]) -> Vec<u8> {
@@ -501,7 +501,7 @@ fn a_size_is_suggested_that_suits() {
             names.iter().map(String::as_str).zip(pictures.iter().map(|p| &p[..])).collect();
         assert_words(
             load(folder(&files).path(), AS_IS),
-            &[&format!("stretches all to one size, for example {suggested}")],
+            &[&format!("brings all to one size, for example {suggested}")],
         );
     }
 }

@@ -90,7 +90,7 @@ fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
     // Of images in a window, as larger sets are.
     let fed = "--lr-schedule cosine --epochs 4 --likelihood gaussian --resident-limit 3000";
     // Into the middle of the second epoch.
-    let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3";
+    let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3 --clip-norm 3 --ema 0.9";
     let mut n = 0;
     for device in ["cpu", "gpu"] {
         for options in [all, iwae, fed, rising] {
@@ -420,6 +420,8 @@ fn what_would_change_the_run_is_refused() {
         "--lr-schedule cosine",
         "--lr-warm-up 1",
         "--weight-decay 0",
+        "--clip-norm 9",
+        "--ema 0.5",
         "--adam-beta1 0.5",
         "--binarization fixed",
         "--likelihood gaussian",
@@ -629,6 +631,43 @@ impl Observer for Collect {
         self.0.push(state.clone());
         Ok(())
     }
+}
+
+/// A run ends where no epoch is better, stopped and resumed or not, and goes on with more patience as if it had had it.
+#[test]
+fn a_run_stops_early_and_goes_on_with_more_patience() {
+    let home = Home::new();
+    // The third epoch's rate is too large for it, and for those that follow.
+    let train =
+        format!("{TRAIN} --device cpu --valid 0.2 --epochs 9 --lr 0.01 --lr-schedule step:3=0.5");
+    let ended = home.ok(&format!("{train} --early-stop 2 --run early"));
+    assert_eq!(ended.rows().len(), 5, "{ended:?}");
+    assert_eq!(
+        ended.line("stopped early"),
+        "stopped early, after epoch 5 of 9: no better valid ELBO in 2 epochs"
+    );
+    let summary = home.json("early/summary.json");
+    assert_eq!(summary["best_epoch"], 3);
+    assert_eq!((&summary["finished"], &summary["stopped_early"]), (&true.into(), &true.into()));
+    for options in ["", "--early-stop 2", "--epochs 12", "--early-stop 1"] {
+        let ended = home.ok(&format!("train --resume early --device cpu {options}"));
+        assert!(ended.stdout.starts_with("early is finished: 5 epochs"), "{ended:?}");
+        assert!(ended.stdout.contains("a larger --early-stop than"), "{ended:?}");
+    }
+    // Stopped before its early stop.
+    home.ok(&format!("{train} --early-stop 2 --run cut --steps 24"));
+    let ended = home.ok("train --resume cut --device cpu --steps 1000");
+    assert!(ended.stdout.contains("stopped early, after epoch 5"), "{ended:?}");
+    home.assert_same("cut", "early");
+    // With more patience.
+    home.ok(&format!("{train} --early-stop 4 --run patient"));
+    home.ok("train --resume early --device cpu --early-stop 4");
+    home.assert_same("early", "patient");
+    assert_eq!(
+        home.json("early/summary.json")["steps"],
+        home.json("patient/summary.json")["steps"]
+    );
+    home.refuses(&format!("{TRAIN} --early-stop 2"), &["--early-stop 2", "--valid"]);
 }
 
 /// Every command that takes a model takes the best one.
