@@ -42,10 +42,13 @@ pub struct Origin {
 
 /// What a run shows of itself while it goes on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProgressOutput {
     /// Epochs between pictures of its progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub figures_every: Option<u32>,
     /// Whether it writes TensorBoard's events.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tensorboard: bool,
 }
 

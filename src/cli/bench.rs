@@ -6,11 +6,11 @@ use std::time::Instant;
 use clap::ValueEnum;
 
 use super::Failure;
-use super::evaluate::print;
 use super::options::{DeviceOption, values};
 use crate::bench::{self, BenchError, Request, Target, table};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::device::{DeviceError, Precision};
+use crate::report::console::print;
 use crate::report::progress::Progress;
 use crate::vae::Architecture;
 

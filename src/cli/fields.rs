@@ -15,6 +15,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("early_stop", "--early-stop"),
     ("decoder_hidden", "--decoder-hidden"),
     ("epochs", "--epochs"),
+    ("fit", "--fit"),
+    ("flip", "--flip"),
     ("hidden", "--hidden"),
     ("images", "the size of the images"),
     ("learning_rate", "--lr"),

@@ -10,16 +10,16 @@ use super::Failure;
 use super::options::{load_data, seed, size, values};
 use super::settings::absolute;
 use super::train::create_default;
-use crate::checkpoint::{IMPORT, RunFolder};
-use crate::data::{self, Channels, Dataset, MNIST};
-use crate::interchange::Names;
+use crate::checkpoint::{IMPORT, ProgressOutput, RunFolder};
+use crate::data::{self, Channels, Dataset, Fit, MNIST};
 use crate::interchange::import::Imported;
 use crate::interchange::weights::{Tensor, fit};
+use crate::interchange::{Names, Trained};
 use crate::kernels::activation::Activation;
 use crate::nn::{Layers, Shape};
 use crate::report::console::{note, say};
 use crate::train::Settings;
-use crate::vae::likelihood::LikelihoodKind;
+use crate::vae::likelihood::{LikelihoodKind, Variance};
 use crate::vae::{Architecture, Binarization, Likelihood};
 
 /// Make a run folder of a VAE that was trained in PyTorch
@@ -59,9 +59,12 @@ pub struct Args {
     /// else mnist if it has 784 pixels]
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
-    /// Height and width to stretch the images to, as for train [default: what the file says]
+    /// Height and width to bring the images to, as for train [default: what the file says]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
+    /// What --size does to images of another shape [default: what the file says, else crop]
+    #[arg(long, value_parser = values::<Fit>())]
+    fit: Option<Fit>,
     /// Read the images as grey or in colour, as for train [default: what the file says, else in colour if any
     /// pixel has one]
     #[arg(long, value_parser = values::<Channels>())]
@@ -73,6 +76,14 @@ pub struct Args {
     /// Seed of noise and dynamic binarization
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
+}
+
+impl Args {
+    /// The file's word goes with the file's size.
+    fn fit(&self, trained: &Trained) -> Fit {
+        let told = if self.size.is_none() { trained.fit } else { None };
+        self.fit.or(told).unwrap_or_default()
+    }
 }
 
 /// What [`IMPORT`] holds.
@@ -95,7 +106,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let settings = settings(&args, &imported, data, &dataset, &mut guessed).map_err(at)?;
     settings.check_with(&dataset).map_err(|e| at(e.to_string()))?;
     let a = &settings.architecture;
-    if let (Likelihood::Gaussian { variance: Some(s) }, None) = (a.likelihood, imported.variance())
+    if let (Likelihood::Gaussian { variance: Variance::Given(s) }, None) =
+        (a.likelihood, imported.variance())
     {
         let tensor = Tensor { shape: vec![1], values: vec![s.ln() as f32] };
         imported.tensors.insert(imported.names.observation_log_variance().to_string(), tensor);
@@ -104,7 +116,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
 
     let folder = match &args.run {
         Some(path) => RunFolder::create(path, &settings),
-        None => create_default(&settings),
+        None => create_default(&settings, ProgressOutput::default()),
     }
     .map_err(Failure::input)?;
     let converted: Vec<String> = imported.converted.into_iter().collect();
@@ -179,6 +191,7 @@ fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
     let channels = imported.architecture.as_ref().map(|own| Channels::of(own.channels));
     let options = data::Options {
         size: args.size.or(trained.size),
+        fit: args.fit(trained),
         valid: trained.valid,
         channels: args.channels.or(channels),
     };
@@ -226,7 +239,7 @@ fn settings(
                 "it has an observation_log_variance, so --variance cannot be given".to_string()
             );
         }
-        (_, Some(variance), None) => gaussian(Some(variance)),
+        (_, Some(variance), None) => gaussian(Variance::Given(variance)),
         (Some(LikelihoodKind::Gaussian), None, None) => {
             return Err(
                 "it has no observation_log_variance: --likelihood gaussian needs --variance"
@@ -235,7 +248,7 @@ fn settings(
         }
         (Some(kind), None, None) => Likelihood::of_kind(kind, None).expect("none is given"),
         (Some(LikelihoodKind::Gaussian) | None, None, Some(_)) => {
-            own.map_or(gaussian(None), |own| own.likelihood)
+            own.map_or(gaussian(Variance::Learned), |own| own.likelihood)
         }
         (Some(kind), None, Some(_)) => Likelihood::of_kind(kind, None).expect("none is given"),
         (None, None, None) => own.map_or(Likelihood::Bernoulli, |own| own.likelihood),
@@ -276,6 +289,7 @@ fn settings(
     Ok(Settings {
         data,
         size: args.size.or(trained.size),
+        fit: args.fit(trained),
         valid: trained.valid,
         architecture: Architecture {
             image: (dataset.train.height, dataset.train.width),

@@ -8,7 +8,9 @@ pub mod average;
 pub mod bernoulli;
 pub mod ceiling;
 pub mod clip;
+pub mod continuous_bernoulli;
 pub mod convolution;
+pub mod discretized_logistic;
 pub mod end_step;
 mod fusions;
 pub mod gather;
@@ -65,6 +67,14 @@ pub static REGISTRY: &[&Kernel] = &[
     &gaussian::GRADIENT,
     &gaussian::BACKWARD,
     &gaussian::VARIANCE,
+    &gaussian::ROW_ERRORS,
+    &gaussian::FIT_VARIANCE,
+    &continuous_bernoulli::LOG_LIKELIHOOD,
+    &continuous_bernoulli::BACKWARD,
+    &continuous_bernoulli::EXPECTATION,
+    &discretized_logistic::LOG_LIKELIHOOD,
+    &discretized_logistic::BACKWARD,
+    &discretized_logistic::EXPECTATION,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
     &add::ADD,

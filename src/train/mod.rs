@@ -11,13 +11,15 @@ mod watchdog;
 use serde::{Deserialize, Serialize};
 
 use crate::config_error::ConfigError;
-use crate::data::{self, Channels, Dataset};
+use crate::data::{self, Channels, Dataset, Fit};
 use crate::device::DeviceError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
+use crate::nn::{NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::optim::{Optimizer, Update};
 use crate::plan::PlanError;
+use crate::vae::likelihood::LikelihoodKind;
 use crate::vae::objective::Bound;
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 pub use metrics::{Metrics, Sums};
@@ -36,12 +38,18 @@ pub struct Settings {
     /// [`Dataset::digest`] of what was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<String>,
-    /// Height and width that the images are stretched to, if they are.
+    /// Height and width that the images become, if they are to be of another size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
+    /// How they become that.
+    #[serde(default = "Fit::unsaid")]
+    pub fit: Fit,
     /// Share of the training images that is held out, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<f64>,
+    /// Whether each training image is mirrored left to right with probability 1/2, anew each epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flip: bool,
     /// The layers and what they model.
     pub architecture: Architecture,
     /// What a pixel's byte becomes.
@@ -98,7 +106,9 @@ impl Default for Settings {
             data: "mnist".to_string(),
             data_sha256: None,
             size: None,
+            fit: Fit::default(),
             valid: None,
+            flip: false,
             architecture: Architecture {
                 image: (28, 28),
                 channels: 1,
@@ -140,14 +150,28 @@ impl Settings {
     }
 
     /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
-    /// where all its pixels are black or white.
+    /// where all its pixels are black or white. Images in colour have a Gaussian likelihood of their values as they are,
+    /// and, from 16 pixels in height and width on, a network of convolutions.
     pub fn of(dataset: &Dataset) -> Settings {
         let mut settings = Settings { data: place(dataset), ..Settings::default() };
         let ImageShape { height, width, channels } = dataset.train.shape();
         settings.architecture.image = (height, width);
         settings.architecture.channels = channels;
         settings.batch = settings.batch.min(dataset.train.n_images);
-        if dataset.train.is_binary() {
+        if channels > 1 {
+            settings.architecture.likelihood =
+                Likelihood::of_kind(LikelihoodKind::Gaussian, None).expect("it needs no variance");
+            settings.binarization = Binarization::None;
+            let image = [height, width, channels];
+            let hidden = NetworkKind::Conv.layers(image);
+            // Of smaller images little would be left.
+            if height.min(width) >= 16
+                && let Ok(back) = hidden.mirrored(Shape::Map(image))
+            {
+                settings.architecture.hidden = hidden;
+                settings.architecture.decoder_hidden = back;
+            }
+        } else if dataset.train.is_binary() {
             settings.binarization = Binarization::Fixed;
         }
         settings
@@ -171,8 +195,10 @@ impl Settings {
             let right = "times `samples` must be at most 65535";
             return Err(ConfigError::range("batch", right, got));
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            let right = "must be a positive number";
+        // The steps are taken in single precision, where a smaller one is zero.
+        let single = self.learning_rate as f32;
+        if !(single > 0.0 && single.is_finite()) {
+            let right = "must be a positive number from 1.5e-45 to 3.4e38";
             return Err(ConfigError::range("learning_rate", right, self.learning_rate));
         }
         let warm_up = self.learning_rate_warm_up;
@@ -218,7 +244,7 @@ impl Settings {
     pub fn data_options(&self) -> data::Options {
         // Pictures that were read as grey, as all once were, are so again.
         let channels = Some(Channels::of(self.architecture.channels));
-        data::Options { size: self.size, valid: self.valid, channels }
+        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels }
     }
 
     /// The learning rate of an epoch (1 is the first) after the warm-up.

@@ -7,12 +7,13 @@ use super::snapshot::{Saved, Snapshot, digest};
 use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
 use crate::data_stream::{self, DataStream};
-use crate::device::{Device, DeviceError, Executor};
+use crate::device::{Device, DeviceError, Executor, check_host_memory};
 use crate::kernels::{clock, fusions, rates};
 use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
+use crate::vae::network::Moments;
 use crate::vae::objective::Bound;
-use crate::vae::step::{Content, Pass, Source, TrainProgram};
+use crate::vae::step::{Content, Flips, Pass, Source, TrainProgram};
 use crate::vae::{Binarization, Init};
 
 /// A training run on a device.
@@ -60,6 +61,9 @@ impl Trainer {
         let device = &device.in_precision(settings.precision)?;
         let record =
             |resident| Ok::<_, TrainError>(record_within(dataset, settings, &fusions(), resident)?);
+        // What fits in no way is refused before anything is allocated; of the data there may be less.
+        let least = record(0)?;
+        check_host_memory(device, &least.program, host_bytes(&least))?;
         let (executor, plan) =
             data_stream::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
         Ok(Trainer::on(executor, plan, dataset, settings)?)
@@ -371,6 +375,16 @@ impl Trainer {
     }
 }
 
+/// Bytes of the host's memory that a run's states take, at most: the last and the next, one while it is written
+/// and its file, and the parameters by themselves.
+fn host_bytes(plan: &TrainProgram) -> usize {
+    let of = |tensor| plan.program.get(tensor).size_bytes();
+    let sizes = plan.trained.iter().map(|t| (of(t.parameter), of(t.state)));
+    let (parameters, planes) = sizes
+        .fold((0, 0), |(p, s): (usize, usize), (a, b)| (p.saturating_add(a), s.saturating_add(b)));
+    parameters.saturating_add(planes).saturating_mul(4).saturating_add(parameters)
+}
+
 /// The plans of a run.
 ///
 /// # Errors
@@ -398,12 +412,16 @@ fn record_within(
     fusions: &Fusions,
     resident: usize,
 ) -> Result<TrainProgram, PlanError> {
-    let source = |images: &Images, samples| {
+    let Settings { flip, architecture, .. } = settings;
+    let flips =
+        flip.then_some(Flips { width: architecture.image.1, channels: architecture.channels });
+    let source = |images: &Images, flips, samples| {
         let batch = settings.batch.min(images.n_images);
         Source {
             images: images.n_images,
             window: data_stream::window(images.n_images, images.n_pixels(), batch, resident),
             content: Content::Bytes(settings.binarization),
+            flips,
             batch,
             samples,
         }
@@ -415,8 +433,8 @@ fn record_within(
     TrainProgram::record_with(
         fusions,
         &settings.architecture,
-        source(&dataset.train, settings.samples),
-        source(dataset.watched().1, test_samples),
+        source(&dataset.train, flips, settings.samples),
+        source(dataset.watched().1, None, test_samples),
         &settings.objective,
         &settings.update(),
     )
@@ -441,11 +459,30 @@ pub fn begin(
         Init::Pytorch => Vec::new(),
         Init::Glorot => dataset.train.means(settings.binarization == Binarization::Fixed),
     };
-    initialize(executor, plan, settings, &means)
+    let variance = Some(variance(&dataset.train));
+    initialize(executor, plan, settings, &Moments { means, variance })
 }
 
-/// Puts first parameters and clock on the device; the data is there. `means` are the training data's,
-/// (D), where the parameters begin at them.
+/// The variance of the pixels about their means, on average, of 2000 images that are spread over all.
+fn variance(images: &Images) -> f64 {
+    let mut sums = vec![(0_u64, 0_u64); images.n_pixels()];
+    let mut seen = 0.0;
+    let all = images.pixels.chunks_exact(images.n_pixels());
+    for image in all.step_by(images.n_images.div_ceil(2000).max(1)) {
+        for ((sum, squares), &v) in sums.iter_mut().zip(image) {
+            *sum += u64::from(v);
+            *squares += u64::from(v) * u64::from(v);
+        }
+        seen += 1.0;
+    }
+    let of_pixel = |&(sum, squares): &(u64, u64)| {
+        let mean = sum as f64 / seen;
+        squares as f64 / seen - mean * mean
+    };
+    sums.iter().map(of_pixel).sum::<f64>() / (255.0 * 255.0 * sums.len() as f64)
+}
+
+/// Puts first parameters and clock on the device; the data is there. `moments` are the training data's.
 ///
 /// # Errors
 /// The device failed.
@@ -453,9 +490,9 @@ pub fn initialize(
     executor: &mut dyn Executor,
     plan: &TrainProgram,
     settings: &Settings,
-    means: &[f64],
+    moments: &Moments,
 ) -> Result<(), DeviceError> {
-    let first = plan.network.initial_values(settings.init, settings.seed, means);
+    let first = plan.network.initial_values(settings.init, settings.seed, moments);
     for (parameter, values) in plan.network.parameters().into_iter().zip(&first) {
         executor.write_f32(parameter, values)?;
     }

@@ -6,23 +6,29 @@ use super::posterior::{Draw, Posterior};
 use crate::kernels::importance;
 use crate::plan::{PlanError, Recorder, TensorId};
 
+/// The weight of each row, (B*K), where it is known before its log p(x|z): 1 / (B K) in the ELBO.
+pub(super) fn known_weight(r: &mut Recorder, bound: Bound, source: Source) -> Option<TensorId> {
+    let rows = source.batch * source.samples;
+    match bound {
+        Bound::Elbo => Some(r.filled("weight", rows, 1.0 / rows as f32)),
+        Bound::Iwae => None,
+    }
+}
+
 /// Records the weight of each row of `log_px`, (B*K), in the objective: its derivative with respect to the
-/// row's log p(x|z). It is 1 / (B K) in the ELBO, and softmax_k(log w) / B in the importance-weighted bound,
-/// whose value L_K, (B) nats, comes with it.
+/// row's log p(x|z). It is `known` in the ELBO, and softmax_k(log w) / B in the importance-weighted bound, whose
+/// value L_K, (B) nats, comes with it.
 pub(super) fn weigh(
     r: &mut Recorder,
-    bound: Bound,
+    known: Option<TensorId>,
     source: Source,
     posterior: &impl Posterior,
     draw: Draw,
     log_px: TensorId,
 ) -> Result<(TensorId, Option<TensorId>), PlanError> {
-    match bound {
-        Bound::Elbo => {
-            let rows = source.batch * source.samples;
-            Ok((r.filled("weight", rows, 1.0 / rows as f32), None))
-        }
-        Bound::Iwae => {
+    match known {
+        Some(weight) => Ok((weight, None)),
+        None => {
             let (weight, value) = importance_weighted(r, source, posterior, draw, log_px)?;
             Ok((weight, Some(value)))
         }

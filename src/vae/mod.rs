@@ -25,6 +25,6 @@ pub use crate::nn::Init;
 pub use crate::optim::{Adam, Optimizer};
 pub use architecture::Architecture;
 pub use binarization::Binarization;
-pub use likelihood::Likelihood;
+pub use likelihood::{Likelihood, Variance};
 pub use network::Network;
 pub use objective::Objective;

@@ -9,6 +9,15 @@ use crate::nn::{Activation, Dense, Init, Layer, Shape, SplitChannels, Stack, Uni
 use crate::optim::{Optimizer, TrainedParameter};
 use crate::plan::{DType, Program, TensorId};
 
+/// What is known of the training data before the first step.
+#[derive(Debug, Clone, Default)]
+pub struct Moments {
+    /// The mean of each pixel, (D); needed by [`Init::Glorot`].
+    pub means: Vec<f64>,
+    /// The variance of the pixels about their means, on average, if it is known.
+    pub variance: Option<f64>,
+}
+
 /// The layers of encoder and decoder, with their parameters declared in a program.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -80,9 +89,8 @@ impl Network {
         parameters.map(|p| optimizer.declare(program, p, frozen.contains(&p))).collect()
     }
 
-    /// First values for [`Network::parameters`]. `means` are the training data's, (D), which
-    /// [`Init::Glorot`] begins at.
-    pub fn initial_values(&self, init: Init, seed: u64, means: &[f64]) -> Vec<Vec<f32>> {
+    /// First values for [`Network::parameters`]; [`Init::Glorot`] begins at the means of the training data.
+    pub fn initial_values(&self, init: Init, seed: u64, data: &Moments) -> Vec<Vec<f32>> {
         let mut uniform = Uniform::new(seed);
         let layers = self.layers();
         let mut values: Vec<Vec<f32>> =
@@ -90,20 +98,20 @@ impl Network {
         let likelihood = self.architecture.likelihood.module();
         if init == Init::Glorot {
             let bias = values.last_mut().expect("a decoder has layers");
-            let first = likelihood.first_bias(means);
+            let first = likelihood.first_bias(&data.means);
             if bias.len() == first.len() {
                 bias.copy_from_slice(&first);
             } else if let Some(Shape::Map([.., channels])) = self.output_shape() {
                 // A convolution has one bias for all pixels: the mean of theirs.
-                let of_part = channels / (first.len() / means.len());
+                let of_part = channels / (first.len() / data.means.len());
                 for (i, bias) in bias.iter_mut().enumerate() {
-                    let pixels = first[i / of_part * means.len()..][..means.len()].iter();
+                    let pixels = first[i / of_part * data.means.len()..][..data.means.len()].iter();
                     let own = pixels.skip(i % of_part).step_by(of_part);
-                    *bias = own.sum::<f32>() / (means.len() / of_part) as f32;
+                    *bias = own.sum::<f32>() / (data.means.len() / of_part) as f32;
                 }
             }
         }
-        values.extend(likelihood.parameters().into_iter().map(|own| own.initial));
+        values.extend(likelihood.first_values(data.variance));
         values
     }
 

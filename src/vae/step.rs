@@ -3,8 +3,9 @@
 
 use super::architecture::Architecture;
 use super::bound;
+use super::likelihood::{Fitted, Observed};
 use super::minibatch::{self, Streams};
-pub use super::minibatch::{Content, Pass, Source};
+pub use super::minibatch::{Content, Flips, Pass, Source};
 use super::network::Network;
 use super::objective::{Bound, Objective};
 use super::posterior::{self, Arriving, Posterior};
@@ -106,12 +107,21 @@ fn training_step(
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TRAIN, 1.0)?;
     let kl = q.kl(r, heads)?;
     let eta = decoder.forward(r, &network.decoder, drawn.z)?;
-    let observed = network.observed(x, eta, source.samples);
+    let known_weight = bound::known_weight(r, objective.bound, source);
+    let kept = network.observed(x, eta, source.samples);
+    let own = match (likelihood.fitted(), known_weight) {
+        (Fitted::First, Some(weight)) => likelihood.fit(r, kept, weight, pass.clock)?,
+        _ => kept.parameters.to_vec(),
+    };
+    let observed = Observed { parameters: &own, ..kept };
     let log_px = likelihood.log_px(r, observed)?;
-    let (weight, value) = bound::weigh(r, objective.bound, source, &q, drawn, log_px)?;
+    let (weight, value) = bound::weigh(r, known_weight, source, &q, drawn, log_px)?;
     pass.bound = value;
 
     let of_likelihood = likelihood.backward(r, observed, weight)?;
+    if likelihood.fitted() == Fitted::First && known_weight.is_none() {
+        likelihood.fit(r, kept, weight, pass.clock)?;
+    }
     let of_decoder = decoder.backward(r, &[(eta, of_likelihood.d_eta)], &[drawn.z])?;
     let d_z = of_decoder.at(drawn.z).expect("it was asked for");
     let d_heads = q.backward(r, drawn, Arriving { d_z, weight, rates: pass.rates }, objective)?;

@@ -14,6 +14,8 @@ use crate::nn::Layers;
 use crate::plan::PlanError;
 use crate::train::{self, Settings};
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::likelihood::Variance;
+use crate::vae::network::Moments;
 use crate::vae::objective::{Estimator, Kl, Objective};
 use crate::vae::step::{Content, Source, TrainProgram};
 use crate::vae::{Architecture, Likelihood};
@@ -238,7 +240,7 @@ fn encoder(model: &LinearGaussian, off: bool) -> [Vec<f32>; 2] {
     [weight, bias]
 }
 
-fn architecture(d: usize, z: usize, variance: Option<f64>) -> Architecture {
+fn architecture(d: usize, z: usize, variance: Variance) -> Architecture {
     Architecture {
         image: (1, d),
         channels: 1,
@@ -260,7 +262,7 @@ fn draw(
     let (d, z) = model.weight.shape();
     let n = observations.len();
     let chunks = Chunks { batch: n, samples: DRAWS, runs: 1 };
-    let architecture = architecture(d, z, Some(model.variance));
+    let architecture = architecture(d, z, Variance::Given(model.variance));
     let program = EstimateProgram::record(&architecture, Content::Reals, n, None, chunks)?;
     let row_major =
         |m: &DMatrix<f64>| m.transpose().iter().map(|&v| v as f32).collect::<Vec<f32>>();
@@ -305,7 +307,7 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
     const EPOCHS: u32 = 150;
     let (n, d) = (data.len(), data[0].len());
     let settings = Settings {
-        architecture: architecture(d, z, None),
+        architecture: architecture(d, z, Variance::Learned),
         learning_rate: 0.02,
         objective: Objective {
             kl: Kl::Sampled,
@@ -319,6 +321,7 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
         images: n,
         window: None,
         content: Content::Reals,
+        flips: None,
         batch: settings.batch,
         samples: 4,
     };
@@ -326,7 +329,7 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
     let plan = TrainProgram::record(architecture, source, source, objective, &settings.update())?;
     let mut executor = device.load(plan.program.clone())?;
     executor.write_f32(plan.train.data, &flatten(data))?;
-    train::initialize(&mut *executor, &plan, &settings, &[])?;
+    train::initialize(&mut *executor, &plan, &settings, &Moments::default())?;
     for epoch in 0..EPOCHS {
         let mut rates = executor.read_f32(plan.train.rates)?;
         let turn = f64::from(epoch) / f64::from(EPOCHS) * std::f64::consts::PI;

@@ -2,6 +2,14 @@
 
 use crate::harness::program::Home;
 
+/// Whoever hands the program out hands out the data within, which must say whose they are.
+#[test]
+fn the_version_names_the_authors_of_mnist() {
+    let text = Home::empty().ok("--version").stdout;
+    assert!(text.contains("Yann LeCun") && text.contains("CC BY-SA 3.0"), "{text}");
+    assert_eq!(Home::empty().ok("-V").stdout.lines().count(), 1);
+}
+
 #[test]
 fn help_names_every_option_and_its_default() {
     let home = Home::new();
@@ -32,7 +40,7 @@ fn help_names_every_option_and_its_default() {
         ("--latent <Z>", "20"),
         ("--activation <ACTIVATION>", "relu"),
         ("--likelihood <LIKELIHOOD>", "bernoulli"),
-        ("--variance <S>", "learned"),
+        ("--variance <S>", "optimal"),
         ("--init <INIT>", "pytorch"),
         ("--objective <OBJECTIVE>", "elbo"),
         ("--samples <K>", "1"),

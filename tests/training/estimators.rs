@@ -13,6 +13,7 @@ use elbo::kernels::activation::Activation;
 use elbo::plan::Program;
 use elbo::train::{Settings, Trainer};
 use elbo::vae::estimate::{Chunks, EstimateProgram};
+use elbo::vae::network::Moments;
 use elbo::vae::step::Content;
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network};
 use rand::{Rng, SeedableRng};
@@ -49,7 +50,7 @@ fn random_images(n: usize, (height, width): (usize, usize)) -> Images {
 /// importance sampler's whose tails are lighter than the prior's.
 fn parameters(architecture: &Architecture) -> Vec<Vec<f32>> {
     let network = Network::declare(&mut Program::new(), architecture);
-    let mut values = network.initial_values(Init::Pytorch, 5, &[]);
+    let mut values = network.initial_values(Init::Pytorch, 5, &Moments::default());
     values.iter_mut().flatten().for_each(|v| *v *= 3.0);
     for heads in [2, 3] {
         // the second half of the outputs is l

@@ -11,7 +11,7 @@ use elbo::plan::fuse::Fusions;
 use elbo::train::{self, Settings, Trainer};
 use elbo::vae::objective::{Bound, Kl};
 use elbo::vae::step::TrainProgram;
-use elbo::vae::{Architecture, Binarization, Likelihood, Objective};
+use elbo::vae::{Architecture, Binarization, Likelihood, Objective, Variance};
 
 use crate::harness;
 
@@ -45,7 +45,11 @@ fn settings(hidden: &[usize], samples: usize) -> Settings {
 }
 
 fn gaussian(settings: Settings) -> Settings {
-    let likelihood = Likelihood::Gaussian { variance: None };
+    of_variance(Variance::Learned, settings)
+}
+
+fn of_variance(variance: Variance, settings: Settings) -> Settings {
+    let likelihood = Likelihood::Gaussian { variance };
     let architecture = Architecture { likelihood, ..settings.architecture };
     Settings { architecture, binarization: Binarization::None, ..settings }
 }
@@ -63,6 +67,7 @@ fn all_settings() -> Vec<(&'static str, Settings)> {
         ("three samples", settings(&[40], 3)),
         ("no hidden layer", settings(&[], 1)),
         ("Gaussian", gaussian(settings(&[40], 1))),
+        ("optimal variance", of_variance(Variance::Optimal, settings(&[40], 1))),
         ("weight decay", Settings { weight_decay: 3.0, ..settings(&[40, 33], 1) }),
         ("clipped", Settings { clip_norm: Some(0.5), ..settings(&[40, 33], 1) }),
         ("free bits", Settings { objective: free_bits, ..settings(&[40], 1) }),
@@ -108,7 +113,7 @@ fn every_fusion_computes_what_it_replaces() {
     for (label, settings) in all_settings() {
         let plan = record(&settings, &fusions());
         let times = times(&plan);
-        let first = plan.network.initial_values(settings.init, settings.seed, &[]);
+        let first = plan.network.initial_values(settings.init, settings.seed, &Default::default());
         let terms: usize = plan.network.layers().map(|l| l.inputs() + l.outputs()).sum();
         let exponent = match settings.objective.bound {
             Bound::Elbo => 0.0,

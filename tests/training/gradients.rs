@@ -9,9 +9,10 @@ use elbo::kernels::activation::Activation;
 use elbo::kernels::{clock, rates};
 use elbo::plan::{Program, TensorId};
 use elbo::train::{self, Settings};
+use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::step::{Content, Source, TrainProgram};
-use elbo::vae::{Adam, Architecture, Binarization, Init, Likelihood, Objective};
+use elbo::vae::{Adam, Architecture, Binarization, Init, Likelihood, Objective, Variance};
 
 use crate::harness;
 
@@ -44,7 +45,15 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) 
     }
 }
 
-const GAUSSIAN: Likelihood = Likelihood::Gaussian { variance: None };
+const GAUSSIAN: Likelihood = Likelihood::Gaussian { variance: Variance::Learned };
+
+/// Every likelihood, with every way of having its variance.
+fn likelihoods() -> Vec<Likelihood> {
+    let variances = [Variance::Optimal, Variance::Learned, Variance::Given(0.3)];
+    let gaussian = variances.map(|variance| Likelihood::Gaussian { variance });
+    let grey = [Likelihood::ContinuousBernoulli, Likelihood::DiscretizedLogistic];
+    [&[Likelihood::Bernoulli], &gaussian[..], &grey].concat()
+}
 
 fn iwae(estimator: Estimator) -> Objective {
     Objective { bound: Bound::Iwae, kl: Kl::Sampled, estimator, ..Objective::default() }
@@ -266,8 +275,7 @@ fn the_step_of_convolutions_is_the_gradient_of_the_elbo() {
 
 #[test]
 fn the_step_is_the_gradient_of_every_objective_and_likelihood() {
-    let given = Likelihood::Gaussian { variance: Some(0.3) };
-    for likelihood in [Likelihood::Bernoulli, GAUSSIAN, given] {
+    for likelihood in likelihoods() {
         for objective in objectives() {
             let mut settings = settings(&[7], &[6], Activation::Tanh);
             settings.architecture.likelihood = likelihood;
@@ -296,7 +304,14 @@ fn real_data_trains_a_gaussian() {
         activation: Activation::Tanh,
         likelihood: GAUSSIAN,
     };
-    let source = Source { images: n, window: None, content: Content::Reals, batch: 4, samples: 2 };
+    let source = Source {
+        images: n,
+        window: None,
+        content: Content::Reals,
+        flips: None,
+        batch: 4,
+        samples: 2,
+    };
     let objective = Objective::default();
     let plan = TrainProgram::record(
         &architecture,
@@ -312,7 +327,7 @@ fn real_data_trains_a_gaussian() {
     {
         let executor: &mut dyn Executor = &mut executor;
         executor.write_f32(plan.train.data, &values).expect("writes");
-        train::initialize(executor, &plan, &settings, &[]).expect("begins");
+        train::initialize(executor, &plan, &settings, &Moments::default()).expect("begins");
     }
     let mut oracle = Oracle::begun(plan, executor, objective, 2);
     oracle.check_against_finite_differences("real values");
@@ -493,7 +508,7 @@ fn check_device(device: &Device) {
         iwae(Estimator::DoublyReparameterized),
     ];
     for objective in objectives().into_iter().chain(path) {
-        for likelihood in [Likelihood::Bernoulli, GAUSSIAN] {
+        for likelihood in likelihoods() {
             let mut settings = large(Activation::Tanh);
             settings.architecture.likelihood = likelihood;
             if likelihood != Likelihood::Bernoulli {

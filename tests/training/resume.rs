@@ -727,6 +727,32 @@ fn the_best_model_is_taken_where_it_is_asked_for() {
     home.refuses("eval run --best", &["run/best.safetensors: damaged"]);
 }
 
+/// Killed before its first checkpoint, a run still knows what it was to show; files that were made private stay so.
+#[test]
+fn a_run_that_begins_anew_shows_what_it_was_to_show() {
+    let home = Home::new();
+    let options = "--epochs 2 --figures-every 1 --tensorboard";
+    home.ok(&format!("{TRAIN} --device cpu {options} --run whole"));
+    let config = fs::read(home.at("whole/config.json")).unwrap();
+    fs::create_dir(home.at("run")).unwrap();
+    fs::write(home.at("run/config.json"), config).unwrap();
+    fs::set_permissions(home.at("run/config.json"), fs::Permissions::from_mode(0o600)).unwrap();
+    let ended = home.ok("train --resume run --device cpu --epochs 3");
+    assert!(ended.stderr.contains("it begins anew"), "{ended:?}");
+    assert!(home.at("run/progress/epoch-0001-samples.png").exists());
+    let is_events = |e: fs::DirEntry| e.file_name().to_string_lossy().starts_with("events.out");
+    assert!(fs::read_dir(home.at("run")).unwrap().any(|e| is_events(e.unwrap())));
+    let mode = |name: &str| fs::metadata(home.at("run").join(name)).unwrap().permissions().mode();
+    assert_eq!(mode("config.json") & 0o777, 0o600);
+    fs::set_permissions(home.at("run/model.safetensors"), fs::Permissions::from_mode(0o640))
+        .unwrap();
+    fs::write(home.at("run/progress/.elbo-left"), "half").unwrap();
+    home.ok("train --resume run --device cpu --epochs 4");
+    assert_eq!(mode("model.safetensors") & 0o777, 0o640);
+    assert!(home.at("run/progress/epoch-0004-samples.png").exists());
+    assert!(!home.at("run/progress/.elbo-left").exists());
+}
+
 /// Killed between its last checkpoint and its pictures, a run still comes to its end.
 #[test]
 fn the_end_of_a_run_is_made_up_for() {
@@ -913,6 +939,13 @@ fn runs_are_listed_whatever_is_wrong_with_one() {
     assert_eq!((&first["last"], &first["begun"]), (&summary["last"], &summary["begun"]));
     assert_eq!(first["settings"], home.json("runs/b-first/config.json"));
     assert_eq!(first["best"]["test"]["elbo"], summary["best_test_elbo"]);
+    // What differs between runs is shown, and nothing else.
+    home.ok(&format!("{TRAIN} --device cpu --epochs 1 --lr 0.01 --seed 4 --run pair/a"));
+    home.ok(&format!("{TRAIN} --device cpu --epochs 1 --run pair/b"));
+    let table = home.ok("runs pair").stdout;
+    let title: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(title[5..9], ["lr", "seed", "epochs", "steps"], "{table}");
+    assert!(!home.ok("runs").stdout.contains("seed"));
     assert!(find("torn")["reason"].as_str().unwrap().contains("not a configuration"));
     assert_eq!(names("runs/b-first")[0], "runs/b-first");
 }

@@ -8,8 +8,9 @@ use elbo::kernels::activation::Activation;
 use elbo::kernels::rates;
 use elbo::optim::{Adam, Adamax, Optimizer, RmsProp};
 use elbo::train::{self, EpochReport, Observer, Schedule, Settings, TrainError, Trainer};
+use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
-use elbo::vae::{Architecture, Binarization, Init, Likelihood, Objective};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Objective, Variance};
 
 use crate::harness;
 
@@ -109,8 +110,8 @@ fn agree_for_twenty_steps(settings: &Settings) {
     let bound = 4.0 * 20.0 * ((terms as f64).sqrt() + exponent) / f64::from(1 << 24);
     let names: Vec<String> =
         plan.network.parameters().iter().map(|&p| plan.program.get(p).name.clone()).collect();
-    let first =
-        plan.network.initial_values(settings.init, settings.seed, &dataset.train.means(false));
+    let moments = Moments { means: dataset.train.means(false), variance: None };
+    let first = plan.network.initial_values(settings.init, settings.seed, &moments);
     let oracle: Box<dyn Executor> =
         Box::new(harness::cpu().load::<f64>(plan.program.clone()).expect("memory"));
     let mut oracle = Trainer::on(oracle, plan, &dataset, settings).expect("begin");
@@ -397,25 +398,33 @@ fn the_warm_up_rises_to_beta() {
     }
 }
 
-/// A decoder of real values learns, its variance with it; a given variance stays.
+/// A decoder of real values learns, its variance with it from a start at the data; a given variance stays.
 #[test]
 fn a_gaussian_decoder_learns() {
     let dataset = mnist(1000, 100);
     for device in harness::devices() {
-        for variance in [None, Some(0.1)] {
-            let mut settings = settings(40, 50);
+        for variance in [Variance::Optimal, Variance::Learned, Variance::Given(0.1)] {
+            let mut settings = Settings { learning_rate: 3e-3, ..settings(40, 50) };
             settings.architecture.likelihood = Likelihood::Gaussian { variance };
             (settings.binarization, settings.init) = (Binarization::None, Init::Glorot);
             let mut trainer = trainer(&device, &dataset, &settings);
             let before = trainer.evaluate().expect("evaluates").elbo();
-            advance(&mut trainer, 60);
+            let log_variance = |trainer: &mut Trainer| {
+                trainer.parameters().expect("parameters").pop().expect("the last")[0]
+            };
+            let first = log_variance(&mut trainer);
+            advance(&mut trainer, 150);
             let after = trainer.evaluate().expect("evaluates").elbo();
             assert!(after > before, "{before} then {after}");
-            let log_variance =
-                trainer.parameters().expect("parameters").pop().expect("the last")[0];
+            let last = log_variance(&mut trainer);
             match variance {
-                None => assert!(log_variance < -0.02, "{log_variance}"),
-                Some(v) => assert_eq!(log_variance, f64::ln(v) as f32),
+                Variance::Given(v) => {
+                    assert_eq!([first, last], [f64::ln(v) as f32; 2]);
+                }
+                _ => assert!((-3.0..-2.5).contains(&first) && last != first, "{first}, {last}"),
+            }
+            if variance == Variance::Optimal {
+                assert!(last < first - 0.02, "{first}, {last}");
             }
         }
     }

@@ -4,8 +4,9 @@ use elbo::checkpoint::RunFolder;
 use elbo::optim::{Adam, Adamax, Optimizer, RmsProp};
 use elbo::plan::Program;
 use elbo::train::{Schedule, Settings};
+use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
-use elbo::vae::{Init, Likelihood, Network, Objective};
+use elbo::vae::{Init, Likelihood, Network, Objective, Variance};
 
 fn full() -> Settings {
     let mut settings = Settings {
@@ -22,7 +23,7 @@ fn full() -> Settings {
         init: Init::Glorot,
         ..Settings::default()
     };
-    settings.architecture.likelihood = Likelihood::Gaussian { variance: Some(0.25) };
+    settings.architecture.likelihood = Likelihood::Gaussian { variance: Variance::Given(0.25) };
     settings
 }
 
@@ -155,10 +156,13 @@ fn what_means_nothing_is_refused_in_one_line() {
         (|s| adam(s).epsilon = 0.0, "`adam.epsilon`"),
         (|s| s.schedule = Schedule::Step(vec![(3, 1e-3), (2, 1e-4)]), "`schedule`"),
         (
-            |s| s.architecture.likelihood = Likelihood::Gaussian { variance: Some(0.0) },
+            |s| s.architecture.likelihood = Likelihood::Gaussian { variance: Variance::Given(0.0) },
             "`architecture.likelihood.variance`",
         ),
-        (|s| s.architecture.likelihood = Likelihood::Gaussian { variance: None }, "`binarization`"),
+        (
+            |s| s.architecture.likelihood = Likelihood::Gaussian { variance: Variance::Learned },
+            "`binarization`",
+        ),
     ];
     for (change, word) in bad {
         let mut settings = Settings::default();
@@ -172,14 +176,17 @@ fn what_means_nothing_is_refused_in_one_line() {
 fn glorot_begins_at_the_mean_of_the_data() {
     let mut architecture = full().architecture;
     architecture.image = (1, 4);
-    let means = [0.0, 0.5, 0.25, 1.0];
+    let means = vec![0.0, 0.5, 0.25, 1.0];
+    let moments = Moments { means, variance: None };
     for (likelihood, expected) in [
         (Likelihood::Bernoulli, [-6.906_755, 0.0, -1.098_612_3, 6.906_755]),
-        (Likelihood::Gaussian { variance: None }, [0.0, 0.5, 0.25, 1.0]),
+        (Likelihood::Gaussian { variance: Variance::Learned }, [0.0, 0.5, 0.25, 1.0]),
+        (Likelihood::ContinuousBernoulli, [-1000.0, 0.0, -3.593_512, 1000.0]),
+        (Likelihood::DiscretizedLogistic, [0.0, 0.5, 0.25, 1.0]),
     ] {
         architecture.likelihood = likelihood;
         let network = Network::declare(&mut Program::new(), &architecture);
-        let values = network.initial_values(Init::Glorot, 3, &means);
+        let values = network.initial_values(Init::Glorot, 3, &moments);
         assert_eq!(values.len(), network.parameters().len());
         let layers: Vec<_> = network.layers().collect();
         for (i, layer) in layers.iter().enumerate() {
@@ -210,7 +217,7 @@ fn the_variance_is_kept_with_the_model() {
     let mut settings = full();
     settings.architecture.image = (2, 2);
     let network = Network::declare(&mut Program::new(), &settings.architecture);
-    let values = network.initial_values(Init::Pytorch, 1, &[]);
+    let values = network.initial_values(Init::Pytorch, 1, &Moments::default());
     assert_eq!(values.last().expect("values"), &[0.25_f32.ln()]);
     let folder = tempfile::tempdir().expect("a folder");
     let run = RunFolder::create(&folder.path().join("run"), &settings).expect("creates");

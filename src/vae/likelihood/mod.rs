@@ -2,7 +2,11 @@
 //! own; [`Likelihood::module`] is the one place that tells them apart.
 
 mod bernoulli;
+mod continuous_bernoulli;
+mod discretized_logistic;
 mod gaussian;
+mod onnx;
+mod variance;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,15 +15,23 @@ use crate::config_error::ConfigError;
 use crate::named::named;
 use crate::plan::{PlanError, Recorder, TensorId};
 use bernoulli::Bernoulli;
+use continuous_bernoulli::ContinuousBernoulli;
+use discretized_logistic::DiscretizedLogistic;
 use gaussian::Gaussian;
+pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
+pub use variance::Variance;
 
 named! {
     /// The kinds of likelihoods, by name.
     pub enum LikelihoodKind {
         /// Logits of pixels in [0, 1]
         Bernoulli = "bernoulli",
-        /// Means of real values with one variance for all; shows densities, which can be above 1
+        /// Means of real values, which vary about them; shows densities, which can be above 1
         Gaussian = "gaussian",
+        /// Logits of grey pixels in [0, 1], as they are; shows densities, which can be above 1
+        ContinuousBernoulli = "continuous-bernoulli",
+        /// Mean and scale of grey pixels of 256 levels; shows probabilities
+        DiscretizedLogistic = "discretized-logistic",
     }
 }
 
@@ -30,20 +42,36 @@ pub enum Likelihood {
     /// Logits of pixels in [0, 1].
     #[default]
     Bernoulli,
-    /// Means of real values, which have one variance: learned, or given.
+    /// Means of real values, which vary about them.
     Gaussian {
-        /// Of every pixel; `None` is learned.
-        variance: Option<f64>,
+        /// How their variance is had.
+        #[serde(default = "learned")]
+        variance: Variance,
     },
+    /// Logits of grey pixels, whose density is on [0, 1].
+    #[serde(rename = "continuous-bernoulli")]
+    ContinuousBernoulli,
+    /// Mean and scale of logistic distributions that are cut into 256 levels.
+    #[serde(rename = "discretized-logistic")]
+    DiscretizedLogistic,
+}
+
+/// What files of the first versions mean that name no variance.
+fn learned() -> Variance {
+    Variance::Learned
 }
 
 impl Likelihood {
     /// The likelihood of a kind, of this variance if one is given; `None` if the kind has no variance.
-    pub fn of_kind(kind: LikelihoodKind, variance: Option<f64>) -> Option<Self> {
+    pub fn of_kind(kind: LikelihoodKind, variance: Option<Variance>) -> Option<Self> {
         match kind {
-            LikelihoodKind::Gaussian => Some(Likelihood::Gaussian { variance }),
+            LikelihoodKind::Gaussian => {
+                Some(Likelihood::Gaussian { variance: variance.unwrap_or_default() })
+            }
             _ if variance.is_some() => None,
             LikelihoodKind::Bernoulli => Some(Likelihood::Bernoulli),
+            LikelihoodKind::ContinuousBernoulli => Some(Likelihood::ContinuousBernoulli),
+            LikelihoodKind::DiscretizedLogistic => Some(Likelihood::DiscretizedLogistic),
         }
     }
 
@@ -52,7 +80,16 @@ impl Likelihood {
         match self {
             Likelihood::Bernoulli => LikelihoodKind::Bernoulli,
             Likelihood::Gaussian { .. } => LikelihoodKind::Gaussian,
+            Likelihood::ContinuousBernoulli => LikelihoodKind::ContinuousBernoulli,
+            Likelihood::DiscretizedLogistic => LikelihoodKind::DiscretizedLogistic,
         }
+    }
+
+    /// -log2 p(x) / D of log p(x) in nats, or of a bound on it, of an image of D `pixels`: where it is a
+    /// probability of 256 levels. Densities and probabilities of black and white are not comparable in bits.
+    pub fn bits_per_dimension(self, nats: f64, pixels: usize) -> Option<f64> {
+        let bits = || -nats / (pixels as f64 * std::f64::consts::LN_2);
+        self.module().is_of_levels().then(bits)
     }
 
     /// What computes it.
@@ -60,6 +97,8 @@ impl Likelihood {
         match self {
             Likelihood::Bernoulli => Box::new(Bernoulli),
             Likelihood::Gaussian { variance } => Box::new(Gaussian { variance }),
+            Likelihood::ContinuousBernoulli => Box::new(ContinuousBernoulli),
+            Likelihood::DiscretizedLogistic => Box::new(DiscretizedLogistic),
         }
     }
 }
@@ -77,6 +116,11 @@ pub trait Module {
     /// is a cross entropy.
     fn is_likelihood_of(&self, binarization: Binarization) -> bool;
 
+    /// Whether p(x|z) is a probability of pixels of 256 levels, rather than a density or one of black and white.
+    fn is_of_levels(&self) -> bool {
+        false
+    }
+
     /// Whether it can be computed for observations as `binarization` makes them.
     fn accepts(&self, binarization: Binarization) -> bool;
 
@@ -91,6 +135,34 @@ pub trait Module {
 
     /// The bias of the decoder's output at which pixels of these means, (D), are expected.
     fn first_bias(&self, means: &[f64]) -> Vec<f32>;
+
+    /// What [`Module::parameters`] begin with. `variance` is that of the training data about the means of the
+    /// pixels, on average, if it is known.
+    fn first_values(&self, variance: Option<f64>) -> Vec<Vec<f32>> {
+        let _ = variance;
+        self.parameters().into_iter().map(|own| own.initial).collect()
+    }
+
+    /// When [`Module::fit`] is to be recorded.
+    fn fitted(&self) -> Fitted {
+        Fitted::Never
+    }
+
+    /// Records how parameters follow a minibatch that no optimizer moves, `weight` (B*K) and the step's `clock`.
+    /// Returns those at the minibatch's own optimum.
+    ///
+    /// # Errors
+    /// As [`Module::log_px`].
+    fn fit(
+        &self,
+        r: &mut Recorder,
+        of: Observed,
+        weight: TensorId,
+        clock: TensorId,
+    ) -> Result<Vec<TensorId>, PlanError> {
+        let _ = (r, weight, clock);
+        Ok(of.parameters.to_vec())
+    }
 
     /// Records log p(x|z), (B*K) nats.
     ///
@@ -117,6 +189,11 @@ pub trait Module {
 
     /// The outputs of a decoder in ONNX, in their order.
     fn onnx(&self) -> Vec<OnnxOutput>;
+
+    /// What computes those outputs that take more than one operator.
+    fn onnx_graph(&self) -> OnnxGraph {
+        OnnxGraph::default()
+    }
 }
 
 /// A parameter of a likelihood.
@@ -131,6 +208,16 @@ pub struct OwnParameter {
     pub initial: Vec<f32>,
     /// Given rather than learned.
     pub frozen: bool,
+}
+
+/// When a likelihood's parameters follow the minibatch, see [`Module::fit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fitted {
+    /// The optimizer moves them, if they are not frozen.
+    Never,
+    /// Before log p(x|z), which is computed with what they come to. If the rows' weights are not known by then, after
+    /// the backward pass.
+    First,
 }
 
 /// The tensors between decoder and objective.
@@ -152,17 +239,4 @@ pub struct Backward {
     pub d_eta: TensorId,
     /// Each of its parameters with its gradient.
     pub parameters: Vec<(TensorId, TensorId)>,
-}
-
-/// An output of a decoder in ONNX.
-pub struct OnnxOutput {
-    /// What it is called.
-    pub name: &'static str,
-    /// The operator that computes it and its input: an output's name, or that of a stored parameter. `None` is
-    /// the decoder's last layer itself.
-    pub of: Option<(&'static str, &'static str)>,
-    /// Whether it is (N, D); else it is (1).
-    pub of_pixels: bool,
-    /// What it means; `None` is pixels as they are fed to the encoder.
-    pub meaning: Option<&'static str>,
 }

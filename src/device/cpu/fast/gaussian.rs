@@ -69,6 +69,30 @@ pub(super) fn backward(c: &Call<f32>) {
     );
 }
 
+pub(super) fn row_errors(c: &Call<f32>) {
+    let (k, d, g) = (c.dim("K"), c.dim("D"), c.dim("G"));
+    let (x, eta, weight) = (c.read("x"), c.read("eta"), c.read("weight"));
+    let (x, eta, weight) = (&x[..], &eta[..], &weight[..]);
+    parallel::rows(
+        &mut c.write("squared_errors"),
+        g,
+        #[inline(always)]
+        |row, errors| {
+            let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
+            for (group, error) in errors.iter_mut().enumerate() {
+                let squares = match g {
+                    1 => squares_of(x, eta),
+                    _ => parallel::sum((d - group).div_ceil(g), |i| {
+                        let r = x[group + i * g] - eta[group + i * g];
+                        r * r
+                    }),
+                };
+                *error = weight[row] * squares;
+            }
+        },
+    );
+}
+
 pub(super) fn variance(c: &Call<f32>) {
     let (weight, squares) = (c.read("weight"), c.read("row_squares"));
     let (d, half) = (c.dim("D") as f32, 0.5);

@@ -3,7 +3,9 @@
 
 mod bernoulli;
 mod ceiling;
+mod continuous_bernoulli;
 mod convolution;
+mod discretized_logistic;
 mod gather;
 mod gaussian;
 mod gemm;
@@ -59,6 +61,11 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::gaussian::GRADIENT, gaussian::gradient),
     (&kernels::gaussian::BACKWARD, gaussian::backward),
     (&kernels::gaussian::VARIANCE, gaussian::variance),
+    (&kernels::gaussian::ROW_ERRORS, gaussian::row_errors),
+    (&kernels::continuous_bernoulli::LOG_LIKELIHOOD, continuous_bernoulli::log_likelihood),
+    (&kernels::continuous_bernoulli::BACKWARD, continuous_bernoulli::backward),
+    (&kernels::discretized_logistic::LOG_LIKELIHOOD, discretized_logistic::log_likelihood),
+    (&kernels::discretized_logistic::BACKWARD, discretized_logistic::backward),
     (&kernels::importance::LOG_WEIGHT, importance::log_weight),
     (&kernels::importance::NORMALIZE, importance::normalize),
     (&kernels::optimizer::STEP, optimizer::one_tensor),

@@ -5,7 +5,9 @@ mod average;
 mod bernoulli;
 mod ceiling;
 mod clip;
+mod continuous_bernoulli;
 mod convolution;
+mod discretized_logistic;
 mod end_step;
 mod gather;
 mod gaussian;
@@ -39,7 +41,9 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         bernoulli::FAULTS,
         ceiling::FAULTS,
         clip::FAULTS,
+        continuous_bernoulli::FAULTS,
         convolution::FAULTS,
+        discretized_logistic::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,

@@ -1,13 +1,16 @@
 //! The Gaussian likelihood of real values, with one variance for all of them.
 
+mod fit_variance;
+
 use crate::kernels::library::single;
 use crate::kernels::posterior::clamp_log_variance;
 use crate::kernels::{grid_of_groups, pixel_cost};
 use crate::numeric::{Real, parallel, sum};
 use crate::plan::case::Fill;
 use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
+pub use fit_variance::{FIT_VARIANCE, LOWEST_FITTED, ROW_ERRORS};
 
-const SOURCE: &str = include_str!("../../shaders/gaussian.wgsl");
+const SOURCE: &str = include_str!("../../../shaders/gaussian.wgsl");
 const LN_TWO_PI: f64 = 1.837_877_066_409_345_3;
 
 pub static LOG_LIKELIHOOD: Kernel = single(Parts {
@@ -112,9 +115,14 @@ fn squares<T: Real>(c: &Call<T>) -> Vec<T> {
     let mut all = vec![T::ZERO; eta.len() / d];
     parallel::rows(&mut all, 1, |row, squares| {
         let pairs = x[row / k * d..].iter().zip(&eta[row * d..][..d]);
-        squares[0] = sum(pairs.map(|(&x, &eta)| (x - eta) * (x - eta))) * precision;
+        squares[0] = sum(pairs.map(|(&x, &eta)| squared_error(x, eta))) * precision;
     });
     all
+}
+
+/// (x - eta)^2
+fn squared_error<T: Real>(x: T, eta: T) -> T {
+    (x - eta) * (x - eta)
 }
 
 /// log p(x|z) = -1/2 (sum_d (x - eta)^2 / s + D ln 2 pi s).
