@@ -1,5 +1,6 @@
 // The next minibatch, from the data set that stays on the device, or from a window of it.
 //   gather       x[b, d] = binarize(data[order(position + b), d])
+//                with FLIP, the mirror image of every second one, as a bit of noise says
 //   gather_real  x[b, d] = values[order(position + b), d], of real numbers as they are
 // `order` is a fresh permutation each epoch (without SHUFFLE: 0, 1, 2, ...). A batch that begins in one
 // epoch and ends in the next takes its last rows from the next, so every image is drawn once an epoch.
@@ -27,6 +28,14 @@ override SHUFFLE: u32 = 1u;
 override HALF_BITS: u32;
 /// which stream of noise
 override STREAM: u32;
+/// 1: an image is mirrored left to right with probability 1/2, anew each epoch
+override FLIP: u32 = 0u;
+/// which stream of noise decides it
+override FLIP_STREAM: u32 = 0u;
+/// pixels of an image's row
+override WIDTH: u32 = 1u;
+/// values of a pixel, side by side
+override CHANNELS: u32 = 1u;
 override WORKGROUP: u32 = 64u;
 
 /// (ROWS, D) u8 intensities
@@ -47,6 +56,7 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
     let epoch = clock[EPOCH] + (clock[POSITION] + row) / N;
     let place = (clock[POSITION] + row) % N;
     let image = held(place, key, epoch);
+    let mirrored = FLIP == 1u && is_mirrored(place, key, epoch);
     var uniforms = vec4<u32>(0u);
     if BINARIZATION == 2u {
         uniforms = philox(counter_of(epoch, place, 0u, STREAM, quad), key);
@@ -54,7 +64,7 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var j = 0u; j < 4u; j++) {
         let d = quad * 4u + j;
         if d >= D { break; }
-        let byte = image * D + d;
+        let byte = image * D + select(d, opposite(d), mirrored);
         let v = (data[byte / 4u] >> (8u * (byte % 4u))) & 255u;
         var value = f32(v) / 255.0;
         if BINARIZATION == 1u {
@@ -64,6 +74,17 @@ fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         x[row * D + d] = value;
     }
+}
+
+/// Whether the image at a place of an epoch is shown as its mirror image.
+fn is_mirrored(place: u32, key: vec2<u32>, epoch: u32) -> bool {
+    return (philox(counter_of(epoch, place, 0u, FLIP_STREAM, 0u), key).x & 1u) == 1u;
+}
+
+/// The value that is as far from the right end of its row as `d` is from the left, in the same channel.
+fn opposite(d: u32) -> u32 {
+    let column = (d / CHANNELS) % WIDTH;
+    return d - column * CHANNELS + (WIDTH - 1u - column) * CHANNELS;
 }
 
 /// The row of `data` with the image at a place of an epoch.

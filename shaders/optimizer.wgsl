@@ -1,6 +1,7 @@
 // An optimizer's step of one tensor whose gradient is at hand; that of weights and biases is part of linear.update.
 //   the state and the parameter as in lib/optimizer_step
-// `step` is the step alone; `step_decayed` has the parameter lose rate DECAY of itself before.
+// `step` is the step alone; `step_decayed` has the parameter lose rate DECAY of itself before, and `step_clipped` takes
+// the share `kept` of the gradient too.
 // An element's state lies in planes: the first of all elements, then the second.
 // Sums: none. Numerics: subnormal numbers of the state become zero, see lib/optimizer_step.
 // Who owns what: an invocation owns one element of the parameter and of all planes.
@@ -29,6 +30,8 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(2) var<storage, read_write> parameter: array<f32>;
 /// (..PLANES*N)
 @group(0) @binding(3) var<storage, read_write> state: array<f32>;
+/// (1) see clip
+@group(0) @binding(4) var<storage, read> share: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn step(
@@ -36,7 +39,7 @@ fn step(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    step_of((group.x + group.y * groups.x) * WORKGROUP + lane, 1.0);
+    step_of((group.x + group.y * groups.x) * WORKGROUP + lane, 1.0, 1.0);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -45,15 +48,27 @@ fn step_decayed(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    step_of((group.x + group.y * groups.x) * WORKGROUP + lane, kept(rates[LEARNING_RATE], DECAY));
+    let e = (group.x + group.y * groups.x) * WORKGROUP + lane;
+    step_of(e, 1.0, kept(rates[LEARNING_RATE], DECAY));
 }
 
-fn step_of(e: u32, keep: f32) {
+@compute @workgroup_size(WORKGROUP)
+fn step_clipped(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let e = (group.x + group.y * groups.x) * WORKGROUP + lane;
+    step_of(e, share[0], kept(rates[LEARNING_RATE], DECAY));
+}
+
+/// Of element e: by this share of its gradient, and keeping this share of the parameter.
+fn step_of(e: u32, part: f32, keep: f32) {
     if e >= N { return; }
     var before = vec2<f32>(state[e], 0.0);
     if PLANES > 1u { before.y = state[N + e]; }
     let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
-    let next = optimizer_step(OPTIMIZER, before, gradient[e], BETA1, BETA2, EPSILON, now);
+    let next = optimizer_step(OPTIMIZER, before, part * gradient[e], BETA1, BETA2, EPSILON, now);
     state[e] = next.state.x;
     if PLANES > 1u { state[N + e] = next.state.y; }
     parameter[e] = parameter[e] * keep + next.change;

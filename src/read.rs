@@ -28,20 +28,36 @@ pub fn at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It is no file, or cannot be read.
 pub fn safetensors(path: &Path) -> io::Result<Vec<u8>> {
-    let (mut file, length) = open(path)?;
-    let mut start = read((&mut file).take(8), 8.min(length))?;
-    let header = start.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
-    if header > HEADER.min(length) {
-        start.extend(read(file, SOME.min(length.saturating_sub(8)))?);
-        return Ok(start);
-    }
-    start.extend(read((&mut file).take(header), header)?);
-    let left = length.saturating_sub(start.len() as u64);
-    if end_of_data(&start[8..]) == Some(left) {
-        start.reserve_exact(left as usize);
+    let (file, mut start, left) = beginning(path)?;
+    if let Some(left) = left {
+        start.try_reserve_exact(left as usize).map_err(io::Error::other)?;
         file.take(left).read_to_end(&mut start)?;
     }
     Ok(start)
+}
+
+/// Whether a safetensors file is as long as its header says.
+///
+/// # Errors
+/// As [`safetensors`].
+pub fn is_whole(path: &Path) -> io::Result<bool> {
+    beginning(path).map(|(_, _, left)| left.is_some())
+}
+
+/// A safetensors file, what of it is read already, and the bytes that follow, where these are as many as its
+/// header says.
+fn beginning(path: &Path) -> io::Result<(fs::File, Vec<u8>, Option<u64>)> {
+    let (mut file, length) = open(path)?;
+    let mut start = read(&mut file, 8.min(length))?;
+    let header = start.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes));
+    if header > HEADER.min(length) {
+        start.extend(read(&mut file, SOME.min(length.saturating_sub(8)))?);
+        return Ok((file, start, None));
+    }
+    start.extend(read(&mut file, header)?);
+    let left = length.saturating_sub(start.len() as u64);
+    let expected = end_of_data(start.get(8..).unwrap_or_default());
+    Ok((file, start, Some(left).filter(|_| expected == Some(left))))
 }
 
 /// Where the last tensor ends, from the header's beginning on.
@@ -93,7 +109,7 @@ mod tests {
             fs::write(at(name), bytes).unwrap();
             fs::File::options().write(true).open(at(name)).unwrap().set_len(1 << 40).unwrap();
             let read = safetensors(&at(name)).unwrap();
-            assert!(read.len() < 8192 && read.starts_with(&bytes[..bytes.len().min(100)]));
+            assert!(read.len() < 8192 && bytes.starts_with(&read[..read.len().min(bytes.len())]));
             assert!(at_most(&at(name), 1 << 20).is_err());
         }
         fs::write(at("cut"), &whole[..whole.len() - 1]).unwrap();

@@ -42,12 +42,22 @@ fn left_scale() -> f32 { return 1.0; }
 const RIGHT_ALONG_INNER = true;
 fn right(k: u32, column: u32) -> f32 { return weight[column * I + k]; }
 
-fn score(row: u32, column: u32, v: f32) -> vec2<f32> {
-    let eta = v + bias[column];
-    let pixel = x[row / K * D + column];
+struct Fetched {
+    bias: f32,
+    pixel: f32,
+    weight: f32,
+}
+
+fn fetch(row: u32, column: u32) -> Fetched {
+    return Fetched(bias[column], x[row / K * D + column], row_weight[row]);
+}
+
+fn score(row: u32, column: u32, v: f32, fetched: Fetched) -> vec2<f32> {
+    let eta = v + fetched.bias;
+    let pixel = fetched.pixel;
     let e = exp(-abs(eta));
     let mean = select(1.0, e, eta < 0.0) / (1.0 + e);
-    d_eta[row * D + column] = row_weight[row] * (pixel - mean);
+    d_eta[row * D + column] = fetched.weight * (pixel - mean);
     return vec2<f32>(pixel * eta - select(eta, 0.0, eta < 0.0), 1.0 + e);
 }
 

@@ -1,9 +1,8 @@
 // The product that gives the gradients of a fully connected layer's parameters: see lib/product.
 //   d_W = d_y^T x,  d_b = sum over rows of d_y
 // The bias is one more column of the weight whose input is always 1: column I of the product is d_b.
-// The kernel declares the sizes R, I and O, the tensors x (R, I) and d_y (R, O), and the destination: fn store.
+// The kernel declares the sizes R, I and O, the tensors x (R, I) and d_y (R, O), and the destination.
 #import mean_scale
-#import product
 
 fn rows() -> u32 { return O; }
 fn columns() -> u32 { return I + 1u; }

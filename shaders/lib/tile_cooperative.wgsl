@@ -7,7 +7,6 @@
 // of 4 neighbouring columns, as in lib/tile_memory.
 enable f16;
 enable wgpu_cooperative_matrix;
-#import operands
 
 const SUBGROUPS = 4u;
 const INVOCATIONS = SUBGROUPS * SUBGROUP;
@@ -20,6 +19,9 @@ const TILE_COLUMNS = TILE;
 const GROUPS_X = TILE / 4u;
 const GROUPS_Y = INVOCATIONS / GROUPS_X;
 const FRAGMENT_ROWS = TILE / GROUPS_Y;
+/// Elements of either matrix that an invocation loads.
+const ROUNDS = TILE * TILE_K / INVOCATIONS;
+const_assert ROUNDS * INVOCATIONS == TILE * TILE_K && ROUNDS % 4u == 0u;
 
 // Rows lie 16 bytes apart from a power of two, so that they begin in different banks and where a matrix may
 // be loaded from: drivers ask for multiples of 16 bytes. All sizes are such multiples too.
@@ -48,6 +50,51 @@ fn to_half(v: f32) -> f16 {
     return f16(bitcast<f32>(select(bits, bits | 0x7fc00000u, abs(v) > 65504.0)));
 }
 
+/// Where an invocation loads in a round: x across the inner dimension, y in it. Neighbours load neighbours.
+fn place_in_tile(lane: u32, round: u32, along_inner: bool) -> vec2<u32> {
+    let e = lane + round * INVOCATIONS;
+    return select(vec2<u32>(e % TILE, e / TILE), vec2<u32>(e / TILE_K, e % TILE_K), along_inner);
+}
+
+/// Loads from k0 on, zeros beyond the last k; beyond the edges the last row or column comes again. A barrier must
+/// come before and after. Four rounds of both matrices are loaded before the first store, which waits for them.
+fn load_tile(first_row: u32, first_column: u32, k0: u32, lane: u32) {
+    for (var round = 0u; round < ROUNDS; round += 4u) {
+        let a = vec4<f32>(
+            left_at(first_row, k0, lane, round),
+            left_at(first_row, k0, lane, round + 1u),
+            left_at(first_row, k0, lane, round + 2u),
+            left_at(first_row, k0, lane, round + 3u));
+        let b = vec4<f32>(
+            right_at(first_column, k0, lane, round),
+            right_at(first_column, k0, lane, round + 1u),
+            right_at(first_column, k0, lane, round + 2u),
+            right_at(first_column, k0, lane, round + 3u));
+        keep(k0, lane, round, a.x, b.x);
+        keep(k0, lane, round + 1u, a.y, b.y);
+        keep(k0, lane, round + 2u, a.z, b.z);
+        keep(k0, lane, round + 3u, a.w, b.w);
+    }
+}
+
+fn left_at(first_row: u32, k0: u32, lane: u32, round: u32) -> f32 {
+    let p = place_in_tile(lane, round, LEFT_ALONG_INNER);
+    return left(min(first_row + p.x, rows() - 1u), min(k0 + p.y, inner() - 1u));
+}
+
+fn right_at(first_column: u32, k0: u32, lane: u32, round: u32) -> f32 {
+    let p = place_in_tile(lane, round, RIGHT_ALONG_INNER);
+    return right(min(k0 + p.y, inner() - 1u), min(first_column + p.x, columns() - 1u));
+}
+
+/// Stores what a round has loaded.
+fn keep(k0: u32, lane: u32, round: u32, a: f32, b: f32) {
+    let l = place_in_tile(lane, round, LEFT_ALONG_INNER);
+    lefts[l.x * LEFT_STRIDE + l.y] = to_half(select(0.0, a, k0 + l.y < inner()) * left_scale());
+    let r = place_in_tile(lane, round, RIGHT_ALONG_INNER);
+    rights[r.y * RIGHT_STRIDE + r.x] = to_half(select(0.0, b, k0 + r.y < inner()));
+}
+
 /// Adds the invocation's part of the tile to `t` and returns row and column of its first element.
 fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32> {
     let first_row = group.x * TILE;
@@ -61,14 +108,7 @@ fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32
     var s10 = SumMatrix();
     var s11 = SumMatrix();
     for (var k0 = 0u; k0 < inner(); k0 += TILE_K) {
-        for (var e = lane; e < TILE * TILE_K; e += INVOCATIONS) {
-            let p = select(vec2<u32>(e % TILE, e / TILE), vec2<u32>(e / TILE_K, e % TILE_K), LEFT_ALONG_INNER);
-            lefts[p.x * LEFT_STRIDE + p.y] = to_half(left_or_0(first_row + p.x, k0 + p.y) * left_scale());
-        }
-        for (var e = lane; e < TILE * TILE_K; e += INVOCATIONS) {
-            let p = select(vec2<u32>(e % TILE, e / TILE), vec2<u32>(e / TILE_K, e % TILE_K), RIGHT_ALONG_INNER);
-            rights[p.y * RIGHT_STRIDE + p.x] = to_half(right_or_0(k0 + p.y, first_column + p.x));
-        }
+        load_tile(first_row, first_column, k0, lane);
         workgroupBarrier();
         for (var k = 0u; k < TILE_K; k += SIDE) {
             let a0 = coopLoadT<LeftMatrix>(&lefts[row * LEFT_STRIDE + k], LEFT_STRIDE);

@@ -4,6 +4,7 @@
 const INVOCATIONS = 8u;
 const FRAGMENT_ROWS = 16u;
 const COLUMN_STEP = 8u;
+const ROWS_HELD = 8u;
 const TILE_ROWS = 16u;
 const TILE_COLUMNS = 32u;
 

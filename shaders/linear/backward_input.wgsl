@@ -6,7 +6,7 @@
 // Grid: x over tiles of rows, y over tiles of columns.
 #import activation
 #import mean_scale
-#import product
+#import product_fetch
 
 /// rows: images times samples
 override R: u32;
@@ -37,9 +37,11 @@ fn left_scale() -> f32 { return mean_scale(R); }
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 { return weight[k * I + column]; }
 
-fn store(row: u32, column: u32, v: f32) {
-    let e = row * I + column;
-    d_x[e] = v * activation_gradient(ACTIVATION, x[e]);
+alias Fetched = f32;
+fn fetch(row: u32, column: u32) -> f32 { return x[row * I + column]; }
+
+fn store(row: u32, column: u32, v: f32, input: f32) {
+    d_x[row * I + column] = v * activation_gradient(ACTIVATION, input);
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -47,5 +49,5 @@ fn backward_input(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    product(group, lane);
+    product_fetch(group, lane);
 }

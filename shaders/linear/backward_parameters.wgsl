@@ -5,6 +5,7 @@
 // Sums run over the rows, in the order of lib/product.
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.
 #import parameter_gradients
+#import product
 
 /// rows: images times samples
 override R: u32;

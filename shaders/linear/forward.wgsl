@@ -5,7 +5,7 @@
 // Sums run over the layer's inputs, in the order of lib/product.
 // Grid: x over tiles of rows, y over tiles of columns.
 #import activation
-#import product
+#import product_fetch
 
 /// rows: images times samples
 override R: u32;
@@ -36,8 +36,11 @@ fn left_scale() -> f32 { return 1.0; }
 const RIGHT_ALONG_INNER = true;
 fn right(k: u32, column: u32) -> f32 { return weight[column * I + k]; }
 
-fn store(row: u32, column: u32, v: f32) {
-    y[row * O + column] = activate(ACTIVATION, v + bias[column]);
+alias Fetched = f32;
+fn fetch(_row: u32, column: u32) -> f32 { return bias[column]; }
+
+fn store(row: u32, column: u32, v: f32, column_bias: f32) {
+    y[row * O + column] = activate(ACTIVATION, v + column_bias);
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -45,5 +48,5 @@ fn forward(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    product(group, lane);
+    product_fetch(group, lane);
 }

@@ -7,6 +7,7 @@
 // Grid: x over tiles of outputs, y over tiles of inputs and bias.
 #import optimizer_step
 #import parameter_gradients
+#import product_fetch
 #import rates
 
 /// rows: images times samples
@@ -40,23 +41,33 @@ override DECAY: f32 = 0.0;
 /// (PLANES, O)
 @group(0) @binding(6) var<storage, read_write> bias_state: array<f32>;
 
-fn store(row: u32, column: u32, g: f32) {
+struct Fetched {
+    state: vec2<f32>,
+    parameter: f32,
+}
+
+fn fetch(row: u32, column: u32) -> Fetched {
+    let e = row * I + min(column, I - 1u);
+    let of_weight = vec2<f32>(weight_state[e], weight_state[(PLANES - 1u) * O * I + e]);
+    let of_bias = vec2<f32>(bias_state[row], bias_state[(PLANES - 1u) * O + row]);
+    let is_bias = column == I;
+    return Fetched(select(of_weight, of_bias, is_bias), select(weight[e], bias[row], is_bias));
+}
+
+fn store(row: u32, column: u32, g: f32, before: Fetched) {
     let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
+    let next = optimizer_step(OPTIMIZER, before.state, g, BETA1, BETA2, EPSILON, now);
+    let keep = select(1.0, kept(rates[LEARNING_RATE], DECAY), column < I);
+    let parameter = before.parameter * keep + next.change;
     if column < I {
         let e = row * I + column;
-        var before = vec2<f32>(weight_state[e], 0.0);
-        if PLANES > 1u { before.y = weight_state[O * I + e]; }
-        let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
         weight_state[e] = next.state.x;
         if PLANES > 1u { weight_state[O * I + e] = next.state.y; }
-        weight[e] = weight[e] * kept(rates[LEARNING_RATE], DECAY) + next.change;
+        weight[e] = parameter;
     } else {
-        var before = vec2<f32>(bias_state[row], 0.0);
-        if PLANES > 1u { before.y = bias_state[O + row]; }
-        let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
         bias_state[row] = next.state.x;
         if PLANES > 1u { bias_state[O + row] = next.state.y; }
-        bias[row] += next.change;
+        bias[row] = parameter;
     }
 }
 
@@ -65,5 +76,5 @@ fn update(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    product(group, lane);
+    product_fetch(group, lane);
 }

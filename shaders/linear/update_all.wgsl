@@ -10,7 +10,7 @@
 // workgroup has nothing to do.
 #import mean_scale
 #import optimizer_step
-#import product
+#import product_fetch
 #import rates
 
 /// rows of the minibatch
@@ -69,51 +69,98 @@ const WEIGHT_AT = 6u;
 const BIAS_AT = 7u;
 const WEIGHT_STATE_AT = 8u;
 const BIAS_STATE_AT = 9u;
-var<private> layer: array<u32, WORDS>;
 
-fn rows() -> u32 { return min(layer[OUTPUTS], MOST_OUTPUTS); }
-fn columns() -> u32 { return min(layer[INPUTS], MOST_INPUTS) + 1u; }
+/// The words of the workgroup's layer.
+struct Layer {
+    inputs: u32,
+    outputs: u32,
+    input_is_odd: bool,
+    input_at: u32,
+    gradient_is_odd: bool,
+    gradient_at: u32,
+    weight_at: u32,
+    bias_at: u32,
+    weight_state_at: u32,
+    bias_state_at: u32,
+}
+var<private> layer: Layer;
+
+fn layer_at(first: u32) -> Layer {
+    return Layer(
+        layers[first + INPUTS],
+        layers[first + OUTPUTS],
+        layers[first + INPUT_IS_ODD] == 1u,
+        layers[first + INPUT_AT],
+        layers[first + GRADIENT_IS_ODD] == 1u,
+        layers[first + GRADIENT_AT],
+        layers[first + WEIGHT_AT],
+        layers[first + BIAS_AT],
+        layers[first + WEIGHT_STATE_AT],
+        layers[first + BIAS_STATE_AT],
+    );
+}
+
+fn rows() -> u32 { return min(layer.outputs, MOST_OUTPUTS); }
+fn columns() -> u32 { return min(layer.inputs, MOST_INPUTS) + 1u; }
 fn inner() -> u32 { return BATCH; }
 
+// Both buffers are read and one is used, because a branch would make each load wait for the one before. Of the other
+// it is the first element, which is near after the first time.
 const LEFT_ALONG_INNER = false;
 fn left(row: u32, k: u32) -> f32 {
-    let e = layer[GRADIENT_AT] + k * layer[OUTPUTS] + row;
-    if layer[GRADIENT_IS_ODD] == 1u { return d_odd[min(e, D_ODD - 1u)]; }
-    return d_even[min(e, D_EVEN - 1u)];
+    let e = layer.gradient_at + k * layer.outputs + row;
+    let is_odd = layer.gradient_is_odd;
+    let of_even = d_even[select(min(e, D_EVEN - 1u), 0u, is_odd)];
+    let of_odd = d_odd[select(0u, min(e, D_ODD - 1u), is_odd)];
+    return select(of_even, of_odd, is_odd);
 }
 fn left_scale() -> f32 { return mean_scale(BATCH); }
 
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 {
-    if column == layer[INPUTS] { return 1.0; }
-    let e = layer[INPUT_AT] + k * layer[INPUTS] + column;
-    if layer[INPUT_IS_ODD] == 1u { return odd[min(e, ODD - 1u)]; }
-    return even[min(e, EVEN - 1u)];
+    let e = layer.input_at + k * layer.inputs + column;
+    let is_odd = layer.input_is_odd;
+    let of_even = even[select(min(e, EVEN - 1u), 0u, is_odd)];
+    let of_odd = odd[select(0u, min(e, ODD - 1u), is_odd)];
+    return select(select(of_even, of_odd, is_odd), 1.0, column == layer.inputs);
 }
 
-fn store(row: u32, column: u32, g: f32) {
-    let weights = layer[OUTPUTS] * layer[INPUTS];
-    if column < layer[INPUTS] {
-        let e = row * layer[INPUTS] + column;
-        let keep = kept(rates[LEARNING_RATE], DECAY);
-        step(layer[WEIGHT_AT] + e, layer[WEIGHT_STATE_AT] + e, weights, keep, g);
-    } else {
-        step(layer[BIAS_AT] + row, layer[BIAS_STATE_AT] + row, layer[OUTPUTS], 1.0, g);
-    }
+/// Where a parameter is, and its state in the first plane and in the last.
+struct Place {
+    parameter: u32,
+    first: u32,
+    last: u32,
 }
 
-/// Of the parameter at a place, of which weight decay keeps a share; its state begins at `first` and has its next plane
-/// `elements` further.
-fn step(parameter: u32, first: u32, elements: u32, keep: f32, g: f32) {
-    let last = first + (PLANES - 1u) * elements;
-    if parameter >= P || last >= M { return; }
-    var before = vec2<f32>(state[first], 0.0);
-    if PLANES > 1u { before.y = state[last]; }
+fn place(row: u32, column: u32) -> Place {
+    let is_bias = column >= layer.inputs;
+    let e = select(row * layer.inputs + column, row, is_bias);
+    let elements = select(layer.outputs * layer.inputs, layer.outputs, is_bias);
+    let first = e + select(layer.weight_state_at, layer.bias_state_at, is_bias);
+    return Place(
+        e + select(layer.weight_at, layer.bias_at, is_bias), first, first + (PLANES - 1u) * elements);
+}
+
+struct Fetched {
+    state: vec2<f32>,
+    parameter: f32,
+}
+
+fn fetch(row: u32, column: u32) -> Fetched {
+    let at = place(row, column);
+    let before = vec2<f32>(state[min(at.first, M - 1u)], state[min(at.last, M - 1u)]);
+    return Fetched(before, parameters[min(at.parameter, P - 1u)]);
+}
+
+fn store(row: u32, column: u32, g: f32, before: Fetched) {
+    let at = place(row, column);
+    if (at.parameter >= P) | (at.last >= M) { return; }
     let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
-    let next = optimizer_step(OPTIMIZER, before, g, BETA1, BETA2, EPSILON, now);
-    state[first] = next.state.x;
-    if PLANES > 1u { state[last] = next.state.y; }
-    parameters[parameter] = parameters[parameter] * keep + next.change;
+    let next = optimizer_step(OPTIMIZER, before.state, g, BETA1, BETA2, EPSILON, now);
+    state[at.first] = next.state.x;
+    if PLANES > 1u { state[at.last] = next.state.y; }
+    let keep = select(1.0, kept(rates[LEARNING_RATE], DECAY), column < layer.inputs);
+    parameters[at.parameter] = before.parameter * keep + next.change;
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -121,8 +168,7 @@ fn update_all(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let words = WORDS * min(group.z, L - 1u);
-    if group.x * TILE_ROWS >= layers[words + OUTPUTS] || group.y * TILE_COLUMNS > layers[words + INPUTS] { return; }
-    for (var i = 0u; i < WORDS; i++) { layer[i] = layers[words + i]; }
-    product(group, lane);
+    layer = layer_at(WORDS * min(group.z, L - 1u));
+    if group.x * TILE_ROWS >= layer.outputs || group.y * TILE_COLUMNS > layer.inputs { return; }
+    product_fetch(group, lane);
 }

@@ -9,7 +9,7 @@
 #import activation
 #import log_variance
 #import mean_scale
-#import product
+#import product_fetch
 #import rates
 
 /// images of the minibatch
@@ -59,9 +59,11 @@ fn left_scale() -> f32 { return mean_scale(BATCH); }
 const RIGHT_ALONG_INNER = false;
 fn right(k: u32, column: u32) -> f32 { return weight[k * I + column]; }
 
-fn store(row: u32, column: u32, v: f32) {
-    let e = row * I + column;
-    d_x[e] = v * activation_gradient(ACTIVATION, x[e]);
+alias Fetched = f32;
+fn fetch(row: u32, column: u32) -> f32 { return x[row * I + column]; }
+
+fn store(row: u32, column: u32, v: f32, input: f32) {
+    d_x[row * I + column] = v * activation_gradient(ACTIVATION, input);
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -70,7 +72,7 @@ fn backward_input(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    product(group, lane);
+    product_fetch(group, lane);
     if group.y > 0u { return; }
     for (var e = group.x * INVOCATIONS + lane; e < BATCH * 2u * Z; e += groups.x * INVOCATIONS) {
         d_heads[e] = d_head(e / (2u * Z), e % (2u * Z));

@@ -10,7 +10,7 @@
 #import log_variance
 #import normal
 #import philox
-#import product
+#import product_fetch
 
 /// images of the minibatch
 override BATCH: u32;
@@ -74,8 +74,11 @@ fn left_scale() -> f32 { return 1.0; }
 const RIGHT_ALONG_INNER = true;
 fn right(k: u32, column: u32) -> f32 { return weight[column * Z + k]; }
 
-fn store(row: u32, column: u32, v: f32) {
-    y[row * O + column] = activate(ACTIVATION, v + bias[column]);
+alias Fetched = f32;
+fn fetch(_row: u32, column: u32) -> f32 { return bias[column]; }
+
+fn store(row: u32, column: u32, v: f32, column_bias: f32) {
+    y[row * O + column] = activate(ACTIVATION, v + column_bias);
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -84,7 +87,7 @@ fn sample_forward(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    product(group, lane);
+    product_fetch(group, lane);
     if group.y > 0u { return; }
     let first = group.x * INVOCATIONS + lane;
     let step = groups.x * INVOCATIONS;

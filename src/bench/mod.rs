@@ -16,6 +16,7 @@ use crate::config_error::ConfigError;
 use crate::data::{self, DataError, Dataset, Images};
 use crate::device::{Description, Device, DeviceError, Executor, Precision};
 use crate::image_shape::ImageShape;
+use crate::nn::{Layers, Shape};
 use crate::plan::{PlanError, Program};
 use crate::train::{Settings, TrainError};
 use crate::vae::Architecture;
@@ -118,22 +119,38 @@ pub struct Request {
     pub largest_matmul: usize,
 }
 
-/// The widths of a network as people write them: 784-400-20 is 784 pixels, a hidden layer of 400 units, 20
-/// latent units, and the same backwards.
+/// A network as people write it: 784-400-20 is 784 pixels, a hidden layer of 400 units, 20 latent units, and the same
+/// backwards; 32x32x3-conv 32 4/2-256-20 has images of that height, width and channels, and a convolution.
 ///
 /// # Errors
 /// It is no such list.
 pub fn network(text: &str) -> Result<Architecture, String> {
-    let fail = || format!("{text:?} is no network; write pixels-hidden-latent, as in 784-400-20");
-    let widths: Vec<usize> =
-        text.split('-').map(str::parse).collect::<Result<_, _>>().map_err(|_| fail())?;
-    let [pixels, hidden @ .., latent] = &widths[..] else { return Err(fail()) };
+    let fail = || {
+        format!(
+            "{text:?} is no network; write pixels-hidden-latent, as in 784-400-20 or \
+             \"28x28-conv 32 4/2-256-20\""
+        )
+    };
+    let [pixels, hidden @ .., latent] = &text.split('-').collect::<Vec<_>>()[..] else {
+        return Err(fail());
+    };
+    let sizes: Vec<usize> =
+        pixels.split('x').map(str::parse).collect::<Result<_, _>>().map_err(|_| fail())?;
+    let [height, width, channels] = match sizes[..] {
+        [784] => [28, 28, 1],
+        [pixels] => [1, pixels, 1],
+        [height, width] => [height, width, 1],
+        [height, width, channels] => [height, width, channels],
+        _ => return Err(fail()),
+    };
+    let layers = hidden.iter().map(|layer| layer.parse()).collect::<Result<_, String>>();
+    let hidden = Layers(layers.map_err(|_| fail())?);
     let architecture = Architecture {
-        image: if *pixels == 784 { (28, 28) } else { (1, *pixels) },
-        channels: 1,
-        hidden: hidden.into(),
-        decoder_hidden: hidden.iter().rev().copied().collect::<Vec<_>>().into(),
-        latent: *latent,
+        image: (height, width),
+        channels,
+        decoder_hidden: hidden.mirrored(Shape::Map([height, width, channels]))?,
+        hidden,
+        latent: latent.parse().map_err(|_| fail())?,
         ..Settings::default().architecture
     };
     architecture.check().map_err(|e| e.to_string())?;
@@ -142,9 +159,12 @@ pub fn network(text: &str) -> Result<Architecture, String> {
 
 /// [`network`] backwards.
 fn name_of(architecture: &Architecture) -> String {
-    let (pixels, latent) = (architecture.pixels(), architecture.latent);
+    let pixels = match architecture.hidden.are_dense() {
+        true => architecture.pixels().to_string(),
+        false => architecture.shape().to_string(),
+    };
     let hidden = architecture.hidden.iter().map(|layer| format!("{layer}-")).collect::<String>();
-    format!("{pixels}-{hidden}{latent}")
+    format!("{pixels}-{hidden}{}", architecture.latent)
 }
 
 /// A network, a batch size, and what a run of them trains on.

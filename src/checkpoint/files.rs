@@ -85,6 +85,10 @@ pub(super) fn temporary(target: &Path, bytes: &[u8]) -> io::Result<NamedTempFile
     // and its files are private to their owner, where this one is as readable as any other.
     let open = |path: &Path| fs::OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = tempfile::Builder::new().prefix(TEMPORARY).make_in(folder_of(target), open)?;
+    // What is replaced may have been made private.
+    if let Ok(metadata) = fs::metadata(target) {
+        let _ = file.as_file().set_permissions(metadata.permissions());
+    }
     file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)

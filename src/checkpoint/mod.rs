@@ -58,6 +58,15 @@ pub enum CheckpointError {
 /// Most bytes of a text in a run folder: half a million epochs' metrics.
 pub const MAX_TEXT: u64 = 1 << 28;
 
+/// What `config.json` holds.
+#[derive(Serialize)]
+struct Config<'a> {
+    #[serde(flatten)]
+    settings: &'a Settings,
+    #[serde(flatten)]
+    shown: ProgressOutput,
+}
+
 /// The folder of a run.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
@@ -93,6 +102,18 @@ impl RunFolder {
     /// # Errors
     /// The path is not free, or cannot be written.
     pub fn create(path: &Path, settings: &Settings) -> Result<Self, CheckpointError> {
+        Self::create_to_show(path, settings, ProgressOutput::default())
+    }
+
+    /// The same of a run that shows itself while it goes on, which its configuration says too.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn create_to_show(
+        path: &Path,
+        settings: &Settings,
+        shown: ProgressOutput,
+    ) -> Result<Self, CheckpointError> {
         Self::check_free(path)?;
         let made = path
             .ancestors()
@@ -100,7 +121,7 @@ impl RunFolder {
             .map(Path::to_path_buf)
             .collect();
         let folder = RunFolder { path: path.to_path_buf(), made };
-        let text = json(&folder.file(CONFIG), settings)?;
+        let text = json(&folder.file(CONFIG), &Config { settings, shown })?;
         let make = || {
             fs::create_dir_all(path)?;
             // Of two runs that begin at once, one finds that the file exists.
@@ -221,7 +242,13 @@ impl RunFolder {
     /// # Errors
     /// The disk.
     pub fn write_config(&self, settings: &Settings) -> Result<(), CheckpointError> {
-        self.write_json(CONFIG, settings)
+        self.write_json(CONFIG, &Config { settings, shown: self.shown() })
+    }
+
+    /// What the run shows while it goes on, as far as its configuration says it.
+    pub fn shown(&self) -> ProgressOutput {
+        let text = read::at_most(&self.file(CONFIG), MAX_TEXT).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// # Errors

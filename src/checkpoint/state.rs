@@ -42,10 +42,13 @@ pub struct Origin {
 
 /// What a run shows of itself while it goes on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProgressOutput {
     /// Epochs between pictures of its progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub figures_every: Option<u32>,
     /// Whether it writes TensorBoard's events.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tensorboard: bool,
 }
 
@@ -85,7 +88,8 @@ const ABOUT: &str = "run";
 const CLOCK: &str = "clock";
 const RATES: &str = "rates";
 
-/// The names of a parameter and of the planes that the optimizer keeps of it, and their shape.
+/// The names of a parameter, of the planes that the optimizer keeps of it, and of its average where one is kept, and
+/// their shape.
 fn names(settings: &Settings) -> Vec<(Vec<String>, Vec<usize>)> {
     let mut program = Program::new();
     let network = Network::declare(&mut program, &settings.architecture);
@@ -93,7 +97,9 @@ fn names(settings: &Settings) -> Vec<(Vec<String>, Vec<usize>)> {
     let parameters = network.parameters().into_iter().map(|p| program.get(p));
     parameters
         .map(|p| {
-            let planes = planes.iter().map(|plane| format!("{}.{plane}", p.name));
+            let average = settings.average.map(|_| "average");
+            let beside = planes.iter().copied().chain(average);
+            let planes = beside.map(|plane| format!("{}.{plane}", p.name));
             (std::iter::once(p.name.clone()).chain(planes).collect(), p.dims.clone())
         })
         .collect()
@@ -117,8 +123,8 @@ pub fn encode(
         ),
     ];
     for ((names, shape), saved) in names(settings).iter().zip(&snapshot.parameters) {
-        for (name, values) in names.iter().zip(std::iter::once(&saved.values).chain(&saved.planes))
-        {
+        let all = std::iter::once(&saved.values).chain(&saved.planes).chain(&saved.average);
+        for (name, values) in names.iter().zip(all) {
             let bytes = bytemuck::cast_slice(values);
             views.push((name.clone(), view(Dtype::F32, shape.clone(), bytes)?));
         }
@@ -159,9 +165,10 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
     for (names, shape) in names(&settings) {
         let mut all: Vec<Vec<f32>> =
             names.iter().map(|name| floats(name, &shape)).collect::<Result<_, _>>()?;
+        let average = settings.average.and_then(|_| all.pop());
         let planes = all.split_off(1);
         let values = all.pop().expect("the parameter's own name is the first");
-        parameters.push(Saved { values, planes });
+        parameters.push(Saved { values, planes, average });
     }
     let snapshot = Snapshot { step, parameters, clock, rates }.into();
     Ok(Checkpoint { settings, origin, state: State { snapshot, reports, open } })

@@ -69,6 +69,11 @@ impl Store {
         Ok(())
     }
 
+    /// Where the last one is.
+    pub fn last(&self) -> PathBuf {
+        self.folder.join(LAST)
+    }
+
     /// Whether there is a checkpoint, whole or not.
     pub fn has_one(&self) -> bool {
         [LAST, PREVIOUS].iter().any(|name| self.folder.join(name).exists())

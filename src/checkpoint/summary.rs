@@ -28,6 +28,9 @@ pub struct Summary {
     pub finished: bool,
     /// Whether Ctrl-C or SIGTERM has ended it.
     pub interrupted: bool,
+    /// Whether it came to its end because no epoch was better, see [`Settings::early_stop`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stopped_early: bool,
     /// Wall clock of training and evaluation.
     pub seconds: f64,
     /// Date and time of the first step.
@@ -61,6 +64,7 @@ impl Summary {
             steps: state.step(),
             finished: false,
             interrupted: false,
+            stopped_early: state.has_stalled(settings.early_stop),
             seconds: state.seconds(),
             begun: origin.begun.clone(),
             device: sessions.last().map(|session| session.device.clone()),

@@ -6,11 +6,11 @@ use std::time::Instant;
 use clap::ValueEnum;
 
 use super::Failure;
-use super::evaluate::print;
 use super::options::{DeviceOption, values};
 use crate::bench::{self, BenchError, Request, Target, table};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::device::{DeviceError, Precision};
+use crate::report::console::print;
 use crate::report::progress::Progress;
 use crate::vae::Architecture;
 
@@ -31,12 +31,14 @@ use crate::vae::Architecture;
 #[command(after_long_help = "Examples:
   elbo bench
   elbo bench --device gpu --quick
-  elbo bench --only steps --arch 784-400-20 --batch 128,4096 --json -")]
+  elbo bench --only steps --arch 784-400-20 --batch 128,4096 --json -
+  elbo bench --arch \"32x32x3-conv 32 4/2-conv 64 4/2-256-20\" --batch 128")]
 pub struct Args {
     /// What to measure, comma-separated; shares need the ceilings [default: all]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
     only: Vec<Part>,
-    /// Networks, comma-separated, each as pixels-hidden-latent [default: 784-400-20,784-200-200-50]
+    /// Networks, comma-separated, each as pixels-hidden-latent, or with layers of other kinds as in "28x28-conv 32
+    /// 4/2-256-20" [default: 784-400-20,784-200-200-50]
     #[arg(long, value_delimiter = ',', value_name = "NETWORKS", value_parser = bench::network)]
     arch: Vec<Architecture>,
     /// Batch sizes, comma-separated [default: 20,128,512,4096]

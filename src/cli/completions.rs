@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use super::evaluate::print;
 use super::{Cli, Failure, no_command};
 use crate::checkpoint::{check_writable, write_whole};
-use crate::report::console::say;
+use crate::report::console::{print, say};
 
 /// Print a shell's completions of commands and options
 #[derive(clap::Args)]

@@ -4,15 +4,16 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use super::evaluate::{check_samples, print};
+use super::evaluate::check_samples;
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::evaluate::{Estimate, Evaluation, ImageFigures, Request};
-use crate::report::console::note;
+use crate::report::console::{note, print};
 use crate::report::plot::{Chart, Dash, Line, Panel};
 use crate::train::Settings;
+use crate::vae::Architecture;
 
 /// Draw the three estimates of log p(x) against the number of draws, for one run or for several
 ///
@@ -50,7 +51,7 @@ pub struct Args {
 /// A run and what came of it.
 struct Curve {
     run: String,
-    latent: usize,
+    architecture: Architecture,
     evaluation: Evaluation,
 }
 
@@ -89,7 +90,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let first = &trained[0].settings;
     for (run, t) in args.runs.iter().zip(&trained) {
         let named = |s: &Settings| args.data.is_default().then(|| s.data.clone());
-        let data = |s: &Settings| (named(s), s.size, s.valid, s.binarization);
+        let fitted = |s: &Settings| s.size.map(|size| (size, s.fit));
+        let data = |s: &Settings| (named(s), fitted(s), s.valid, s.binarization);
         if data(&t.settings) != data(first) {
             return Err(Failure::input(format!(
                 "{}: trained on {} with {}, {} on {} with {}; their likelihoods do not compare",
@@ -101,6 +103,20 @@ pub fn run(args: Args) -> Result<u8, Failure> {
                 first.binarization.label()
             )));
         }
+    }
+    let of_levels = |s: &Settings| s.architecture.likelihood.module().is_of_levels();
+    if let Some((run, _)) =
+        args.runs.iter().zip(&trained).find(|(_, t)| of_levels(&t.settings) != of_levels(first))
+    {
+        let (levels, other) = match of_levels(first) {
+            true => (&args.runs[0], run),
+            false => (run, &args.runs[0]),
+        };
+        return Err(Failure::input(format!(
+            "{}: the likelihood is one of 256 levels, that of {} is not; they do not compare",
+            levels.display(),
+            other.display()
+        )));
     }
     let dataset = trained[0].data(&args.data)?;
     for (run, t) in args.runs.iter().zip(&trained) {
@@ -126,8 +142,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             note("interrupted; nothing was written");
             return Ok(stop.code());
         };
-        let latent = t.settings.architecture.latent;
-        curves.push(Curve { run: t.name(), latent, evaluation });
+        let architecture = t.settings.architecture.clone();
+        curves.push(Curve { run: t.name(), architecture, evaluation });
     }
     write(&csv, &numbers(&curves))?;
     write(&args.out, &picture(&curves).svg())?;
@@ -155,7 +171,13 @@ impl Curve {
 
 fn numbers(curves: &[Curve]) -> String {
     let mut t =
-        String::from("run,latent,estimator,k,value,standard_error,samples,images,binarization\n");
+        String::from("run,latent,estimator,k,value,standard_error,samples,images,binarization");
+    let of = |curve: &Curve, nats: f64| {
+        let a = &curve.architecture;
+        a.likelihood.bits_per_dimension(nats, a.pixels())
+    };
+    let has_bits = of(&curves[0], 0.0).is_some();
+    t.push_str(if has_bits { ",bits_per_dimension\n" } else { "\n" });
     for curve in curves {
         let e = &curve.evaluation;
         let run = match curve.run.contains([',', '"', '\n']) {
@@ -166,11 +188,17 @@ fn numbers(curves: &[Curve]) -> String {
         for estimator in ESTIMATORS.iter().chain([&ABOVE_ELBO]) {
             for (k, Estimate { value, standard_error }) in curve.estimates(estimator) {
                 let error = standard_error.map_or(String::new(), |e| e.to_string());
+                // A difference of two estimates is none of log p(x).
+                let bits = match estimator.0 == ABOVE_ELBO.0 {
+                    true => has_bits.then(String::new),
+                    false => of(curve, value).map(|bits| bits.to_string()),
+                };
+                let bits = bits.map_or(String::new(), |bits| format!(",{bits}"));
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     t,
-                    "{run},{},{},{k},{value},{error},{},{},{binarization}",
-                    curve.latent,
+                    "{run},{},{},{k},{value},{error},{},{},{binarization}{bits}",
+                    curve.architecture.latent,
                     estimator.0,
                     e.samples(),
                     e.images.len()
@@ -199,11 +227,12 @@ fn picture(curves: &[Curve]) -> Chart {
             .collect()
     };
     // Two runs of one latent size are told apart by their names.
-    let distinct =
-        curves.iter().all(|c| curves.iter().filter(|o| o.latent == c.latent).count() == 1);
+    let distinct = curves.iter().all(|c| {
+        curves.iter().filter(|o| o.architecture.latent == c.architecture.latent).count() == 1
+    });
     let colours = curves.iter().map(|c| match distinct {
-        true => format!("Z = {}", c.latent),
-        false => format!("Z = {}, {}", c.latent, c.run),
+        true => format!("Z = {}", c.architecture.latent),
+        false => format!("Z = {}, {}", c.architecture.latent, c.run),
     });
     let e = &curves[0].evaluation;
     Chart {

@@ -1,6 +1,5 @@
 //! `elbo eval`
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,8 +12,8 @@ use crate::checkpoint::{check_writable, write_whole};
 use crate::data::Dataset;
 use crate::device::Device;
 use crate::evaluate::{EvaluateError, Evaluation, Model, Request, evaluate};
-use crate::report::console::note;
-use crate::report::evaluation::{Subject, json, per_image, table};
+use crate::report::console::{note, print};
+use crate::report::evaluation::{Subject, json, per_image, table, warnings};
 use crate::report::progress::Progress;
 
 /// Evaluate a trained model on the test set: ELBO, log p(x) by importance sampling and by draws from
@@ -26,6 +25,8 @@ use crate::report::progress::Progress;
 /// so L_K is the estimate of log p(x). The gap L_K - ELBO estimates KL(q(z|x) || p(z|x)) from below. The
 /// effective sample size is (sum w)^2 / sum w^2. The prior's estimate is the log of the mean of p(x|z)
 /// over as many draws z from N(0, I).
+///
+/// Where the likelihood is one of 256 levels, bits per dimension stand beside the nats: -log2 p(x) / D.
 ///
 /// The pixels are binarized as they were for the test ELBO in training. No draw depends on the device or
 /// on how the work is cut, and with --samples 1 the ELBO is training's.
@@ -92,6 +93,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             .likelihood
             .module()
             .is_likelihood_of(trained.settings.binarization),
+        likelihood: trained.settings.architecture.likelihood,
+        pixels: trained.settings.architecture.pixels(),
         device: device.description().clone(),
         seconds: begin.elapsed().as_secs_f64(),
     };
@@ -100,6 +103,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         false => table(&evaluation, &subject),
     };
     print(&text);
+    warnings(&evaluation).iter().for_each(|line| note(format_args!("warning: {line}")));
     Ok(0)
 }
 
@@ -143,9 +147,4 @@ pub fn check_samples(samples: usize) -> Result<(), Failure> {
         1..=1_000_000_000 => Ok(()), // a draw's number is a word of the noise's counter
         _ => Err(Failure::input(format!("--samples must be from 1 to 1000000000, got {samples}"))),
     }
-}
-
-/// A closed pipe is no failure.
-pub fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -9,17 +9,20 @@ use super::Failure;
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
+use crate::data::Images;
+use crate::device::Device;
 use crate::evaluate::{EvaluateError, Model};
 use crate::explore::End;
 use crate::explore::model::{ExploreError, Explorer, Subject};
 use crate::explore::server;
 use crate::explore::worker::Worker;
+use crate::generate;
 use crate::report::console::{note, say};
 use crate::report::progress::Progress;
 
 /// Walk a trained model's latent space in the browser, and draw digits for it to judge
 ///
-/// Serves a page on this machine alone until Ctrl-C: a map of the latent space, or sliders over the units
+/// Serves a page on this machine alone until Ctrl-C, to whoever has the token in its address: a map of the latent space, or sliders over the units
 /// with the largest KL, with the decoded image beside it; and a canvas to draw on, with the posterior of
 /// what was drawn, its reconstruction, and log p(x) estimated in three ways. The ± of an estimate is the
 /// standard error over its draws.
@@ -53,11 +56,11 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         return Err(Failure::input(format!("--samples must be from 1 to 100000, got {got}")));
     }
     let trained = Trained::open(&args.run, &args.model)?;
-    let test = {
-        let dataset = trained.data(&args.data)?;
+    let instead = "draws from the prior stand for test images";
+    let test = trained.data_if_there(&args.data, instead)?.map(|dataset| {
         trained.has_other(&dataset, &args.data);
         dataset.test // the training images are not kept
-    };
+    });
     let listener = server::listen(args.port)
         .map_err(|e| Failure::input(format!("--port {}: {e}", args.port)))?;
     let address = listener.local_addr().map_err(Failure::run)?;
@@ -68,7 +71,11 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         interrupt.send_replace(Some(End::Interrupted));
     })?;
 
-    let (run, seed) = (trained.name(), args.seed);
+    let seed = args.seed;
+    let (run, test) = match test {
+        Some(test) => (trained.name(), test),
+        None => (format!("{} ({instead})", trained.name()), drawn(&device, &trained)?),
+    };
     let stop = ended.clone();
     let load = move || {
         let settings = &trained.settings;
@@ -99,13 +106,14 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         }
         Err(e) => return Err(Failure::run(format!("{}: {e}", args.run.display()))),
     };
-    let page = format!("http://{address}/");
+    let token = token();
+    let page = format!("http://{address}/?token={token}");
     say(format_args!("{}: {page} (Ctrl-C ends it)", about.run));
     if !args.no_open && has_desktop() {
         // Somebody whose browser does not open has the address.
         let _ = open::that_detached(&page);
     }
-    let ended = server::serve(listener, about, worker, ended).map_err(Failure::run)?;
+    let ended = server::serve(listener, token, about, worker, ended).map_err(Failure::run)?;
     // A device in the middle of its work is not to be torn down; an answer takes moments.
     let _ = thread.join();
     match ended {
@@ -120,6 +128,25 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             )))
         }
     }
+}
+
+/// Images that the model draws, as grey levels or colours.
+fn drawn(device: &Device, trained: &Trained) -> Result<Images, Failure> {
+    /// As many as fill the page's list of them.
+    const DRAWS: usize = 100;
+    let architecture = &trained.settings.architecture;
+    let seed = trained.settings.seed;
+    let draws = generate::sample(device, architecture, &trained.parameters, DRAWS, seed);
+    let levels = draws.map_err(Failure::run)?.concat();
+    let pixels = levels.iter().map(|v| (255.0 * v.clamp(0.0, 1.0)).round() as u8).collect();
+    Images::of(architecture.shape(), pixels).map_err(Failure::run)
+}
+
+/// 128 bits that nobody can guess: the keys of the standard library's hash come from the operating system.
+fn token() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}{:016x}", bits(), bits())
 }
 
 /// Whether there is somebody to see a browser.

@@ -53,6 +53,17 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         }
         check_writable(path).map_err(Failure::input)?;
     }
+    if let Some(path) = &args.pytorch
+        && path
+            .extension()
+            .is_some_and(|e| ["pt", "pth", "bin"].iter().any(|p| e.eq_ignore_ascii_case(p)))
+    {
+        return Err(Failure::input(format!(
+            "--pytorch {}: torch.load could not open it, the file is a safetensors file, for \
+             safetensors.torch.load_file: name it FILE.safetensors",
+            path.display()
+        )));
+    }
     let trained = Trained::open(&args.run, &args.model)?;
     let Trained { settings, parameters, .. } = &trained;
     let a = &settings.architecture;

@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         // A run that diverged has none.
         Err(_) => Summary::default(),
     };
-    let dataset = trained.data_if_there(&args.data)?;
+    let dataset = trained.data_if_there(&args.data, "no test images are drawn")?;
     if let Some(dataset) = &dataset {
         trained.has_other(dataset, &args.data);
     }

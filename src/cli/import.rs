@@ -10,11 +10,11 @@ use super::Failure;
 use super::options::{load_data, seed, size, values};
 use super::settings::absolute;
 use super::train::create_default;
-use crate::checkpoint::{IMPORT, RunFolder};
-use crate::data::{self, Channels, Dataset, MNIST};
-use crate::interchange::Names;
+use crate::checkpoint::{IMPORT, ProgressOutput, RunFolder};
+use crate::data::{self, Channels, Dataset, Fit, MNIST};
 use crate::interchange::import::Imported;
 use crate::interchange::weights::{Tensor, fit};
+use crate::interchange::{Names, Trained};
 use crate::kernels::activation::Activation;
 use crate::nn::{Layers, Shape};
 use crate::report::console::{note, say};
@@ -59,9 +59,12 @@ pub struct Args {
     /// else mnist if it has 784 pixels]
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
-    /// Height and width to stretch the images to, as for train [default: what the file says]
+    /// Height and width to bring the images to, as for train [default: what the file says]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
+    /// What --size does to images of another shape [default: what the file says, else crop]
+    #[arg(long, value_parser = values::<Fit>())]
+    fit: Option<Fit>,
     /// Read the images as grey or in colour, as for train [default: what the file says, else in colour if any
     /// pixel has one]
     #[arg(long, value_parser = values::<Channels>())]
@@ -73,6 +76,14 @@ pub struct Args {
     /// Seed of noise and dynamic binarization
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
+}
+
+impl Args {
+    /// The file's word goes with the file's size.
+    fn fit(&self, trained: &Trained) -> Fit {
+        let told = if self.size.is_none() { trained.fit } else { None };
+        self.fit.or(told).unwrap_or_default()
+    }
 }
 
 /// What [`IMPORT`] holds.
@@ -105,7 +116,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
 
     let folder = match &args.run {
         Some(path) => RunFolder::create(path, &settings),
-        None => create_default(&settings),
+        None => create_default(&settings, ProgressOutput::default()),
     }
     .map_err(Failure::input)?;
     let converted: Vec<String> = imported.converted.into_iter().collect();
@@ -180,6 +191,7 @@ fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
     let channels = imported.architecture.as_ref().map(|own| Channels::of(own.channels));
     let options = data::Options {
         size: args.size.or(trained.size),
+        fit: args.fit(trained),
         valid: trained.valid,
         channels: args.channels.or(channels),
     };
@@ -283,6 +295,7 @@ fn settings(
     Ok(Settings {
         data,
         size: args.size.or(trained.size),
+        fit: args.fit(trained),
         valid: trained.valid,
         architecture: Architecture {
             image: (dataset.train.height, dataset.train.width),

@@ -21,22 +21,32 @@ mod runs;
 mod settings;
 mod stop;
 mod train;
+mod train_warnings;
 mod trained;
 mod verify;
+mod watcher;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::device::DeviceError;
-use crate::report::console::note;
+use crate::report::console::{lost, note};
 use fields::in_flags;
+
+/// With whose data are in the program, as their licence asks.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\n\nThe MNIST images within are by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, under CC BY-SA 3.0\n\
+     (creativecommons.org/licenses/by-sa/3.0), unchanged but for their compression."
+);
 
 /// Train variational autoencoders with hand-written WGSL kernels, on any GPU or on the CPU.
 #[derive(Parser)]
 #[command(
     name = "elbo",
     version,
+    long_version = LONG_VERSION,
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done; 1 the work failed (the device, the numbers, the disk); 2 it was not begun: an \
         option, a file or a folder is not as it must be; 130 ended by Ctrl-C; 143 by SIGTERM"
@@ -108,6 +118,9 @@ fn given(matches: &ArgMatches, command: &str) -> Vec<String> {
 
 /// In one line that a value or a command is not among those that there are, if that is the error.
 fn wrong_value(error: &clap::Error) -> Option<String> {
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        return Some("an argument is not valid UTF-8".to_string());
+    }
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text),
         _ => None,
@@ -146,6 +159,9 @@ pub fn main() -> u8 {
         },
     };
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    stop::outlive_file_limits();
+    // What a run is worth is in its folder.
+    let is_run = matches!(cli.command, Command::Train(_));
     let result = match cli.command {
         Command::Train(args) => train::run(*args, &given(&matches, "train")),
         Command::Sample(args) => generate::sample(args),
@@ -162,6 +178,12 @@ pub fn main() -> u8 {
         Command::Export(args) => export::run(args),
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => completions::man(args),
+    };
+    let result = match (result, lost()) {
+        (Ok(0), Some(error)) if !is_run => {
+            Err(Failure::run(format!("cannot write to stdout: {error}")))
+        }
+        (result, _) => result,
     };
     result.unwrap_or_else(|failure| {
         note(format_args!("error: {}", failure.message));

@@ -14,6 +14,10 @@ pub struct OptimizerOptions {
     /// End after this many steps, for a quick try [default: no limit]
     #[arg(long)]
     pub steps: Option<u64>,
+    /// End after this many epochs without a better ELBO of the images that --valid holds out; best.safetensors
+    /// has the best, and --resume with a larger number goes on [default: never]
+    #[arg(long, value_name = "EPOCHS")]
+    pub early_stop: Option<u32>,
     /// Images per minibatch [default: 128]
     #[arg(long, value_name = "B")]
     pub batch: Option<usize>,
@@ -39,6 +43,15 @@ pub struct OptimizerOptions {
     /// AdamW; biases and the likelihood's own parameters lose nothing [default: 0]
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
+    /// Shorten the gradient (of the mean over the minibatch's images, of all parameters together) to this
+    /// length where it is longer; metrics.jsonl has the share of steps in which it was [default: never]
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    pub clip_norm: Option<f64>,
+    /// Keep an exponential moving average of the parameters, in which a step counts this many times as much as
+    /// the next: the figures of each epoch, the model and the best one are the average's, the checkpoint has
+    /// both [default: none]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    pub ema: Option<f64>,
     /// Decay of Adam's mean gradient [default: 0.9]
     #[arg(long, value_name = "BETA1", allow_negative_numbers = true)]
     adam_beta1: Option<f64>,

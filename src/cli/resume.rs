@@ -16,10 +16,11 @@ use crate::report::console::{note, say};
 use crate::train::{Schedule, Settings};
 
 /// What may stand beside --resume: nothing of it changes what the steps compute.
-const ALLOWED: [&str; 9] = [
+const ALLOWED: [&str; 10] = [
     "resume",
     "epochs",
     "steps",
+    "early-stop",
     "device",
     "no-autotune",
     "data",
@@ -52,7 +53,7 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
     if let Some(option) = given.iter().find(|option| !ALLOWED.contains(&option.as_str())) {
         return Err(Failure::input(format!(
             "--{option} cannot be given with --resume: the settings are those of {}; \
-             only --epochs, --steps, --device, --no-autotune, --figures-every, --tensorboard and --data \
+             only --epochs, --steps, --early-stop, --device, --no-autotune, --figures-every, --tensorboard and --data \
              (the same images, moved) may be",
             path.join(CONFIG).display()
         )));
@@ -115,10 +116,14 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
                 "{shown}: it has taken {steps} steps already, more than the {total} that are asked for"
             )));
         }
-        if state.reported() == total && is_finished(&folder) {
-            let cap = match settings.steps == Some(total) {
-                true => format!("more --steps than {total} go"),
-                false => format!("more --epochs than {} go", settings.epochs),
+        let stalled = state.has_stalled(settings.early_stop);
+        if (state.reported() == total || stalled) && is_finished(&folder) {
+            let cap = match (settings.early_stop, settings.steps) {
+                (Some(patience), _) if stalled => {
+                    format!("a larger --early-stop than {patience} goes")
+                }
+                (_, Some(steps)) if steps == total => format!("more --steps than {total} go"),
+                _ => format!("more --epochs than {} go", settings.epochs),
             };
             if settings.data != config.data {
                 // Its images have moved: eval and the others find them too.
@@ -150,7 +155,7 @@ fn compare(folder: &RunFolder, config: &Settings, made_with: &Settings) -> Resul
         Err(e) => Err(Failure::run(e)),
     };
     let (config, made_with) = (values(config)?, values(made_with)?);
-    let mut free = vec!["steps", "data"];
+    let mut free = vec!["steps", "early_stop", "data"];
     if config.get("schedule") != serde_json::to_value(Schedule::Cosine).ok().as_ref() {
         free.push("epochs");
     }

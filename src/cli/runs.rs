@@ -10,14 +10,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use super::evaluate::print;
 use crate::checkpoint::{
     BEGUN, CHECKPOINTS, CONFIG, CheckpointError, IMPORT, MAX_TEXT, METRICS, MODEL, RunFolder,
     SUMMARY,
 };
 use crate::device::Description;
 use crate::read;
-use crate::report::console::{figure, say};
+use crate::report::console::{figure, print, say};
 use crate::report::table::{Column, lines};
 use crate::train::{EpochReport, Settings, VALID, best};
 
@@ -25,8 +24,9 @@ use crate::train::{EpochReport, Settings, VALID, best};
 ///
 /// A run is finished; or running, in a process that goes on; or interrupted, by Ctrl-C or whatever ended
 /// its process, and elbo train --resume goes on with it; or imported, and never trained here; or saved by a
-/// program that uses the library; or broken, with the reason below the table. The checksum of every model and checkpoint is looked at. ELBOs are
-/// nats per image of the test set or, of runs with --valid, of the validation images.
+/// program that uses the library; or broken, with the reason below the table. The checksums of models and
+/// checkpoints are looked at, of files above 64 MiB with --check only. ELBOs are nats per image of the test set
+/// or, of runs with --valid, of the validation images. Learning rate, batch and seed are shown where they differ.
 #[derive(clap::Args)]
 pub struct Args {
     /// The folder that the run folders are in
@@ -38,10 +38,16 @@ pub struct Args {
     /// Sort the other way round
     #[arg(long)]
     reverse: bool,
+    /// Look at every byte of large models and checkpoints too
+    #[arg(long)]
+    check: bool,
     /// Print a JSON array with every setting instead of the table
     #[arg(long)]
     json: bool,
 }
+
+/// Bytes of a file from which on its length is looked at alone, if nothing else is asked for.
+const LARGE: u64 = 64 << 20;
 
 /// Most letters of an ELBO that is written out.
 const WIDEST: usize = 10;
@@ -105,7 +111,7 @@ struct Told {
 
 pub fn run(args: Args) -> Result<u8, Failure> {
     let folders = folders(&args.folder)?;
-    let mut rows: Vec<Row> = folders.par_iter().map(|path| Row::read(path, &args.folder)).collect();
+    let mut rows: Vec<Row> = folders.par_iter().map(|path| Row::read(path, &args)).collect();
     rows.sort_by(|a, b| compare(a, b, args.sort, args.reverse));
     if args.json {
         let text = serde_json::to_string_pretty(&rows).map_err(Failure::run)?;
@@ -137,8 +143,8 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 impl Row {
     /// Whatever is wrong with a run is said in its row.
-    fn read(path: &Path, listed: &Path) -> Self {
-        let name = path.strip_prefix(listed).ok().filter(|rest| !rest.as_os_str().is_empty());
+    fn read(path: &Path, args: &Args) -> Self {
+        let name = path.strip_prefix(&args.folder).ok().filter(|rest| !rest.as_os_str().is_empty());
         let mut row = Row {
             run: name.unwrap_or(path).display().to_string(),
             state: State::Broken,
@@ -152,14 +158,14 @@ impl Row {
             device: None,
             parameters_sha256: None,
         };
-        match row.fill(path) {
+        match row.fill(path, args.check) {
             Ok(state) => row.state = state,
             Err(reason) => row.reason = Some(reason),
         }
         row
     }
 
-    fn fill(&mut self, path: &Path) -> Result<State, String> {
+    fn fill(&mut self, path: &Path, check: bool) -> Result<State, String> {
         let text = |e: CheckpointError| e.to_string();
         let (folder, settings) = RunFolder::open(path).map_err(text)?;
         let architecture = settings.architecture.clone();
@@ -174,11 +180,17 @@ impl Row {
         self.epochs = reports.len();
         self.best = best(&reports).cloned();
         self.last = reports.into_iter().next_back();
-        if folder.file(MODEL).exists() {
-            folder.read_model(&architecture).map_err(text)?;
+        match folder.file(MODEL).metadata() {
+            Ok(model) if model.len() > LARGE && !check => look(&folder.file(MODEL))?,
+            Ok(_) => drop(folder.read_model(&architecture).map_err(text)?),
+            Err(_) => {}
         }
         // Of a run that goes on they are replaced while they are read.
-        if !running && folder.file(CHECKPOINTS).exists() {
+        let last = folder.store().last();
+        let is_large = last.metadata().is_ok_and(|last| last.len() > LARGE);
+        if !running && is_large && !check {
+            look(&last)?;
+        } else if !running && folder.file(CHECKPOINTS).exists() {
             let found = folder.store().newest().map_err(text)?;
             if let Some(line) = found.and_then(|found| found.damaged.into_iter().next()) {
                 return Err(line);
@@ -191,6 +203,17 @@ impl Row {
             (false, false) if folder.file(IMPORT).exists() => State::Imported,
             (false, false) => State::Interrupted,
         })
+    }
+}
+
+/// Whether a large file is as long as it says.
+fn look(path: &Path) -> Result<(), String> {
+    match read::is_whole(path) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(format!("{}: damaged or cut short: its length is not what it says", path.display()))
+        }
+        Err(e) => Err(format!("{}: cannot read: {e}", path.display())),
     }
 }
 
@@ -288,6 +311,9 @@ fn progress(row: &Row) -> [String; 2] {
     }
 }
 
+/// A setting that a column may show: its title and its text.
+type Setting = (&'static str, fn(&Settings) -> String);
+
 /// A column of words, or of numbers.
 fn words(title: &'static str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Column {
     Column { title, is_number: false, cells: rows.iter().map(cell).collect() }
@@ -335,6 +361,20 @@ fn table(rows: &[Row]) {
             state.as_str().unwrap_or_default().to_string()
         }),
     ];
+    let setting = |cell: fn(&Settings) -> String| move |row: &Row| row.settings.as_ref().map(cell);
+    let differing: [Setting; 3] = [
+        ("lr", |s| s.learning_rate.to_string()),
+        ("batch", |s| s.batch.to_string()),
+        ("seed", |s| s.seed.to_string()),
+    ];
+    let mut at = columns.iter().position(|column| column.title == "epochs").unwrap_or_default();
+    for (title, cell) in differing {
+        let values: BTreeSet<String> = rows.iter().filter_map(setting(cell)).collect();
+        if values.len() > 1 {
+            columns.insert(at, numbers(title, rows, text(cell)));
+            at += 1;
+        }
+    }
     if mixed {
         let of = words("of", rows, |row| set(row).unwrap_or_default().to_string());
         columns.insert(columns.len() - 2, of);

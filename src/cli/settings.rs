@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::optimizer::OptimizerOptions;
 use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
-use crate::data::{self, Channels, Dataset, FASHION_MNIST, MNIST};
+use crate::data::{self, Channels, Dataset, FASHION_MNIST, Fit, MNIST};
 use crate::kernels::activation::Activation;
 use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
@@ -51,18 +51,21 @@ pub struct Args {
     /// images, a .npy, .npz or .safetensors file or a folder of them, IDX files, raw or .gz, or text of
     /// zeros and ones (.amat)
     ///
-    /// Pictures may lie in the folder, in sub-folders by class, or either in train/ and test/ below it.
+    /// Pictures may lie in the folder, in sub-folders by class, or either in train/, test/ and val/ below it.
     /// Arrays are (N, height, width), (N, 1, height, width) or (N, D), in colour (N, height, width, 3) or
-    /// (N, 3, height, width), uint8 or floats from 0 to 1, which are taken to 256 levels; names like x_train, train.npy, y_test or test_labels say what they
-    /// are. A folder of IDX or .amat files has the names of MNIST's files or of the binarized MNIST's.
+    /// (N, 3, height, width), uint8 or floats from 0 to 1, which are taken to 256 levels; names like x_train,
+    /// train.npy, x_val, y_test or test_labels say what they are. A folder of IDX or .amat files has the names of MNIST's files or of the binarized MNIST's.
     /// Without test images, one sixth is held out: the last sixth of an array; of pictures, after a fixed
     /// shuffle.
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     pub data: String,
-    /// Stretch the images to this height and width, or say what they are where rows of pixels are no
+    /// Bring the images to this height and width, or say what they are where rows of pixels are no
     /// squares [default: as they are]
     #[arg(long, value_name = "HxW", value_parser = size)]
     size: Option<(usize, usize)>,
+    /// What --size does to images of another shape
+    #[arg(long, value_parser = values::<Fit>(), default_value_t)]
+    fit: Fit,
     /// Read the images as grey or in colour [default: in colour if any pixel of theirs has one]
     #[arg(long, value_parser = values::<Channels>())]
     channels: Option<Channels>,
@@ -70,6 +73,9 @@ pub struct Args {
     /// test set is left for the end; where there is no test set, it becomes that [default: none]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     valid: Option<f64>,
+    /// Mirror each training image left to right with probability 1/2, anew each epoch
+    #[arg(long)]
+    flip: bool,
     /// Seed of everything random: parameters, order, binarization, noise
     #[arg(long, default_value_t = 0, value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
@@ -110,12 +116,13 @@ pub struct Args {
 #[derive(clap::Args, Clone, Default)]
 #[command(next_help_heading = "Model")]
 struct ModelOptions {
-    /// What a pixel's byte v becomes; fixed where all are 0 or 255, none with a Gaussian likelihood, else
+    /// What a pixel's byte v becomes; fixed where all are 0 or 255, none with likelihoods of grey values, else
     /// [default: dynamic]
     #[arg(long, value_parser = values::<Binarization>())]
     binarization: Option<Binarization>,
     /// Kind of the hidden layers, in sizes that suit the images: mlp is --hidden 400, conv halves the images by
-    /// convolutions down to about four pixels [default: mlp]
+    /// convolutions down to about four pixels; conv for images in colour of 16 pixels or more, else
+    /// [default: mlp]
     #[arg(long, value_parser = values::<NetworkKind>(), conflicts_with_all = ["hidden", "decoder_hidden"])]
     network: Option<NetworkKind>,
     /// The encoder's hidden layers, comma-separated: widths as in 200,200, convolutions as in "conv 32 4/2, conv 64
@@ -132,7 +139,7 @@ struct ModelOptions {
     /// Non-linearity of the hidden layers [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
-    /// What the decoder's output means [default: bernoulli]
+    /// What the decoder's output means; gaussian for images in colour, else [default: bernoulli]
     #[arg(long, value_parser = values::<LikelihoodKind>())]
     likelihood: Option<LikelihoodKind>,
     /// Variance of the Gaussian likelihood: optimal (the mean squared error of each minibatch; a running mean of
@@ -175,12 +182,12 @@ struct ObjectiveOptions {
 impl Args {
     /// How the data are to be read.
     pub fn data_options(&self) -> data::Options {
-        data::Options { size: self.size, valid: self.valid, channels: self.channels }
+        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels: self.channels }
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.
     pub fn settings(&self, dataset: &Dataset) -> Result<Settings, String> {
-        let base = self.preset.map_or_else(Settings::default, Preset::settings);
+        let base = self.preset.map_or_else(|| Settings::of(dataset), Preset::settings);
         let fail = |message: &str| Err(message.to_string());
         let (model, objective, optimizer) = (&self.model, &self.objective, &self.optimizer);
         if self.preset == Some(Preset::Altosaar) && !dataset.train.is_binary() {
@@ -192,7 +199,7 @@ impl Args {
         let likelihood = match (model.likelihood, model.variance) {
             (None, None) => base.architecture.likelihood,
             (kind, variance) => {
-                let kind = kind.unwrap_or(LikelihoodKind::Bernoulli);
+                let kind = kind.unwrap_or(base.architecture.likelihood.kind());
                 let Some(likelihood) = Likelihood::of_kind(kind, variance) else {
                     return fail("--variance needs --likelihood gaussian");
                 };
@@ -203,7 +210,8 @@ impl Args {
             (Some(given), _) => given,
             (None, l) if !l.module().accepts(Binarization::Dynamic) => Binarization::None,
             (None, _) if self.preset.is_none() && dataset.train.is_binary() => Binarization::Fixed,
-            (None, _) => base.binarization,
+            (None, l) if l == base.architecture.likelihood => base.binarization,
+            (None, _) => Binarization::Dynamic,
         };
         let shape = dataset.train.shape();
         let image = [shape.height, shape.width, shape.channels];
@@ -241,7 +249,9 @@ impl Args {
             data: absolute(&self.data),
             data_sha256: None,
             size: self.size,
+            fit: self.fit,
             valid: self.valid,
+            flip: self.flip,
             architecture: Architecture {
                 image: (dataset.train.height, dataset.train.width),
                 channels: dataset.train.channels,
@@ -254,13 +264,20 @@ impl Args {
             binarization,
             epochs,
             steps: optimizer.steps.or(base.steps),
-            batch: optimizer.batch.unwrap_or(base.batch),
+            // Of a small set all, as in the library; a preset's is part of its figure.
+            batch: optimizer.batch.unwrap_or(match self.preset {
+                Some(_) => base.batch,
+                None => base.batch.min(dataset.train.n_images),
+            }),
             samples: objective.samples.unwrap_or(base.samples),
             learning_rate: optimizer.lr.unwrap_or(base.learning_rate),
             learning_rate_warm_up: optimizer.lr_warm_up.unwrap_or(base.learning_rate_warm_up),
             schedule,
             optimizer: optimizer.chosen(base.optimizer)?,
             weight_decay: optimizer.weight_decay.unwrap_or(base.weight_decay),
+            average: optimizer.ema.or(base.average),
+            early_stop: optimizer.early_stop.or(base.early_stop),
+            clip_norm: optimizer.clip_norm.or(base.clip_norm),
             objective: Objective {
                 bound,
                 estimator: objective.gradient.unwrap_or(base.objective.estimator),
@@ -289,6 +306,7 @@ impl Args {
             settings.epochs = epochs;
         }
         settings.steps = self.optimizer.steps.or(run.steps);
+        settings.early_stop = self.optimizer.early_stop.or(run.early_stop);
         if moved {
             settings.data = absolute(&self.data);
         }
@@ -303,8 +321,10 @@ impl Args {
                 preset: Some(preset),
                 data: MNIST.to_string(),
                 size: None,
+                fit: Fit::default(),
                 channels: None,
                 valid: None,
+                flip: false,
                 seed: settings.seed,
                 precision: Precision::F32,
                 run: None,

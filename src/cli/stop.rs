@@ -48,6 +48,18 @@ impl Stop {
     }
 }
 
+/// Has a file that grows beyond the limit of the process (`ulimit -f`) be an error like a full disk, not the end.
+#[cfg(unix)]
+pub fn outlive_file_limits() {
+    /// SIGXFSZ, on Linux and macOS.
+    const TOO_LARGE: i32 = 25;
+    // Where it cannot be had, things are as they were.
+    let _ = signal_hook::flag::register(TOO_LARGE, Arc::default());
+}
+
+#[cfg(not(unix))]
+pub fn outlive_file_limits() {}
+
 /// Calls `heard` with the number of each signal that asks for the end, on a thread of its own.
 #[cfg(unix)]
 fn on_signal(mut heard: impl FnMut(u8) + Send + 'static) -> std::io::Result<()> {

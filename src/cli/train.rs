@@ -8,17 +8,17 @@ use super::preset::Preset;
 use super::resume::{self, Resumed};
 use super::settings::Args;
 use super::stop::Stop;
+use super::watcher::Watcher;
 use crate::checkpoint::{
-    About, BEST, CheckpointError, Lock, MODEL, Origin, ProgressOutput, RunFolder, SUMMARY, Session,
-    Store, Summary, Writer, begun, now,
+    About, BEST, CONFIG, CheckpointError, Lock, MODEL, Origin, ProgressOutput, RunFolder, SUMMARY,
+    Session, Store, Summary, Writer, begun, now,
 };
 use crate::data::Dataset;
 use crate::device::{Device, Precision};
 use crate::pictures::{Pictures, ProgressWriter};
 use crate::report::console::{Console, figure, note, say};
 use crate::report::network;
-use crate::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
-use crate::vae::Binarization;
+use crate::train::{self, EpochReport, Settings, State, TrainError, Trainer};
 
 /// `given` are the options on the command line.
 pub fn run(args: Args, given: &[String]) -> Result<u8, Failure> {
@@ -33,9 +33,9 @@ pub fn run(args: Args, given: &[String]) -> Result<u8, Failure> {
 }
 
 /// A run that is ready.
-struct Job {
-    settings: Settings,
-    dataset: Dataset,
+pub(super) struct Job {
+    pub(super) settings: Settings,
+    pub(super) dataset: Dataset,
     device: Device,
     folder: RunFolder,
     lock: Lock,
@@ -47,9 +47,6 @@ struct Job {
     fresh: bool,
     stop: Stop,
 }
-
-/// Share of grey pixels from which on images are taken for photos: MNIST has 0.09, Fashion-MNIST 0.40.
-const MOSTLY: f64 = 0.5;
 
 /// A run, its trainer, and what it goes on from.
 type Ready = (Job, Trainer, Option<State>);
@@ -72,11 +69,11 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     let mut trainer =
         Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
 
-    let stop = Stop::listen()?;
+    let stop = listen()?;
 
     let folder = match &args.run {
-        Some(path) => RunFolder::create(path, &settings),
-        None => create_default(&settings),
+        Some(path) => RunFolder::create_to_show(path, &settings, shown(args)),
+        None => create_default(&settings, shown(args)),
     }
     .map_err(Failure::input)?;
     let lock = folder.lock().inspect_err(|_| folder.discard()).map_err(Failure::input)?;
@@ -119,10 +116,13 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
     };
     let mut trainer =
         Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
-    let stop = Stop::listen()?;
+    let stop = listen()?;
     let (mut origin, mut state) = match checkpoint {
         Some(checkpoint) => (checkpoint.origin, Some(checkpoint.state)),
-        None => (origin(&mut trainer, args), None),
+        None => {
+            let origin = origin(&mut trainer, args);
+            (Origin { shown: folder.shown(), ..origin }, None)
+        }
     };
     origin.shown.figures_every = args.figures_every.or(origin.shown.figures_every);
     origin.shown.tensorboard |= args.tensorboard;
@@ -171,10 +171,23 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
     Ok((job, trainer, state))
 }
 
+/// Listens for signals, and answers the first at once: a step of a large network takes its time.
+fn listen() -> Result<Stop, Failure> {
+    Stop::listen_and(|| {
+        note(
+            "interrupted: the current step is finished, then its checkpoint is written; a second signal ends \
+             the run at once, without",
+        );
+    })
+}
+
+fn shown(args: &Args) -> ProgressOutput {
+    ProgressOutput { figures_every: args.figures_every, tensorboard: args.tensorboard }
+}
+
 /// Of a run that begins now.
 fn origin(trainer: &mut Trainer, args: &Args) -> Origin {
-    let shown = ProgressOutput { figures_every: args.figures_every, tensorboard: args.tensorboard };
-    Origin { begun: begun(), computed_on: vec![session(trainer, 0)], shown }
+    Origin { begun: begun(), computed_on: vec![session(trainer, 0)], shown: shown(args) }
 }
 
 fn session(trainer: &mut Trainer, from_step: u64) -> Session {
@@ -196,33 +209,21 @@ impl Job {
             );
         }
         note(format_args!(
-            "{}: {} training and {} test images of {}x{}; {}; {}{precision}; run folder {}{from}",
+            "{}: {} training and {} test images of {}; {}; {}{precision}; run folder {}{from}",
             dataset.name,
             dataset.train.n_images,
             dataset.test.n_images,
-            dataset.train.height,
-            dataset.train.width,
+            dataset.train.shape(),
             settings.architecture,
             settings.objective.describe(settings.samples),
             folder.path().display()
         ));
         network::network(&settings.architecture).iter().for_each(note);
+        self.warn_of_warm_up();
         if !self.lock.works {
             note(format_args!(
                 "{}: this file system has no locks: see to it that no other process trains here",
                 folder.path().display()
-            ));
-        }
-    }
-
-    /// Of pixels like those of photos, dynamic binarization leaves little.
-    fn warn_of_grey(&self) {
-        let share = self.dataset.train.grey_share();
-        if self.settings.binarization == Binarization::Dynamic && share > MOSTLY {
-            note(format_args!(
-                "{:.0}% of the pixels are grey (between 0.1 and 0.9), and dynamic binarization draws each as \
-                 black or white anew; --likelihood gaussian models grey values",
-                100.0 * share
             ));
         }
     }
@@ -234,7 +235,11 @@ impl Job {
             console: Console::new(&self.settings, trainer.steps_total(), first),
             writer: Writer::start(&self.folder, about, self.store.clone(), state.as_ref()),
             state: state.clone(),
-            progress: Some(ProgressWriter::new(self.pictures(), self.origin.shown)),
+            progress: Some(ProgressWriter::new(
+                self.pictures(),
+                self.origin.shown,
+                state.as_ref().map_or(&[], |state| &state.reports),
+            )),
             stop: self.stop.clone(),
         };
         let result = match state {
@@ -306,11 +311,23 @@ impl Job {
         Failure::run(format!("{error}; {kept}"))
     }
 
+    /// Without its configuration, which somebody may have removed meanwhile, a folder is no run.
+    fn keep_config(&self) -> Result<(), Failure> {
+        let config = self.folder.file(CONFIG);
+        if config.exists() {
+            return Ok(());
+        }
+        note(format_args!("{}: it was removed meanwhile, and is written anew", config.display()));
+        self.folder.write_config(&self.settings).map_err(Failure::run)
+    }
+
     fn interrupted(&self, state: &State) -> Result<u8, Failure> {
+        self.keep_config()?;
         let mut summary = Summary::new(&self.settings, &self.origin, state);
         summary.interrupted = true;
         self.folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
         let (step, path) = (state.step(), self.folder.path().display());
+        note(format_args!("the checkpoint of step {step} is written; the pictures follow"));
         let drawn = self.draw(state);
         let shown = match &drawn {
             Ok(names) => format!("; {} show what it learnt", list(names)),
@@ -335,6 +352,7 @@ impl Job {
             (Some(preset), Some(last)) if self.preset == own => preset.target(last.test),
             _ => None,
         };
+        self.keep_config()?;
         let drawn = self.draw(state);
         let summary = Summary {
             finished: drawn.is_ok(),
@@ -344,12 +362,25 @@ impl Job {
         folder.write_json(SUMMARY, &summary).map_err(Failure::run)?;
         let (part, watched) = dataset.watched();
         if let Some(last) = last {
+            let a = &settings.architecture;
+            let bits = a.likelihood.bits_per_dimension(last.test.elbo, a.pixels());
             say(format_args!(
-                "{part} ELBO {} nats per image ({}, {} images, {:.1} s)",
+                "{part} ELBO {} nats per image{} ({}, {} images, {:.1} s)",
                 figure(last.test.elbo, 2, 12),
+                bits.map_or(String::new(), |bits| format!(", {bits:.3} bits per dimension")),
                 settings.binarization.label(),
                 watched.n_images,
                 summary.seconds
+            ));
+        }
+        if let Some(patience) = settings.early_stop
+            && state.has_stalled(settings.early_stop)
+        {
+            let epochs = if patience == 1 { "epoch" } else { "epochs" };
+            say(format_args!(
+                "stopped early, after epoch {} of {}: no better {part} ELBO in {patience} {epochs}",
+                state.epoch() - 1,
+                settings.epochs
             ));
         }
         if let (Some(best), Some(last)) = (state.best(), last)
@@ -370,6 +401,7 @@ impl Job {
                 figure(bound, 2, 12)
             ));
         }
+        self.warn_of_figures(state);
         if dataset.valid.is_some() {
             let path = folder.path().display();
             say(format_args!(
@@ -414,52 +446,12 @@ fn list(names: &[&str]) -> String {
     }
 }
 
-/// Shows the run and has its folder written.
-struct Watcher<'a> {
-    console: Console,
-    writer: Writer,
-    /// The last state that was given to it.
-    state: Option<State>,
-    /// None once it has failed.
-    progress: Option<ProgressWriter<'a>>,
-    stop: Stop,
-}
-
-impl Observer for Watcher<'_> {
-    fn epoch_begins(&mut self, epoch: u32) {
-        self.console.epoch_begins(epoch);
-    }
-
-    fn step(&mut self, step: u64) -> bool {
-        self.console.step(step);
-        // Nobody should compute for hours what cannot be kept: the next checkpoint says why.
-        self.stop.asked() || self.writer.has_failed()
-    }
-
-    fn evaluating(&mut self) {
-        self.console.evaluating();
-    }
-
-    fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String> {
-        self.console.row(report);
-        if let Some(Err(error)) =
-            self.progress.as_mut().map(|progress| progress.epoch_ends(report, parameters))
-        {
-            self.progress = None;
-            note(format_args!("{error}; the run goes on without"));
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, state: &State) -> Result<(), String> {
-        self.state = Some(state.clone());
-        self.writer.save(state)
-    }
-}
-
 fn failure(error: TrainError) -> Failure {
     match error {
-        TrainError::Config(_) | TrainError::Plan(_) => Failure::input(error),
+        TrainError::Config(_) => Failure::input(error),
+        TrainError::Plan(_) => Failure::input(format!(
+            "{error}; smaller images (--size), a smaller --batch or narrower layers (--hidden) fit"
+        )),
         TrainError::Device(device) => Failure::device(&device, &device),
         _ => Failure::run(error),
     }
@@ -471,13 +463,16 @@ fn default_path() -> PathBuf {
 }
 
 /// Makes [`default_path`], with a number behind it if that is taken.
-pub fn create_default(settings: &Settings) -> Result<RunFolder, CheckpointError> {
+pub fn create_default(
+    settings: &Settings,
+    shown: ProgressOutput,
+) -> Result<RunFolder, CheckpointError> {
     let first = default_path();
     let mut path = first.clone();
     let mut n = 2;
     loop {
         // Another run may begin in the same moment.
-        match RunFolder::create(&path, settings) {
+        match RunFolder::create_to_show(&path, settings, shown) {
             Err(CheckpointError::Exists(_)) => {
                 let mut name = first.as_os_str().to_owned();
                 name.push(format!("-{n}"));

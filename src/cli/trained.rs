@@ -107,11 +107,16 @@ impl Trained {
         }
     }
 
-    /// The same, or None where they are no longer at the place that the run names, which is said then.
-    pub fn data_if_there(&self, option: &DataOption) -> Result<Option<Dataset>, Failure> {
+    /// The same, or None where they are no longer at the place that the run names, which is said then with what is
+    /// done `instead`.
+    pub fn data_if_there(
+        &self,
+        option: &DataOption,
+        instead: &str,
+    ) -> Result<Option<Dataset>, Failure> {
         match self.data(option) {
             Err(Failure { message, code: 2 }) if option.is_default() && self.data_is_gone() => {
-                note(format_args!("{message}; no test images are drawn"));
+                note(format_args!("{message}; {instead}"));
                 Ok(None)
             }
             data => data.map(Some),

@@ -7,11 +7,14 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::error::unfit;
 use super::idx::GZIP;
-use super::{DataError, Images, MAX_UNPACKED};
+use super::{DataError, Images, MAX_PIXELS, MAX_UNPACKED};
 
-/// Longest line read: pixels of the largest image, with room.
-const MAX_LINE: u64 = 1 << 24;
+/// Longest line read: values of the largest image, as 1.0000000e+00 at most.
+const MAX_LINE: u64 = 16 * MAX_PIXELS;
+/// Lines without an image, at most: a packed file can have any number.
+const MAX_EMPTY: usize = 1_000_000;
 
 /// Whether the name is that of such a file.
 pub(super) fn is_amat(path: &Path) -> bool {
@@ -20,7 +23,8 @@ pub(super) fn is_amat(path: &Path) -> bool {
 }
 
 /// Reads square images; a one becomes 255, so that they are grey images like others.
-pub(super) fn read(path: &Path) -> Result<Images, DataError> {
+/// `budget` is how many values may still be read, and is less by those afterwards.
+pub(super) fn read(path: &Path, budget: &mut u64) -> Result<Images, DataError> {
     let failed = |cause| DataError::Read { path: path.into(), cause };
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
     let is_gzip = file.fill_buf().map_err(failed)?.starts_with(GZIP);
@@ -37,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<Images, DataError> {
 
     let mut pixels = Vec::new();
     let mut n_pixels = 0;
-    let mut n_images = 0;
+    let (mut n_images, mut empty) = (0, 0);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -46,6 +50,11 @@ pub(super) fn read(path: &Path) -> Result<Images, DataError> {
         }
         let fail =
             |message: String| Err(DataError::Text { path: path.into(), line: number, message });
+        if line.len() as u64 == MAX_LINE {
+            return fail(format!(
+                "it has more than {MAX_LINE} letters; no image has as many pixels"
+            ));
+        }
         let before = pixels.len();
         for word in line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
             match bit(word) {
@@ -61,7 +70,11 @@ pub(super) fn read(path: &Path) -> Result<Images, DataError> {
         }
         let n = pixels.len() - before;
         if n == 0 {
-            continue;
+            empty += 1;
+            match empty > MAX_EMPTY {
+                true => return fail(format!("more than {MAX_EMPTY} lines are empty")),
+                false => continue,
+            }
         }
         if n_images == 0 {
             n_pixels = n;
@@ -74,16 +87,20 @@ pub(super) fn read(path: &Path) -> Result<Images, DataError> {
         } else if n != n_pixels {
             return fail(format!("{n} values, but the lines before have {n_pixels}"));
         }
-        if pixels.len() as u64 > MAX_UNPACKED {
+        if pixels.len() as u64 > *budget {
             return fail(format!(
-                "more than {MAX_UNPACKED} values; larger sets need another format"
+                "more than {MAX_UNPACKED} values in all; larger sets need another format"
             ));
         }
         n_images += 1;
     }
     if n_images == 0 {
-        return Err(DataError::Empty { path: path.into(), kind: "images" });
+        return Err(unfit(
+            path,
+            "there is no image in it; expected a line of zeros and ones for each",
+        ));
     }
+    *budget -= pixels.len() as u64;
     let side = n_pixels.isqrt();
     Ok(Images {
         n_images,

@@ -74,6 +74,16 @@ impl Array {
         self.element.is_integer() && matches!(self.shape[..], [_] | [_, 1])
     }
 
+    /// Bytes that its elements unpack to, where they are compressed.
+    pub fn unpacked(&self) -> u64 {
+        match self.place {
+            Place::File(_) => 0,
+            Place::Entry(..) => {
+                self.count().unwrap_or(u64::MAX).saturating_mul(self.element.bytes() as u64)
+            }
+        }
+    }
+
     /// Whether it can be images by its shape.
     pub fn has_rows(&self) -> bool {
         self.shape.len() >= 2
@@ -125,7 +135,7 @@ impl Array {
         };
         if !is_level {
             return Err(self.unfit(format!(
-                "its elements are {}; images must be uint8 (0 to 255), float32 or float64 (0 to 1) \
+                "its elements are {}; images must be uint8 (0 to 255), float16, float32 or float64 (0 to 1) \
                  or bool",
                 self.element.name()
             )));
@@ -216,6 +226,7 @@ impl Array {
                     for bytes in bytes.chunks_exact(width.bytes) {
                         let bits = width.bits(bytes);
                         let v = match width.bytes {
+                            2 => half(bits as u16),
                             4 => f64::from(f32::from_bits(bits as u32)),
                             _ => f64::from_bits(bits),
                         };
@@ -343,4 +354,17 @@ impl Array {
             }
         }
     }
+}
+
+/// The value of a number in half precision (IEEE 754 binary16).
+fn half(bits: u16) -> f64 {
+    let (sign, exponent, fraction) =
+        (bits >> 15, i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let magnitude = match exponent {
+        0 => fraction * 2.0_f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction / 1024.0) * 2.0_f64.powi(exponent - 15),
+    };
+    if sign == 1 { -magnitude } else { magnitude }
 }

@@ -13,6 +13,7 @@ use super::element::Element;
 use super::error::unfit;
 use super::npy::{self, HeaderError};
 use super::pixels::Pixels;
+use crate::read;
 
 /// Most arrays of a file that are looked at.
 const MAX_ARRAYS: usize = 4096;
@@ -27,7 +28,7 @@ pub(super) fn is_array_file(path: &Path) -> bool {
 pub(super) fn list(path: &Path) -> Result<Vec<Array>, DataError> {
     let failed = |cause| DataError::Read { path: path.into(), cause };
     let mut magic = Vec::new();
-    File::open(path).and_then(|f| f.take(4).read_to_end(&mut magic)).map_err(failed)?;
+    read::open(path).and_then(|(f, _)| f.take(4).read_to_end(&mut magic)).map_err(failed)?;
     let named = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     match (named.as_str(), &magic[..]) {
         (_, []) => Err(DataError::Empty { path: path.into(), kind: "an array" }),

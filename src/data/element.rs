@@ -58,7 +58,7 @@ impl Element {
             'b' => width(&[1]).map(|_| Element::Bool),
             'u' => width(&[1, 2, 4, 8]).map(Element::Unsigned),
             'i' => width(&[1, 2, 4, 8]).map(Element::Signed),
-            'f' => width(&[4, 8]).map(Element::Float),
+            'f' => width(&[2, 4, 8]).map(Element::Float),
             _ => None,
         };
         element.unwrap_or_else(other)
@@ -75,6 +75,7 @@ impl Element {
             Dtype::I16 => Element::Signed(Width::little(2)),
             Dtype::I32 => Element::Signed(Width::little(4)),
             Dtype::I64 => Element::Signed(Width::little(8)),
+            Dtype::F16 => Element::Float(Width::little(2)),
             Dtype::F32 => Element::Float(Width::little(4)),
             Dtype::F64 => Element::Float(Width::little(8)),
             other => Element::Other(format!("{other:?}")),

@@ -24,8 +24,8 @@ pub enum DataError {
     /// There is nothing in a folder that could be images.
     #[error(
         "{}: no images in this folder; it must hold PNG or JPEG images (in it, in sub-folders by class, \
-         or in train and test), arrays (train.npy and test.npy, .npz, .safetensors), or {TRAIN_IMAGES} \
-         and {TEST_IMAGES}{but}",
+         or in train and test), arrays (train.npy and test.npy, .npz, .safetensors), {TRAIN_IMAGES} \
+         and {TEST_IMAGES}, or CIFAR-10's data_batch_1.bin and so on{but}",
         shown(.path)
     )]
     NothingInFolder {
@@ -80,7 +80,7 @@ pub enum DataError {
     #[error(
         "{}: too large: the header gives the size {shape}, \
          but at most {MAX_IMAGES} images of {MAX_PIXELS} pixels can be, \
-         and {MAX_UNPACKED} bytes from compressed data",
+         and {MAX_UNPACKED} bytes in all from compressed data",
         shown(.path)
     )]
     TooLarge { path: PathBuf, shape: String },
@@ -106,7 +106,7 @@ pub enum DataError {
     /// The images of the two sets differ in size.
     #[error(
         "{}: test images are {test} (height x width) \
-         but the train images of {} are {train}; they must be the same, and `size` HEIGHTxWIDTH stretches both",
+         but the train images of {} are {train}; they must be the same, and `size` HEIGHTxWIDTH brings both to one",
         shown(.path),
         shown(.train_path)
     )]

@@ -49,16 +49,16 @@ pub(super) fn locate(
     Ok(Some((path.into(), None)))
 }
 
-/// Reads images, and their labels if there are any.
-pub(super) fn read(path: &Path) -> Result<Images, DataError> {
+/// Reads images, and their labels if there are any. `budget` as of [`idx::read`].
+pub(super) fn read(path: &Path, budget: &mut u64) -> Result<Images, DataError> {
     if amat::is_amat(path) {
-        return amat::read(path);
+        return amat::read(path, budget);
     }
     let labels = find_sibling(path, |name| {
         name.replace("images-idx3", "labels-idx1").replace("images.idx3", "labels.idx1")
     })?;
     let labels = labels.as_deref().map(Input::open).transpose()?;
-    idx::read(Input::open(path)?, labels)
+    idx::read(Input::open(path)?, labels, budget)
 }
 
 /// Looks beside `path` for the file whose name `rename` makes; `None` if it leaves it as it is.
@@ -85,6 +85,10 @@ fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>, DataError> {
             match path.metadata() {
                 // Some archives unpack to folders that bear the names of the files in them.
                 Ok(metadata) if metadata.is_dir() => {}
+                Ok(metadata) if !metadata.is_file() => {
+                    let cause = io::Error::new(io::ErrorKind::InvalidInput, "it is not a file");
+                    return Err(DataError::Read { path, cause });
+                }
                 Ok(_) => return Ok(Some(path)),
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
                 // Passing over a file that is there but out of reach would hide the reason.

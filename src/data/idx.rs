@@ -57,15 +57,20 @@ impl Input {
     }
 }
 
-/// Reads images of shape (N, height, width) and, if given, labels of shape (N,).
-pub(super) fn read(images: Input, labels: Option<Input>) -> Result<Images, DataError> {
+/// Reads images of shape (N, height, width) and, if given, labels of shape (N,). `budget` is how many bytes of
+/// images may still be unpacked, and is less by those afterwards.
+pub(super) fn read(
+    images: Input,
+    labels: Option<Input>,
+    budget: &mut u64,
+) -> Result<Images, DataError> {
     let path = images.path.clone();
-    let ([n_images, height, width], pixels) = decode::<3>(images)?;
+    let ([n_images, height, width], pixels) = decode::<3>(images, budget)?;
     let labels = match labels {
         None => None,
         Some(input) => {
             let labels_path = input.path.clone();
-            let ([n_labels], labels) = decode::<1>(input)?;
+            let ([n_labels], labels) = decode::<1>(input, &mut MAX_UNPACKED.clone())?;
             if n_labels != n_images {
                 return Err(DataError::LabelCount {
                     path: labels_path,
@@ -81,8 +86,11 @@ pub(super) fn read(images: Input, labels: Option<Input>) -> Result<Images, DataE
 }
 
 /// Reads the sizes and the elements of an array of unsigned bytes with `RANK` dimensions:
-/// 3 for images, 1 for labels.
-fn decode<const RANK: usize>(input: Input) -> Result<([usize; RANK], Pixels), DataError> {
+/// 3 for images, 1 for labels. What is unpacked is taken off the budget.
+fn decode<const RANK: usize>(
+    input: Input,
+    budget: &mut u64,
+) -> Result<([usize; RANK], Pixels), DataError> {
     let Input { path, mut bytes, mut length } = input;
     let kind = if RANK == 1 { "labels" } else { "images" };
 
@@ -148,7 +156,7 @@ fn decode<const RANK: usize>(input: Input) -> Result<([usize; RANK], Pixels), Da
         .try_fold(1u64, |product, &size| product.checked_mul(size.into()))
         .filter(|&n_pixels| n_images <= MAX_IMAGES && n_pixels <= MAX_PIXELS)
         .map(|n_pixels| n_images * n_pixels)
-        .filter(|&n_values| length.is_some() || n_values <= MAX_UNPACKED);
+        .filter(|&n_values| length.is_some() || n_values <= *budget);
     let Some(n_values) = n_values else {
         return Err(DataError::TooLarge { path, shape });
     };
@@ -172,6 +180,7 @@ fn decode<const RANK: usize>(input: Input) -> Result<([usize; RANK], Pixels), Da
     // One byte more than promised shows surplus data, and has gzip's checksum verified.
     let values = read_up_to(&mut data, n_values + 1).map_err(read_failed)?;
     check_length(header_len as u64 + values.len() as u64)?;
+    *budget -= n_values;
     Ok((sizes, values.into()))
 }
 
@@ -207,5 +216,28 @@ fn explain(magic: [u8; 4]) -> String {
             .map_or("this is not an IDX file".into(), |(_, name)| {
                 format!("this looks like {name}")
             }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a set's files together no more is unpacked than its budget.
+    #[test]
+    fn files_share_a_budget() {
+        const PACKED: &[u8] = &[
+            0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0,
+            0xff, // a header of gzip, and one stored block:
+            0x01, 20, 0, 0xeb, 0xff, // 20 bytes
+            0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 5, 6, 7, 8, // one image of 2x2
+            0x13, 0x5e, 0x77, 0xb0, 20, 0, 0, 0,
+        ];
+        let mut budget = 7;
+        let read = |budget: &mut u64| read(Input::embedded("a", PACKED), None, budget);
+        let first = read(&mut budget);
+        assert!(matches!(&first, Ok(images) if images.pixels[..] == [5, 6, 7, 8]), "{first:?}");
+        assert_eq!(budget, 3);
+        assert!(matches!(read(&mut budget), Err(DataError::TooLarge { .. })));
     }
 }

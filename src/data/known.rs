@@ -5,7 +5,7 @@ use std::env;
 use std::path::PathBuf;
 
 use super::idx::{self, Input};
-use super::{DataError, Dataset, Options, load};
+use super::{DataError, Dataset, MAX_UNPACKED, Options, load};
 
 /// The name of the embedded data set.
 pub const MNIST: &str = "mnist";
@@ -50,10 +50,12 @@ pub fn mnist() -> Result<Dataset, DataError> {
     let train = idx::read(
         embedded!("train-images-idx3-ubyte.gz"),
         Some(embedded!("train-labels-idx1-ubyte.gz")),
+        &mut MAX_UNPACKED.clone(),
     )?;
     let test = idx::read(
         embedded!("t10k-images-idx3-ubyte.gz"),
         Some(embedded!("t10k-labels-idx1-ubyte.gz")),
+        &mut MAX_UNPACKED.clone(),
     )?;
     Ok(Dataset { name: "MNIST".into(), train, test, valid: None })
 }

@@ -28,7 +28,11 @@ impl Images {
         Images::of(ImageShape { height, width, channels: 3 }, pixels)
     }
 
-    fn of(shape: ImageShape, pixels: Vec<u8>) -> Result<Images, ConfigError> {
+    /// Images of any shape, as [`Images::new`].
+    ///
+    /// # Errors
+    /// As [`Images::new`].
+    pub(crate) fn of(shape: ImageShape, pixels: Vec<u8>) -> Result<Images, ConfigError> {
         let (n, d) = (pixels.len(), shape.values());
         let ImageShape { height, width, channels } = shape;
         match d > 0 && n > 0 && n.is_multiple_of(d) {

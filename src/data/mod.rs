@@ -5,11 +5,13 @@ mod amat;
 mod archive;
 mod array;
 mod array_files;
+mod cifar;
 mod colour;
 mod digest;
 mod element;
 mod error;
 mod files;
+mod fit;
 mod idx;
 mod known;
 mod layout;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 pub use colour::Channels;
 pub use error::DataError;
 use error::shown;
+pub use fit::Fit;
 use known::fashion_mnist;
 pub use known::{FASHION_MNIST, MNIST, mnist};
 pub use pixels::Pixels;
@@ -42,7 +45,7 @@ const TEST_IMAGES: &str = "t10k-images-idx3-ubyte";
 const MAX_IMAGES: u64 = 1 << 31;
 /// Most values of an image: its pixels, or three times as many in colour.
 const MAX_PIXELS: u64 = 1 << 24;
-/// Most bytes that are unpacked from a compressed file: what it will unpack to is not known before.
+/// Most bytes that are unpacked from the compressed files of a set: what it will unpack to is not known before.
 const MAX_UNPACKED: u64 = 1 << 31;
 
 /// Images as bytes, grey or in colour.
@@ -254,8 +257,10 @@ pub fn open_with(
 ///   none of these; arrays of classes (N,) have `y` or `labels`, or no other meaning. For a file alone with
 ///   `train` in its name, those of the same name with `test` and `val` count too;
 /// - a folder of PNG and JPEG images, in it, in sub-folders by class, or either in `train`, `test` and `val`;
-///   they become upright, and are stretched to the size asked for; what is transparent lies over white. They are
-///   read in colour if any pixel of theirs has one.
+///   they become upright, and of the size asked for; what is transparent lies over white. They are read in colour
+///   if any pixel of theirs has one;
+/// - a folder with CIFAR-10's binary files, `data_batch_1.bin` and so on, `test_batch.bin` and `batches.meta.txt`, or
+///   the folder `cifar-10-batches-bin` with them.
 ///
 /// Validation images (`val`, `x_val`) are what training is watched by; where there are no test images they
 /// take the place of these. Where there are neither, a part of the training images is held out: the last, of pictures the
@@ -291,11 +296,15 @@ fn load_with(
         return split::split(path, named::assign(path, arrays, options.size)?, false, options);
     }
     if let Some((train, test)) = files::locate(path, is_folder)? {
-        let part = |path: PathBuf| -> Result<Part, DataError> {
-            Ok(Part { images: files::read(&path)?, path, bytes: true })
+        let mut budget = MAX_UNPACKED;
+        let mut part = |path: PathBuf| -> Result<Part, DataError> {
+            Ok(Part { images: files::read(&path, &mut budget)?, path, bytes: true })
         };
-        let test = test.map(part).transpose()?;
-        let parts = Parts { train: part(train)?, test, valid: None };
+        let (train, test) = (part(train)?, test.map(part).transpose()?);
+        let parts = Parts { train, test, valid: None };
+        return split::split(path, parts, false, options);
+    }
+    if let Some(parts) = cifar::read(path)? {
         return split::split(path, parts, false, options);
     }
     let arrays = array_files::list_folder(path)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::array::Array;
-use super::{DataError, Images, Labels, Part, Parts};
+use super::{DataError, Images, Labels, MAX_UNPACKED, Part, Parts};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -72,6 +72,8 @@ pub(super) fn assign(
     };
     let train = match one(&images, Role::Train)? {
         Some(train) => Some(train),
+        // A file alone is the whole set, whatever its name says.
+        None if images.len() == 1 && images[0].1.name.is_none() => Some(0),
         None => one(&images, Role::Whole)?,
     };
     let Some(train) = train else {
@@ -85,7 +87,15 @@ pub(super) fn assign(
             message: format!("there are {there}, but no training images; {NAMES}"),
         });
     };
-    let of = |role| one(&images, role)?.map(part).transpose();
+    let roles = [Some(train), one(&images, Role::Test)?, one(&images, Role::Validation)?];
+    let unpacked = roles.iter().flatten().map(|&i| images[i].1.unpacked());
+    if unpacked.fold(0, u64::saturating_add) > MAX_UNPACKED {
+        let message = format!(
+            "its arrays unpack to more than {MAX_UNPACKED} bytes; larger ones need .npy files"
+        );
+        return Err(DataError::Unfit { path: path.into(), message });
+    }
+    let of = |role| one(&images, role)?.filter(|&i| i != train).map(part).transpose();
     Ok(Parts { train: part(train)?, test: of(Role::Test)?, valid: of(Role::Validation)? })
 }
 
@@ -122,5 +132,27 @@ fn labels(classes: &Array, of: &Array, images: &Images) -> Result<Labels, DataEr
             images.n_images,
             of.shown()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::array::Place;
+    use super::super::element::Element;
+    use super::*;
+
+    /// What several arrays unpack to counts together, and nothing of it is unpacked before.
+    #[test]
+    fn arrays_share_a_budget() {
+        let array = |name: &str| Array {
+            path: "a.npz".into(),
+            name: Some(name.to_string()),
+            element: Element::Bool,
+            shape: vec![1 << 20, 64, 24],
+            place: Place::Entry(0, 128),
+        };
+        let arrays = vec![array("x_train"), array("x_test")];
+        let Err(error) = assign(Path::new("a.npz"), arrays, None) else { panic!("it is read") };
+        assert!(error.to_string().contains("unpack to more than 2147483648 bytes"), "{error}");
     }
 }

@@ -1,29 +1,25 @@
-//! One PNG or JPEG picture: its header, its pixels, another size.
+//! One PNG or JPEG picture: its header and its pixels.
 
-use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{
-    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage, imageops,
-};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, RgbImage};
 
 use super::error::unfit;
 use super::{Channels, DataError};
+use crate::read;
 
 /// Longest side of a picture, in pixels.
 const MAX_SIDE: u32 = 1 << 15;
-/// Most memory that unpacking one picture may take, in bytes.
-const MAX_ALLOCATION: u64 = 1 << 30;
+/// Most pixels of a picture, and most memory that unpacking one may take, in bytes: each core unpacks its own.
+const MAX_PICTURE: u64 = 1 << 26;
+const MAX_ALLOCATION: u64 = 1 << 29;
+/// Longest file of a picture, in bytes.
+const MAX_FILE: u64 = 1 << 29;
 /// More pixels no byte of a picture can stand for: PNG packs 8 in one, and deflate shrinks 1032 times at
 /// most. A JPEG decoder would compute for minutes what a forged header promises.
 const MAX_PIXELS_A_BYTE: u64 = 8 * 1032;
-
-/// A picture in the size that is asked for, by a triangle filter that is as wide as what it shrinks.
-pub(super) fn resize(picture: &DynamicImage, (height, width): (usize, usize)) -> DynamicImage {
-    picture.resize_exact(width as u32, height as u32, imageops::FilterType::Triangle)
-}
 
 /// A reader of a picture that is no larger than one can be.
 fn reader<R: BufRead + Seek>(source: R) -> io::Result<ImageReader<R>> {
@@ -38,7 +34,7 @@ fn reader<R: BufRead + Seek>(source: R) -> io::Result<ImageReader<R>> {
 
 /// Height and width of a picture that is upright, from its header.
 pub(super) fn size_of(path: &Path) -> image::ImageResult<(usize, usize)> {
-    let mut decoder = reader(BufReader::new(File::open(path)?))?.into_decoder()?;
+    let mut decoder = reader(BufReader::new(read::open(path)?.0))?.into_decoder()?;
     let (width, height) = decoder.dimensions();
     let (height, width) = (height as usize, width as usize);
     Ok(match decoder.orientation().unwrap_or(Orientation::NoTransforms) {
@@ -53,7 +49,7 @@ pub(super) fn size_of(path: &Path) -> image::ImageResult<(usize, usize)> {
 /// Whether a picture can have colours by its header; one that cannot be read has none.
 pub(super) fn has_colour_by_header(path: &Path) -> bool {
     let read = || -> image::ImageResult<bool> {
-        let decoder = reader(BufReader::new(File::open(path)?))?.into_decoder()?;
+        let decoder = reader(BufReader::new(read::open(path)?.0))?.into_decoder()?;
         Ok(decoder.color_type().has_color())
     };
     read().unwrap_or(false)
@@ -62,7 +58,8 @@ pub(super) fn has_colour_by_header(path: &Path) -> bool {
 /// A picture, upright, what is transparent over white: grey (luma of Rec. 709) as `ImageLuma8`, or in colour as
 /// `ImageRgb8`.
 pub(super) fn decode(path: &Path, channels: Channels) -> Result<DynamicImage, DataError> {
-    let bytes = fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
+    let bytes = read::at_most(path, MAX_FILE)
+        .map_err(|cause| DataError::Read { path: path.into(), cause })?;
     if let Some(what) = refused(&bytes) {
         return Err(unfit(path, what));
     }
@@ -72,6 +69,10 @@ pub(super) fn decode(path: &Path, channels: Channels) -> Result<DynamicImage, Da
         if u64::from(width) * u64::from(height) > MAX_PIXELS_A_BYTE * bytes.len() as u64 {
             let forged = format!("it claims {width}x{height} pixels in {} bytes", bytes.len());
             return Err(ImageError::IoError(io::Error::other(forged)));
+        }
+        if u64::from(width) * u64::from(height) > MAX_PICTURE {
+            let large = format!("{width}x{height} are more than {MAX_PICTURE} pixels; shrink it");
+            return Err(ImageError::IoError(io::Error::other(large)));
         }
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut picture = DynamicImage::from_decoder(decoder)?;

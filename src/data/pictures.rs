@@ -11,7 +11,9 @@ use rayon::prelude::*;
 
 use super::colour::has_colour;
 use super::error::{shown, unfit};
-use super::picture::{decode, has_colour_by_header, resize, size_of};
+use super::fit::resize;
+use super::picture::{decode, has_colour_by_header, size_of};
+use super::split::check_memory;
 use super::{Channels, DataError, Images, Labels, MAX_IMAGES, MAX_PIXELS, Options};
 use crate::numeric::philox::permute;
 
@@ -190,7 +192,7 @@ impl Found {
         self.files = (0..n).map(|i| self.files[permute(i, n, [0, 0], 0)].clone()).collect();
     }
 
-    /// Reads the pictures, stretched to the size that is asked for, grey or in colour. Beside them, how many of
+    /// Reads the pictures, in the size that is asked for, grey or in colour. Beside them, how many of
     /// them are grey. `classes` are the names of all, if other pictures have classes too.
     ///
     /// # Errors
@@ -226,6 +228,7 @@ impl Found {
                 ),
             ));
         }
+        check_memory(first, n, (height, width), of_pixel)?;
         let needed = n * d;
         let mut pixels = Vec::new();
         pixels.try_reserve_exact(needed).map_err(|_| {
@@ -246,7 +249,7 @@ impl Found {
                 if size.is_none() {
                     return Err(self.mixed(path, (rows, columns), target));
                 }
-                picture = resize(&picture, target);
+                picture = resize(&picture, target, options.fit);
             }
             pixels.copy_from_slice(picture.as_bytes());
             if channels == Channels::Colour && !has_colour(pixels) {
@@ -339,7 +342,7 @@ impl Found {
             path,
             format!(
                 "this picture is {rows}x{columns} (height x width), {} is {}x{}; \
-                 `size` HEIGHTxWIDTH stretches all to one size, for example `size` {height}x{width}",
+                 `size` HEIGHTxWIDTH brings all to one size, for example `size` {height}x{width}",
                 shown(&self.files[0].0),
                 first.0,
                 first.1

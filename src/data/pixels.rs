@@ -50,6 +50,15 @@ impl Pixels {
         }
     }
 
+    /// Changes each byte, in its place where nobody shares them.
+    pub(super) fn change(&mut self, change: impl Fn(u8) -> u8) {
+        if let Some(Bytes::Memory(bytes)) = Arc::get_mut(&mut self.bytes) {
+            bytes[self.range.clone()].iter_mut().for_each(|v| *v = change(*v));
+        } else {
+            *self = self.iter().map(|&v| change(v)).collect();
+        }
+    }
+
     /// A part of them, without a copy.
     ///
     /// # Panics

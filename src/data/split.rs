@@ -1,8 +1,10 @@
 //! What is done to images after they are read: their size, and the parts that are held out.
 
+use super::fit::{self, Fit};
 use super::known::KNOWN;
-use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, picture, shown};
+use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, shown};
 use crate::config_error::ConfigError;
+use crate::device::available_memory;
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, RgbImage};
@@ -11,8 +13,10 @@ use rayon::prelude::*;
 /// How images are to be read and parted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Options {
-    /// Height and width to stretch the images to, or of the images that are rows of pixels.
+    /// Height and width that the images become, or of the images that are rows of pixels.
     pub size: Option<(usize, usize)>,
+    /// How they become that, where they are of another shape.
+    pub fit: Fit,
     /// What pixels are read as; `None`: in colour if any has one.
     pub channels: Option<Channels>,
     /// Share of the training images to hold out, in (0, 1): as validation images, or as test images where
@@ -40,17 +44,17 @@ impl Options {
         Ok(())
     }
 
-    /// Stretches the images of a set that has test images, and holds out validation images.
+    /// Fits the images of a set that has test images, and holds out validation images.
     pub(super) fn apply(self, mut dataset: Dataset) -> Result<Dataset, DataError> {
         if let Some(channels) = self.channels {
             dataset.train.become_channels(channels);
             dataset.test.become_channels(channels);
         }
         if let Some(size) = self.size {
-            dataset.train.stretch(size);
-            dataset.test.stretch(size);
-            if let Some(valid) = &mut dataset.valid {
-                valid.stretch(size);
+            let name = dataset.name.clone();
+            let sets = [Some(&mut dataset.train), Some(&mut dataset.test), dataset.valid.as_mut()];
+            for images in sets.into_iter().flatten() {
+                images.become_size(size, self.fit, Path::new(&name))?;
             }
         }
         if let Some(share) = self.valid {
@@ -119,7 +123,7 @@ pub(super) fn split(
     }
     let Some(mut test) = test else {
         if let Some(size) = options.size {
-            train.images.stretch(size);
+            train.images.become_size(size, options.fit, &train.path)?;
         }
         let n = train.images.n_images;
         let n_held = match options.valid {
@@ -215,8 +219,7 @@ fn spread_bits(parts: [Option<&mut Part>; 3]) {
     let parts: Vec<&mut Part> = parts.into_iter().flatten().collect();
     if parts.iter().all(|part| part.bytes && part.images.pixels.iter().all(|&v| v <= 1)) {
         for part in parts {
-            let pixels: Vec<u8> = part.images.pixels.iter().map(|v| v * 255).collect();
-            part.images.pixels = pixels.into();
+            part.images.pixels.change(|v| v * 255);
         }
     }
 }
@@ -255,12 +258,44 @@ fn check_same_shape(
     })
 }
 
-impl Images {
-    /// Stretches every image to (height, width).
-    fn stretch(&mut self, size: (usize, usize)) {
-        if (self.height, self.width) == size {
-            return;
+/// Whether there is memory for so many images of a size.
+///
+/// # Errors
+/// There is not.
+pub(super) fn check_memory(
+    path: &Path,
+    n_images: usize,
+    (height, width): (usize, usize),
+    channels: usize,
+) -> Result<(), DataError> {
+    let needed = n_images.saturating_mul(height * width * channels);
+    match available_memory() {
+        Some(free) if needed > free => {
+            let message = format!(
+                "{n_images} images of {height}x{width} need {needed} bytes of memory, more than is free \
+                 ({free}); a smaller `size` HEIGHTxWIDTH needs less"
+            );
+            Err(DataError::Unfit { path: path.into(), message })
         }
+        _ => Ok(()),
+    }
+}
+
+impl Images {
+    /// Brings every image to (height, width).
+    ///
+    /// # Errors
+    /// There is no memory for so many pixels.
+    fn become_size(
+        &mut self,
+        size: (usize, usize),
+        fit: Fit,
+        path: &Path,
+    ) -> Result<(), DataError> {
+        if (self.height, self.width) == size {
+            return Ok(());
+        }
+        check_memory(path, self.n_images, size, self.channels)?;
         let (rows, columns, channels) = (self.height as u32, self.width as u32, self.channels);
         let pixels: Vec<u8> = self
             .pixels
@@ -271,10 +306,11 @@ impl Images {
                     _ => RgbImage::from_raw(columns, rows, image.to_vec()).map(DynamicImage::from),
                 };
                 let image = image.expect("as many values as rows, columns and channels");
-                picture::resize(&image, size).into_bytes()
+                fit::resize(&image, size, fit).into_bytes()
             })
             .collect();
         self.pixels = pixels.into();
         (self.height, self.width) = size;
+        Ok(())
     }
 }

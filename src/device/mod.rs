@@ -117,6 +117,30 @@ fn check_memory(program: &Program, float_bytes: usize) -> Result<(), DeviceError
     }
 }
 
+/// Whether the computer has `host` bytes beside what a program takes of its memory, which on an adapter with
+/// memory of its own is little.
+///
+/// # Errors
+/// It has not.
+pub(crate) fn check_host_memory(
+    device: &Device,
+    program: &Program,
+    host: usize,
+) -> Result<(), DeviceError> {
+    let kind = &device.description().kind;
+    let on_host = kind == "cpu" || kind == "software" || kind == "integrated GPU";
+    let tensors = if on_host { memory(program, size_of::<f32>()) } else { 0 };
+    let needed = tensors.saturating_add(host);
+    match available_memory() {
+        Some(free) if needed > free => {
+            let largest = program.stored().max_by_key(|t| t.size_bytes());
+            let tensor = largest.map_or(String::new(), Tensor::to_string);
+            Err(DeviceError::OutOfMemory { tensor, needed, available: Some(free) })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Bytes of all tensors of a program, with floats of `float_bytes`.
 fn memory(program: &Program, float_bytes: usize) -> usize {
     let element =
@@ -135,9 +159,9 @@ fn out_of_memory(program: &Program, float_bytes: usize) -> DeviceError {
     }
 }
 
-/// Bytes that can be used without swapping, where the system tells: of the machine, or of what the process's
-/// control group may still have.
-fn available_memory() -> Option<usize> {
+/// Bytes that can be used without swapping, where the system tells: of the machine, of what the process's
+/// control group may still have, or of what its limit (`ulimit -v`) leaves it.
+pub(crate) fn available_memory() -> Option<usize> {
     let of_machine = || {
         let text = std::fs::read_to_string("/proc/meminfo").ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -145,7 +169,16 @@ fn available_memory() -> Option<usize> {
     };
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_groups = cgroup::available(Path::new("/sys/fs/cgroup"), &groups);
-    of_machine().into_iter().chain(of_groups).min()
+    let of_process = || {
+        let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+        let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+        let limit: usize = limit.split_whitespace().next()?.parse().ok()?; // or "unlimited"
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let used = status.lines().find_map(|line| line.strip_prefix("VmSize:"))?;
+        let used: usize = used.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(limit.saturating_sub(used * 1024))
+    };
+    of_machine().into_iter().chain(of_groups).chain(of_process()).min()
 }
 
 /// A callback that is given the number of finished runs of a plan; `Break` ends them.

@@ -178,7 +178,16 @@ fn shape(about: &About) -> ImageShape {
     ImageShape { height: about.height, width: about.width, channels: about.channels }
 }
 
+/// What the page has to know beforehand.
+pub fn about(about: &About) -> Reply {
+    Reply::json(about)
+}
+
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
+    // A list would stand for the fields in their order.
+    if body.trim_ascii_start().first().is_some_and(|&first| first != b'{') {
+        return Err(Reply::error(400, "not the JSON wanted: expected an object"));
+    }
     serde_json::from_slice(body).map_err(|e| Reply::error(400, format!("not the JSON wanted: {e}")))
 }
 

@@ -16,8 +16,8 @@ use crate::vae::decode::DecodeProgram;
 use crate::vae::estimate::{Chunks, EstimateProgram};
 use crate::vae::step::Content;
 
-/// Test images that the KL of the units and the map are made from.
-const MEASURED: usize = 2000;
+/// Test images that the KL of the units and the map are made from: those of a run's pictures.
+const MEASURED: usize = 10_000;
 /// Values of z are taken up to here: far outside any posterior, and far from overflow.
 pub const FURTHEST: f32 = 100.0;
 

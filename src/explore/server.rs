@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::End;
-use super::api::{Endpoint, Reply, largest_body};
+use super::api::{Endpoint, Reply, about, largest_body};
 use super::model::About;
 use super::worker::Worker;
 
@@ -42,23 +42,26 @@ pub fn listen(port: u16) -> io::Result<TcpListener> {
 
 struct Site {
     port: u16,
+    token: String,
     about: About,
     worker: Worker,
 }
 
-/// Serves until there is an end, and says which.
+/// Serves until there is an end, and says which. Whoever asks for more than the page itself must know the
+/// `token`: on a machine of several people any of them reaches the port.
 ///
 /// # Errors
 /// The operating system.
 pub fn serve(
     listener: TcpListener,
+    token: String,
     about: About,
     worker: Worker,
     mut end: watch::Receiver<Option<End>>,
 ) -> io::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let site = Arc::new(Site { port: listener.local_addr()?.port(), about, worker });
+        let site = Arc::new(Site { port: listener.local_addr()?.port(), token, about, worker });
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         tokio::spawn(async move {
@@ -116,6 +119,7 @@ async fn respond(request: Request<Incoming>, site: &Site) -> Response<Full<Bytes
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -137,11 +141,24 @@ async fn reply(
 ) -> Result<Reply, Reply> {
     check_host(request.headers(), site.port)?;
     let path = request.uri().path();
+    check_site(request.headers(), path)?;
+    if !matches!(endpoint, None | Some(Endpoint::Page(..))) {
+        check_token(&request, &site.token)?;
+    }
     let endpoint =
         endpoint.ok_or_else(|| Reply::error(404, format!("there is nothing at {path}")))?;
     if request.method() != endpoint.method() {
         let (takes, got) = (endpoint.method(), request.method());
         return Err(Reply::error(405, format!("{path} takes {takes}, got {got}")));
+    }
+    let has_length = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
+        .iter()
+        .any(|name| request.headers().contains_key(name));
+    if endpoint.method() == "POST" && !has_length {
+        return Err(Reply::error(411, format!("{path} needs a body and its Content-Length")));
+    }
+    if let Endpoint::About = endpoint {
+        return Ok(about(&site.about)); // it never changes: the model is not asked
     }
     let limit = largest_body(&site.about);
     let body = timeout(PATIENCE, Limited::new(request.into_body(), limit).collect()).await;
@@ -166,9 +183,13 @@ fn check_host(headers: &HeaderMap, port: u16) -> Result<(), Reply> {
     let names = ["127.0.0.1", "localhost", "[::1]"];
     // Where the port is HTTP's own, callers leave it out.
     let ours = |host: &str| {
+        let host = &*host.to_ascii_lowercase();
         let with_port = |name: &&str| host == format!("{name}:{port}");
         names.iter().any(with_port) || port == 80 && names.contains(&host)
     };
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Reply::error(400, "the request has two Hosts"));
+    }
     let Some(host) = text(header::HOST) else {
         return Err(Reply::error(400, "the request has no Host"));
     };
@@ -181,5 +202,34 @@ fn check_host(headers: &HeaderMap, port: u16) -> Result<(), Reply> {
             Err(Reply::error(403, format!("a page of {origin} may not ask")))
         }
         _ => Ok(()),
+    }
+}
+
+/// The token comes as `Authorization: Bearer`, or, of a picture, in its address.
+fn check_token(request: &Request<Incoming>, token: &str) -> Result<(), Reply> {
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let header = header.and_then(|value| value.strip_prefix("Bearer "));
+    let query = request.uri().query().unwrap_or_default();
+    let query = query.split('&').find_map(|part| part.strip_prefix("token="));
+    match [header, query].contains(&Some(token)) {
+        true => Ok(()),
+        false => {
+            let reason =
+                "the address has no token, or another: open the one that elbo explore prints";
+            Err(Reply::error(403, reason))
+        }
+    }
+}
+
+/// Nor may another site's page show what is here as a picture of its own: a browser says where a request comes
+/// from. Whoever follows a link to the page itself may.
+fn check_site(headers: &HeaderMap, path: &str) -> Result<(), Reply> {
+    let is = |name: &str, values: &[&str]| {
+        headers.get(name).is_some_and(|value| values.iter().any(|v| value == v))
+    };
+    let is_link = path == "/" && is("sec-fetch-mode", &["navigate"]);
+    match is("sec-fetch-site", &["cross-site", "same-site"]) && !is_link {
+        true => Err(Reply::error(403, "another site's page may not ask")),
+        false => Ok(()),
     }
 }

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use crate::data::{FASHION_MNIST, MNIST};
+use crate::data::{FASHION_MNIST, Fit, MNIST};
+use crate::named::Named;
 use crate::train::{Moment, Settings};
 use crate::vae::Binarization;
 
 const BINARIZATION: &str = "binarization";
 const DATA: &str = "data";
 const SIZE: &str = "size";
+const FIT: &str = "fit";
 const VALID: &str = "valid";
 const EPOCH: &str = "epoch";
 const STEP: &str = "step";
@@ -22,8 +24,10 @@ pub struct Trained {
     pub binarization: Option<Binarization>,
     /// The name of a known data set; a path means nothing on another machine.
     pub data: Option<String>,
-    /// Height and width that the images were stretched to.
+    /// Height and width that the images were brought to.
     pub size: Option<(usize, usize)>,
+    /// How, where there is a size.
+    pub fit: Option<Fit>,
     /// Share of the training images that was held out.
     pub valid: Option<f64>,
     /// When in its run, where it is not the last of it.
@@ -38,6 +42,7 @@ impl Trained {
             binarization: Some(settings.binarization),
             data: Some(&settings.data).filter(is_known).cloned(),
             size: settings.size,
+            fit: settings.size.map(|_| settings.fit),
             valid: settings.valid,
             after: None,
         }
@@ -50,6 +55,7 @@ impl Trained {
             (BINARIZATION, binarization.and_then(|b| b.as_str().map(str::to_string))),
             (DATA, self.data.clone()),
             (SIZE, self.size.map(|(height, width)| format!("{height}x{width}"))),
+            (FIT, self.fit.map(|fit| fit.name().to_string())),
             (VALID, self.valid.map(|share| share.to_string())),
             (EPOCH, self.after.map(|after| after.epoch.to_string())),
             (STEP, self.after.map(|after| after.step.to_string())),
@@ -71,6 +77,8 @@ impl Trained {
                 .and_then(|word| serde_json::from_value(Value::from(word)).ok()),
             data: text(DATA).filter(known).map(str::to_string),
             size: text(SIZE).and_then(size),
+            fit: text(SIZE)
+                .map(|_| text(FIT).and_then(|fit| fit.parse().ok()).unwrap_or(Fit::unsaid())),
             valid: text(VALID)
                 .and_then(|share| share.parse().ok())
                 .filter(|share| *share > 0.0 && *share < 1.0),

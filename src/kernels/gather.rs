@@ -1,4 +1,4 @@
-//! The next minibatch from the resident data set, shuffled and binarized.
+//! The next minibatch from the resident data set, shuffled, some mirrored, and binarized.
 
 use crate::kernels::clock;
 use crate::kernels::library::single;
@@ -17,7 +17,7 @@ pub static GATHER: Kernel = single(Parts {
     file: "gather",
     source: include_str!("../../shaders/gather.wgsl"),
     entry: "gather",
-    summary: "minibatch from the resident bytes: shuffle, binarize",
+    summary: "minibatch from the resident bytes: shuffle, flip, binarize",
     grid: |c| [c.dim("D").div_ceil(4).div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
     formula: formula!(gather),
     cases,
@@ -53,13 +53,16 @@ pub static GATHER_REAL: Kernel = single(Parts {
     },
 });
 
-/// x of row b: the image at the b-th place from the clock's on, shuffled by epoch, binarized.
+/// x of row b: the image at the b-th place from the clock's on, shuffled by epoch, mirrored by a bit of noise,
+/// binarized.
 fn gather<T: Real>(c: &Call<T>) {
     let (n, d, held) = (c.dim("N"), c.dim("D"), c.dim("ROWS"));
     let (data, words) = (&c.read_u8("data")[..], &c.read_u32("clock")[..]);
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
     let (binarization, stream) = (c.dim("BINARIZATION") as f64, c.dim("STREAM") as u32);
-    let shuffle = c.dim("SHUFFLE") == 1;
+    let (shuffle, flip) = (c.dim("SHUFFLE") == 1, c.dim("FLIP") == 1);
+    let (width, channels, of_flips) =
+        (c.dim("WIDTH"), c.dim("CHANNELS"), c.dim("FLIP_STREAM") as u32);
     parallel::rows(&mut c.write("x"), d, |row, x| {
         let drawn = words[clock::POSITION] as usize + row;
         let (epoch, place) = (words[clock::EPOCH] + (drawn / n) as u32, drawn % n);
@@ -68,8 +71,16 @@ fn gather<T: Real>(c: &Call<T>) {
             true => permute(place, n, key, epoch),
             false => place,
         };
+        let mirrored = flip && is_mirrored(epoch, place, of_flips, key);
         for (pixel, x) in x.iter_mut().enumerate() {
-            let v = data[image * d + pixel];
+            // (row, column, channel) of the image, and the column as far from the other end
+            let (row, column, channel) =
+                (pixel / channels / width, pixel / channels % width, pixel % channels);
+            let from = match mirrored {
+                true => (row * width + width - 1 - column) * channels + channel,
+                false => pixel,
+            };
+            let v = data[image * d + from];
             // 1 with probability v / 255: u < v / 255 for u in [0, 1), both times 2^32 - 1
             let drawn = || {
                 let bits = philox(counter(epoch, place, 0, stream, pixel / 4), key);
@@ -83,6 +94,11 @@ fn gather<T: Real>(c: &Call<T>) {
             };
         }
     });
+}
+
+/// Whether the image at a place of an epoch is shown as its mirror image.
+pub fn is_mirrored(epoch: u32, place: usize, stream: u32, key: [u32; 2]) -> bool {
+    philox(counter(epoch, place, 0, stream, 0), key)[0] & 1 == 1
 }
 
 /// The row of a window of `rows` images, a power of two, with the image at a place of an epoch: draws are
@@ -109,6 +125,29 @@ fn cases() -> Vec<Case> {
                     .fill("clock", clock_words(0x1234_5678_9abc_def0, 77, 3, n as u32 / 2));
                 cases.push(case);
             }
+        }
+    }
+    // Mirrored: (N, ROWS, B) of (height, width, channels).
+    for ([n, rows, b], [height, width, channels]) in [
+        ([1, 1, 1], [1, 1, 1]),
+        ([7, 7, 20], [3, 5, 1]),
+        ([5, 5, 9], [2, 4, 3]),
+        ([11, 8, 6], [2, 2, 3]),
+        ([129, 129, 16], [32, 32, 3]),
+    ] {
+        for mode in [GREY, FIXED, DYNAMIC] {
+            let case = Case::new(&[("ROWS", rows), ("D", height * width * channels), ("B", b)])
+                .constant("N", n as f64)
+                .constant("BINARIZATION", mode)
+                .constant("HALF_BITS", f64::from(half_bits(n)))
+                .constant("STREAM", 2.0)
+                .constant("FLIP", 1.0)
+                .constant("FLIP_STREAM", 5.0)
+                .constant("WIDTH", width as f64)
+                .constant("CHANNELS", channels as f64)
+                .fill("data", Fill::Bytes)
+                .fill("clock", clock_words(0x1234_5678_9abc_def0, 77, 3, n as u32 / 2));
+            cases.push(case);
         }
     }
     cases

@@ -4,9 +4,13 @@
 
 pub mod activation;
 pub mod add;
+pub mod average;
 pub mod bernoulli;
 pub mod ceiling;
+pub mod clip;
+pub mod continuous_bernoulli;
 pub mod convolution;
+pub mod discretized_logistic;
 pub mod end_step;
 mod fusions;
 pub mod gather;
@@ -68,11 +72,22 @@ pub static REGISTRY: &[&Kernel] = &[
     &gaussian::FIT_VARIANCE,
     &gaussian::GROUPED_LOG_LIKELIHOOD,
     &gaussian::GROUPED_BACKWARD,
+    &continuous_bernoulli::LOG_LIKELIHOOD,
+    &continuous_bernoulli::BACKWARD,
+    &continuous_bernoulli::EXPECTATION,
+    &discretized_logistic::LOG_LIKELIHOOD,
+    &discretized_logistic::BACKWARD,
+    &discretized_logistic::EXPECTATION,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
     &add::ADD,
     &optimizer::STEP,
     &optimizer::STEP_DECAYED,
+    &optimizer::STEP_CLIPPED,
+    &clip::ADD_SQUARES,
+    &clip::SCALE,
+    &average::FOLLOW,
+    &average::SWAP,
     &end_step::END_STEP,
     &end_step::END_STEP_WITH_BOUND,
     &store_samples::STORE,

@@ -41,6 +41,26 @@ pub static STEP_DECAYED: Kernel = single(Parts {
     },
 });
 
+pub static STEP_CLIPPED: Kernel = single(Parts {
+    file: "optimizer",
+    source: include_str!("../../shaders/optimizer.wgsl"),
+    entry: "step_clipped",
+    summary: "the same by a share of the gradient",
+    grid: |c| grid_of_groups(c.dim("N").div_ceil(c.dim("WORKGROUP"))),
+    formula: formula!(one_tensor_clipped),
+    cases: || {
+        let with = |decay, share| {
+            let cases = cases().into_iter().map(move |case| case.constant("DECAY", decay));
+            cases.map(move |case| case.fill("share", Fill::Cycle(vec![share])))
+        };
+        with(40.0, 0.3).chain(with(0.0, 1.0)).collect()
+    },
+    cost: |c| {
+        let n = c.dim("N") as u64;
+        Cost { flops: 16 * n, bytes: 28 * n }
+    },
+});
+
 fn cases() -> Vec<Case> {
     let case_of = |n, planes| {
         Case::new(&[("N", n), ("PLANES", planes)])
@@ -86,6 +106,13 @@ fn one_tensor<T: Real>(c: &Call<T>) {
 fn one_tensor_decayed<T: Real>(c: &Call<T>) {
     decay(c, &mut c.write("parameter"));
     one_tensor(c);
+}
+
+fn one_tensor_clipped<T: Real>(c: &Call<T>) {
+    decay(c, &mut c.write("parameter"));
+    let share = c.read("share")[0];
+    let gradient: Vec<T> = c.read("gradient").iter().map(|&g| share * g).collect();
+    step(c, &gradient, &mut c.write("parameter"), &mut c.write("state"));
 }
 
 /// Decoupled weight decay, before the step: parameter *= 1 - rate DECAY (Loshchilov and Hutter 2019).

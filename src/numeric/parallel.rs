@@ -69,22 +69,22 @@ pub fn rows<T: Real>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + 
     });
 }
 
-/// The same for rows that take `operations` each: a thread takes several where one would not be worth it. It is `f` that
-/// must ask for vector instructions.
+/// The same for rows that take `operations` each, the last of which may be short: a thread takes several where one would
+/// not be worth it. It is `f` that must ask for vector instructions.
 pub fn rows_of_work<T: Real>(
     out: &mut [T],
     width: usize,
     operations: usize,
     f: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    let n = out.len() / width;
+    let n = out.len().div_ceil(width);
     let tasks = (operations * n / MIN_OPERATIONS).clamp(1, thread_pool::threads()).min(n);
     let block = n.div_ceil(tasks);
     let chunks = Chunks::new(out, block * width);
     thread_pool::run(chunks.count(), |i| {
         // SAFETY: each task has its own chunk.
         let chunk = unsafe { chunks.get(i) };
-        for (j, row) in chunk.chunks_exact_mut(width).enumerate() {
+        for (j, row) in chunk.chunks_mut(width).enumerate() {
             f(i * block + j, row);
         }
     });

@@ -17,6 +17,8 @@ pub enum Stream {
     TestNoise = 3,
     /// Draws from the prior.
     Prior = 4,
+    /// Which training images are mirrored.
+    TrainFlips = 5,
 }
 
 /// Four independent uniform integers.

@@ -2,11 +2,12 @@
 
 mod adam;
 mod adamax;
+pub mod average;
 mod rmsprop;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::optimizer;
+use crate::kernels::{clip, optimizer};
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 pub use adam::Adam;
 pub use adamax::Adamax;
@@ -33,43 +34,97 @@ pub struct Update {
     /// What a weight loses of itself in a step, times the learning rate: decoupled weight decay (Loshchilov and
     /// Hutter 2019). Biases, and what a likelihood has of its own, keep all: they are tensors of rank 1.
     pub weight_decay: f64,
+    /// The longest gradient, over all parameters together, that a step takes as it is: of a longer one it takes
+    /// the share that makes it as long (Pascanu et al. 2013). The gradient is that of the mean over images.
+    pub clip_norm: Option<f64>,
+    /// What a step counts beside the next in the average of the parameters, where one is kept.
+    pub average: Option<f64>,
 }
 
 impl Update {
-    /// Records a step of every parameter that has a gradient and is not frozen; `rates` (4), see
-    /// [`crate::kernels::rates`].
+    /// Records a step of every parameter that has a gradient and is not frozen. `rates` (4), see
+    /// [`crate::kernels::rates`]; `clock` (8) and `steps`, those that a history holds. Returns the norms (steps) of
+    /// the gradients over all parameters, where they are clipped.
     ///
     /// # Errors
     /// Sizes beyond what a kernel's grid can cover.
     pub fn record(
         &self,
         r: &mut Recorder,
-        rates: TensorId,
+        [rates, clock]: [TensorId; 2],
+        steps: usize,
         trained: &[TrainedParameter],
         gradients: &[(TensorId, TensorId)],
-    ) -> Result<(), PlanError> {
-        for t in trained.iter().filter(|t| !t.frozen) {
-            let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
-            if let Some(&(_, gradient)) = found {
-                let mut constants = self.optimizer.rule().constants();
-                let decays = self.weight_decay > 0.0 && r.dims(t.parameter).len() > 1;
-                if decays {
-                    constants.push(("DECAY", self.weight_decay));
-                }
-                r.dispatch(
-                    if decays { &optimizer::STEP_DECAYED } else { &optimizer::STEP },
-                    &[
-                        ("gradient", gradient),
-                        ("rates", rates),
-                        ("parameter", t.parameter),
-                        ("state", t.state),
-                    ],
-                    &constants,
-                )?;
+    ) -> Result<Option<TensorId>, PlanError> {
+        let moved: Vec<(&TrainedParameter, TensorId)> = trained
+            .iter()
+            .filter(|t| !t.frozen)
+            .filter_map(|t| {
+                let found = gradients.iter().find(|(parameter, _)| *parameter == t.parameter);
+                found.map(|&(_, gradient)| (t, gradient))
+            })
+            .collect();
+        let clipped = match self.clip_norm {
+            Some(most) => {
+                let gradients: Vec<TensorId> =
+                    moved.iter().map(|(_, gradient)| *gradient).collect();
+                Some(clip(r, &gradients, most, clock, steps)?)
             }
+            None => None,
+        };
+        for (t, gradient) in moved {
+            let decays = self.weight_decay > 0.0 && r.dims(t.parameter).len() > 1;
+            let decay = if decays { self.weight_decay } else { 0.0 };
+            let mut constants = self.optimizer.rule().constants();
+            let mut tensors = vec![
+                ("gradient", gradient),
+                ("rates", rates),
+                ("parameter", t.parameter),
+                ("state", t.state),
+            ];
+            let kernel = match clipped {
+                Some(Clipped { share, .. }) => {
+                    tensors.push(("share", share));
+                    constants.push(("DECAY", decay));
+                    &optimizer::STEP_CLIPPED
+                }
+                None if decays => {
+                    constants.push(("DECAY", decay));
+                    &optimizer::STEP_DECAYED
+                }
+                None => &optimizer::STEP,
+            };
+            r.dispatch(kernel, &tensors, &constants)?;
         }
-        Ok(())
+        Ok(clipped.map(|clipped| clipped.norms))
     }
+}
+
+/// What clipping has computed.
+#[derive(Clone, Copy)]
+struct Clipped {
+    /// (1): the share of the gradient that a step takes.
+    share: TensorId,
+    /// (S): the norms of the last steps' gradients.
+    norms: TensorId,
+}
+
+/// Records the norm of all gradients together, and what is kept of them where it is above `most`.
+fn clip(
+    r: &mut Recorder,
+    gradients: &[TensorId],
+    most: f64,
+    clock: TensorId,
+    steps: usize,
+) -> Result<Clipped, PlanError> {
+    let squares = r.tensor("squares", &[clip::PARTS]);
+    let (share, norms) = (r.tensor("share", &[1]), r.tensor("norms", &[steps]));
+    for &gradient in gradients {
+        r.dispatch(&clip::ADD_SQUARES, &[("gradient", gradient), ("squares", squares)], &[])?;
+    }
+    let tensors = [("sums", squares), ("clock", clock), ("kept", share), ("norms", norms)];
+    r.dispatch(&clip::SCALE, &tensors, &[("MOST", most)])?;
+    Ok(Clipped { share, norms })
 }
 
 /// Which optimizer, with its constants besides the learning rate.

@@ -16,11 +16,14 @@ pub struct ProgressWriter<'a> {
     shown: ProgressOutput,
     /// Made when there is something to write.
     events: Option<EventFile>,
+    /// The epochs before, which an event file that is the run's first has to have too.
+    before: Vec<EpochReport>,
 }
 
 impl<'a> ProgressWriter<'a> {
-    pub fn new(pictures: Pictures<'a>, shown: ProgressOutput) -> Self {
-        ProgressWriter { pictures, shown, events: None }
+    /// `before` are the epochs of a run that goes on.
+    pub fn new(pictures: Pictures<'a>, shown: ProgressOutput, before: &[EpochReport]) -> Self {
+        ProgressWriter { pictures, shown, events: None, before: before.to_vec() }
     }
 
     /// Writes what belongs to the end of an epoch.
@@ -58,23 +61,37 @@ impl<'a> ProgressWriter<'a> {
     }
 
     fn log(&mut self, report: &EpochReport, glimpse: Option<Glimpse>) -> io::Result<()> {
-        if self.events.is_none() {
-            self.events = Some(EventFile::create(self.pictures.folder.path())?);
-        }
-        let Some(events) = &mut self.events else { return Ok(()) };
-        let mut values = Vec::new();
-        for (set, figures) in [("train", &report.train), (report.set(), &report.test)] {
-            let Figures { elbo, reconstruction, kl, bound } = *figures;
-            values.push(Value::scalar(format!("ELBO/{set}"), elbo));
-            values.push(Value::scalar(format!("reconstruction/{set}"), reconstruction));
-            values.push(Value::scalar(format!("KL/{set}"), kl));
-            values.extend(bound.map(|bound| Value::scalar(format!("L_K/{set}"), bound)));
-        }
-        values.push(Value::scalar("speed/images_per_second", report.images_per_second));
+        let before = std::mem::take(&mut self.before);
+        let events = match &mut self.events {
+            Some(events) => events,
+            none => {
+                let folder = self.pictures.folder.path();
+                let has_some = EventFile::is_in(folder);
+                let events = none.insert(EventFile::create(folder)?);
+                for report in before.iter().filter(|_| !has_some) {
+                    events.write(report.step, figures(report))?;
+                }
+                events
+            }
+        };
+        let mut values = figures(report);
         if let Some(Glimpse { samples, reconstructions }) = glimpse {
             values.push(Value::image("samples", samples)?);
             values.push(Value::image("reconstructions", reconstructions)?);
         }
         events.write(report.step, values)
     }
+}
+
+fn figures(report: &EpochReport) -> Vec<Value> {
+    let mut values = Vec::new();
+    for (set, figures) in [("train", &report.train), (report.set(), &report.test)] {
+        let Figures { elbo, reconstruction, kl, bound } = *figures;
+        values.push(Value::scalar(format!("ELBO/{set}"), elbo));
+        values.push(Value::scalar(format!("reconstruction/{set}"), reconstruction));
+        values.push(Value::scalar(format!("KL/{set}"), kl));
+        values.extend(bound.map(|bound| Value::scalar(format!("L_K/{set}"), bound)));
+    }
+    values.push(Value::scalar("speed/images_per_second", report.images_per_second));
+    values
 }

@@ -2,19 +2,39 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::text::one_line;
 use crate::train::{EpochReport, Settings};
+use crate::vae::Architecture;
 
 /// Between plain progress lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Prints one line on stdout. A closed pipe or a full disk behind it must not end a run.
+/// Why what was printed on stdout is lost, if it is.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Prints one line on stdout. A closed pipe or a full disk behind it must not end a run: see [`lost`].
 pub fn say(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{}", one_line(&line.to_string()));
+    print(&(one_line(&line.to_string()) + "\n"));
+}
+
+/// Prints text on stdout, as [`say`] does.
+pub fn print(text: &str) {
+    let mut stdout = io::stdout();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        LOST.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);
+    }
+}
+
+/// Why something that was printed on stdout is lost. That a reader has gone away is no loss: it has what it
+/// wanted.
+pub fn lost() -> Option<io::Error> {
+    let lost = LOST.lock().unwrap_or_else(|e| e.into_inner()).take();
+    lost.filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
 }
 
 /// Prints one line on stderr, as [`say`] does.
@@ -38,6 +58,8 @@ pub struct Console {
     /// Steps finished before this process.
     first: u64,
     epochs: u32,
+    /// What is modelled, which says whether bits per dimension are shown.
+    architecture: Architecture,
     /// K of the column L_K, if it is shown.
     bound: Option<usize>,
     epoch: u32,
@@ -68,6 +90,7 @@ impl Console {
             total,
             first,
             epochs: settings.epochs,
+            architecture: settings.architecture.clone(),
             bound: settings.bound_samples(),
             epoch: 0,
             begin: now,
@@ -124,6 +147,10 @@ impl Console {
         column("step", letters(self.total).max(7), report.step.to_string());
         column("train ELBO", 11, figure(train.elbo, 2, 11));
         column(&format!("{set} ELBO"), 10, figure(test.elbo, 2, 10));
+        let (likelihood, pixels) = (self.architecture.likelihood, self.architecture.pixels());
+        if let Some(bits) = likelihood.bits_per_dimension(test.elbo, pixels) {
+            column("bits/dim", 8, figure(bits, 3, 8));
+        }
         if let (Some(k), Some(of_train), Some(of_test)) = (self.bound, train.bound, test.bound) {
             column(&format!("train L_{k}"), 12, figure(of_train, 2, 12));
             column(&format!("{set} L_{k}"), 11, figure(of_test, 2, 11));

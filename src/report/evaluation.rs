@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::device::Description;
 use crate::evaluate::{ACTIVE, Estimate, Evaluation};
-use crate::vae::Binarization;
+use crate::vae::{Binarization, Likelihood};
 
 /// What was evaluated.
 #[derive(Debug, Clone, Serialize)]
@@ -20,6 +20,12 @@ pub struct Subject {
     pub other_data: bool,
     /// Whether log p(x) is one: a Bernoulli likelihood of grey pixels is a cross entropy.
     pub is_likelihood: bool,
+    /// Of what.
+    #[serde(skip)]
+    pub likelihood: Likelihood,
+    /// D
+    #[serde(skip)]
+    pub pixels: usize,
     pub device: Description,
     pub seconds: f64,
 }
@@ -28,6 +34,9 @@ pub struct Subject {
 #[derive(Debug, Clone, Serialize)]
 struct Figure {
     value: f64,
+    /// Of log p(x) and bounds on it, where that is a probability of 256 levels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bits_per_dimension: Option<f64>,
     /// Over images; null where there is one image only.
     standard_error: Option<f64>,
     /// Draws of z an image; null where the figure is exact given the image.
@@ -80,12 +89,16 @@ fn report<'a>(evaluation: &Evaluation, subject: &'a Subject) -> Report<'a> {
     let (samples, binarization) = (evaluation.samples(), evaluation.binarization);
     let figure = |estimate: Estimate, samples: Option<usize>, images: usize| {
         let Estimate { value, standard_error } = estimate;
-        Figure { value, standard_error, samples, images, binarization }
+        Figure { value, bits_per_dimension: None, standard_error, samples, images, binarization }
+    };
+    let in_bits = |figure: Figure| Figure {
+        bits_per_dimension: subject.likelihood.bits_per_dimension(figure.value, subject.pixels),
+        ..figure
     };
     let drawn = |estimate| figure(estimate, Some(samples), images);
     let at_k = |values: &dyn Fn(usize) -> Estimate| -> Vec<AtK> {
         let each = evaluation.ks.iter().enumerate();
-        each.map(|(i, &k)| AtK { k, figure: drawn(values(i)) }).collect()
+        each.map(|(i, &k)| AtK { k, figure: in_bits(drawn(values(i))) }).collect()
     };
     let information = &evaluation.information;
     let informed = |estimate| figure(estimate, Some(1), information.images);
@@ -95,7 +108,7 @@ fn report<'a>(evaluation: &Evaluation, subject: &'a Subject) -> Report<'a> {
         images,
         samples,
         binarization,
-        elbo: drawn(evaluation.mean(|i| i.elbo())),
+        elbo: in_bits(drawn(evaluation.mean(|i| i.elbo()))),
         reconstruction: drawn(evaluation.mean(|i| i.reconstruction)),
         kl: figure(evaluation.mean(|i| i.kl), None, images),
         importance_sampling: at_k(&|k| evaluation.mean(move |i| i.importance[k])),
@@ -184,12 +197,45 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
             if u.active { "" } else { "  inactive" }
         );
     }
+    if let (Some(elbo), Some(best)) = (r.elbo.bits_per_dimension, r.importance_sampling.last())
+        && let Some(log_px) = best.figure.bits_per_dimension
+    {
+        let _ = writeln!(
+            t,
+            "bits per dimension of 256 levels: {elbo:.4} by the ELBO, {log_px:.4} by importance sampling, k = {}",
+            best.k
+        );
+    }
     if !subject.is_likelihood {
         t.push_str("the pixels are not binarized: these are cross entropies, not likelihoods\n");
-    } else if r.binarization == Binarization::None {
+    } else if r.binarization == Binarization::None && r.elbo.bits_per_dimension.is_none() {
         t.push_str("log densities of the pixels' values, in [0, 1]: they can be positive\n");
     }
     t
+}
+
+/// Effective draws of each image below which an estimate of log p(x) hangs on a few of them.
+const FEW: f64 = 10.0;
+
+/// What of the figures is not to be taken at its face value, a line each.
+pub fn warnings(evaluation: &Evaluation) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (active, units) =
+        (evaluation.units.iter().filter(|u| u.active).count(), evaluation.units.len());
+    if active == 0 {
+        lines.push(format!(
+            "none of the {units} latent units is active: the posterior has collapsed onto the prior, and the codes \
+             tell nothing of the images"
+        ));
+    }
+    let (samples, size) = (evaluation.samples(), evaluation.mean(|i| i.effective_size).value);
+    if samples >= 100 && size < FEW {
+        lines.push(format!(
+            "the effective sample size is {size:.1} of {samples} draws: log p(x) is estimated by a few of them, from \
+             far below; more draws help"
+        ));
+    }
+    lines
 }
 
 fn error(standard_error: Option<f64>) -> String {

@@ -102,6 +102,14 @@ pub struct EventFile {
 }
 
 impl EventFile {
+    /// Whether a folder has one already.
+    pub fn is_in(folder: &Path) -> bool {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name())
+            .any(|name| name.to_string_lossy().starts_with(EVENTS))
+    }
+
     /// Begins a file in `folder`, which is made if need be.
     ///
     /// # Errors

@@ -17,6 +17,9 @@ pub struct Metrics {
     pub kl: f64,
     /// L_K, the importance-weighted bound, where that is the objective.
     pub bound: Option<f64>,
+    /// Share of the steps whose gradient was clipped, where it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clipped: Option<f64>,
     /// Images averaged over.
     pub images: u64,
 }
@@ -40,6 +43,13 @@ pub struct Sums {
     pub bound: f64,
     /// How many were summed over.
     pub images: f64,
+    /// Steps, where gradients may be clipped, and how many of them were.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub clipped: [u64; 2],
+}
+
+fn is_none(counts: &[u64; 2]) -> bool {
+    *counts == [0; 2]
 }
 
 /// Sums over `steps` of a pass, added to those `before`, or the first of them that is not finite.
@@ -50,12 +60,23 @@ pub(super) fn read_history(
     before: Sums,
 ) -> Result<Result<Sums, u64>, DeviceError> {
     let history = executor.read_f32(pass.history)?;
+    let norms = match pass.norms {
+        Some((norms, most)) => Some((executor.read_f32(norms)?, most)),
+        None => None,
+    };
     let mut sums = before;
     for step in steps {
-        let slot = (step % pass.history_steps as u64) as usize * end_step::COLUMNS;
-        let row = &history[slot..slot + end_step::COLUMNS];
+        let at = (step % pass.history_steps as u64) as usize;
+        let row = &history[at * end_step::COLUMNS..][..end_step::COLUMNS];
         if !row.iter().all(|v| v.is_finite()) {
             return Ok(Err(step));
+        }
+        if let Some((norms, most)) = &norms {
+            if !norms[at].is_finite() {
+                return Ok(Err(step));
+            }
+            sums.clipped[0] += 1;
+            sums.clipped[1] += u64::from(norms[at] > *most);
         }
         sums.reconstruction += f64::from(row[0]);
         sums.kl += f64::from(row[1]);
@@ -67,11 +88,12 @@ pub(super) fn read_history(
 
 /// The averages that the sums over steps of a pass come to.
 pub(super) fn average(pass: Pass, sums: Sums) -> Metrics {
-    let Sums { reconstruction, kl, bound, images } = sums;
+    let Sums { reconstruction, kl, bound, images, clipped: [steps, clipped] } = sums;
     Metrics {
         reconstruction: reconstruction / images,
         kl: kl / images,
         bound: pass.bound.map(|_| bound / images),
+        clipped: pass.norms.map(|_| clipped as f64 / steps as f64),
         images: images as u64,
     }
 }

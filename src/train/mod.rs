@@ -1,30 +1,29 @@
 //! Training: minibatch ascent on the ELBO, epoch after epoch, on whatever device holds the program.
 
 mod metrics;
+mod run;
 mod schedule;
 mod snapshot;
 mod state;
 mod trainer;
 mod watchdog;
 
-use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use serde::{Deserialize, Serialize};
 
 use crate::config_error::ConfigError;
-use crate::data::{self, Channels, Dataset};
+use crate::data::{self, Channels, Dataset, Fit};
 use crate::device::DeviceError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
+use crate::nn::{NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::optim::{Optimizer, Update};
 use crate::plan::PlanError;
-use crate::plan::variant::Choices;
+use crate::vae::likelihood::LikelihoodKind;
 use crate::vae::objective::Bound;
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 pub use metrics::{Metrics, Sums};
+pub use run::{Outcome, resume, run};
 pub use schedule::Schedule;
 pub use snapshot::{Saved, Snapshot, digest};
 pub use state::{Moment, OpenEpoch, State, best};
@@ -39,12 +38,18 @@ pub struct Settings {
     /// [`Dataset::digest`] of what was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<String>,
-    /// Height and width that the images are stretched to, if they are.
+    /// Height and width that the images become, if they are to be of another size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
+    /// How they become that.
+    #[serde(default = "Fit::unsaid")]
+    pub fit: Fit,
     /// Share of the training images that is held out, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<f64>,
+    /// Whether each training image is mirrored left to right with probability 1/2, anew each epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flip: bool,
     /// The layers and what they model.
     pub architecture: Architecture,
     /// What a pixel's byte becomes.
@@ -71,6 +76,16 @@ pub struct Settings {
     /// What weights lose of themselves in a step, times the learning rate; biases do not.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub weight_decay: f64,
+    /// The longest gradient of all parameters together that a step takes as it is; a longer one is made as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// What a step counts beside the next in an average of the parameters, where one is kept: it is what is evaluated,
+    /// and what a run ends with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
+    /// End after so many epochs without a better ELBO of the validation images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<u32>,
     /// What is ascended.
     #[serde(flatten)]
     pub objective: Objective,
@@ -91,7 +106,9 @@ impl Default for Settings {
             data: "mnist".to_string(),
             data_sha256: None,
             size: None,
+            fit: Fit::default(),
             valid: None,
+            flip: false,
             architecture: Architecture {
                 image: (28, 28),
                 channels: 1,
@@ -111,6 +128,9 @@ impl Default for Settings {
             schedule: Schedule::default(),
             optimizer: Optimizer::default(),
             weight_decay: 0.0,
+            average: None,
+            early_stop: None,
+            clip_norm: None,
             objective: Objective::default(),
             init: Init::default(),
             seed: 0,
@@ -130,14 +150,28 @@ impl Settings {
     }
 
     /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
-    /// where all its pixels are black or white.
+    /// where all its pixels are black or white. Images in colour have a Gaussian likelihood of their values as they are,
+    /// and, from 16 pixels in height and width on, a network of convolutions.
     pub fn of(dataset: &Dataset) -> Settings {
         let mut settings = Settings { data: place(dataset), ..Settings::default() };
         let ImageShape { height, width, channels } = dataset.train.shape();
         settings.architecture.image = (height, width);
         settings.architecture.channels = channels;
         settings.batch = settings.batch.min(dataset.train.n_images);
-        if dataset.train.is_binary() {
+        if channels > 1 {
+            settings.architecture.likelihood =
+                Likelihood::of_kind(LikelihoodKind::Gaussian, None).expect("it needs no variance");
+            settings.binarization = Binarization::None;
+            let image = [height, width, channels];
+            let hidden = NetworkKind::Conv.layers(image);
+            // Of smaller images little would be left.
+            if height.min(width) >= 16
+                && let Ok(back) = hidden.mirrored(Shape::Map(image))
+            {
+                settings.architecture.hidden = hidden;
+                settings.architecture.decoder_hidden = back;
+            }
+        } else if dataset.train.is_binary() {
             settings.binarization = Binarization::Fixed;
         }
         settings
@@ -161,8 +195,10 @@ impl Settings {
             let right = "times `samples` must be at most 65535";
             return Err(ConfigError::range("batch", right, got));
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            let right = "must be a positive number";
+        // The steps are taken in single precision, where a smaller one is zero.
+        let single = self.learning_rate as f32;
+        if !(single > 0.0 && single.is_finite()) {
+            let right = "must be a positive number from 1.5e-45 to 3.4e38";
             return Err(ConfigError::range("learning_rate", right, self.learning_rate));
         }
         let warm_up = self.learning_rate_warm_up;
@@ -176,6 +212,22 @@ impl Settings {
         if !(self.weight_decay >= 0.0 && self.weight_decay * self.learning_rate < 1.0) {
             let right = "must be from 0 to less than 1 / `learning_rate`";
             return Err(ConfigError::range("weight_decay", right, self.weight_decay));
+        }
+        if let Some(most) = self.clip_norm.filter(|most| !(*most >= 1e-30 && most.is_finite())) {
+            let right = "must be a positive number, 1e-30 at least";
+            return Err(ConfigError::range("clip_norm", right, most));
+        }
+        if let Some(decay) = self.average.filter(|decay| !(*decay > 0.0 && *decay <= 0.999999)) {
+            let right = "must be above 0 and at most 0.999999";
+            return Err(ConfigError::range("average", right, decay));
+        }
+        match (self.early_stop, self.valid) {
+            (Some(0), _) => return Err(ConfigError::range("early_stop", "must be at least 1", 0)),
+            (Some(epochs), None) => {
+                let why = "goes by validation images: the test set is for the end";
+                return Err(ConfigError::conflict("early_stop", epochs, why, "give `valid` too"));
+            }
+            _ => {}
         }
         if !self.architecture.likelihood.module().accepts(self.binarization) {
             return Err(ConfigError::conflict(
@@ -192,7 +244,7 @@ impl Settings {
     pub fn data_options(&self) -> data::Options {
         // Pictures that were read as grey, as all once were, are so again.
         let channels = Some(Channels::of(self.architecture.channels));
-        data::Options { size: self.size, valid: self.valid, channels }
+        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels }
     }
 
     /// The learning rate of an epoch (1 is the first) after the warm-up.
@@ -220,6 +272,8 @@ impl Settings {
             learning_rate: self.learning_rate,
             warm_up: self.learning_rate_warm_up,
             weight_decay: self.weight_decay,
+            clip_norm: self.clip_norm,
+            average: self.average,
         }
     }
 
@@ -311,6 +365,9 @@ pub struct EpochReport {
     /// Whether a cap on the steps ended it before every image was drawn.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut_short: bool,
+    /// Share of the steps whose gradient was clipped, where it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clipped: Option<f64>,
     /// What the pixels' bytes became.
     pub binarization: Binarization,
     /// Training only.
@@ -376,113 +433,4 @@ pub trait Observer {
     fn checkpoint(&mut self, _state: &State) -> Result<(), String> {
         Ok(())
     }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// Of every finished epoch in their order, those before a resume too.
-    pub epochs: Vec<EpochReport>,
-    /// The parameters at the end, all finite.
-    pub parameters: Vec<Vec<f32>>,
-    /// Steps finished.
-    pub steps: u64,
-    /// Whether the observer asked for the end.
-    pub interrupted: bool,
-    /// Of the kernels that have several on this device: they are part of what determines the run.
-    pub variants: Choices,
-}
-
-/// Between looks at the metrics: bounds the time that a run goes on after a NaN.
-const WATCH_EVERY: Duration = Duration::from_secs(5);
-
-/// Trains to the end of the settings' epochs or steps, or until the observer asks for an end.
-///
-/// # Errors
-/// The device failed, the numbers did, or the observer could not write.
-pub fn run(trainer: &mut Trainer, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-    let state = State::beginning(trainer.snapshot()?);
-    go_on(trainer, state, observer)
-}
-
-/// Goes on from a state of the same run as if it had never stopped: on the same device, bit for bit.
-///
-/// # Errors
-/// As [`run`].
-pub fn resume(
-    trainer: &mut Trainer,
-    mut state: State,
-    observer: &mut dyn Observer,
-) -> Result<Outcome, TrainError> {
-    trainer.restore(&state.snapshot)?;
-    state.reopen(trainer);
-    go_on(trainer, state, observer)
-}
-
-fn go_on(
-    trainer: &mut Trainer,
-    mut state: State,
-    observer: &mut dyn Observer,
-) -> Result<Outcome, TrainError> {
-    let total = trainer.steps_total();
-    let mut interrupted = false;
-    while !interrupted && (trainer.step() < total || state.reported() < trainer.step()) {
-        let epoch = state.epoch();
-        let first = trainer.step();
-        let whole = trainer.steps_until(epoch);
-        let end = whole.min(total);
-        observer.epoch_begins(epoch);
-        let begin = Instant::now();
-        while trainer.step() < end && !interrupted {
-            let watched = Instant::now();
-            trainer.advance(end, |step| {
-                interrupted = observer.step(step);
-                match interrupted || watched.elapsed() > WATCH_EVERY {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                }
-            })?;
-            if let Err(step) = trainer.metrics_since(first)? {
-                return Err(trainer.explain(&state.snapshot, step));
-            }
-        }
-        state.open.seconds += begin.elapsed().as_secs_f64();
-        let Ok(sums) = trainer.sums_since(first, state.open.sums)? else {
-            unreachable!("looked at above")
-        };
-        state.open.sums = sums;
-        let after = trainer.snapshot()?;
-        if !after.is_finite() {
-            return Err(trainer.explain_state(&state.snapshot));
-        }
-        state.snapshot = Arc::new(after);
-        if !interrupted {
-            let evaluating = Instant::now();
-            observer.evaluating();
-            let test = trainer.evaluate()?;
-            interrupted = observer.step(trainer.step()); // asked for meanwhile
-            let train = trainer.average(state.open.sums);
-            let report = EpochReport {
-                epoch,
-                step: trainer.step(),
-                train: train.into(),
-                test: test.into(),
-                validation: trainer.validates(),
-                cut_short: end < whole,
-                binarization: trainer.settings().binarization,
-                images_per_second: train.images as f64 / state.open.seconds,
-                seconds: state.open.seconds + evaluating.elapsed().as_secs_f64(),
-            };
-            let parameters = state.snapshot.values();
-            observer.epoch_ends(&report, &parameters).map_err(TrainError::Checkpoint)?;
-            state.reports.push(report);
-            if end == whole {
-                state.open = OpenEpoch::default();
-            }
-        }
-        observer.checkpoint(&state).map_err(TrainError::Checkpoint)?;
-    }
-    let (parameters, steps) = (state.snapshot.values(), state.step());
-    let variants = trainer.executor().variants();
-    Ok(Outcome { epochs: state.reports, parameters, steps, interrupted, variants })
 }

@@ -21,15 +21,18 @@ pub struct Saved {
     pub values: Vec<f32>,
     /// The optimizer's planes, each of as many numbers: see [`crate::optim::Rule::planes`].
     pub planes: Vec<Vec<f32>>,
+    /// Its average over the steps, where one is kept.
+    pub average: Option<Vec<f32>>,
 }
 
 impl Snapshot {
-    /// The parameters' values alone.
+    /// The model: each parameter's average where averages are kept, else its values.
     pub fn values(&self) -> Vec<Vec<f32>> {
-        self.parameters.iter().map(|saved| saved.values.clone()).collect()
+        let of = |saved: &Saved| saved.average.as_ref().unwrap_or(&saved.values).clone();
+        self.parameters.iter().map(of).collect()
     }
 
-    /// Whether no parameter, and nothing that the optimizer keeps, is NaN or infinite.
+    /// Whether no parameter, and nothing that the optimizer keeps, is NaN or infinite. (Then no average is.)
     pub fn is_finite(&self) -> bool {
         let finite = |values: &Vec<f32>| values.iter().all(|v| v.is_finite());
         self.parameters.iter().all(|s| finite(&s.values) && s.planes.iter().all(finite))

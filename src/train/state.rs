@@ -75,6 +75,15 @@ impl State {
         best(&self.reports)
     }
 
+    /// Whether the last `patience` whole epochs, if there is a patience, were no better than the best before them.
+    pub fn has_stalled(&self, patience: Option<u32>) -> bool {
+        let last = self.reports.last().filter(|report| !report.cut_short);
+        match (patience, self.best(), last) {
+            (Some(patience), Some(best), Some(last)) => last.epoch - best.epoch >= patience,
+            _ => false,
+        }
+    }
+
     /// Wall clock of training and evaluation.
     pub fn seconds(&self) -> f64 {
         let over: f64 = self.reports.iter().map(|report| report.seconds).sum();

@@ -7,13 +7,13 @@ use super::snapshot::{Saved, Snapshot, digest};
 use super::{Settings, TrainError};
 use crate::data::{Dataset, Images};
 use crate::data_stream::{self, DataStream};
-use crate::device::{Device, DeviceError, Executor};
+use crate::device::{Device, DeviceError, Executor, check_host_memory};
 use crate::kernels::{clock, fusions, rates};
 use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
 use crate::vae::network::Moments;
 use crate::vae::objective::Bound;
-use crate::vae::step::{Content, Pass, Source, TrainProgram};
+use crate::vae::step::{Content, Flips, Pass, Source, TrainProgram};
 use crate::vae::{Binarization, Init};
 
 /// A training run on a device.
@@ -61,6 +61,9 @@ impl Trainer {
         let device = &device.in_precision(settings.precision)?;
         let record =
             |resident| Ok::<_, TrainError>(record_within(dataset, settings, &fusions(), resident)?);
+        // What fits in no way is refused before anything is allocated; of the data there may be less.
+        let least = record(0)?;
+        check_host_memory(device, &least.program, host_bytes(&least))?;
         let (executor, plan) =
             data_stream::load(device, resident, |plan: &TrainProgram| &plan.program, record)?;
         Ok(Trainer::on(executor, plan, dataset, settings)?)
@@ -265,11 +268,27 @@ impl Trainer {
         average(self.plan.train, sums)
     }
 
-    /// The ELBO of the watched images, with z sampled from q. The same noise each time, so that epochs compare.
+    /// The ELBO of the watched images, with z sampled from q, under the average of the parameters where one is kept.
+    /// The same noise each time, so that epochs compare.
     ///
     /// # Errors
     /// The device failed, or the ELBO is not finite.
     pub fn evaluate(&mut self) -> Result<Metrics, TrainError> {
+        self.swap_averages()?;
+        let evaluated = self.evaluate_as_it_is();
+        self.swap_averages()?;
+        evaluated
+    }
+
+    /// Exchanges parameters and averages, where averages are kept.
+    fn swap_averages(&mut self) -> Result<(), DeviceError> {
+        match self.plan.swap {
+            Some(swap) => self.executor.run_all(swap, 1),
+            None => Ok(()),
+        }
+    }
+
+    fn evaluate_as_it_is(&mut self) -> Result<Metrics, TrainError> {
         let pass = self.plan.test;
         let steps = pass.history_steps as u64 - 1;
         rewind(&mut *self.executor, pass, &self.settings)?;
@@ -280,12 +299,16 @@ impl Trainer {
         }
     }
 
-    /// Parameter values, in the order of [`crate::vae::Network::parameters`].
+    /// Parameter values, in the order of [`crate::vae::Network::parameters`]: their averages where these are kept.
     ///
     /// # Errors
     /// The device failed.
     pub fn parameters(&mut self) -> Result<Vec<Vec<f32>>, DeviceError> {
-        self.plan.trained.iter().map(|t| self.executor.read_f32(t.parameter)).collect()
+        let tensors = match &self.plan.averages[..] {
+            [] => self.plan.trained.iter().map(|t| t.parameter).collect(),
+            averages => averages.to_vec(),
+        };
+        tensors.into_iter().map(|tensor| self.executor.read_f32(tensor)).collect()
     }
 
     /// # Errors
@@ -296,11 +319,13 @@ impl Trainer {
             .plan
             .trained
             .iter()
-            .map(|t| {
+            .enumerate()
+            .map(|(i, t)| {
                 let values = executor.read_f32(t.parameter)?;
                 let state = executor.read_f32(t.state)?;
                 let planes = state.chunks_exact(values.len()).map(<[f32]>::to_vec).collect();
-                Ok(Saved { values, planes })
+                let average = self.plan.averages.get(i).map(|&average| executor.read_f32(average));
+                Ok(Saved { values, planes, average: average.transpose()? })
             })
             .collect::<Result<_, DeviceError>>()?;
         Ok(Snapshot {
@@ -317,9 +342,13 @@ impl Trainer {
     /// The device failed.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), DeviceError> {
         let executor = &mut *self.executor;
-        for (t, Saved { values, planes }) in self.plan.trained.iter().zip(&snapshot.parameters) {
-            executor.write_f32(t.parameter, values)?;
-            executor.write_f32(t.state, &planes.concat())?;
+        for (t, saved) in self.plan.trained.iter().zip(&snapshot.parameters) {
+            executor.write_f32(t.parameter, &saved.values)?;
+            executor.write_f32(t.state, &saved.planes.concat())?;
+        }
+        for (&tensor, saved) in self.plan.averages.iter().zip(&snapshot.parameters) {
+            // A model that has none begins its average.
+            executor.write_f32(tensor, saved.average.as_ref().unwrap_or(&saved.values))?;
         }
         executor.write_u32(self.plan.train.clock, &snapshot.clock)?;
         executor.write_f32(self.plan.train.rates, &snapshot.rates)?;
@@ -344,6 +373,16 @@ impl Trainer {
     pub(super) fn rewind(&mut self, pass: Pass) -> Result<(), DeviceError> {
         rewind(&mut *self.executor, pass, &self.settings)
     }
+}
+
+/// Bytes of the host's memory that a run's states take, at most: the last and the next, one while it is written
+/// and its file, and the parameters by themselves.
+fn host_bytes(plan: &TrainProgram) -> usize {
+    let of = |tensor| plan.program.get(tensor).size_bytes();
+    let sizes = plan.trained.iter().map(|t| (of(t.parameter), of(t.state)));
+    let (parameters, planes) = sizes
+        .fold((0, 0), |(p, s): (usize, usize), (a, b)| (p.saturating_add(a), s.saturating_add(b)));
+    parameters.saturating_add(planes).saturating_mul(4).saturating_add(parameters)
 }
 
 /// The plans of a run.
@@ -373,12 +412,16 @@ fn record_within(
     fusions: &Fusions,
     resident: usize,
 ) -> Result<TrainProgram, PlanError> {
-    let source = |images: &Images, samples| {
+    let Settings { flip, architecture, .. } = settings;
+    let flips =
+        flip.then_some(Flips { width: architecture.image.1, channels: architecture.channels });
+    let source = |images: &Images, flips, samples| {
         let batch = settings.batch.min(images.n_images);
         Source {
             images: images.n_images,
             window: data_stream::window(images.n_images, images.n_pixels(), batch, resident),
             content: Content::Bytes(settings.binarization),
+            flips,
             batch,
             samples,
         }
@@ -390,8 +433,8 @@ fn record_within(
     TrainProgram::record_with(
         fusions,
         &settings.architecture,
-        source(&dataset.train, settings.samples),
-        source(dataset.watched().1, test_samples),
+        source(&dataset.train, flips, settings.samples),
+        source(dataset.watched().1, None, test_samples),
         &settings.objective,
         &settings.update(),
     )
@@ -450,8 +493,11 @@ pub fn initialize(
     moments: &Moments,
 ) -> Result<(), DeviceError> {
     let first = plan.network.initial_values(settings.init, settings.seed, moments);
-    for (parameter, values) in plan.network.parameters().into_iter().zip(first) {
-        executor.write_f32(parameter, &values)?;
+    for (parameter, values) in plan.network.parameters().into_iter().zip(&first) {
+        executor.write_f32(parameter, values)?;
+    }
+    for (&average, values) in plan.averages.iter().zip(&first) {
+        executor.write_f32(average, values)?;
     }
     rewind(executor, plan.train, settings)
 }

@@ -54,9 +54,13 @@ impl Trainer {
     fn replay(&mut self, snapshot: &Snapshot, bad: u64) -> Result<Option<Divergence>, DeviceError> {
         self.restore(snapshot)?;
         // Rows of the failed run would be taken for the replay's.
-        let history = self.program().train.history;
-        let rows = vec![0.0; self.program().program.get(history).len()];
-        self.executor().write_f32(history, &rows)?;
+        let train = self.program().train;
+        for tensor in
+            [Some(train.history), train.norms.map(|(norms, _)| norms)].into_iter().flatten()
+        {
+            let rows = vec![0.0; self.program().program.get(tensor).len()];
+            self.executor().write_f32(tensor, &rows)?;
+        }
         // The step before may have spoilt a parameter that only this one's metrics show.
         let look_from = bad.saturating_sub(1).max(snapshot.step);
         self.advance(look_from, |_| ControlFlow::Continue(()))?;

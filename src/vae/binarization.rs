@@ -30,7 +30,7 @@ impl Binarization {
         match self {
             Binarization::Dynamic => "dynamic binarization",
             Binarization::Fixed => "fixed binarization (v ≥ 128)",
-            Binarization::None => "grey pixels, not binarized",
+            Binarization::None => "pixels not binarized",
         }
     }
 }

@@ -82,7 +82,7 @@ impl EstimateProgram {
         let Chunks { batch, samples, runs } = chunks;
         let (rows, k) = (chunks.rows(), samples as f64);
         let latent = architecture.latent;
-        let source = Source { images, window, content, batch, samples };
+        let source = Source { images, window, content, flips: None, batch, samples };
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
         let data = program.tensor(

@@ -33,17 +33,28 @@ pub struct Source {
     pub window: Option<usize>,
     /// What an element of it is.
     pub content: Content,
+    /// Of images that are mirrored left to right with probability 1/2, anew each epoch; `None` of none.
+    pub flips: Option<Flips>,
     /// B
     pub batch: usize,
     /// K
     pub samples: usize,
 }
 
+/// What mirroring has to know of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flips {
+    /// Pixels of a row.
+    pub width: usize,
+    /// Values of a pixel.
+    pub channels: usize,
+}
+
 impl Source {
     /// As many images as rows, one sample each.
     pub(super) fn rows(count: usize) -> Self {
         let content = Content::Bytes(Binarization::None);
-        Source { images: count, window: None, content, batch: count, samples: 1 }
+        Source { images: count, window: None, content, flips: None, batch: count, samples: 1 }
     }
 }
 
@@ -84,6 +95,8 @@ pub struct Pass {
     pub history_steps: usize,
     /// (B) nats: L_K of each image, where the plan computes it.
     pub bound: Option<TensorId>,
+    /// (S): the norms of the gradients, and beyond which they are clipped, where they are.
+    pub norms: Option<(TensorId, f32)>,
 }
 
 impl Pass {
@@ -100,6 +113,7 @@ impl Pass {
             history: r.tensor("history", &[history_steps, end_step::COLUMNS]),
             history_steps,
             bound: None,
+            norms: None,
         }
     }
 
@@ -141,23 +155,30 @@ pub(super) fn draw(
     [data, clock]: [TensorId; 2],
     streams: &Streams,
 ) -> Result<TensorId, PlanError> {
-    let Source { images, content, batch, .. } = source;
+    let Source { images, content, flips, batch, .. } = source;
     let pixels = r.dims(data)[1];
     let x = r.tensor("x", &[batch, pixels]);
     let shuffle = ("SHUFFLE", f64::from(u8::from(streams.shuffle)));
     let half_bits = ("HALF_BITS", f64::from(half_bits(images)));
     match content {
-        Content::Bytes(binarization) => r.dispatch(
-            &gather::GATHER,
-            &[("data", data), ("clock", clock), ("x", x)],
-            &[
+        Content::Bytes(binarization) => {
+            let mut constants = vec![
                 ("N", images as f64),
                 ("BINARIZATION", binarization.number()),
                 shuffle,
                 half_bits,
                 ("STREAM", streams.pixels.number()),
-            ],
-        )?,
+            ];
+            if let Some(Flips { width, channels }) = flips {
+                constants.extend([
+                    ("FLIP", 1.0),
+                    ("FLIP_STREAM", Stream::TrainFlips.number()),
+                    ("WIDTH", width as f64),
+                    ("CHANNELS", channels as f64),
+                ]);
+            }
+            r.dispatch(&gather::GATHER, &[("data", data), ("clock", clock), ("x", x)], &constants)?;
+        }
         Content::Reals => r.dispatch(
             &gather::GATHER_REAL,
             &[("values", data), ("clock", clock), ("x", x)],

@@ -78,10 +78,12 @@ impl Objective {
     /// A value out of its range, or a combination that means nothing.
     pub fn check(&self) -> Result<(), ConfigError> {
         let range = |field, right: &str, got| Err(ConfigError::range(field, right, got));
-        if !(self.beta >= 0.0 && self.beta.is_finite()) {
-            return range("objective.beta", "must be zero or a positive number", self.beta);
+        // The steps are taken in single precision.
+        if !(self.beta >= 0.0 && (self.beta as f32).is_finite()) {
+            let right = "must be zero or a positive number, 3.4e38 at most";
+            return range("objective.beta", right, self.beta);
         }
-        if !(self.free_bits >= 0.0 && self.free_bits.is_finite()) {
+        if !(self.free_bits >= 0.0 && (self.free_bits as f32).is_finite()) {
             let right = "must be zero or a positive number of nats";
             return range("objective.free_bits", right, self.free_bits);
         }

@@ -5,21 +5,24 @@ use super::architecture::Architecture;
 use super::bound;
 use super::likelihood::{Fitted, Observed};
 use super::minibatch::{self, Streams};
-pub use super::minibatch::{Content, Pass, Source};
+pub use super::minibatch::{Content, Flips, Pass, Source};
 use super::network::Network;
 use super::objective::{Bound, Objective};
 use super::posterior::{self, Arriving, Posterior};
 use crate::kernels::fusions;
 use crate::nn::{self, Tape};
-use crate::optim::{TrainedParameter, Update};
+use crate::optim::{TrainedParameter, Update, average};
 use crate::plan::fuse::{Fused, Fusions};
-use crate::plan::{PlanError, Program, Recorder};
+use crate::plan::{PlanError, PlanId, Program, Recorder, TensorId};
 
 /// Everything a training run does on the device.
 pub struct TrainProgram {
     pub program: Program,
     pub network: Network,
     pub trained: Vec<TrainedParameter>,
+    /// The average of each of them, where averages are kept, and the plan by which the two change places.
+    pub averages: Vec<TensorId>,
+    pub swap: Option<PlanId>,
     pub train: Pass,
     pub test: Pass,
     /// How often each fusion was applied to the training step, and to that of the evaluation.
@@ -58,8 +61,14 @@ impl TrainProgram {
         let network = Network::declare(&mut program, architecture);
         let trained = network.declare_training(&mut program, &update.optimizer);
 
+        let averages = match update.average {
+            Some(_) => average::declare(&mut program, &trained),
+            None => Vec::new(),
+        };
+
         let mut r = Recorder::new(&mut program, "train");
-        let train = training_step(&mut r, &network, &trained, train, objective, update)?;
+        let moved = (&trained[..], &averages[..]);
+        let train = training_step(&mut r, &network, moved, train, objective, update)?;
         let (plan, fused_train) = r.finish_fused(fusions)?;
         let train = Pass { plan, ..train };
 
@@ -68,7 +77,15 @@ impl TrainProgram {
         let (plan, fused_test) = r.finish_fused(fusions)?;
         let fused = [fused_train, fused_test];
         let test = Pass { plan, ..test };
-        Ok(TrainProgram { program, network, trained, train, test, fused })
+        let swap = match averages[..] {
+            [] => None,
+            _ => {
+                let mut r = Recorder::new(&mut program, "swap");
+                average::swap(&mut r, &trained, &averages)?;
+                Some(r.finish())
+            }
+        };
+        Ok(TrainProgram { program, network, trained, averages, swap, train, test, fused })
     }
 }
 
@@ -76,7 +93,7 @@ impl TrainProgram {
 fn training_step(
     r: &mut Recorder,
     network: &Network,
-    trained: &[TrainedParameter],
+    (trained, averages): (&[TrainedParameter], &[TensorId]),
     source: Source,
     objective: &Objective,
     update: &Update,
@@ -113,7 +130,12 @@ fn training_step(
 
     let gradients =
         [of_encoder.parameters, of_decoder.parameters, of_likelihood.parameters].concat();
-    update.record(r, pass.rates, trained, &gradients)?;
+    let steps = pass.history_steps;
+    let norms = update.record(r, [pass.rates, pass.clock], steps, trained, &gradients)?;
+    pass.norms = norms.zip(update.clip_norm.map(|most| most as f32));
+    if let Some(decay) = update.average {
+        average::follow(r, decay, pass.clock, trained, averages)?;
+    }
     pass.end_step(r, log_px, kl, true, &next_rates(objective, update, source))?;
     Ok(pass)
 }

@@ -321,6 +321,7 @@ fn train_on(device: &Device, data: &[DVector<f64>], z: usize) -> Result<Trained,
         images: n,
         window: None,
         content: Content::Reals,
+        flips: None,
         batch: settings.batch,
         samples: 4,
     };

@@ -59,7 +59,23 @@ fn networks_are_lists_of_widths() {
     assert_eq!((&network.hidden, network.latent), (&vec![200, 100].into(), 50));
     assert_eq!(network.decoder_hidden, vec![100, 200].into());
     assert!(bench::network("9-2").expect("a linear one").hidden.is_empty());
-    for wrong in ["", "784", "784-", "784-0-20", "a-b-c", "784,400", "-3-4", "99999-99999-2"] {
+    let network = bench::network("8x9x3-conv 4 3/2-conv 5 3-20-2").expect("a network");
+    assert_eq!((network.image, network.channels), ((8, 9), 3));
+    let decoder = "20, dense 4x5x5, convt 4 3/1, convt 3/2 to 8x9";
+    assert_eq!(network.decoder_hidden.to_string(), decoder);
+    for wrong in [
+        "",
+        "784",
+        "8x-conv 4 3-2",
+        "8x9-pool 2-3",
+        "8x9-20-conv 4 3-2",
+        "784-",
+        "784-0-20",
+        "a-b-c",
+        "784,400",
+        "-3-4",
+        "99999-99999-2",
+    ] {
         let message = bench::network(wrong).expect_err(wrong);
         assert_eq!(message.lines().count(), 1, "{message}");
     }

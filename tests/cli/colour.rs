@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::harness::program::Home;
+use crate::small::TRAIN as SMALL;
 
 /// Discs and squares on coloured grounds, 12x12: what a network of some units can learn.
 fn sprites(home: &Home, folder: &str, n: u32) {
@@ -100,4 +101,60 @@ fn grey_pictures_among_colours_are_mentioned() {
                 --channels grey reads all as grey\n";
     assert!(ended.stderr.contains(line), "{ended:?}");
     assert!(!home.ok("eval run --samples 2 --device cpu").stderr.contains("grey"));
+}
+
+/// Mirroring is a part of what a run is a function of: resumed or not, resident or not.
+#[test]
+fn flips_are_resumed_and_streamed() {
+    let home = Home::new();
+    let digest = |run: &str| home.json(&format!("{run}/summary.json"))["parameters_sha256"].clone();
+    home.ok(&format!("{SMALL} --run plain"));
+    home.ok(&format!("{SMALL} --flip --run whole"));
+    assert_eq!(home.json("whole/config.json")["flip"], true);
+    assert_eq!(home.json("plain/config.json").get("flip"), None);
+    assert_ne!(digest("whole"), digest("plain"));
+    home.ok(&format!("{SMALL} --flip --run streamed --resident-limit 4000"));
+    assert_eq!(digest("streamed"), digest("whole"));
+    home.ok(&format!("{SMALL} --flip --run parts --steps 3"));
+    home.ok("train --resume parts --steps 8 --device cpu");
+    home.ok(&format!("{SMALL} --flip --run eight --steps 8"));
+    assert_eq!(digest("parts"), digest("eight"));
+    home.refuses("train --resume parts --flip", &["--flip cannot be given with --resume"]);
+}
+
+/// What --size does is kept, and old runs are stretched as they were.
+#[test]
+fn a_fit_is_kept() {
+    let home = Home::empty();
+    sprites(&home, "sprites", 60);
+    for i in 0..4 {
+        let wide = image::RgbImage::from_fn(30, 12, |x, _| image::Rgb([(8 * x) as u8, 0, i * 40]));
+        wide.save(home.at(&format!("sprites/disc/wide{i}.png"))).unwrap();
+    }
+    home.refuses(
+        &format!("{TRAIN} --run no"),
+        &["brings all to one size, for example --size 12x12"],
+    );
+    home.refuses(&format!("{TRAIN} --run no --fit crop"), &["--size 12x12"]);
+    let elbo = |run: &str| {
+        let ended = home.ok(&format!("eval {run} --samples 3 --device cpu"));
+        assert!(!ended.stderr.contains("these are not the images"), "{ended:?}");
+    };
+    for fit in ["", " --fit crop", " --fit pad", " --fit stretch"] {
+        let run = format!("run{}", fit.replace(' ', ""));
+        home.ok(&format!("{TRAIN} --latent 2 --size 10x10{fit} --run {run}"));
+        let fit = fit.strip_prefix(" --fit ").unwrap_or("crop");
+        assert_eq!(home.json(&format!("{run}/config.json"))["fit"], fit);
+        elbo(&run);
+    }
+    // A run of before --fit was has no word of it.
+    let mut config = home.json("run--fitstretch/config.json");
+    config.as_object_mut().unwrap().remove("fit");
+    fs::write(home.at("run--fitstretch/config.json"), config.to_string()).unwrap();
+    elbo("run--fitstretch");
+    // Other crops are other images.
+    home.refuses(
+        "curve run run--fitpad --out curve.svg --device cpu",
+        &["their likelihoods do not compare"],
+    );
 }

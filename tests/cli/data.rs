@@ -83,7 +83,7 @@ fn pictures_are_data_in_every_command() {
         serde_json::from_str(&home.ok("eval run --samples 2 --device cpu --json").stdout).unwrap();
     fs::rename(home.at("photos"), home.at("moved")).unwrap();
     let words = ["run/config.json names", "photos: no such file", "--data PATH says where"];
-    for command in ["reconstruct run", "eval run", "curve run", "explore run --no-open"] {
+    for command in ["reconstruct run", "eval run", "curve run"] {
         home.refuses(command, &words);
     }
     home.ok("sample run --device cpu"); // needs none
@@ -111,6 +111,44 @@ fn pictures_are_data_in_every_command() {
     let ended = home.ok("train --resume run --data moved --epochs 3 --device cpu");
     assert!(ended.stderr.contains("45 training"), "{ended:?}");
     home.ok("reconstruct run --device cpu");
+}
+
+/// A whole set may be smaller than the usual minibatch.
+#[test]
+fn a_small_set_needs_no_options() {
+    let home = Home::new();
+    home.data("few", 20, 10);
+    home.ok("train --data few --device cpu --hidden 8 --epochs 1 --run run");
+    assert_eq!(home.json("run/config.json")["batch"], 20);
+    home.refuses("train --data few --batch 21", &["--batch 21", "20 training images"]);
+    home.refuses("export run --pytorch vae.pt", &["vae.pt: torch.load could not open it"]);
+}
+
+/// Figures that are not to be taken at their face value say so, once each.
+#[test]
+fn warnings_come_with_the_figures() {
+    let home = Home::new();
+    let said = |ended: &Ended, words: &str| {
+        ended.stderr.lines().filter(|l| l.starts_with("warning: ") && l.contains(words)).count()
+    };
+    let ended = home.ok(&format!("{TRAIN} --run good"));
+    assert!(!ended.stderr.contains("warning"), "{ended:?}");
+    let ended = home.ok(&format!("{TRAIN} --warm-up 4 --beta 2 --run slow"));
+    assert_eq!(
+        said(
+            &ended,
+            "over 4 epochs (--warm-up), 16 steps, and the run ends after 8: it comes to 1.000, not to 2"
+        ),
+        1,
+        "{ended:?}"
+    );
+    let long = TRAIN.replace("--epochs 2", "--epochs 60");
+    let ended = home.ok(&format!("{long} --lr 0.01 --beta 1000 --run collapsed"));
+    assert_eq!(said(&ended, "has collapsed onto the prior"), 1, "{ended:?}");
+    let ended = home.ok("eval collapsed --samples 2 --device cpu");
+    assert_eq!(said(&ended, "none of the 3 latent units is active"), 1, "{ended:?}");
+    let ended = home.ok(&format!("{long} --lr 0.01 --lr-schedule step:50=1 --run diverged"));
+    assert_eq!(said(&ended, "has fallen from"), 1, "{ended:?}");
 }
 
 /// Files that are left out of a folder of pictures are told where it is named, and only there.

@@ -2,6 +2,14 @@
 
 use crate::harness::program::Home;
 
+/// Whoever hands the program out hands out the data within, which must say whose they are.
+#[test]
+fn the_version_names_the_authors_of_mnist() {
+    let text = Home::empty().ok("--version").stdout;
+    assert!(text.contains("Yann LeCun") && text.contains("CC BY-SA 3.0"), "{text}");
+    assert_eq!(Home::empty().ok("-V").stdout.lines().count(), 1);
+}
+
 #[test]
 fn help_names_every_option_and_its_default() {
     let home = Home::new();
@@ -43,12 +51,15 @@ fn help_names_every_option_and_its_default() {
         ("--free-bits <NATS>", "0"),
         ("--epochs <EPOCHS>", "10"),
         ("--steps <STEPS>", "no limit"),
+        ("--early-stop <EPOCHS>", "never"),
         ("--batch <B>", "128"),
         ("--lr <RATE>", "0.001"),
         ("--lr-warm-up <EPOCHS>", "0"),
         ("--lr-schedule <SCHEDULE>", "constant"),
         ("--schedule-stages <N>", "8"),
         ("--weight-decay <DECAY>", "0"),
+        ("--clip-norm <NORM>", "never"),
+        ("--ema <DECAY>", "none"),
         ("--adam-beta1 <BETA1>", "0.9"),
         ("--adam-beta2 <BETA2>", "0.999"),
         ("--adam-epsilon <EPSILON>", "1e-8"),

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use elbo::checkpoint::RunFolder;
 
-use crate::harness::program::{Ended, Home, idx, tree};
+use crate::harness::program::{Ended, Home, end, idx, tree};
 use crate::small::{FILES, TRAIN};
 
 /// What is wrong with the input is found before any time goes into a device.
@@ -45,6 +45,10 @@ fn wrong_options_are_refused() {
         ("--lr -1", &["--lr", "positive", "got -1"]),
         ("--lr nan", &["--lr", "positive", "NaN"]),
         ("--lr inf", &["--lr", "inf"]),
+        ("--lr 1e-300", &["--lr", "from 1.5e-45"]),
+        ("--lr 1e39", &["--lr", "to 3.4e38"]),
+        ("--beta 1e39", &["--beta", "3.4e38 at most"]),
+        ("--free-bits 1e39", &["--free-bits", "3.4e38 at most"]),
         ("--beta -1", &["--beta", "got -1"]),
         ("--beta nan", &["--beta", "NaN"]),
         ("--epochs 0", &["--epochs", "at least 1"]),
@@ -105,6 +109,81 @@ fn a_network_larger_than_the_memory_is_refused() {
     let error = ended.stderr.lines().last().unwrap();
     assert!(error.starts_with("error: ") && error.contains("more than is free"), "{ended:?}");
     assert!(tree(home.path()) == before, "something was left");
+}
+
+/// What a run keeps beside its tensors counts, and so does the limit of the process.
+#[cfg(unix)]
+#[test]
+fn what_does_not_fit_the_limit_of_the_process_is_refused() {
+    let home = Home::new();
+    let before = tree(home.path());
+    let limited = |args: &str| -> Ended {
+        let mut command = Command::new("bash");
+        command.current_dir(home.path()).args(["-c", "ulimit -v 900000; exec \"$@\"", "bash"]);
+        command.arg(env!("CARGO_BIN_EXE_elbo")).args(args.split(' ')).output().unwrap().into()
+    };
+    let train = "train --data data --device cpu --run run";
+    for options in ["--hidden 150000 --batch 4", "--size 4096x4000"] {
+        let ended = limited(&format!("{train} {options}"));
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        let error = ended.stderr.lines().last().unwrap();
+        assert!(
+            error.starts_with("error: ") && error.contains("bytes of memory, more than"),
+            "{error}"
+        );
+        assert!(tree(home.path()) == before, "something was left");
+    }
+    let ended = limited(&format!("{train} --hidden 16 --epochs 1"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// A folder that somebody sent may hold anything: nothing in it is waited for or read to no end.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_in_a_run_folder_is_refused() {
+    let home = Home::with_run();
+    home.ok(&format!("{TRAIN} --run other"));
+    let at = |name: &str| home.at("run").join(name);
+    for name in ["config.json", "model.safetensors", "summary.json", "metrics.jsonl", "lock"] {
+        let before = fs::read(at(name)).ok();
+        let _ = fs::remove_file(at(name));
+        assert!(Command::new("mkfifo").arg(at(name)).status().unwrap().success());
+        let listed = end(home.spawn("runs ."));
+        assert_eq!(listed.code, Some(0), "{name}: {listed:?}");
+        assert!(listed.line("other").contains("finished"), "{name}: {listed:?}");
+        let refused = name == "lock" || listed.stdout.contains("it is not a file");
+        assert!(refused, "{name}: {listed:?}");
+        if name != "lock" {
+            let figures = end(home.spawn("figures run --device cpu"));
+            figures.assert_error(if name == "metrics.jsonl" { 1 } else { 2 }, &[name]);
+        }
+        fs::remove_file(at(name)).unwrap();
+        if let Some(before) = before {
+            fs::write(at(name), before).unwrap();
+        }
+    }
+    // A terabyte of holes.
+    let model = fs::File::options().write(true).open(at("model.safetensors")).unwrap();
+    model.set_len(1 << 40).unwrap();
+    let ended = end(home.spawn("sample run --device cpu"));
+    ended.assert_error(2, &["model.safetensors: damaged"]);
+}
+
+/// What stdout cannot take is lost where it was all there is.
+#[cfg(target_os = "linux")]
+#[test]
+fn figures_for_a_full_disk_are_an_error() {
+    let home = Home::with_run();
+    let full = |args: &str| -> Ended {
+        let mut command = home.command(args);
+        command.stdout(fs::File::create("/dev/full").unwrap()).output().unwrap().into()
+    };
+    for args in
+        ["runs . --json", "runs .", "eval run --samples 2 --device cpu --json", "completions bash"]
+    {
+        full(args).assert_error(1, &["cannot write to stdout"]);
+    }
+    assert_eq!(full(&format!("{TRAIN} --run second")).code, Some(0), "its results are in files");
 }
 
 #[test]

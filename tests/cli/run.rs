@@ -111,7 +111,7 @@ fn a_run_writes_its_folder() {
 #[test]
 fn binarization_and_cap_are_said_and_kept() {
     let home = Home::new();
-    for (option, word) in [("fixed", "v ≥ 128"), ("none", "grey pixels, not binarized")] {
+    for (option, word) in [("fixed", "v ≥ 128"), ("none", "pixels not binarized")] {
         let ended = home.ok(&format!("{TRAIN} --binarization {option} --run {option} --steps 6"));
         assert!(ended.stdout.lines().next().unwrap().contains(word), "{ended:?}");
         assert!(ended.line("test ELBO -").contains(word));
@@ -308,7 +308,7 @@ fn a_preset_is_compared_only_when_it_is_itself() {
     let home = Home::new();
     let ended =
         home.ok("train --preset pytorch-example --data data --device cpu --run run --epochs 1");
-    ended.line("grey pixels, not binarized");
+    ended.line("pixels not binarized");
     ended.line("target is not compared");
     assert_eq!(home.json("run/summary.json").get("target"), None);
     let config = home.json("run/config.json");

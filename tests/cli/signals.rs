@@ -39,6 +39,9 @@ fn ctrl_c_and_sigterm_end_a_run_well() {
         assert!(begun, "{ended:?}");
         assert_eq!(ended.code, Some(code), "{ended:?}");
         ended.line("interrupted after step");
+        let said = |words: &str| ended.stderr.lines().any(|line| line.starts_with(words));
+        assert!(said("interrupted: the current step is finished"), "{ended:?}");
+        assert!(said("the checkpoint of step "), "{ended:?}");
 
         let summary = home.json(&format!("{run}/summary.json"));
         assert_eq!(summary["interrupted"], true);
@@ -56,6 +59,23 @@ fn ctrl_c_and_sigterm_end_a_run_well() {
         home.ok(&format!("sample {run} --device cpu"));
         home.ok(&format!("reconstruct {run} --device cpu"));
     }
+}
+
+/// Without its configuration a folder would be no run.
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_is_removed_meanwhile_is_written_anew() {
+    let home = Home::new();
+    let child = home.spawn(&TRAIN.replace("--epochs 2", "--epochs 100000 --run run"));
+    let config = home.at("run/config.json");
+    let begun = soon(|| fs::metadata(home.at("run/metrics.jsonl")).is_ok_and(|m| m.len() > 0));
+    let before = fs::read(&config).unwrap();
+    fs::remove_file(&config).unwrap();
+    signal(&child, "INT");
+    let ended = end(child);
+    assert!(begun && ended.code == Some(130), "{ended:?}");
+    assert!(ended.stderr.contains("config.json: it was removed meanwhile"), "{ended:?}");
+    assert!(fs::read(&config).unwrap() == before);
 }
 
 /// An evaluation has nothing to save.

@@ -1,8 +1,10 @@
 //! Images in colour, from arrays and from pictures, and grey ones beside them.
 
+#![allow(clippy::type_complexity, reason = "tables of cases")]
+
 use std::fs;
 
-use elbo::data::{Channels, Dataset, MNIST, Options, load, open};
+use elbo::data::{Channels, Dataset, Fit, MNIST, Options, load, open};
 use elbo::report::figures::{Layout, grid};
 use elbo::{ImageShape, Images};
 use image::{
@@ -269,5 +271,151 @@ fn grids_in_colour() {
         (29, 9, [96; 3]),
     ] {
         assert_eq!(picture.get_pixel(x, y).0, levels, "{x}, {y}");
+    }
+}
+
+/// A picture of 8x4 (height x width), its upper half red, its lower blue, with a green line around.
+fn framed() -> RgbImage {
+    RgbImage::from_fn(4, 8, |x, y| match (x, y) {
+        (0 | 3, _) | (_, 0 | 7) => Rgb([0, 200, 0]),
+        (_, 1..=3) => Rgb([200, 0, 0]),
+        _ => Rgb([0, 0, 200]),
+    })
+}
+
+#[test]
+fn pictures_are_cropped_padded_or_stretched() {
+    let home = folder(&[
+        ("train/a.png", &encoded(framed(), ImageFormat::Png)),
+        ("test/a.png", &encoded(image::imageops::rotate90(&framed()), ImageFormat::Png)),
+    ]);
+    let load = |size, fit| {
+        load(home.path(), Options { size: Some(size), fit, ..AS_IS }).expect("two pictures")
+    };
+    let (red, green, blue, black) = ([200, 0, 0], [0, 200, 0], [0, 0, 200], [0; 3]);
+    let pixel = |image: &[u8], width: usize, (y, x): (usize, usize)| -> [u8; 3] {
+        image[3 * (y * width + x)..][..3].try_into().expect("a pixel")
+    };
+
+    // The middle, without what lies above and below, pixel by pixel.
+    let data = load((4, 4), Fit::Crop);
+    for (at, colour) in [
+        ((0, 0), green),
+        ((0, 1), red),
+        ((1, 2), red),
+        ((2, 1), blue),
+        ((3, 2), blue),
+        ((3, 3), green),
+    ] {
+        assert_eq!(pixel(data.train.image(0), 4, at), colour, "{at:?}");
+    }
+    // The other is turned to the right: what was above is on the right, and left and right are cut.
+    for (at, colour) in [((0, 1), green), ((1, 0), blue), ((1, 3), red), ((2, 2), red)] {
+        assert_eq!(pixel(data.test.image(0), 4, at), colour, "{at:?}");
+    }
+    // The whole of it, in the middle of black.
+    let data = load((8, 8), Fit::Pad);
+    for y in 0..8 {
+        let row =
+            |image: &[u8]| -> Vec<[u8; 3]> { (0..8).map(|x| pixel(image, 8, (y, x))).collect() };
+        let kept: Vec<[u8; 3]> = (0..4).map(|x| framed().get_pixel(x, y as u32).0).collect();
+        assert_eq!(row(data.train.image(0)), [&[black; 2][..], &kept, &[black; 2]].concat());
+        let is_black = row(data.test.image(0)).iter().all(|p| *p == black);
+        assert_eq!(is_black, !(2..6).contains(&y), "{y}");
+    }
+    // All of it, out of proportion.
+    let data = load((8, 8), Fit::Stretch);
+    assert_eq!(pixel(data.train.image(0), 8, (4, 0)), green);
+    assert!(data.train.pixels.chunks_exact(3).all(|p| p != black));
+    // The same shape in another size is cut by none of them.
+    let same: Vec<Images> =
+        [Fit::Crop, Fit::Pad, Fit::Stretch].map(|fit| load((4, 2), fit).train).into();
+    assert!(same.iter().all(|images| *images == same[0]));
+    // Grey arrays, and shapes that are not whole multiples: rounded to the nearest, at least one.
+    let array = npy("|u1", &[2, 3, 40], &[90; 240]);
+    for (size, fit, lit) in [
+        ((2, 2), Fit::Crop, 4),
+        ((7, 5), Fit::Crop, 35),
+        ((9, 10), Fit::Pad, 10),
+        ((40, 1), Fit::Pad, 1),
+        ((1, 90), Fit::Pad, 13),
+    ] {
+        let options = Options { size: Some(size), fit, ..AS_IS };
+        let data = load_file("a.npy", &array, options).unwrap();
+        let image = data.train.image(0);
+        assert!(image.iter().all(|v| [0, 90].contains(v)), "{size:?}");
+        assert_eq!(image.iter().filter(|v| **v == 90).count(), lit, "{size:?} {fit}");
+    }
+}
+
+/// Records as CIFAR-10 has them: a class, then the red, green and blue of 32x32 pixels.
+fn records(classes: &[u8]) -> Vec<u8> {
+    let record = |&class: &u8| {
+        let plane = |of: u8| (0..1024).map(move |i| of + class + (i % 7) as u8);
+        [class].into_iter().chain(plane(0)).chain(plane(100)).chain(plane(200))
+    };
+    classes.iter().flat_map(record).collect()
+}
+
+#[test]
+fn cifar_10() {
+    let names = "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
+    let own = names.replace("bird", "Vogel");
+    let files = [
+        ("data_batch_1.bin", records(&[3, 0])),
+        ("data_batch_2.bin", records(&[9])),
+        ("test_batch.bin", records(&[2, 1])),
+    ];
+    let of = |prefix: &str, meta: Option<&str>| {
+        let names: Vec<String> = files.iter().map(|(name, _)| format!("{prefix}{name}")).collect();
+        let mut all: Vec<(&str, &[u8])> =
+            names.iter().zip(&files).map(|(name, (_, bytes))| (&name[..], &bytes[..])).collect();
+        let path = format!("{prefix}batches.meta.txt");
+        all.extend(meta.map(|meta| (&path[..], meta.as_bytes())));
+        folder(&all)
+    };
+    for (home, bird) in [
+        (of("", Some(names)), "bird"),
+        (of("cifar-10-batches-bin/", Some(&own)), "Vogel"),
+        (of("", None), "bird"),
+    ] {
+        let data = load(home.path(), AS_IS).unwrap();
+        assert_eq!(shape(&data), ImageShape { height: 32, width: 32, channels: 3 });
+        assert_eq!((data.train.n_images, data.test.n_images), (3, 2));
+        let labels = data.train.labels.as_ref().unwrap();
+        assert_eq!((&labels.classes[..], labels.name(2)), (&[3, 0, 9][..], "truck"));
+        assert_eq!(data.test.labels.as_ref().unwrap().name(0), bird);
+        // Pixel 40 of the third image: 40 % 7 = 5.
+        assert_eq!(data.train.image(2)[3 * 40..][..3], [14, 114, 214]);
+        let small = Options { size: Some((16, 16)), ..GREY };
+        assert_eq!(shape(&load(home.path(), small).unwrap()), (16, 16).into());
+    }
+    let short = &records(&[1])[..3000];
+    let wrong: [(&[(&str, &[u8])], &[&str]); 6] = [
+        (&[("data_batch_1.bin", &records(&[1]))], &["batches of CIFAR-10 but no test_batch.bin"]),
+        (
+            &[("data_batch_1.bin", &records(&[1, 10])), ("test_batch.bin", &records(&[1]))],
+            &["data_batch_1.bin: record 1 is of class 10; they are 0 to 9"],
+        ),
+        (
+            &[("data_batch_4.bin", short), ("test_batch.bin", &records(&[1]))],
+            &["data_batch_4.bin: 3000 bytes are no whole number of records of 3073"],
+        ),
+        (
+            &[("data_batch_1.bin", &records(&[1])), ("test_batch.bin", b"")],
+            &["test_batch.bin: 0 bytes"],
+        ),
+        (
+            &[
+                ("data_batch_1.bin", &records(&[1])),
+                ("test_batch.bin", &records(&[1])),
+                ("batches.meta.txt", b"a\nb\n"),
+            ],
+            &["batches.meta.txt: 2 names of classes; CIFAR-10 has 10"],
+        ),
+        (&[("data_batch_1", b"a pickle")], &["as Python objects", "cifar-10-binary.tar.gz"]),
+    ];
+    for (files, words) in wrong {
+        assert_words(load(folder(files).path(), AS_IS), words);
     }
 }

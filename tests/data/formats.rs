@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Cursor, Write};
 
-use elbo::data::{self, Channels, DataError, Dataset, MNIST, Options, load};
+use elbo::data::{self, Channels, DataError, Dataset, Fit, MNIST, Options, load};
 use image::{DynamicImage, GrayImage, ImageFormat, LumaA, Rgb, RgbImage};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-pub const AS_IS: Options = Options { size: None, channels: None, valid: None };
+pub const AS_IS: Options = Options { size: None, fit: Fit::Stretch, channels: None, valid: None };
 
 /// A `.npy` file as NumPy writes it, its header padded to 64 bytes.
 pub fn npy(descr: &str, shape: &[usize], elements: &[u8]) -> Vec<u8> {
@@ -201,6 +201,74 @@ fn names_say_which_array_is_what() {
 
 fn words(values: &[i64]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// A file alone is all there is: its name is no reason to refuse it.
+#[test]
+fn a_test_file_alone_is_a_whole_set() {
+    let x = npy("|u1", &[6, 2, 2], &ramp(24));
+    let data = load_file("mnist_test.npy", &x, AS_IS).unwrap();
+    assert_eq!((data.train.n_images, data.test.n_images), (5, 1));
+}
+
+/// Half precision, as PyTorch saves much: every grey level, and what is none.
+#[test]
+fn floats_of_two_bytes_are_read() {
+    // 0, 1/4, 1/2, 1, the smallest subnormal, 2047/2048.
+    let bits: [u16; 6] = [0, 0x3400, 0x3800, 0x3c00, 1, 0x3bff];
+    let bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes()).collect();
+    let grey = [0, 64, 128, 255, 0, 255];
+    let data = load_file("a.npy", &npy("<f2", &[6, 1], &bytes), AS_IS).unwrap();
+    assert_eq!(pixels(&data), grey);
+    let file = safetensors(&[("x", Dtype::F16, &[6, 1], &bytes)]);
+    assert_eq!(pixels(&load_file("a.safetensors", &file, AS_IS).unwrap()), grey);
+    for bad in [0x3c01_u16, 0x7c00, 0x7e00, 0xbc00] {
+        let bytes: Vec<u8> = [0, bad].iter().flat_map(|b| b.to_le_bytes()).collect();
+        let file = npy("<f2", &[2, 1], &bytes);
+        assert_words(load_file("a.npy", &file, AS_IS), &["element [1, 0]", "from 0 to 1"]);
+    }
+}
+
+/// What a few bytes on the disk unpack to is bounded, and what is no file is not waited for.
+#[test]
+fn small_files_do_not_take_much_memory() {
+    let large = encoded(GrayImage::new(8200, 8200), ImageFormat::Png);
+    let folder = folder(&[("a.png", &large), ("b.png", &large)]);
+    let small = Options { size: Some((4, 4)), ..AS_IS };
+    assert_words(load(folder.path(), small), &["a.png", "more than 67108864 pixels"]);
+    // More images than there is memory for are refused before they are made.
+    let x = npy("|u1", &[1 << 20, 1, 1], &vec![7; 1 << 20]);
+    let huge = Options { size: Some((4096, 4096)), ..AS_IS };
+    let begin = std::time::Instant::now();
+    assert_words(
+        load_file("a.npy", &x, huge),
+        &["1048576 images of 4096x4096 need 17592186044416 bytes", "more than is free", "`size`"],
+    );
+    assert!(begin.elapsed().as_secs() < 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_refused() {
+    let png = grey(2, 2, 0);
+    let folder = folder(&[("a.png", &png)]);
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("b.png")).unwrap();
+    assert_words(load(folder.path(), AS_IS), &["b.png", "not a file"]);
+    let pipe = |name: &str| {
+        let path = folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    fs::remove_file(folder.path().join("b.png")).unwrap();
+    pipe("c.png");
+    assert_words(load(folder.path(), AS_IS), &["c.png", "not a file"]);
+    assert_words(load(&pipe("d.npy"), AS_IS), &["d.npy", "not a file"]);
+    let set = tempfile::tempdir().unwrap();
+    for name in ["train-images-idx3-ubyte", "t10k-images-idx3-ubyte"] {
+        let path = set.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    }
+    assert_words(load(set.path(), AS_IS), &["train-images-idx3-ubyte", "not a file"]);
 }
 
 #[test]
@@ -433,7 +501,7 @@ fn a_size_is_suggested_that_suits() {
             names.iter().map(String::as_str).zip(pictures.iter().map(|p| &p[..])).collect();
         assert_words(
             load(folder(&files).path(), AS_IS),
-            &[&format!("stretches all to one size, for example {suggested}")],
+            &[&format!("brings all to one size, for example {suggested}")],
         );
     }
 }

@@ -586,6 +586,17 @@ fn text_that_is_no_such_image() {
             assert_fails_at(&path, &path, words);
         }
     }
+    // Nothing in it, or nothing but a bomb of empty lines.
+    let blank = vec![b'\n'; 1_000_001];
+    for (bytes, word) in
+        [(&b""[..], "no image in it"), (&blank[..], "more than 1000000 lines are empty")]
+    {
+        let folder = folder(&[("a.amat.gz", &gzip(bytes)), ("b.amat", bytes)]);
+        for name in ["a.amat.gz", "b.amat"] {
+            let error = load(&folder.path().join(name)).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
     let cut = gzip(&amat(&[[0, 1, 1, 0]; 100]));
     let folder = folder(&[("cut.amat.gz", &cut[..cut.len() / 2])]);
     let path = folder.path().join("cut.amat.gz");

@@ -591,6 +591,16 @@ struct Event {
 }
 
 /// CRC-32C bit by bit, masked.
+/// A run that was begun without events has those of all its epochs once it is asked for them.
+#[test]
+fn events_that_are_asked_for_late_are_of_all_epochs() {
+    let home = Home::new();
+    home.ok(&TRAIN.replace("--epochs 3", "--epochs 2"));
+    home.ok("train --resume run --device cpu --epochs 4 --tensorboard");
+    let steps: Vec<u64> = events(&home.event_file())[1..].iter().map(|event| event.step).collect();
+    assert_eq!(steps, [4, 8, 12, 16]);
+}
+
 fn masked_checksum(bytes: &[u8]) -> u32 {
     let mut crc = !0_u32;
     for &byte in bytes {

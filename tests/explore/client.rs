@@ -73,6 +73,7 @@ impl Deref for Server {
 #[derive(Clone, Copy)]
 pub struct Site {
     pub port: u16,
+    pub token: &'static str,
 }
 
 impl Server {
@@ -86,7 +87,9 @@ impl Server {
             let output = child.wait_with_output().expect("it ends");
             panic!("no address in {line:?}: {}", String::from_utf8_lossy(&output.stderr));
         };
-        Server { child, site: Site { port } }
+        let token = line.split("?token=").nth(1).and_then(|rest| rest.split(' ').next());
+        let token = token.expect("a token").to_string().leak();
+        Server { child, site: Site { port, token } }
     }
 
     pub fn id(&self) -> u32 {
@@ -113,7 +116,7 @@ impl Server {
 
 impl Site {
     pub fn address(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port)
+        format!("http://127.0.0.1:{}/?token={}", self.port, self.token)
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -124,6 +127,12 @@ impl Site {
 
     /// One request on a connection of its own.
     pub fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Response {
+        let headers = format!("{headers}Authorization: Bearer {}\r\n", self.token);
+        self.send_bare(method, path, &headers, body)
+    }
+
+    /// The same of somebody who does not know the token.
+    pub fn send_bare(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Response {
         let mut stream = self.connect();
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.1\r\nContent-Length: {length}\r\n{headers}\r\n");

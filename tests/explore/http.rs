@@ -222,6 +222,26 @@ fn bad_requests_get_a_reason() {
     assert_eq!(server.model()["latent"], 3, "it still answers");
 }
 
+/// A run that was copied to another machine without its images can still be walked through.
+#[test]
+fn without_its_images_a_run_is_explored_by_draws() {
+    for latent in [2, 3] {
+        let home = Home::with_run(&format!("--latent {latent}"));
+        fs::remove_dir_all(home.at("data")).expect("a folder");
+        let server = home.serve();
+        let model = server.model();
+        assert!(
+            model["run"].as_str().is_some_and(|run| run.contains("draws from the prior")),
+            "{model}"
+        );
+        assert_eq!(model["test_images"], 100);
+        server.json("/infer", &json!({ "test": 99 }));
+        server.json("/decode", &json!({ "z": vec![0.5; latent] }));
+        let map = server.ask("GET", "/map.png", "").status;
+        assert_eq!(map, if latent == 2 { 200 } else { 404 });
+    }
+}
+
 #[test]
 fn only_its_own_page_may_ask() {
     let home = Home::with_run("--latent 3");
@@ -249,6 +269,48 @@ fn only_its_own_page_may_ask() {
         assert_eq!(status(&format!("Host: {host}\r\n")), 403, "{host}");
     }
     assert_eq!(status(""), 400);
+    assert_eq!(status(&format!("Host: LocalHost:{port}\r\n")), 200, "names have no case");
+    assert_eq!(status(&format!("Host: localhost:{port}\r\nHost: evil.example\r\n")), 400);
+    // Whoever else is on the machine reaches the port, and learns nothing: not without the token.
+    let bare = |method: &str, path: &str, more: &str| {
+        let headers = format!("Host: 127.0.0.1:{port}\r\nConnection: close\r\n{more}");
+        server.send_bare(method, path, &headers, b"{\"test\":0}").status
+    };
+    for (method, path) in [
+        ("GET", "/model"),
+        ("GET", "/map.png"),
+        ("GET", "/scatter"),
+        ("POST", "/decode"),
+        ("POST", "/sample"),
+        ("POST", "/infer"),
+        ("GET", "/model?token="),
+        ("GET", "/model?token=0"),
+    ] {
+        assert_eq!(bare(method, path, ""), 403, "{path}");
+        assert_eq!(bare(method, path, "Authorization: Bearer 0\r\n"), 403, "{path}");
+    }
+    assert_eq!(bare("GET", &format!("/model?token={}", server.token), ""), 200);
+    assert_eq!((bare("GET", "/", ""), bare("GET", "/page.js", "")), (200, 200), "no secrets");
+    assert!(server.token.len() == 32 && home.serve().token != server.token);
+    // A browser says whose page asks: another site's may not show what is here as a picture of its own.
+    let host = format!("Host: 127.0.0.1:{port}\r\nConnection: close\r\n");
+    let from = |path: &str, site: &str, mode: &str| {
+        let headers = format!("{host}Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: {mode}\r\n");
+        let response = server.send("GET", path, &headers, b"");
+        assert_eq!(response.header("cross-origin-resource-policy"), Some("same-origin"));
+        response.status
+    };
+    for (path, site, mode, expected) in [
+        ("/model", "same-origin", "cors", 200),
+        ("/", "none", "navigate", 200),
+        ("/", "cross-site", "navigate", 200),
+        ("/model", "cross-site", "no-cors", 403),
+        ("/style.css", "same-site", "no-cors", 403),
+        ("/model", "cross-site", "navigate", 403),
+        ("/", "cross-site", "no-cors", 403),
+    ] {
+        assert_eq!(from(path, site, mode), expected, "{path} {site} {mode}");
+    }
     for origin in ["https://evil.example", "null", &format!("https://127.0.0.1:{port}")] {
         let headers = format!("Host: 127.0.0.1:{port}\r\nOrigin: {origin}\r\n");
         assert_eq!(status(&headers), 403, "{origin}");
@@ -269,7 +331,8 @@ fn only_its_own_page_may_ask() {
 fn slow_callers_keep_nobody_waiting() {
     let home = Home::with_run("--latent 3");
     let server = home.serve();
-    let host = format!("Host: 127.0.0.1:{}\r\n", server.port);
+    let (port, token) = (server.port, server.token);
+    let host = format!("Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n");
     let begin = Instant::now();
     let stalled = |text: &str| {
         let mut stream = server.connect();

@@ -22,7 +22,7 @@ use crate::model::explorer;
 /// A page whose device is lost when `left` is zero, and how it ends.
 fn serve(left: &Arc<AtomicU64>) -> (Site, JoinHandle<End>) {
     let listener = server::listen(0).expect("a port");
-    let site = Site { port: listener.local_addr().expect("an address").port() };
+    let site = Site { port: listener.local_addr().expect("an address").port(), token: "secret" };
     let left = left.clone();
     let load = move || {
         let home = Home::with_run("--latent 3");
@@ -31,7 +31,8 @@ fn serve(left: &Arc<AtomicU64>) -> (Site, JoinHandle<End>) {
     };
     let (end, ended) = watch::channel(None);
     let (worker, about, _) = Worker::start(load, end).expect("it loads");
-    let serve = || server::serve(listener, about, worker, ended).expect("it serves");
+    let serve =
+        || server::serve(listener, "secret".to_string(), about, worker, ended).expect("it serves");
     (site, thread::spawn(serve))
 }
 

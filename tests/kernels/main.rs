@@ -2,6 +2,7 @@
 //! themselves, plans, noise, mixed precision, the choice of variants, the pipeline cache.
 
 mod compiled;
+mod edges;
 mod faults;
 mod floors;
 #[path = "../harness/mod.rs"]

@@ -85,10 +85,16 @@ const RIGHT_ALONG_INNER = true;
 fn left_scale() -> f32 { return 1.0; }
 fn left(row: u32, k: u32) -> f32 { return 1.0; }
 fn right(k: u32, column: u32) -> f32 { return 1.0; }
-fn store(row: u32, column: u32, v: f32) {}
-fn score(row: u32, column: u32, v: f32) -> vec2<f32> { return vec2<f32>(v, v); }
+alias Fetched = f32;
+fn fetch(row: u32, column: u32) -> f32 { return 1.0; }
+fn score(row: u32, column: u32, v: f32, fetched: f32) -> vec2<f32> { return vec2<f32>(v, fetched); }
 fn finish_row(row: u32, part: u32, score: vec2<f32>) {}
 ";
+
+/// What `product` asks of one besides, what `product_fetch` does, and what `transposed_correlation`.
+const STORE: &str = "fn store(row: u32, column: u32, v: f32) {}";
+const STORE_FETCHED: &str = "fn store(row: u32, column: u32, v: f32, fetched: f32) {}";
+const STORE_PIXEL: &str = "fn store_pixel(e: u32, channel: u32, v: f32) {}";
 
 /// What `parameter_gradients` asks of one. Its tensors are arrays of a workgroup here, so that this text binds nothing.
 const LAYER: &str = "
@@ -97,7 +103,6 @@ const I = 1u;
 const O = 1u;
 var<workgroup> x: array<f32, 1>;
 var<workgroup> d_y: array<f32, 1>;
-fn store(row: u32, column: u32, v: f32) {}
 ";
 
 /// What convolutions' files ask of one.
@@ -117,7 +122,6 @@ var<workgroup> weight: array<f32, 1>;
 fn image(e: u32) -> f32 { return 1.0; }
 fn place(e: u32) -> f32 { return 1.0; }
 fn left_scale() -> f32 { return 1.0; }
-STORE
 ";
 
 #[test]
@@ -126,25 +130,20 @@ fn every_library_file_holds_functions_only() {
         let file = path.strip_prefix("lib/").expect("in lib");
         let last = source.lines().rfind(|line| !line.is_empty()).expect("not empty");
         // A part of the product's library is complete only with the others.
-        let part = ["fragment", "operands"].contains(&file)
+        let part = ["fetched_row", "fragment", "operands"].contains(&file)
             || file.starts_with("tile_")
             || file.starts_with("row_parts_");
         let import = if part { "product_sums" } else { file };
         // What a kernel that sums over its workgroup declares; the library may declare no override.
-        let hooks = match file {
-            "parameter_gradients" => LAYER,
-            "patches" | "slabs" | "correlation" | "transposed_correlation" => CONVOLUTION,
-            _ => HOOKS,
+        let (hooks, store) = match file {
+            "parameter_gradients" => (LAYER, ""),
+            "correlation" => (CONVOLUTION, STORE),
+            "transposed_correlation" => (CONVOLUTION, STORE_PIXEL),
+            "patches" | "slabs" => (CONVOLUTION, ""),
+            "product_fetch" => (HOOKS, STORE_FETCHED),
+            _ => (HOOKS, STORE),
         };
-        let hooks = hooks.replace(
-            "STORE",
-            match file {
-                "correlation" => "fn store(row: u32, column: u32, v: f32) {}",
-                "transposed_correlation" => "fn store_pixel(e: u32, channel: u32, v: f32) {}",
-                _ => "",
-            },
-        );
-        let user = format!("override WORKGROUP: u32 = 64u;\n{hooks}\n#import {import}\n");
+        let user = format!("override WORKGROUP: u32 = 64u;\n{hooks}\n{store}\n#import {import}\n");
         let mut held = false;
         for variant in PRODUCT {
             let (text, module, _) =

@@ -69,6 +69,7 @@ fn all_settings() -> Vec<(&'static str, Settings)> {
         ("Gaussian", gaussian(settings(&[40], 1))),
         ("optimal variance", of_variance(Variance::Optimal, settings(&[40], 1))),
         ("weight decay", Settings { weight_decay: 3.0, ..settings(&[40, 33], 1) }),
+        ("clipped", Settings { clip_norm: Some(0.5), ..settings(&[40, 33], 1) }),
         ("free bits", Settings { objective: free_bits, ..settings(&[40], 1) }),
         ("iwae", iwae(settings(&[40], 3))),
         ("iwae, Gaussian", iwae(gaussian(settings(&[40], 3)))),

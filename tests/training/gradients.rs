@@ -68,7 +68,8 @@ fn likelihoods() -> Vec<Likelihood> {
         Variance::Given(0.3),
     ];
     let gaussian = variances.map(|variance| Likelihood::Gaussian { variance });
-    [&[Likelihood::Bernoulli], &gaussian[..]].concat()
+    let grey = [Likelihood::ContinuousBernoulli, Likelihood::DiscretizedLogistic];
+    [&[Likelihood::Bernoulli], &gaussian[..], &grey].concat()
 }
 
 fn iwae(estimator: Estimator) -> Objective {
@@ -323,7 +324,14 @@ fn real_data_trains_a_gaussian() {
         activation: Activation::Tanh,
         likelihood: GAUSSIAN,
     };
-    let source = Source { images: n, window: None, content: Content::Reals, batch: 4, samples: 2 };
+    let source = Source {
+        images: n,
+        window: None,
+        content: Content::Reals,
+        flips: None,
+        batch: 4,
+        samples: 2,
+    };
     let objective = Objective::default();
     let plan = TrainProgram::record(
         &architecture,

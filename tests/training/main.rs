@@ -9,6 +9,7 @@ mod gradients;
 mod harness;
 mod layers;
 mod library;
+mod likelihoods;
 mod optimizers;
 mod real_values;
 mod resume;

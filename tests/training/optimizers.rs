@@ -2,7 +2,7 @@
 //! PyTorch documents them (torch.optim.Adam, AdamW, RMSprop, Adamax with `maximize`), written out for one number.
 
 use elbo::device::Executor;
-use elbo::kernels::rates;
+use elbo::kernels::{clock, rates};
 use elbo::optim::{Adam, Adamax, Optimizer, RmsProp, Update};
 use elbo::plan::{DType, Program, Recorder};
 use elbo::train::Settings;
@@ -41,7 +41,8 @@ fn by_kernels(update: &Update) -> Vec<Vec<f64>> {
     let mut r = Recorder::new(&mut program, "step");
     let rates = r.tensor("rates", &[rates::WORDS]);
     let gradients = [(weight, r.tensor("d_weight", &[2, 3])), (bias, r.tensor("d_bias", &[BIAS]))];
-    update.record(&mut r, rates, &trained, &gradients).expect("records");
+    let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
+    update.record(&mut r, [rates, clock], STEPS, &trained, &gradients).expect("records");
     let plan = r.finish();
     let mut executor = harness::cpu().load::<f64>(program).expect("memory");
     let offsets = [0, WEIGHT];
@@ -70,12 +71,15 @@ fn by_kernels(update: &Update) -> Vec<Vec<f64>> {
 }
 
 /// Element `i` after each of the steps, with this weight decay.
-fn by_hand(optimizer: Optimizer, i: usize, decay: f64) -> Vec<f64> {
+fn by_hand(optimizer: Optimizer, i: usize, decay: f64, clip: Option<f64>) -> Vec<f64> {
     let (mut p, mut m, mut v) = (first(i), 0.0_f64, 0.0_f64);
     let decay = rounded(decay);
     (1..=STEPS)
         .map(|step| {
-            let (t, g, lr) = (step as i32, gradient(i, step), rate(step));
+            let (t, lr) = (step as i32, rate(step));
+            let norm = (0..WEIGHT + BIAS).map(|i| gradient(i, step).powi(2)).sum::<f64>().sqrt();
+            let share = clip.map_or(1.0, |most| (rounded(most) / norm).min(1.0));
+            let g = share * gradient(i, step);
             p -= lr * decay * p;
             p += match optimizer {
                 Optimizer::Adam(Adam { beta1, beta2, epsilon }) => {
@@ -111,13 +115,17 @@ fn every_optimizer_takes_the_steps_of_its_paper() {
         Optimizer::Adamax(Adamax { beta1: 0.8, beta2: 0.7, epsilon: 1e-8 }),
     ];
     for optimizer in optimizers {
-        for weight_decay in [0.0, 5.0] {
-            let update = Update { optimizer, weight_decay, ..Settings::default().update() };
+        // The second clips some of the steps, the third none.
+        for (weight_decay, clip_norm) in
+            [(0.0, None), (5.0, None), (0.0, Some(2.5)), (5.0, Some(2.5)), (0.0, Some(100.0))]
+        {
+            let update =
+                Update { optimizer, weight_decay, clip_norm, ..Settings::default().update() };
             let got = by_kernels(&update);
             for i in 0..WEIGHT + BIAS {
                 // Biases do not decay.
                 let decay = if i < WEIGHT { weight_decay } else { 0.0 };
-                let expected = by_hand(optimizer, i, decay);
+                let expected = by_hand(optimizer, i, decay, clip_norm);
                 for (step, expected) in expected.into_iter().enumerate() {
                     let got = got[step][i];
                     assert!(

@@ -90,7 +90,7 @@ fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
     // Of images in a window, as larger sets are.
     let fed = "--lr-schedule cosine --epochs 4 --likelihood gaussian --resident-limit 3000";
     // Into the middle of the second epoch.
-    let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3";
+    let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3 --clip-norm 3 --ema 0.9";
     let mut n = 0;
     for device in ["cpu", "gpu"] {
         for options in [all, iwae, fed, rising] {
@@ -420,6 +420,8 @@ fn what_would_change_the_run_is_refused() {
         "--lr-schedule cosine",
         "--lr-warm-up 1",
         "--weight-decay 0",
+        "--clip-norm 9",
+        "--ema 0.5",
         "--adam-beta1 0.5",
         "--binarization fixed",
         "--likelihood gaussian",
@@ -631,6 +633,43 @@ impl Observer for Collect {
     }
 }
 
+/// A run ends where no epoch is better, stopped and resumed or not, and goes on with more patience as if it had had it.
+#[test]
+fn a_run_stops_early_and_goes_on_with_more_patience() {
+    let home = Home::new();
+    // The third epoch's rate is too large for it, and for those that follow.
+    let train =
+        format!("{TRAIN} --device cpu --valid 0.2 --epochs 9 --lr 0.01 --lr-schedule step:3=0.5");
+    let ended = home.ok(&format!("{train} --early-stop 2 --run early"));
+    assert_eq!(ended.rows().len(), 5, "{ended:?}");
+    assert_eq!(
+        ended.line("stopped early"),
+        "stopped early, after epoch 5 of 9: no better valid ELBO in 2 epochs"
+    );
+    let summary = home.json("early/summary.json");
+    assert_eq!(summary["best_epoch"], 3);
+    assert_eq!((&summary["finished"], &summary["stopped_early"]), (&true.into(), &true.into()));
+    for options in ["", "--early-stop 2", "--epochs 12", "--early-stop 1"] {
+        let ended = home.ok(&format!("train --resume early --device cpu {options}"));
+        assert!(ended.stdout.starts_with("early is finished: 5 epochs"), "{ended:?}");
+        assert!(ended.stdout.contains("a larger --early-stop than"), "{ended:?}");
+    }
+    // Stopped before its early stop.
+    home.ok(&format!("{train} --early-stop 2 --run cut --steps 24"));
+    let ended = home.ok("train --resume cut --device cpu --steps 1000");
+    assert!(ended.stdout.contains("stopped early, after epoch 5"), "{ended:?}");
+    home.assert_same("cut", "early");
+    // With more patience.
+    home.ok(&format!("{train} --early-stop 4 --run patient"));
+    home.ok("train --resume early --device cpu --early-stop 4");
+    home.assert_same("early", "patient");
+    assert_eq!(
+        home.json("early/summary.json")["steps"],
+        home.json("patient/summary.json")["steps"]
+    );
+    home.refuses(&format!("{TRAIN} --early-stop 2"), &["--early-stop 2", "--valid"]);
+}
+
 /// Every command that takes a model takes the best one.
 #[test]
 fn the_best_model_is_taken_where_it_is_asked_for() {
@@ -684,6 +723,32 @@ fn the_best_model_is_taken_where_it_is_asked_for() {
     assert!(units.contains("after step 14"), "{units}");
     flip(&home.at("run/best.safetensors"), 700);
     home.refuses("eval run --best", &["run/best.safetensors: damaged"]);
+}
+
+/// Killed before its first checkpoint, a run still knows what it was to show; files that were made private stay so.
+#[test]
+fn a_run_that_begins_anew_shows_what_it_was_to_show() {
+    let home = Home::new();
+    let options = "--epochs 2 --figures-every 1 --tensorboard";
+    home.ok(&format!("{TRAIN} --device cpu {options} --run whole"));
+    let config = fs::read(home.at("whole/config.json")).unwrap();
+    fs::create_dir(home.at("run")).unwrap();
+    fs::write(home.at("run/config.json"), config).unwrap();
+    fs::set_permissions(home.at("run/config.json"), fs::Permissions::from_mode(0o600)).unwrap();
+    let ended = home.ok("train --resume run --device cpu --epochs 3");
+    assert!(ended.stderr.contains("it begins anew"), "{ended:?}");
+    assert!(home.at("run/progress/epoch-0001-samples.png").exists());
+    let is_events = |e: fs::DirEntry| e.file_name().to_string_lossy().starts_with("events.out");
+    assert!(fs::read_dir(home.at("run")).unwrap().any(|e| is_events(e.unwrap())));
+    let mode = |name: &str| fs::metadata(home.at("run").join(name)).unwrap().permissions().mode();
+    assert_eq!(mode("config.json") & 0o777, 0o600);
+    fs::set_permissions(home.at("run/model.safetensors"), fs::Permissions::from_mode(0o640))
+        .unwrap();
+    fs::write(home.at("run/progress/.elbo-left"), "half").unwrap();
+    home.ok("train --resume run --device cpu --epochs 4");
+    assert_eq!(mode("model.safetensors") & 0o777, 0o640);
+    assert!(home.at("run/progress/epoch-0004-samples.png").exists());
+    assert!(!home.at("run/progress/.elbo-left").exists());
 }
 
 /// Killed between its last checkpoint and its pictures, a run still comes to its end.
@@ -872,6 +937,13 @@ fn runs_are_listed_whatever_is_wrong_with_one() {
     assert_eq!((&first["last"], &first["begun"]), (&summary["last"], &summary["begun"]));
     assert_eq!(first["settings"], home.json("runs/b-first/config.json"));
     assert_eq!(first["best"]["test"]["elbo"], summary["best_test_elbo"]);
+    // What differs between runs is shown, and nothing else.
+    home.ok(&format!("{TRAIN} --device cpu --epochs 1 --lr 0.01 --seed 4 --run pair/a"));
+    home.ok(&format!("{TRAIN} --device cpu --epochs 1 --run pair/b"));
+    let table = home.ok("runs pair").stdout;
+    let title: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(title[5..9], ["lr", "seed", "epochs", "steps"], "{table}");
+    assert!(!home.ok("runs").stdout.contains("seed"));
     assert!(find("torn")["reason"].as_str().unwrap().contains("not a configuration"));
     assert_eq!(names("runs/b-first")[0], "runs/b-first");
 }

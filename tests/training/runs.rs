@@ -625,3 +625,102 @@ fn weights_decay_and_biases_do_not() {
         assert_eq!(resumed.digest().expect("reads"), decayed.digest().expect("reads"));
     }
 }
+
+/// A gradient is shortened where it is too long, on the CPU and on an adapter to the same numbers; a bound that none
+/// reaches changes nothing, one that all exceed is counted so, and a run goes on bit for bit.
+#[test]
+fn gradients_are_clipped() {
+    let plain = settings(100, 50);
+    let clipped = |most| Settings { clip_norm: Some(most), ..plain.clone() };
+    agree_for_twenty_steps(&Settings { weight_decay: 20.0, ..clipped(5.0) });
+    let dataset = mnist(500, 50);
+    for device in harness::devices() {
+        let share = |most: f64| {
+            let mut trainer = trainer(&device, &dataset, &clipped(most));
+            advance(&mut trainer, 10);
+            let metrics = trainer.metrics_since(0).expect("reads").expect("finite");
+            (metrics.clipped.expect("it is counted"), trainer)
+        };
+        let (none, mut loose) = share(1e6);
+        let (all, mut tight) = share(1e-3);
+        // Beyond the median of ten gradients' norms lie some.
+        let (norms, _) = loose.program().train.norms.expect("they are kept");
+        let mut norms = loose.executor().read_f32(norms).expect("reads")[..10].to_vec();
+        norms.sort_by(f32::total_cmp);
+        let most = f64::from(norms[5]);
+        let (some, mut half) = share(most);
+        assert_eq!((none, all), (0.0, 1.0));
+        assert!(some > 0.0 && some < 1.0, "{some}");
+        let mut undisturbed = trainer(&device, &dataset, &plain);
+        advance(&mut undisturbed, 10);
+        assert_eq!(undisturbed.metrics_since(0).expect("reads").expect("finite").clipped, None);
+        let [plain, loose] = [&mut undisturbed, &mut loose].map(|t| t.parameters().expect("reads"));
+        let apart = plain.iter().flatten().zip(loose.iter().flatten()).map(|(a, b)| (a - b).abs());
+        let apart = apart.fold(0.0, f32::max);
+        assert!(apart < 1e-3, "{apart}"); // not fused, so rounded otherwise
+        assert!(tight.digest().expect("reads") != half.digest().expect("reads"));
+
+        let snapshot = half.snapshot().expect("a snapshot");
+        advance(&mut half, 15);
+        let (_, mut resumed) = share(most);
+        resumed.restore(&snapshot).expect("restores");
+        advance(&mut resumed, 15);
+        assert_eq!(resumed.digest().expect("reads"), half.digest().expect("reads"));
+    }
+}
+
+/// The average of the parameters is the weighted mean of those after each step; it is what is evaluated and read,
+/// evaluation leaves all as it was, and a run goes on from a snapshot bit for bit.
+#[test]
+fn the_average_follows_the_parameters() {
+    let decay = 0.8_f64;
+    let plain = settings(100, 50);
+    let settings = Settings { average: Some(decay), ..plain.clone() };
+    agree_for_twenty_steps(&settings);
+    let dataset = mnist(500, 50);
+    for device in harness::devices() {
+        let mut averaged = trainer(&device, &dataset, &settings);
+        let mut undisturbed = trainer(&device, &dataset, &plain);
+        let first: Vec<Vec<f32>> = averaged.parameters().expect("reads");
+        assert_eq!(first, undisturbed.parameters().expect("reads"));
+        let mut sums: Vec<Vec<f64>> = first.iter().map(|p| vec![0.0; p.len()]).collect();
+        let mut snapshots = Vec::new();
+        for step in 1..=6 {
+            advance(&mut averaged, step);
+            let snapshot = averaged.snapshot().expect("a snapshot");
+            for (sums, saved) in sums.iter_mut().zip(&snapshot.parameters) {
+                for (sum, &p) in sums.iter_mut().zip(&saved.values) {
+                    *sum = decay * *sum + (1.0 - decay) * f64::from(p);
+                }
+            }
+            let whole = 1.0 - decay.powi(step as i32);
+            let averages = averaged.parameters().expect("reads");
+            assert_eq!(averages, snapshot.values());
+            for (average, sum) in averages.iter().flatten().zip(sums.iter().flatten()) {
+                assert!((f64::from(*average) - sum / whole).abs() < 1e-6, "step {step}");
+            }
+            snapshots.push(snapshot);
+        }
+        // The steps are those of a run without an average.
+        advance(&mut undisturbed, 6);
+        let raw = undisturbed.snapshot().expect("a snapshot");
+        let last = snapshots.last().expect("six");
+        for (ours, theirs) in last.parameters.iter().zip(&raw.parameters) {
+            assert_eq!((&ours.values, &ours.planes), (&theirs.values, &theirs.planes));
+        }
+        // What is evaluated is a model of the averages.
+        let elbo = averaged.evaluate().expect("evaluates").elbo();
+        assert_eq!(averaged.snapshot().expect("a snapshot"), *last);
+        let mut as_values = last.clone();
+        for saved in &mut as_values.parameters {
+            saved.values = saved.average.take().expect("an average");
+        }
+        undisturbed.restore(&as_values).expect("restores");
+        assert_eq!(undisturbed.evaluate().expect("evaluates").elbo(), elbo);
+        // From the middle.
+        let mut resumed = trainer(&device, &dataset, &settings);
+        resumed.restore(&snapshots[2]).expect("restores");
+        advance(&mut resumed, 6);
+        assert_eq!(resumed.snapshot().expect("a snapshot"), *last);
+    }
+}

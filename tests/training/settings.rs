@@ -13,6 +13,10 @@ fn full() -> Settings {
         binarization: elbo::vae::Binarization::None,
         learning_rate_warm_up: 1.5,
         weight_decay: 0.01,
+        valid: Some(0.2),
+        early_stop: Some(3),
+        average: Some(0.99),
+        clip_norm: Some(2.0),
         schedule: Schedule::Step(vec![(3, 3e-4), (7, 1e-4)]),
         optimizer: Optimizer::Adam(Adam { beta1: 0.99, beta2: 0.9, epsilon: 1e-4 }),
         objective: Objective { beta: 0.3, warm_up: 4, free_bits: 0.25, ..Objective::default() },
@@ -135,7 +139,13 @@ fn what_means_nothing_is_refused_in_one_line() {
         let message = Optimizer::Adamax(adamax).rule().check().expect_err("refused").to_string();
         assert!(message.contains(word), "{message}");
     }
-    let bad: [(Change, &str); 11] = [
+    let bad: [(Change, &str); 17] = [
+        (|s| s.average = Some(0.0), "`average`"),
+        (|s| s.average = Some(1.0), "`average`"),
+        (|s| (s.early_stop, s.valid) = (Some(0), Some(0.1)), "`early_stop`"),
+        (|s| s.early_stop = Some(2), "`valid`"),
+        (|s| s.clip_norm = Some(0.0), "`clip_norm`"),
+        (|s| s.clip_norm = Some(f64::INFINITY), "`clip_norm`"),
         (|s| s.weight_decay = -0.1, "`weight_decay`"),
         (|s| s.weight_decay = 1000.0, "less than 1 / `learning_rate`"),
         (|s| s.learning_rate_warm_up = -1.0, "`learning_rate_warm_up`"),
@@ -171,6 +181,8 @@ fn glorot_begins_at_the_mean_of_the_data() {
     for (likelihood, expected) in [
         (Likelihood::Bernoulli, [-6.906_755, 0.0, -1.098_612_3, 6.906_755]),
         (Likelihood::Gaussian { variance: Variance::Learned }, [0.0, 0.5, 0.25, 1.0]),
+        (Likelihood::ContinuousBernoulli, [-1000.0, 0.0, -3.593_512, 1000.0]),
+        (Likelihood::DiscretizedLogistic, [0.0, 0.5, 0.25, 1.0]),
     ] {
         architecture.likelihood = likelihood;
         let network = Network::declare(&mut Program::new(), &architecture);

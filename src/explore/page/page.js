@@ -1,6 +1,7 @@
 // The page of `elbo explore`. It asks the server only when somebody does something.
 
 const $ = (id) => document.getElementById(id);
+const TOKEN = new URLSearchParams(location.search).get("token");
 const SHOWN_SLIDERS = 10;
 const SHOWN_POSTERIORS = 20;
 const COLOURS = ["#4e9bff", "#ff9d42", "#5fd35f", "#ff6b6b", "#b98cff", "#c9976f", "#ff8fd0", "#c4c8cc", "#e3e34f", "#3fd8e6"];
@@ -11,10 +12,11 @@ let levels; // of the image on the sheet: rows from the top, the channels of a p
 let mean = []; // of the last posterior
 
 async function ask(path, body) {
-  const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const headers = { Authorization: `Bearer ${TOKEN}` };
+  const post = { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) };
   let response;
   try {
-    response = await fetch(path, body === undefined ? {} : post);
+    response = await fetch(path, body === undefined ? { headers } : post);
   } catch {
     throw new Error("The server does not answer: start elbo explore again and open the address that it prints.");
   }
@@ -143,7 +145,7 @@ function addMap() {
   const map = $("map");
   document.body.classList.add("mapped");
   $("map-part").hidden = false;
-  $("tiles").src = "map.png";
+  $("tiles").src = `map.png?token=${TOKEN}`;
   const under = (event) => {
     const box = map.getBoundingClientRect();
     const part = (value) => clamp(value, 0, 1);

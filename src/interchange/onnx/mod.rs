@@ -5,6 +5,8 @@
 //! | encoder | `x` (N, D) | `mu` (N, Z), `log_variance` (N, Z), clamped to [-30, 20] |
 //! | decoder, Bernoulli | `z` (N, Z) | `probabilities` (N, D), `logits` (N, D) |
 //! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel (D) |
+//! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
+//! | decoder, discretized logistic | `z` (N, Z) | `mean` (N, D), `location` (N, D), `log_scale` (N, D) |
 //!
 //! All F32, N as it comes. A layer is a Gemm with PyTorch's (outputs, inputs) weight, transposed.
 
@@ -26,6 +28,7 @@ use crate::named::named;
 use crate::nn::graph::{Attribute, Operand};
 use crate::nn::{Layer, Shape};
 use crate::plan::Program;
+use crate::vae::likelihood::{OnnxConstant, OnnxValues};
 use crate::vae::{Architecture, Network};
 
 /// The version of ONNX's operators: the oldest that has them as they are used here.
@@ -47,7 +50,7 @@ named! {
     pub enum Part {
         /// x to the mean and log variance of q(z|x)
         Encoder = "encoder",
-        /// z to the pixels' probabilities (or means) and their logits
+        /// z to the pixels' probabilities (or means) and what the likelihood adds
         Decoder = "decoder",
     }
 }
@@ -72,6 +75,7 @@ pub fn encode(
     let network = Network::declare(&mut Program::new(), a);
     let mut places = places(a);
     let of_decoder = places.split_off(network.encoder.len());
+    let mut initializer = Vec::new();
     let (prefix, input, outputs) = match part {
         Part::Encoder => {
             let (heads, hidden) = network.encoder.split_last().expect("an encoder has layers");
@@ -96,6 +100,20 @@ pub fn encode(
             let h = graph.stack(hidden, &of_decoder, "z");
             let likelihood = a.likelihood.module();
             graph.layer(&**last, of_decoder[hidden.len()][0], &h, Some(likelihood.output()));
+            let computed = likelihood.onnx_graph();
+            for node in computed.nodes {
+                let (first, others) = node.outputs.split_first().expect("a node has an output");
+                let added = graph.node(node.op, &node.inputs, first);
+                added.output.extend(others.iter().map(|name| name.to_string()));
+                let one = |&(name, i): &(&str, i64)| AttributeProto {
+                    name: name.to_string(),
+                    i,
+                    ints: Vec::new(),
+                    r#type: INT,
+                };
+                added.attribute = node.attributes.iter().map(one).collect();
+            }
+            initializer.extend(computed.constants.iter().map(constant));
             let mut outputs = Vec::new();
             for output in likelihood.onnx() {
                 if let Some((op, of)) = output.of {
@@ -117,7 +135,7 @@ pub fn encode(
         }
     };
     // Those of this part, as the nodes name them.
-    let mut initializer = std::mem::take(&mut graph.integers);
+    initializer.append(&mut graph.integers);
     for s in stored(a, Names::Sequential) {
         if graph.nodes.iter().any(|node| node.input.contains(&s.name)) {
             let values = s.of(parameters);
@@ -230,6 +248,13 @@ impl Graph {
             previous = output;
         }
         previous
+    }
+}
+
+fn constant(constant: &OnnxConstant) -> TensorProto {
+    match &constant.values {
+        OnnxValues::Reals(values) => tensor(constant.name, &constant.dims, values),
+        OnnxValues::Integers(values) => integers(constant.name, values),
     }
 }
 

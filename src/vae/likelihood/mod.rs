@@ -2,7 +2,10 @@
 //! own; [`Likelihood::module`] is the one place that tells them apart.
 
 mod bernoulli;
+mod continuous_bernoulli;
+mod discretized_logistic;
 mod gaussian;
+mod onnx;
 mod variance;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +16,10 @@ use crate::image_shape::ImageShape;
 use crate::named::named;
 use crate::plan::{PlanError, Recorder, TensorId};
 use bernoulli::Bernoulli;
+use continuous_bernoulli::ContinuousBernoulli;
+use discretized_logistic::DiscretizedLogistic;
 use gaussian::Gaussian;
+pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
 pub use variance::Variance;
 
 named! {
@@ -23,6 +29,10 @@ named! {
         Bernoulli = "bernoulli",
         /// Means of real values, which vary about them; shows densities, which can be above 1
         Gaussian = "gaussian",
+        /// Logits of grey pixels in [0, 1], as they are; shows densities, which can be above 1
+        ContinuousBernoulli = "continuous-bernoulli",
+        /// Mean and scale of grey pixels of 256 levels; shows probabilities
+        DiscretizedLogistic = "discretized-logistic",
     }
 }
 
@@ -39,6 +49,12 @@ pub enum Likelihood {
         #[serde(default = "learned")]
         variance: Variance,
     },
+    /// Logits of grey pixels, whose density is on [0, 1].
+    #[serde(rename = "continuous-bernoulli")]
+    ContinuousBernoulli,
+    /// Mean and scale of logistic distributions that are cut into 256 levels.
+    #[serde(rename = "discretized-logistic")]
+    DiscretizedLogistic,
 }
 
 /// What files of the first versions mean that name no variance.
@@ -55,6 +71,8 @@ impl Likelihood {
             }
             _ if variance.is_some() => None,
             LikelihoodKind::Bernoulli => Some(Likelihood::Bernoulli),
+            LikelihoodKind::ContinuousBernoulli => Some(Likelihood::ContinuousBernoulli),
+            LikelihoodKind::DiscretizedLogistic => Some(Likelihood::DiscretizedLogistic),
         }
     }
 
@@ -63,7 +81,16 @@ impl Likelihood {
         match self {
             Likelihood::Bernoulli => LikelihoodKind::Bernoulli,
             Likelihood::Gaussian { .. } => LikelihoodKind::Gaussian,
+            Likelihood::ContinuousBernoulli => LikelihoodKind::ContinuousBernoulli,
+            Likelihood::DiscretizedLogistic => LikelihoodKind::DiscretizedLogistic,
         }
+    }
+
+    /// -log2 p(x) / D of log p(x) in nats, or of a bound on it, of an image of D `pixels`: where it is a
+    /// probability of 256 levels. Densities and probabilities of black and white are not comparable in bits.
+    pub fn bits_per_dimension(self, nats: f64, pixels: usize) -> Option<f64> {
+        let bits = || -nats / (pixels as f64 * std::f64::consts::LN_2);
+        self.module().is_of_levels().then(bits)
     }
 
     /// What computes it.
@@ -71,6 +98,8 @@ impl Likelihood {
         match self {
             Likelihood::Bernoulli => Box::new(Bernoulli),
             Likelihood::Gaussian { variance } => Box::new(Gaussian { variance }),
+            Likelihood::ContinuousBernoulli => Box::new(ContinuousBernoulli),
+            Likelihood::DiscretizedLogistic => Box::new(DiscretizedLogistic),
         }
     }
 }
@@ -87,6 +116,11 @@ pub trait Module {
     /// Whether it is one of observations as `binarization` makes them. A Bernoulli probability of grey levels
     /// is a cross entropy.
     fn is_likelihood_of(&self, binarization: Binarization) -> bool;
+
+    /// Whether p(x|z) is a probability of pixels of 256 levels, rather than a density or one of black and white.
+    fn is_of_levels(&self) -> bool {
+        false
+    }
 
     /// Whether it can be computed for observations as `binarization` makes them.
     fn accepts(&self, binarization: Binarization) -> bool;
@@ -155,6 +189,11 @@ pub trait Module {
 
     /// The outputs of a decoder in ONNX, in their order.
     fn onnx(&self) -> Vec<OnnxOutput>;
+
+    /// What computes those outputs that take more than one operator.
+    fn onnx_graph(&self) -> OnnxGraph {
+        OnnxGraph::default()
+    }
 }
 
 /// A parameter of a likelihood.
@@ -202,17 +241,4 @@ pub struct Backward {
     pub d_eta: TensorId,
     /// Each of its parameters with its gradient.
     pub parameters: Vec<(TensorId, TensorId)>,
-}
-
-/// An output of a decoder in ONNX.
-pub struct OnnxOutput {
-    /// What it is called.
-    pub name: &'static str,
-    /// The operator that computes it and its input: an output's name, or that of a stored parameter. `None` is
-    /// the decoder's last layer itself.
-    pub of: Option<(&'static str, &'static str)>,
-    /// Whether it is (N, D); else it is (1).
-    pub of_pixels: bool,
-    /// What it means; `None` is pixels as they are fed to the encoder.
-    pub meaning: Option<&'static str>,
 }

@@ -1,7 +1,7 @@
 //! Minibatches, binarized four pixels to a word.
 
 use crate::kernels::clock;
-use crate::kernels::gather::window_row;
+use crate::kernels::gather::{is_mirrored, window_row};
 use crate::numeric::parallel;
 use crate::numeric::philox::{QUADS, counter, permute, quads};
 use crate::plan::Call;
@@ -13,6 +13,8 @@ pub(super) fn gather(c: &Call<f32>) {
     let (first_epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     let (binarization, stream) = (c.dim("BINARIZATION"), c.dim("STREAM") as u32);
     let (shuffle, held) = (c.dim("SHUFFLE") == 1, c.dim("ROWS"));
+    let flips = (c.dim("FLIP") == 1).then(|| c.dim("FLIP_STREAM") as u32);
+    let (width, channels) = (c.dim("WIDTH"), c.dim("CHANNELS"));
     let data = &data[..];
     parallel::rows(
         &mut x,
@@ -27,6 +29,14 @@ pub(super) fn gather(c: &Call<f32>) {
                 false => place,
             };
             let pixels = &data[image * d..][..d];
+            let mirror_image;
+            let pixels = match flips {
+                Some(of_flips) if is_mirrored(epoch, place, of_flips, key) => {
+                    mirror_image = mirrored(pixels, width, channels);
+                    &mirror_image[..]
+                }
+                _ => pixels,
+            };
             match binarization {
                 2 => binarize(x, pixels, counter(epoch, place, 0, stream, 0), key),
                 1 => {
@@ -42,6 +52,12 @@ pub(super) fn gather(c: &Call<f32>) {
             }
         },
     );
+}
+
+/// The mirror image, left to right.
+fn mirrored(pixels: &[u8], width: usize, channels: usize) -> Vec<u8> {
+    let rows = pixels.chunks_exact(width * channels);
+    rows.flat_map(|row| row.chunks_exact(channels).rev()).flatten().copied().collect()
 }
 
 /// Pixels binarized at once.

@@ -121,3 +121,12 @@ pub fn halve(v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     }
     f(f(four[0], four[2]), f(four[1], four[3]))
 }
+
+/// (1 - e^-a) / a for a >= 0, 1 at 0, without a branch; by the series where the difference cancels.
+#[inline(always)]
+pub fn one_minus_exp_ratio(a: f32) -> f32 {
+    let far = (1.0 - Real::exp(-a)) / a;
+    let sixth = 1.0 - a / 6.0 * (1.0 - a / 7.0);
+    let near = 1.0 - a / 2.0 * (1.0 - a / 3.0 * (1.0 - a / 4.0 * (1.0 - a / 5.0 * sixth)));
+    if a < 0.5 { near } else { far }
+}

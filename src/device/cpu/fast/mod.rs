@@ -3,7 +3,9 @@
 
 mod bernoulli;
 mod ceiling;
+mod continuous_bernoulli;
 mod convolution;
+mod discretized_logistic;
 mod gather;
 mod gaussian;
 mod gemm;
@@ -16,6 +18,7 @@ mod matrix;
 mod optimizer;
 mod posterior;
 mod prior;
+mod sum_rows;
 
 use std::cell::RefCell;
 
@@ -39,6 +42,7 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::transposed_convolution::FORWARD, convolution::transposed_forward),
     (&kernels::transposed_convolution::BACKWARD_INPUT, convolution::transposed_backward_input),
     (&kernels::transposed_convolution::BACKWARD_WEIGHT, convolution::transposed_backward_weight),
+    (&kernels::sum_rows::SUM_ROWS, sum_rows::sum_rows),
     (&kernels::posterior::SAMPLE, posterior::sample),
     (&kernels::posterior::GAUSSIAN_KL, posterior::gaussian_kl),
     (&kernels::posterior::KL_OF_UNITS, posterior::kl_of_units),
@@ -58,10 +62,16 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::gaussian::BACKWARD, gaussian::backward),
     (&kernels::gaussian::VARIANCE, gaussian::variance),
     (&kernels::gaussian::ROW_ERRORS, gaussian::row_errors),
+    (&kernels::continuous_bernoulli::LOG_LIKELIHOOD, continuous_bernoulli::log_likelihood),
+    (&kernels::continuous_bernoulli::BACKWARD, continuous_bernoulli::backward),
+    (&kernels::discretized_logistic::LOG_LIKELIHOOD, discretized_logistic::log_likelihood),
+    (&kernels::discretized_logistic::BACKWARD, discretized_logistic::backward),
     (&kernels::importance::LOG_WEIGHT, importance::log_weight),
     (&kernels::importance::NORMALIZE, importance::normalize),
     (&kernels::optimizer::STEP, optimizer::one_tensor),
     (&kernels::optimizer::STEP_DECAYED, optimizer::one_tensor_decayed),
+    (&kernels::optimizer::STEP_CLIPPED, optimizer::one_tensor_clipped),
+    (&kernels::clip::ADD_SQUARES, optimizer::add_squares),
     (&kernels::ceiling::COPY, ceiling::copy),
 ];
 

@@ -1,7 +1,9 @@
 //! Optimizers' steps in whole registers.
 
+use super::lanes::LANES;
+use super::with_scratch;
 use crate::kernels::{optimizer, rates};
-use crate::numeric::parallel;
+use crate::numeric::parallel::{self, vectorized};
 use crate::plan::Call;
 
 pub(super) fn one_tensor(c: &Call<f32>) {
@@ -11,6 +13,37 @@ pub(super) fn one_tensor(c: &Call<f32>) {
 pub(super) fn one_tensor_decayed(c: &Call<f32>) {
     optimizer::decay(c, &mut c.write("parameter"));
     one_tensor(c);
+}
+
+pub(super) fn one_tensor_clipped(c: &Call<f32>) {
+    optimizer::decay(c, &mut c.write("parameter"));
+    let (gradient, share) = (c.read("gradient"), c.read("share")[0]);
+    with_scratch(gradient.len(), |kept| {
+        kept.iter_mut().zip(gradient.iter()).for_each(|(kept, g)| *kept = share * g);
+        step(c, kept, &mut c.write("parameter"), &mut c.write("state"));
+    });
+}
+
+/// The squares of a gradient's elements, added up in their parts.
+pub(super) fn add_squares(c: &Call<f32>) {
+    let (parts, block) = (c.dim("PARTS"), c.dim("WORKGROUP"));
+    let (gradient, mut squares) = (c.read("gradient"), c.write("squares"));
+    vectorized(
+        #[inline(always)]
+        || {
+            for (i, values) in gradient.chunks(block).enumerate() {
+                let mut sums = [0.0; LANES];
+                let (rows, rest) = values.as_chunks::<LANES>();
+                for row in rows {
+                    for (sum, g) in sums.iter_mut().zip(row) {
+                        *sum += g * g;
+                    }
+                }
+                let rest: f32 = rest.iter().map(|g| g * g).sum();
+                squares[i % parts] += sums.iter().sum::<f32>() + rest;
+            }
+        },
+    );
 }
 
 /// The step that the call's OPTIMIZER stands for.

@@ -1,9 +1,13 @@
 //! Faults of shaders, by the file that they are in.
 
 mod add;
+mod average;
 mod bernoulli;
 mod ceiling;
+mod clip;
+mod continuous_bernoulli;
 mod convolution;
+mod discretized_logistic;
 mod end_step;
 mod gather;
 mod gaussian;
@@ -33,9 +37,13 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         add::FAULTS,
+        average::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
+        clip::FAULTS,
+        continuous_bernoulli::FAULTS,
         convolution::FAULTS,
+        discretized_logistic::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,

@@ -19,7 +19,8 @@ pub static FAULTS: &[Faults] = &[
             ("state[N + e] = next.state.y", "state[e] = next.state.y"),
             ("state[e] = next.state.x", "state[e] = next.state.x / rates[CORRECTION1]"),
             ("group.x + group.y * groups.x", "group.x"),
-            ("* WORKGROUP + lane, 1.0)", "* WORKGROUP + lane, 0.999)"),
+            ("+ lane, 1.0, 1.0)", "+ lane, 1.0, 0.999)"),
+            ("+ lane, 1.0, 1.0)", "+ lane, 0.9, 1.0)"),
         ],
     },
     Faults {
@@ -31,6 +32,16 @@ pub static FAULTS: &[Faults] = &[
             ("kept(rates[LEARNING_RATE], DECAY)", "kept(1e-3, DECAY)"),
             ("kept(rates[LEARNING_RATE], DECAY)", "kept(rates[LEARNING_RATE], 0.5 * DECAY)"),
             ("group.x + group.y * groups.x", "group.x"),
+        ],
+    },
+    Faults {
+        file: "optimizer",
+        kernels: &["optimizer.step_clipped"],
+        mutations: &[
+            ("part * gradient[e]", "gradient[e]"),
+            ("share[0], kept", "1.0, kept"),
+            ("share[0], kept(rates[LEARNING_RATE], DECAY)", "share[0], 1.0"),
+            ("* keep + next.change", "+ next.change"),
         ],
     },
 ];

@@ -1,0 +1,118 @@
+"""Tables of what drivers say of pipelines: see table.sh.
+
+A driver names its statistics as it likes; they are brought under five names here. Estimates of cycles are the compilers'
+own, with fixed weights for loops and for waiting: they compare two texts of one kernel on one compiler, and neither two
+variants nor two GPUs."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+# What a family of drivers is known by, and its names for registers, occupancy, spills, private memory and cycles.
+FAMILIES = {
+    "VGPRs": ("VGPRs", "Subgroups per SIMD", ("Spilled VGPRs", "Spilled SGPRs"), "Scratch size", "Inverse Throughput"),
+    "Number of GPRs": ("Number of GPRs", "Max warps/SM", ("Spills to memory",), "SLM size", "Static cycle count"),
+    "SENDs": ("Max live registers", "Max dispatch width", ("Spills",), "Scratch Memory Size", "Cycles"),
+    "FSCIB": ("GPRs", "Threads", ("Spills",), "Scratch", "ALU"),
+    "Registers used": (
+        "Registers used",
+        "Max Waves Per Core",
+        ("STP Count",),
+        "LDP Count",
+        "Estimated cycles stalled on SY",
+    ),
+}
+MEANING = {
+    "VGPRs": "occupancy is wavefronts a SIMD, cycles are of throughput",
+    "Number of GPRs": "occupancy is warps a multiprocessor, of 48",
+    "SENDs": "registers are the most that live at once, occupancy is lanes a thread",
+    "FSCIB": "occupancy is threads a core, cycles are of arithmetic alone",
+    "Registers used": "occupancy is waves a core, cycles are those of waiting for memory",
+}
+COLUMNS = ["kernel", "sizes", "variant", "instructions", "registers", "occupancy", "spills", "private", "cycles"]
+# Constants of a place that tell no size.
+NO_SIZES = ("ACTIVATION", "BETA1", "BETA2", "EPSILON", "K", "OPTIMIZER", "PLANES", "STREAM", "N")
+
+
+def read(path):
+    """The lines of a file: the adapter, and pairs of a pipeline and its statistics, or None where it failed."""
+    adapter, now, pairs = None, None, []
+    with open(path, encoding="utf-8") as file:
+        for line in map(json.loads, file):
+            if "adapter" in line:
+                adapter = line
+            elif "kernel" in line:
+                now = line
+            elif adapter and now and "failed" in line:
+                pairs.append((now, None))
+                print(f"{path}: {now['kernel']} {now['variant']}: {line['failed']}", file=sys.stderr)
+            elif adapter and now and (not pairs or pairs[-1][0] is not now):
+                pairs.append((now, line))
+    return adapter, pairs
+
+
+def family(statistics):
+    return next(known for known in FAMILIES if known in statistics)
+
+
+def row(pipeline, statistics):
+    registers, occupancy, spills, private, cycles = FAMILIES[family(statistics)]
+    instructions = next(v for k, v in statistics.items() if k.lower() in ("instructions", "instruction count"))
+    constants = (word for word in pipeline["place"].split()[1:] if word.split("=")[0] not in NO_SIZES)
+    return [
+        pipeline["kernel"],
+        " ".join(constants) if pipeline["variant"] != "single" else "",
+        pipeline["variant"],
+        instructions,
+        statistics[registers],
+        statistics[occupancy],
+        sum(statistics[name] for name in spills),
+        statistics[private],
+        statistics[cycles],
+    ]
+
+
+def table(path):
+    adapter, pairs = read(path)
+    compiled = [(pipeline, statistics) for pipeline, statistics in pairs if statistics]
+    if not compiled:
+        sys.exit(f"{path}: no pipeline was compiled")
+    seconds = sum(statistics["milliseconds"] for _, statistics in compiled) / 1000
+    rows = [row(*pair) for pair in compiled]
+    bad = sum(1 for r in rows if r[6] or r[7])
+    head = f"{adapter['adapter'].strip()} ({adapter['driver']})"
+    lines = [
+        f"## {head}",
+        "",
+        f"{len(pairs)} pipelines, {len(pairs) - len(compiled)} failed, {bad} with spills or private memory; "
+        f"{seconds:.1f} s of compilation. Here {MEANING[family(compiled[0][1])]}.",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "|".join(["---"] * 3 + ["--:"] * 6) + "|",
+    ]
+    lines += ["| " + " | ".join(map(str, r)) + " |" for r in rows]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--batch", default="128")
+    parser.add_argument("--page", help="write the tables to this file too")
+    options = parser.parse_args()
+    text = "\n\n".join(map(table, options.files))
+    print(text)
+    if options.page:
+        commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
+        head = (
+            "# The default step, by the compilers of five GPUs\n\n"
+            f"Minibatch {options.batch}, commit {commit.stdout.strip()}, by `bash scripts/compilers/table.sh`, without a "
+            "GPU. Estimates of cycles are the compilers' own: they compare two texts of a kernel on one compiler, and "
+            "neither variants nor GPUs.\n\n"
+        )
+        with open(options.page, "w", encoding="utf-8") as file:
+            file.write(head + text + "\n")
+
+
+main()

@@ -1,0 +1,64 @@
+//! What of a run's settings and figures is not to be taken at its face value: a line each.
+
+use super::train::Job;
+use crate::report::console::note;
+use crate::train::{Settings, State};
+use crate::vae::Binarization;
+
+/// Share of grey pixels from which on images are taken for photos: MNIST has 0.09, Fashion-MNIST 0.40.
+const MOSTLY: f64 = 0.5;
+
+/// Nats of KL below which codes tell nothing.
+const COLLAPSED: f64 = 0.01;
+
+impl Job {
+    /// A weight of the KL that rises for longer than the run lasts never is what was asked for.
+    pub(super) fn warn_of_warm_up(&self) {
+        let Settings { objective, .. } = &self.settings;
+        let n = self.dataset.train.n_images as u64;
+        let last = self.settings.steps_total(n);
+        let rises = self.settings.steps_until(objective.warm_up, n);
+        if objective.warm_up > 0 && last < rises {
+            note(format_args!(
+                "warning: the weight of the KL rises over {} epochs (--warm-up), {rises} steps, and the run ends \
+                 after {last}: it comes to {:.3}, not to {}",
+                objective.warm_up,
+                objective.beta * last as f64 / rises as f64,
+                objective.beta
+            ));
+        }
+    }
+
+    /// What of the figures is not as it should be.
+    pub(super) fn warn_of_figures(&self, state: &State) {
+        let (Some(first), Some(last)) = (state.reports.first(), state.reports.last()) else {
+            return;
+        };
+        if last.test.kl < COLLAPSED && last.train.kl < COLLAPSED {
+            note(format_args!(
+                "warning: the KL is {:.4} nats: the posterior has collapsed onto the prior, and the codes tell \
+                 nothing of the images; --warm-up, --free-bits or a smaller --beta may help",
+                last.test.kl
+            ));
+        }
+        if last.train.elbo < first.train.elbo {
+            note(format_args!(
+                "warning: the ELBO of the training images has fallen from {:.2} in epoch {} to {:.2}: a smaller \
+                 --lr than {} may help",
+                first.train.elbo, first.epoch, last.train.elbo, self.settings.learning_rate
+            ));
+        }
+    }
+
+    /// Of pixels like those of photos, dynamic binarization leaves little.
+    pub(super) fn warn_of_grey(&self) {
+        let share = self.dataset.train.grey_share();
+        if self.settings.binarization == Binarization::Dynamic && share > MOSTLY {
+            note(format_args!(
+                "{:.0}% of the pixels are grey (between 0.1 and 0.9), and dynamic binarization draws each as \
+                 black or white anew; --likelihood gaussian models grey values",
+                100.0 * share
+            ));
+        }
+    }
+}
