@@ -248,7 +248,13 @@ fn settings(
         }
         (Some(kind), None, None) => Likelihood::of_kind(kind, None).expect("none is given"),
         (Some(LikelihoodKind::Gaussian) | None, None, Some(_)) => {
-            own.map_or(gaussian(Variance::Learned), |own| own.likelihood)
+            let values = imported.variance().map_or(1, |tensor| tensor.values.len());
+            let variance = match values {
+                1 => Variance::Learned,
+                n if n == dataset.train.channels => Variance::Channel,
+                _ => Variance::Pixel,
+            };
+            own.map_or(gaussian(variance), |own| own.likelihood)
         }
         (Some(kind), None, Some(_)) => Likelihood::of_kind(kind, None).expect("none is given"),
         (None, None, None) => own.map_or(Likelihood::Bernoulli, |own| own.likelihood),

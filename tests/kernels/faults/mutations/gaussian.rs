@@ -91,4 +91,48 @@ pub static FAULTS: &[Faults] = &[
             ("group.x + group.y * groups.x;\n    var", "group.x;\n    var"),
         ],
     },
+    Faults {
+        file: "gaussian/fit_variance",
+        kernels: &["gaussian.column_errors"],
+        mutations: &[
+            ("id.y * 32u", "id.y * 31u"),
+            ("min(first + 32u, B * K)", "min(first + 31u, B * K)"),
+            (
+                "row / K * D + d] - eta[row * D + d];\n        total",
+                "row * D + d] - eta[row * D + d];\n        total",
+            ),
+            ("total += weight[row] * (r * r)", "total += r * r"),
+            ("total += weight[row] * (r * r)", "total += weight[row] * r"),
+            ("part_errors[id.y * D + d]", "part_errors[d]"),
+        ],
+    },
+    Faults {
+        file: "gaussian/grouped",
+        kernels: &["gaussian.grouped_log_likelihood"],
+        mutations: &[
+            ("log_variance[d % G]", "log_variance[d % D % 2u]"),
+            ("r * r * exp(-v)", "r * r * exp(v)"),
+            ("(LN_TWO_PI + v)", "LN_TWO_PI"),
+            ("-0.5 * total", "-total"),
+            ("row / K * D", "row * D"),
+            ("d += WORKGROUP", "d += 2u * WORKGROUP"),
+            ("clamp_log_variance(log_variance[d % G])", "log_variance[d % G]"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    },
+    Faults {
+        file: "gaussian/grouped",
+        kernels: &["gaussian.grouped_backward"],
+        mutations: &[
+            ("log_variance[d % G])))", "log_variance[0])))"),
+            ("exp(-clamp_log_variance", "exp(clamp_log_variance"),
+            ("clamp_log_variance(log_variance[d % G])))", "(log_variance[d % G])))"),
+            ("weight[row] *", "weight[row / K] *"),
+            (
+                "row / K * D + d] - eta[row * D + d];\n    d_eta",
+                "row * D + d] - eta[row * D + d];\n    d_eta",
+            ),
+            ("d >= D ||", "d + 1u >= D ||"),
+        ],
+    },
 ];
