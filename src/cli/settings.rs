@@ -143,8 +143,8 @@ struct ModelOptions {
     #[arg(long, value_parser = values::<LikelihoodKind>())]
     likelihood: Option<LikelihoodKind>,
     /// Variance of the Gaussian likelihood: optimal (the mean squared error of each minibatch; a running mean of
-    /// it is kept), channel or pixel (the same, one for each), learned (a parameter that the optimizer moves), or
-    /// a number [default: optimal]
+    /// it is kept), channel or pixel (the same, one for each), learned (a parameter that the optimizer moves), decoder
+    /// (of each pixel, by the decoder), or a number [default: optimal]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<Variance>,
     /// How parameters begin [default: pytorch]

@@ -65,6 +65,7 @@ fn likelihoods() -> Vec<Likelihood> {
         Variance::Channel,
         Variance::Pixel,
         Variance::Learned,
+        Variance::Decoder,
         Variance::Given(0.3),
     ];
     let gaussian = variances.map(|variance| Likelihood::Gaussian { variance });

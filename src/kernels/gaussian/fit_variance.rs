@@ -52,7 +52,7 @@ pub static COLUMN_ERRORS: Kernel = single(Parts {
     grid: |c| [c.dim("D").div_ceil(c.dim("WORKGROUP")), c.dim("P"), 1],
     formula: formula!(column_errors),
     cases: || {
-        let case = |b: usize, k, d| {
+        let case = |b: usize, k: usize, d: usize| {
             let parts = (b * k).div_ceil(ROWS);
             Case::new(&[("B", b), ("K", k), ("D", d), ("P", parts)])
                 .fill("weight", Fill::Uniform(0.0, 1.0))

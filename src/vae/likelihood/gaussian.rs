@@ -103,7 +103,7 @@ impl Module for Gaussian {
         match self.variance {
             Variance::Optimal | Variance::Channel => Fitted::First,
             Variance::Pixel => Fitted::Last,
-            Variance::Learned | Variance::Given(_) => Fitted::Never,
+            Variance::Learned | Variance::Decoder | Variance::Given(_) => Fitted::Never,
         }
     }
 

@@ -4,6 +4,7 @@
 mod bernoulli;
 mod continuous_bernoulli;
 mod discretized_logistic;
+mod decoded_gaussian;
 mod gaussian;
 mod onnx;
 mod variance;
@@ -18,6 +19,7 @@ use crate::plan::{PlanError, Recorder, TensorId};
 use bernoulli::Bernoulli;
 use continuous_bernoulli::ContinuousBernoulli;
 use discretized_logistic::DiscretizedLogistic;
+use decoded_gaussian::DecodedGaussian;
 use gaussian::Gaussian;
 pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
 pub use variance::Variance;
@@ -97,6 +99,7 @@ impl Likelihood {
     pub fn module(self) -> Box<dyn Module> {
         match self {
             Likelihood::Bernoulli => Box::new(Bernoulli),
+            Likelihood::Gaussian { variance: Variance::Decoder } => Box::new(DecodedGaussian),
             Likelihood::Gaussian { variance } => Box::new(Gaussian { variance }),
             Likelihood::ContinuousBernoulli => Box::new(ContinuousBernoulli),
             Likelihood::DiscretizedLogistic => Box::new(DiscretizedLogistic),

@@ -135,4 +135,40 @@ pub static FAULTS: &[Faults] = &[
             ("d >= D ||", "d + 1u >= D ||"),
         ],
     },
+    Faults {
+        file: "gaussian/decoded",
+        kernels: &["gaussian.decoded_log_likelihood"],
+        mutations: &[
+            ("eta[row * 2u * D + D + d] - LOWEST", "eta[row * 2u * D + d] - LOWEST"),
+            ("let v = LOWEST + softplus", "let v = softplus"),
+            ("r * r * exp(-v)", "r * r * exp(v)"),
+            ("(LN_TWO_PI + v)", "LN_TWO_PI"),
+            ("-0.5 * total", "-total"),
+            ("row / K * D", "row * D"),
+            ("d += WORKGROUP", "d += 2u * WORKGROUP"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    },
+    Faults {
+        file: "gaussian/decoded",
+        kernels: &["gaussian.decoded_backward"],
+        mutations: &[
+            ("LOWEST + softplus(above)", "softplus(above)"),
+            ("weight[row] * (r * precision)", "r * precision"),
+            ("precision - 1.0) *", "precision) *"),
+            ("0.5 * (r * r", "(r * r"),
+            (" * sigmoid(above)", ""),
+            ("row / K * D", "row * D"),
+            ("eta[row * 2u * D + D + d] - LOWEST", "eta[row * 2u * D + d] - LOWEST"),
+            ("d_eta[row * 2u * D + D + d] =", "d_eta[row * 2u * D + d] ="),
+        ],
+    },
+    Faults {
+        file: "gaussian/decoded",
+        kernels: &["gaussian.decoded_mean"],
+        mutations: &[
+            ("mean[row * D + d] = eta[row * 2u * D + d]", "mean[row * D + d] = eta[row * 2u * D + D + d]"),
+            ("mean[row * D + d] = eta[row * 2u * D + d]", "mean[row * D + d] = eta[row * D + d]"),
+        ],
+    },
 ];
