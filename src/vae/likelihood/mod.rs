@@ -3,8 +3,8 @@
 
 mod bernoulli;
 mod continuous_bernoulli;
-mod discretized_logistic;
 mod decoded_gaussian;
+mod discretized_logistic;
 mod gaussian;
 mod onnx;
 mod variance;
@@ -18,8 +18,8 @@ use crate::named::named;
 use crate::plan::{PlanError, Recorder, TensorId};
 use bernoulli::Bernoulli;
 use continuous_bernoulli::ContinuousBernoulli;
-use discretized_logistic::DiscretizedLogistic;
 use decoded_gaussian::DecodedGaussian;
+use discretized_logistic::DiscretizedLogistic;
 use gaussian::Gaussian;
 pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
 pub use variance::Variance;

@@ -167,7 +167,10 @@ pub static FAULTS: &[Faults] = &[
         file: "gaussian/decoded",
         kernels: &["gaussian.decoded_mean"],
         mutations: &[
-            ("mean[row * D + d] = eta[row * 2u * D + d]", "mean[row * D + d] = eta[row * 2u * D + D + d]"),
+            (
+                "mean[row * D + d] = eta[row * 2u * D + d]",
+                "mean[row * D + d] = eta[row * 2u * D + D + d]",
+            ),
             ("mean[row * D + d] = eta[row * 2u * D + d]", "mean[row * D + d] = eta[row * D + d]"),
         ],
     },
