@@ -314,7 +314,7 @@ fn arrays_that_are_no_images() {
         (npy("<f4", &[3, 4], &float(11, f32::NAN)), &["element [2, 3] is NaN"]),
         (npy("<f4", &[3, 4], &float(11, f32::INFINITY)), &["element [2, 3] is inf"]),
         (npy("<i8", &[1, 2, 2], &words(&[0; 4])), &["int64", "uint8 (0 to 255), float32"]),
-        (npy("<f2", &[1, 2, 2], &[0; 8]), &["elements are <f2", "float32"]),
+        (npy("<f16", &[1, 2, 2], &[0; 64]), &["elements are <f16", "float32"]),
         (npy("<c8", &[1, 2, 2], &[0; 32]), &["elements are <c8"]),
         (npy("|O", &[1, 2, 2], &[0; 32]), &["elements are |O"]),
         (npy("|u1", &[2, 4, 5, 5], &[0; 200]), &["(2, 4, 5, 5)", "alpha", "(N, height, width, 3)"]),
