@@ -308,13 +308,12 @@ fn arrays_that_are_no_images() {
         values[at] = v;
         values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>()
     };
-    let cases: [(Vec<u8>, &[&str]); 22] = [
+    let cases: [(Vec<u8>, &[&str]); 21] = [
         (npy("<f4", &[3, 2, 2], &float(7, 1.5)), &["element [1, 1, 1] is 1.5", "0 to 1", "uint8"]),
         (npy("<f4", &[3, 4], &float(0, -0.25)), &["element [0, 0] is -0.25", "from 0 to 1"]),
         (npy("<f4", &[3, 4], &float(11, f32::NAN)), &["element [2, 3] is NaN"]),
         (npy("<f4", &[3, 4], &float(11, f32::INFINITY)), &["element [2, 3] is inf"]),
-        (npy("<i8", &[1, 2, 2], &words(&[0; 4])), &["int64", "uint8 (0 to 255), float32"]),
-        (npy("<f2", &[1, 2, 2], &[0; 8]), &["elements are <f2", "float32"]),
+        (npy("<i8", &[1, 2, 2], &words(&[0; 4])), &["int64", "uint8 (0 to 255), float16, float32"]),
         (npy("<c8", &[1, 2, 2], &[0; 32]), &["elements are <c8"]),
         (npy("|O", &[1, 2, 2], &[0; 32]), &["elements are |O"]),
         (npy("|u1", &[2, 4, 5, 5], &[0; 200]), &["(2, 4, 5, 5)", "alpha", "(N, height, width, 3)"]),
@@ -402,9 +401,10 @@ fn damaged_arrays_fail_in_one_line() {
 /// 2 GiB of zeros deflate to 2 MB: the archive's promise is believed so far and no further.
 #[test]
 fn a_zip_bomb_is_not_unpacked() {
-    for (n, words) in
-        [(524_289, "unpack to 2147487744 bytes; at most 2147483648"), (1000, "corrupt zip data")]
-    {
+    for (n, words) in [
+        (524_289, "arrays unpack to more than 2147483648 bytes"),
+        (1000, "array x: corrupt zip data"),
+    ] {
         let header = npy("|u1", &[n, 64, 64], &[]);
         let honest = npz(&[("x", &header)], CompressionMethod::Deflated);
         let said = "there are 128; is the copy incomplete?";
@@ -414,7 +414,7 @@ fn a_zip_bomb_is_not_unpacked() {
         let directory = forged.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
         let size = (header.len() + n * 4096) as u32;
         forged[directory + 24..directory + 28].copy_from_slice(&size.to_le_bytes());
-        assert_words(load_file("a.npz", &forged, AS_IS), &["array x", words]);
+        assert_words(load_file("a.npz", &forged, AS_IS), &[words]);
     }
 }
 

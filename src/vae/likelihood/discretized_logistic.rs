@@ -4,6 +4,7 @@
 use super::onnx::{OnnxConstant, OnnxNode, OnnxValues};
 use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
 use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
 use crate::kernels::discretized_logistic::{self, HIGHEST, LEVELS, LOWEST, OFFSET};
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -40,7 +41,7 @@ impl Module for DiscretizedLogistic {
         2 * pixels
     }
 
-    fn parameters(&self) -> Vec<OwnParameter> {
+    fn parameters(&self, _: ImageShape) -> Vec<OwnParameter> {
         Vec::new()
     }
 
