@@ -7,7 +7,7 @@ use crate::kernels::continuous_bernoulli;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
 
-/// Logits of grey pixels: a density on [0, 1].
+/// Logits of values as they are: a density on [0, 1].
 pub struct ContinuousBernoulli;
 
 impl Module for ContinuousBernoulli {

@@ -31,9 +31,9 @@ named! {
         Bernoulli = "bernoulli",
         /// Means of real values, which vary about them; shows densities, which can be above 1
         Gaussian = "gaussian",
-        /// Logits of grey pixels in [0, 1], as they are; shows densities, which can be above 1
+        /// Logits of levels between 0 and 1, as they are; shows densities, which can be above 1
         ContinuousBernoulli = "continuous-bernoulli",
-        /// Mean and scale of grey pixels of 256 levels; shows probabilities
+        /// Location and scale of each value, which has 256 levels; shows probabilities
         DiscretizedLogistic = "discretized-logistic",
     }
 }
@@ -51,10 +51,10 @@ pub enum Likelihood {
         #[serde(default = "learned")]
         variance: Variance,
     },
-    /// Logits of grey pixels, whose density is on [0, 1].
+    /// Logits of values as they are, whose density is on [0, 1].
     #[serde(rename = "continuous-bernoulli")]
     ContinuousBernoulli,
-    /// Mean and scale of logistic distributions that are cut into 256 levels.
+    /// Locations and scales of logistic distributions that are cut into 256 levels.
     #[serde(rename = "discretized-logistic")]
     DiscretizedLogistic,
 }
