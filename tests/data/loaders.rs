@@ -576,8 +576,8 @@ fn text_that_is_no_such_image() {
         (b"0 1 0.5 0\n", &["line 1", "value 3 is \"0.5\""]),
         (b"0 1 1 0 1\n", &["line 1", "5 values", "no square", "IDX"]),
         (b"\x89PNG\r\n\x1a\n", &["line 1", "value 1 is", "PNG"]),
-        (b"", &["no image in it"]),
-        (b"\n \n", &["no image in it"]),
+        (b"", &["file is empty"]),
+        (b"\n \n", &["file is empty"]),
     ];
     for (bytes, words) in cases {
         let folder = folder(&[("raw.amat", bytes), ("packed.amat.gz", &gzip(bytes))]);

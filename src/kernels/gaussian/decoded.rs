@@ -43,7 +43,12 @@ pub static DECODED_MEAN: Kernel = single(Parts {
     formula: formula!(mean),
     cases: || {
         let mut cases = cases_of_elements();
-        cases.iter_mut().for_each(|case| case.fills.retain(|(name, _)| *name == "eta"));
+        for case in &mut cases {
+            case.fills.retain(|(name, _)| *name == "eta");
+            // Its tensors tell B K alone.
+            let k = case.dims[1].1;
+            case.constants.push(("K", k as f64));
+        }
         cases
     },
     cost: |c| pixel_cost(c, 0, 8),
