@@ -116,7 +116,8 @@ fn contents_now<'a>(
         .collect()
 }
 
-/// What the tensors hold; those that are only written, something that must not stay.
+/// What the tensors hold; those that are only written, something that must not stay; constants, what they are to hold:
+/// the formula reads places from them, and a device whose memory is wrong must be called so, not followed.
 fn contents<'a>(
     executor: &mut dyn Executor,
     dispatch: &'a Dispatch,
@@ -126,6 +127,12 @@ fn contents<'a>(
         let tensor = executor.program().get(content.bound.tensor);
         if content.bound.access == Access::Write && tensor.dtype == DType::F32 {
             content.bytes = UNWRITTEN.to_le_bytes().repeat(tensor.len());
+        }
+        let constants = executor.program().constants();
+        if let Some((_, bytes)) =
+            constants.iter().find(|(tensor, _)| *tensor == content.bound.tensor)
+        {
+            content.bytes.clone_from(bytes);
         }
     }
     Ok(all)

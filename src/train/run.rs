@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{EpochReport, Observer, OpenEpoch, State, TrainError, Trainer};
+use crate::device::DeviceError;
 use crate::plan::variant::Choices;
 
 /// How a run ended.
@@ -85,6 +86,14 @@ fn go_on(
         let Ok(sums) = trainer.sums_since(first, state.open.sums)? else {
             unreachable!("looked at above")
         };
+        // Every step counts an image at least; a driver without its GPU drops them all and reports nothing.
+        let least = state.open.sums.images + (trainer.step() - first) as f64;
+        if sums.images < least {
+            let adapter = trainer.executor().description().name.clone();
+            let message =
+                format!("it has not run the steps from {first} on, and reported no failure");
+            return Err(DeviceError::Adapter { adapter, message }.into());
+        }
         state.open.sums = sums;
         let after = trainer.snapshot()?;
         if !after.is_finite() {

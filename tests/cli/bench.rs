@@ -164,6 +164,8 @@ enum Fault {
     Drift,
     /// A parameter is NaN after the steps.
     Nan,
+    /// Constants read as ones in every bit: places that are none.
+    Constants,
 }
 
 /// Changes the last element of the first tensor whose name ends so, if there is one.
@@ -200,6 +202,19 @@ impl Hooks for Fault {
             _ => {}
         }
         Ok(done)
+    }
+
+    fn read_bytes(
+        &mut self,
+        inner: &mut dyn Executor,
+        tensor: TensorId,
+    ) -> Result<Vec<u8>, DeviceError> {
+        let mut bytes = inner.read_bytes(tensor)?;
+        let constants = inner.program().constants();
+        if matches!(self, Fault::Constants) && constants.iter().any(|(id, _)| *id == tensor) {
+            bytes.fill(0xff);
+        }
+        Ok(bytes)
     }
 
     fn time(
@@ -329,6 +344,15 @@ fn a_wrong_kernel_has_no_figure() {
         assert!(wrong.iter().any(|w| w.contains(&name)), "{name}: {wrong:?}");
     }
     assert!(!wrong_by(Fault::Idle, &only).is_empty());
+}
+
+/// Where every layer's parameters are is a constant, which the check of their update goes by.
+#[test]
+fn a_device_whose_memory_is_wrong_is_called_so() {
+    let only = Request { ceilings: false, steps: false, ..request() };
+    let wrong = wrong_by(Fault::Constants, &only).join("\n");
+    assert!(wrong.contains("linear.update_all"), "{wrong}");
+    assert!(wrong.contains("an input was changed"), "{wrong}");
 }
 
 #[test]

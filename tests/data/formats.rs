@@ -308,12 +308,13 @@ fn arrays_that_are_no_images() {
         values[at] = v;
         values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>()
     };
-    let cases: [(Vec<u8>, &[&str]); 21] = [
+    let cases: [(Vec<u8>, &[&str]); 22] = [
         (npy("<f4", &[3, 2, 2], &float(7, 1.5)), &["element [1, 1, 1] is 1.5", "0 to 1", "uint8"]),
         (npy("<f4", &[3, 4], &float(0, -0.25)), &["element [0, 0] is -0.25", "from 0 to 1"]),
         (npy("<f4", &[3, 4], &float(11, f32::NAN)), &["element [2, 3] is NaN"]),
         (npy("<f4", &[3, 4], &float(11, f32::INFINITY)), &["element [2, 3] is inf"]),
         (npy("<i8", &[1, 2, 2], &words(&[0; 4])), &["int64", "uint8 (0 to 255), float16, float32"]),
+        (npy("<f16", &[1, 2, 2], &[0; 64]), &["elements are <f16", "float32"]),
         (npy("<c8", &[1, 2, 2], &[0; 32]), &["elements are <c8"]),
         (npy("|O", &[1, 2, 2], &[0; 32]), &["elements are |O"]),
         (npy("|u1", &[2, 4, 5, 5], &[0; 200]), &["(2, 4, 5, 5)", "alpha", "(N, height, width, 3)"]),

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use elbo::checkpoint::{About, Origin, RunFolder, Session, Writer};
 use elbo::data;
-use elbo::device::{Device, DeviceError};
+use elbo::device::{Device, DeviceError, Executor, Progress};
+use elbo::plan::PlanId;
 use elbo::train::{self, EpochReport, Observer, Settings, State, TrainError, Trainer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 use crate::harness;
 use crate::harness::program::{Ended, Home, end, signal, soon, tree};
-use crate::harness::wrapped::{LOST, LostAfter, Wrapped};
+use crate::harness::wrapped::{Hooks, LOST, LostAfter, Wrapped};
 
 /// 200 images in batches of 30: an epoch ends inside a batch.
 const TRAIN: &str = "train --data data --hidden 16 --latent 3 --batch 30";
@@ -859,6 +860,43 @@ fn a_lost_device_leaves_the_last_checkpoint() {
     let ended = home.ok("train --resume run --device cpu");
     assert!(ended.stderr.contains("from step 14"), "{ended:?}");
     home.assert_same("run", "whole");
+}
+
+/// A driver that takes work and does none of it, as one without its GPU.
+struct Idle;
+
+impl Hooks for Idle {
+    fn run(
+        &mut self,
+        _: &mut dyn Executor,
+        _: PlanId,
+        n: u64,
+        _: &mut Progress,
+    ) -> Result<u64, DeviceError> {
+        Ok(n)
+    }
+}
+
+#[test]
+fn a_device_that_drops_its_work_is_noticed() {
+    let home = Home::new();
+    let dataset = data::load(&home.at("data"), Default::default()).unwrap();
+    let settings = Settings { epochs: 1, batch: 30, ..Settings::of(&dataset) };
+    let program = train::record(&dataset, &settings).unwrap();
+    let inner = Device::Cpu(harness::cpu()).load(program.program.clone()).unwrap();
+    let executor = Box::new(Wrapped { inner, hooks: Idle });
+    let mut trainer = Trainer::on(executor, program, &dataset, &settings).unwrap();
+    let folder = RunFolder::create(&home.at("run"), &settings).unwrap();
+    let _lock = folder.lock().unwrap();
+    let origin = Origin {
+        begun: "2026-01-01T00:00:00+00:00".into(),
+        computed_on: Vec::new(),
+        shown: Default::default(),
+    };
+    let about = About { settings, origin };
+    let mut keep = Keep(Writer::start(&folder, about, folder.store(), None));
+    let error = train::run(&mut trainer, &mut keep).unwrap_err().to_string();
+    assert!(error.contains("it has not run the steps from 0 on"), "{error}");
 }
 
 /// A software adapter has the computer's memory, of which Linux promises more than there is.

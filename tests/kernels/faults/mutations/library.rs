@@ -254,7 +254,7 @@ pub static FAULTS: &[Faults] = &[
             ("r + 1u, score_row", "r, score_row"),
             ("v.z, fetched.z", "v.z, fetched.y"),
             ("if scored.w {", "if scored.z {"),
-            ("let row = at.x + first + r", "let row = at.x"),
+            ("let row = at.x + first + r", "let row = at.x + first + r + 1u"),
         ],
     },
     Faults {
