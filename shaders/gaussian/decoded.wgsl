@@ -59,10 +59,10 @@ fn decoded_backward(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y;
     if d >= D || row >= B * K { return; }
     let above = eta[row * 2u * D + D + d] - LOWEST;
-    let inverse_variance = exp(-(LOWEST + softplus(above)));
+    let inverse = exp(-(LOWEST + softplus(above)));
     let r = x[row / K * D + d] - eta[row * 2u * D + d];
-    d_eta[row * 2u * D + d] = weight[row] * (r * inverse_variance);
-    d_eta[row * 2u * D + D + d] = weight[row] * (0.5 * (r * r * inverse_variance - 1.0) * sigmoid(above));
+    d_eta[row * 2u * D + d] = weight[row] * (r * inverse);
+    d_eta[row * 2u * D + D + d] = weight[row] * (0.5 * (r * r * inverse - 1.0) * sigmoid(above));
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -154,8 +154,8 @@ pub static FAULTS: &[Faults] = &[
         kernels: &["gaussian.decoded_backward"],
         mutations: &[
             ("LOWEST + softplus(above)", "softplus(above)"),
-            ("weight[row] * (r * inverse_variance)", "r * inverse_variance"),
-            ("inverse_variance - 1.0) *", "inverse_variance) *"),
+            ("weight[row] * (r * inverse)", "r * inverse"),
+            ("inverse - 1.0) *", "inverse) *"),
             ("0.5 * (r * r", "(r * r"),
             (" * sigmoid(above)", ""),
             ("row / K * D", "row * D"),
