@@ -129,6 +129,10 @@ impl RunFolder {
         };
         make().map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists if path.is_dir() => CheckpointError::Exists(path.into()),
+            // Another run was quicker, and has tidied up the folder that is its own now.
+            io::ErrorKind::NotFound if folder.file(CONFIG).exists() => {
+                CheckpointError::Exists(path.into())
+            }
             _ => {
                 folder.remove_made();
                 CheckpointError::Io { path: path.into(), action: "cannot make the folder", source }

@@ -1,5 +1,6 @@
 //! `elbo figures`
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -47,7 +48,11 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             Failure::input(format!("{}: not a summary: {e}", folder.file(SUMMARY).display()))
         })?,
         // A run that diverged has none.
-        Err(_) => Summary::default(),
+        Err(e) if e.kind() == ErrorKind::NotFound => Summary::default(),
+        Err(e) => {
+            let path = folder.file(SUMMARY);
+            return Err(Failure::input(format!("{}: cannot read: {e}", path.display())));
+        }
     };
     let dataset = trained.data_if_there(&args.data, "no test images are drawn")?;
     if let Some(dataset) = &dataset {

@@ -39,10 +39,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR", alias = "out")]
     run: Option<PathBuf>,
     /// The encoder's hidden layers, as for train, where they are not all fully connected [default: what the file says]
-    #[arg(long, value_name = "LAYERS", visible_alias = "encoder")]
+    #[arg(long, value_name = "LAYERS", alias = "encoder")]
     hidden: Option<Layers>,
     /// The decoder's hidden layers, as for train [default: --hidden reversed]
-    #[arg(long, value_name = "LAYERS", visible_alias = "decoder", requires = "hidden")]
+    #[arg(long, value_name = "LAYERS", alias = "decoder", requires = "hidden")]
     decoder_hidden: Option<Layers>,
     /// Non-linearity of the hidden layers [default: the file's own if elbo wrote it, softplus with Pyro's
     /// names, else relu]
@@ -248,7 +248,13 @@ fn settings(
         }
         (Some(kind), None, None) => Likelihood::of_kind(kind, None).expect("none is given"),
         (Some(LikelihoodKind::Gaussian) | None, None, Some(_)) => {
-            own.map_or(gaussian(Variance::Learned), |own| own.likelihood)
+            let values = imported.variance().map_or(1, |tensor| tensor.values.len());
+            let variance = match values {
+                1 => Variance::Learned,
+                n if n == dataset.train.channels => Variance::Channel,
+                _ => Variance::Pixel,
+            };
+            own.map_or(gaussian(variance), |own| own.likelihood)
         }
         (Some(kind), None, Some(_)) => Likelihood::of_kind(kind, None).expect("none is given"),
         (None, None, None) => own.map_or(Likelihood::Bernoulli, |own| own.likelihood),

@@ -361,7 +361,6 @@ fn table(rows: &[Row]) {
             state.as_str().unwrap_or_default().to_string()
         }),
     ];
-    let setting = |cell: fn(&Settings) -> String| move |row: &Row| row.settings.as_ref().map(cell);
     let differing: [Setting; 3] = [
         ("lr", |s| s.learning_rate.to_string()),
         ("batch", |s| s.batch.to_string()),
@@ -369,9 +368,14 @@ fn table(rows: &[Row]) {
     ];
     let mut at = columns.iter().position(|column| column.title == "epochs").unwrap_or_default();
     for (title, cell) in differing {
-        let values: BTreeSet<String> = rows.iter().filter_map(setting(cell)).collect();
+        // Of a run that was not trained here they are not known.
+        let setting = |row: &Row| match row.state {
+            State::Imported => None,
+            _ => row.settings.as_ref().map(cell),
+        };
+        let values: BTreeSet<String> = rows.iter().filter_map(setting).collect();
         if values.len() > 1 {
-            columns.insert(at, numbers(title, rows, text(cell)));
+            columns.insert(at, numbers(title, rows, |row| setting(row).unwrap_or_default()));
             at += 1;
         }
     }

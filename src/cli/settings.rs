@@ -126,12 +126,12 @@ struct ModelOptions {
     #[arg(long, value_parser = values::<NetworkKind>(), conflicts_with_all = ["hidden", "decoder_hidden"])]
     network: Option<NetworkKind>,
     /// The encoder's hidden layers, comma-separated: widths as in 200,200, convolutions as in "conv 32 4/2, conv 64
-    /// 4/2, 256" (channels, kernel/stride), or none; see docs/networks.md [default: 400]
-    #[arg(long, value_name = "LAYERS", visible_alias = "encoder")]
+    /// 4/2, 256" (channels, kernel/stride), or none; see docs/networks.md. --encoder is the same [default: 400]
+    #[arg(long, value_name = "LAYERS", alias = "encoder")]
     hidden: Option<Layers>,
     /// The decoder's hidden layers, from the latent side, as in "256, dense 7x7x64, convt 32 4/2"
-    /// [default: --hidden reversed]
-    #[arg(long, value_name = "LAYERS", visible_alias = "decoder")]
+    /// --decoder is the same [default: --hidden reversed]
+    #[arg(long, value_name = "LAYERS", alias = "decoder")]
     decoder_hidden: Option<Layers>,
     /// Latent units [default: 20]
     #[arg(long, value_name = "Z")]
@@ -143,7 +143,8 @@ struct ModelOptions {
     #[arg(long, value_parser = values::<LikelihoodKind>())]
     likelihood: Option<LikelihoodKind>,
     /// Variance of the Gaussian likelihood: optimal (the mean squared error of each minibatch; a running mean of
-    /// it is kept), learned (a parameter that the optimizer moves), or a number [default: optimal]
+    /// it is kept), channel or pixel (the same, one for each), learned (a parameter that the optimizer moves), decoder
+    /// (of each pixel, by the decoder), or a number [default: optimal]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<Variance>,
     /// How parameters begin [default: pytorch]

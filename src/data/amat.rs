@@ -97,7 +97,7 @@ pub(super) fn read(path: &Path, budget: &mut u64) -> Result<Images, DataError> {
     if n_images == 0 {
         return Err(unfit(
             path,
-            "there is no image in it; expected a line of zeros and ones for each",
+            "the file is empty; expected a line of zeros and ones for each image",
         ));
     }
     *budget -= pixels.len() as u64;

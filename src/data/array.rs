@@ -135,7 +135,7 @@ impl Array {
         };
         if !is_level {
             return Err(self.unfit(format!(
-                "its elements are {}; images must be uint8 (0 to 255), float16, float32 or float64 (0 to 1) \
+                "its elements are {}; images must be uint8 (0 to 255), float32, float64 or float16 (0 to 1) \
                  or bool",
                 self.element.name()
             )));

@@ -132,12 +132,20 @@ pub(crate) fn check_host_memory(
     let tensors = if on_host { memory(program, size_of::<f32>()) } else { 0 };
     let needed = tensors.saturating_add(host);
     match available_memory() {
-        Some(free) if needed > free => {
-            let largest = program.stored().max_by_key(|t| t.size_bytes());
-            let tensor = largest.map_or(String::new(), Tensor::to_string);
-            Err(DeviceError::OutOfMemory { tensor, needed, available: Some(free) })
-        }
+        Some(free) if needed > free => Err(lack_of_memory(program, needed)),
         _ => Ok(()),
+    }
+}
+
+/// What to say where there are not `needed` bytes for a program and what belongs to it: of the machine, or of what
+/// it lets the process have.
+fn lack_of_memory(program: &Program, needed: usize) -> DeviceError {
+    let largest = program.stored().max_by_key(|t| t.size_bytes());
+    let enough = memory_of_machine().filter(|&free| free >= needed);
+    DeviceError::OutOfMemory {
+        tensor: largest.map_or(String::new(), Tensor::to_string),
+        needed,
+        available: enough.or(available_memory()),
     }
 }
 
@@ -151,22 +159,12 @@ fn memory(program: &Program, float_bytes: usize) -> usize {
 
 /// What to say where a program does not fit the computer's memory, or what the process may have of it.
 fn out_of_memory(program: &Program, float_bytes: usize) -> DeviceError {
-    let largest = program.stored().max_by_key(|t| t.size_bytes());
-    DeviceError::OutOfMemory {
-        tensor: largest.map_or(String::new(), Tensor::to_string),
-        needed: memory(program, float_bytes),
-        available: available_memory(),
-    }
+    lack_of_memory(program, memory(program, float_bytes))
 }
 
 /// Bytes that can be used without swapping, where the system tells: of the machine, of what the process's
 /// control group may still have, or of what its limit (`ulimit -v`) leaves it.
 pub(crate) fn available_memory() -> Option<usize> {
-    let of_machine = || {
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
-    };
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_groups = cgroup::available(Path::new("/sys/fs/cgroup"), &groups);
     let of_process = || {
@@ -178,7 +176,14 @@ pub(crate) fn available_memory() -> Option<usize> {
         let used: usize = used.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(limit.saturating_sub(used * 1024))
     };
-    of_machine().into_iter().chain(of_groups).chain(of_process()).min()
+    memory_of_machine().into_iter().chain(of_groups).chain(of_process()).min()
+}
+
+/// Bytes of the machine's memory that can be used without swapping, where the system tells.
+fn memory_of_machine() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
 }
 
 /// A callback that is given the number of finished runs of a plan; `Break` ends them.

@@ -214,8 +214,7 @@ fn check_token(request: &Request<Incoming>, token: &str) -> Result<(), Reply> {
     match [header, query].contains(&Some(token)) {
         true => Ok(()),
         false => {
-            let reason =
-                "the address has no token, or another: open the one that elbo explore prints";
+            let reason = "the address has no token, or another: open the one that was printed";
             Err(Reply::error(403, reason))
         }
     }

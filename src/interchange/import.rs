@@ -71,7 +71,8 @@ impl Imported {
             }
         }
         let names = identify(&mut tensors)?;
-        let widths = match tensors.values().any(|tensor| tensor.shape.len() > 2) {
+        let convolutional = |t: &Tensor| names == Names::Sequential && t.shape.len() == 4;
+        let widths = match tensors.values().any(convolutional) {
             true => None,
             false => Some(Widths::of(names, &tensors)?),
         };

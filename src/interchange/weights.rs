@@ -82,7 +82,8 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
         }
         first += layer.parameters().len();
     }
-    for (i, own) in architecture.likelihood.module().parameters().into_iter().enumerate() {
+    let own = architecture.likelihood.module().parameters(architecture.shape());
+    for (i, own) in own.into_iter().enumerate() {
         all.push(Stored {
             name: names.of_likelihood(&own),
             range: 0..own.dims.iter().product(),

@@ -54,7 +54,7 @@ impl Network {
             }));
         }
         let likelihood = likelihood
-            .parameters()
+            .parameters(architecture.shape())
             .into_iter()
             .map(|own| program.tensor(format!("decoder.{}", own.name), &own.dims, DType::F32))
             .collect();
@@ -77,7 +77,7 @@ impl Network {
         program: &mut Program,
         optimizer: &Optimizer,
     ) -> Vec<TrainedParameter> {
-        let own = self.architecture.likelihood.module().parameters();
+        let own = self.architecture.likelihood.module().parameters(self.architecture.shape());
         let frozen: Vec<TensorId> = self
             .likelihood
             .iter()
@@ -111,7 +111,13 @@ impl Network {
                 }
             }
         }
-        values.extend(likelihood.first_values(data.variance));
+        let own = likelihood.parameters(self.architecture.shape());
+        let mut own: Vec<Vec<f32>> = own.into_iter().map(|own| own.initial).collect();
+        if let Some(variance) = data.variance {
+            let bias = values.last_mut().expect("a decoder has layers");
+            likelihood.begin_at(variance, bias, &mut own);
+        }
+        values.extend(own);
         values
     }
 

@@ -84,7 +84,7 @@ impl Objective {
             return range("objective.beta", right, self.beta);
         }
         if !(self.free_bits >= 0.0 && (self.free_bits as f32).is_finite()) {
-            let right = "must be zero or a positive number of nats";
+            let right = "must be zero or a positive number of nats, 3.4e38 at most";
             return range("objective.free_bits", right, self.free_bits);
         }
         let sampled = self.kl == Kl::Sampled;

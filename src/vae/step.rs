@@ -119,7 +119,8 @@ fn training_step(
     pass.bound = value;
 
     let of_likelihood = likelihood.backward(r, observed, weight)?;
-    if likelihood.fitted() == Fitted::First && known_weight.is_none() {
+    let first = known_weight.is_some() && likelihood.fitted() == Fitted::First;
+    if !first && likelihood.fitted() != Fitted::Never {
         likelihood.fit(r, kept, weight, pass.clock)?;
     }
     let of_decoder = decoder.backward(r, &[(eta, of_likelihood.d_eta)], &[drawn.z])?;

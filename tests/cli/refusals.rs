@@ -63,7 +63,10 @@ fn wrong_options_are_refused() {
         ("--likelihood gaussian --variance 1e-30", &["--variance", "from 9.4e-14", "1e-30"]),
         ("--likelihood gaussian --variance 1e9", &["--variance", "to 4.9e8", "1000000000.0"]),
         ("--likelihood gaussian --variance -1", &["--variance", "from 9.4e-14", "got -1.0"]),
-        ("--likelihood gaussian --variance best", &["--variance", "best", "optimal, learned"]),
+        (
+            "--likelihood gaussian --variance best",
+            &["--variance", "best", "optimal, learned, channel, pixel, decoder or a number"],
+        ),
         ("--activation gelu", &["--activation"]),
         ("--preset mine", &["--preset"]),
         ("--run", &["--run"]),

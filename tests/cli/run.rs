@@ -31,6 +31,7 @@ fn a_run_writes_its_folder() {
     let config = json!({
         "data": fs::canonicalize(home.path()).unwrap().join("data"),
         "data_sha256": elbo::data::load(&home.at("data"), Default::default()).unwrap().digest(),
+        "fit": "crop",
         "architecture": {
             "image": [6, 5], "hidden": [16], "decoder_hidden": [8, 9], "latent": 3,
             "activation": "relu", "likelihood": "bernoulli"

@@ -313,8 +313,11 @@ fn arrays_that_are_no_images() {
         (npy("<f4", &[3, 4], &float(0, -0.25)), &["element [0, 0] is -0.25", "from 0 to 1"]),
         (npy("<f4", &[3, 4], &float(11, f32::NAN)), &["element [2, 3] is NaN"]),
         (npy("<f4", &[3, 4], &float(11, f32::INFINITY)), &["element [2, 3] is inf"]),
-        (npy("<i8", &[1, 2, 2], &words(&[0; 4])), &["int64", "uint8 (0 to 255), float32"]),
-        (npy("<f2", &[1, 2, 2], &[0; 8]), &["elements are <f2", "float32"]),
+        (
+            npy("<i8", &[1, 2, 2], &words(&[0; 4])),
+            &["int64", "uint8 (0 to 255), float32, float64 or float16"],
+        ),
+        (npy("<f16", &[1, 2, 2], &[0; 64]), &["elements are <f16", "float32"]),
         (npy("<c8", &[1, 2, 2], &[0; 32]), &["elements are <c8"]),
         (npy("|O", &[1, 2, 2], &[0; 32]), &["elements are |O"]),
         (npy("|u1", &[2, 4, 5, 5], &[0; 200]), &["(2, 4, 5, 5)", "alpha", "(N, height, width, 3)"]),
@@ -352,8 +355,8 @@ fn arrays_that_are_no_images() {
         load_file("a.safetensors", &quoted, AS_IS),
         &["not a safetensors file", r"\u{7f}"],
     );
-    let half = safetensors(&[("x", Dtype::F16, &[1, 2, 2], &[0; 8])]);
-    assert_words(load_file("a.safetensors", &half, AS_IS), &["array x: its elements are F16"]);
+    let half = safetensors(&[("x", Dtype::BF16, &[1, 2, 2], &[0; 8])]);
+    assert_words(load_file("a.safetensors", &half, AS_IS), &["array x: its elements are BF16"]);
 }
 
 /// Cut short anywhere, or with any byte of the header changed, it is an error or harmless; memory follows

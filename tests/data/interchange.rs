@@ -15,6 +15,7 @@ use elbo::interchange::{Names, Trained, weights};
 use elbo::kernels::activation::Activation;
 use elbo::plan::Program;
 use elbo::train::Settings;
+use elbo::vae::network::Moments;
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Variance};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
@@ -82,7 +83,7 @@ impl Home {
             false => Network::declare(&mut Program::new(), architecture).initial_values(
                 Init::Pytorch,
                 3,
-                &elbo::vae::network::Moments::default(),
+                &Moments::default(),
             ),
         };
         folder.write_model(&settings, &parameters).unwrap();
@@ -125,8 +126,11 @@ fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
             all.push((0..n).map(|_| uniform() * bound).collect());
         }
     }
-    if let Likelihood::Gaussian { variance } = a.likelihood {
-        all.push(vec![observed_variance(variance).ln() as f32]);
+    if let Likelihood::Gaussian { variance } = a.likelihood
+        && variance != Variance::Decoder
+    {
+        let groups = if variance == Variance::Pixel { a.pixels() } else { 1 };
+        all.push(vec![observed_variance(variance).ln() as f32; groups]);
     }
     all
 }
@@ -234,6 +238,7 @@ fn sigmoid(v: f64) -> f64 {
 fn expectation(likelihood: Likelihood, eta: &[Value]) -> Vec<Value> {
     match likelihood {
         Likelihood::Bernoulli => eta.iter().map(|v| v.map(sigmoid)).collect(),
+        Likelihood::Gaussian { variance: Variance::Decoder } => eta[..eta.len() / 2].to_vec(),
         Likelihood::Gaussian { .. } => eta.to_vec(),
         Likelihood::ContinuousBernoulli => {
             let mean = |v: f64| 1.0 / -(-v).exp_m1() - 1.0 / v;
@@ -386,7 +391,8 @@ assert (encode(x[:1])[0] - mu[:1]).max() < 1e-4  # another N
 more = {'gaussian': ['mean', 'variance'], 'bernoulli': ['probabilities', 'logits'],
         'continuous-bernoulli': ['mean', 'logits'], 'discretized-logistic': ['mean', 'location', 'log_scale']}
 names = more[likelihood]
-widths = [[1] if name == 'variance' else ['N', d] for name in names]
+width = {'1': [1], '784': [784], 'N': ['N', d]}[sys.argv[4]]
+widths = [width if name == 'variance' else ['N', d] for name in names]
 mean, *others = session('decoder', ['z', *names], [['N', z], *widths])(mu)
 for name, values in zip(names[1:], others):
     values.tofile(name + '.f32')
@@ -403,6 +409,8 @@ fn onnxruntime_computes_what_elbo_does() {
     let learned = Likelihood::Gaussian { variance: Variance::Learned };
     let given = Likelihood::Gaussian { variance: Variance::Given(0.04) };
     let optimal = Likelihood::Gaussian { variance: Variance::Optimal };
+    let pixel = Likelihood::Gaussian { variance: Variance::Pixel };
+    let decoder = Likelihood::Gaussian { variance: Variance::Decoder };
     let networks = [
         (&[40][..], &[30][..], Activation::Relu, Likelihood::Bernoulli),
         (&[], &[], Activation::Relu, Likelihood::Bernoulli),
@@ -410,6 +418,8 @@ fn onnxruntime_computes_what_elbo_does() {
         (&[30], &[20, 30], Activation::Softplus, learned),
         (&[30], &[20], Activation::Identity, given),
         (&[30], &[20], Activation::Relu, optimal),
+        (&[20], &[30], Activation::Relu, pixel),
+        (&[20], &[30], Activation::Relu, decoder),
         (&[20], &[30], Activation::LeakyRelu, Likelihood::Bernoulli),
         (&[20], &[30], Activation::Elu, Likelihood::Bernoulli),
         (&[20], &[30], Activation::Relu, Likelihood::ContinuousBernoulli),
@@ -429,7 +439,14 @@ fn onnxruntime_computes_what_elbo_does() {
             own.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).unzip();
         fs::write(home.at("x.f32"), bytemuck::cast_slice(&images.concat())).unwrap();
         let kind = likelihood.kind().to_string();
-        python.run_with(home.0.path(), ONNX, &["784", "7", &kind]);
+        let pixel = likelihood == (Likelihood::Gaussian { variance: Variance::Pixel });
+        let decoder = likelihood == (Likelihood::Gaussian { variance: Variance::Decoder });
+        let groups = match (pixel, decoder) {
+            (true, _) => "784",
+            (_, true) => "N",
+            _ => "1",
+        };
+        python.run_with(home.0.path(), ONNX, &["784", "7", &kind, groups]);
 
         check_encoder(&a, &parameters, &images.concat(), &home.read_f32("heads.f32"));
         let (mu, mean) = (home.read_f32("mu.f32"), home.read_f32("mean.f32"));
@@ -442,7 +459,17 @@ fn onnxruntime_computes_what_elbo_does() {
                 .zip(&heads)
                 .map(|(&z, h)| Value { value: f64::from(z), error: 2.0 * h.error })
                 .collect();
-            let expected = expectation(likelihood, &decode(&a, &parameters, slack));
+            let output = decode(&a, &parameters, slack);
+            if decoder {
+                let variances = home.read_f32("variance.f32");
+                for (a, &got) in output[784..].iter().zip(&variances[n * 784..]) {
+                    let lowest = -13.5687;
+                    let expected = lowest + (a.value - lowest).exp().ln_1p();
+                    let difference = (f64::from(got).ln() - expected).abs();
+                    assert!(difference <= 1e-5 + 2.0 * a.error, "{got}, {expected}");
+                }
+            }
+            let expected = expectation(likelihood, &output);
             assert_eq!(expected.len(), 784);
             for (j, v) in expected.into_iter().enumerate() {
                 v.assert_near(mean[n * 784 + j], &format!("{a}: onnxruntime"));
@@ -451,10 +478,14 @@ fn onnxruntime_computes_what_elbo_does() {
                 assert!((onnx - own).abs() <= 1e-5 * (1.0 + own.abs()), "{a}: {onnx}, {own}");
             }
         }
-        if let Likelihood::Gaussian { variance } = likelihood {
+        if let Likelihood::Gaussian { variance } = likelihood
+            && !decoder
+        {
             let got = home.read_f32("variance.f32");
             let expected = observed_variance(variance);
-            assert!(got.len() == 1 && (f64::from(got[0]) / expected - 1.0).abs() < 1e-5, "{got:?}");
+            assert_eq!(got.len().to_string(), groups);
+            let near = |&got: &f32| (f64::from(got) / expected - 1.0).abs() < 1e-5;
+            assert!(got.iter().all(near), "{got:?}");
         }
     }
 }
@@ -663,6 +694,9 @@ fn models_of_pytorch_become_runs() {
     let ((settings, read), _) = import(&entries(&gaussian, Names::Sequential), "");
     assert_eq!((&settings.architecture, settings.binarization), (&gaussian, Binarization::None));
     assert!(read == parameters(&gaussian));
+    gaussian.likelihood = Likelihood::Gaussian { variance: Variance::Pixel };
+    let ((settings, read), _) = import(&entries(&gaussian, Names::Sequential), "");
+    assert!(settings.architecture == gaussian && read == parameters(&gaussian));
     let options = "--likelihood gaussian --variance 0.5";
     let ((settings, read), _) = import(&entries(&a, Names::Sequential), options);
     let variance = Likelihood::Gaussian { variance: Variance::Given(0.5) };

@@ -588,9 +588,10 @@ fn text_that_is_no_such_image() {
     }
     // Nothing in it, or nothing but a bomb of empty lines.
     let blank = vec![b'\n'; 1_000_001];
-    for (bytes, word) in
-        [(&b""[..], "no image in it"), (&blank[..], "more than 1000000 lines are empty")]
-    {
+    for (bytes, word) in [
+        (&b""[..], "expected a line of zeros and ones"),
+        (&blank[..], "more than 1000000 lines are empty"),
+    ] {
         let folder = folder(&[("a.amat.gz", &gzip(bytes)), ("b.amat", bytes)]);
         for name in ["a.amat.gz", "b.amat"] {
             let error = load(&folder.path().join(name)).unwrap_err().to_string();

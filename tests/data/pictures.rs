@@ -470,31 +470,29 @@ fn large_images_make_no_huge_picture() {
 #[test]
 fn pictures_of_large_images_are_made_in_little_memory() {
     let home = Home::new();
-    let sizes = [(1000_u32, 1000_u32), (20_000, 2), (2, 20_000)];
-    for (i, (height, width)) in sizes.into_iter().enumerate() {
-        for latent in [2, 3] {
-            let (data, run) = (format!("data{i}{latent}"), format!("run{i}{latent}"));
-            fs::create_dir(home.at(&data)).unwrap();
-            for (name, n) in [("train", 6), ("t10k", 6)] {
-                let head = [0x803, n, height, width];
-                let mut bytes: Vec<u8> = head.iter().flat_map(|w: &u32| w.to_be_bytes()).collect();
-                bytes.resize(16 + (n * height * width) as usize, 200);
-                fs::write(home.at(&data).join(format!("{name}-images-idx3-ubyte")), bytes).unwrap();
-            }
-            // Two gigabytes of addresses, of which the program's own take some.
-            let mut command = Command::new("bash");
-            let limit = "ulimit -v 2000000; exec \"$@\"";
-            let program = env!("CARGO_BIN_EXE_elbo");
-            command.current_dir(home.0.path()).args(["-c", limit, "bash", program]);
-            let train = format!(
-                "train --data {data} --device cpu --hidden 2 --latent {latent} --batch 1 --steps 1 --run {run}"
-            );
-            let output = command.args(train.split(' ')).output().unwrap();
-            assert!(output.status.success(), "{height}x{width}: {output:?}");
-            for entry in fs::read_dir(home.at(&run)).unwrap().flatten() {
-                let size = entry.metadata().unwrap().len();
-                assert!(size < 50 << 20, "{}: {size} bytes", entry.path().display());
-            }
+    let sizes = [(1000_u32, 1000_u32, 2), (1000, 1000, 3), (20_000, 2, 3), (2, 20_000, 2)];
+    for (i, (height, width, latent)) in sizes.into_iter().enumerate() {
+        let (data, run) = (format!("data{i}"), format!("run{i}"));
+        fs::create_dir(home.at(&data)).unwrap();
+        for (name, n) in [("train", 6), ("t10k", 6)] {
+            let head = [0x803, n, height, width];
+            let mut bytes: Vec<u8> = head.iter().flat_map(|w: &u32| w.to_be_bytes()).collect();
+            bytes.resize(16 + (n * height * width) as usize, 200);
+            fs::write(home.at(&data).join(format!("{name}-images-idx3-ubyte")), bytes).unwrap();
+        }
+        // Two gigabytes of addresses, of which the program's own take some.
+        let mut command = Command::new("bash");
+        let limit = "ulimit -v 2000000; exec \"$@\"";
+        let program = env!("CARGO_BIN_EXE_elbo");
+        command.current_dir(home.0.path()).args(["-c", limit, "bash", program]);
+        let train = format!(
+            "train --data {data} --device cpu --hidden 2 --latent {latent} --batch 1 --steps 1 --run {run}"
+        );
+        let output = command.args(train.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{height}x{width}: {output:?}");
+        for entry in fs::read_dir(home.at(&run)).unwrap().flatten() {
+            let size = entry.metadata().unwrap().len();
+            assert!(size < 50 << 20, "{}: {size} bytes", entry.path().display());
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod chromium;
 mod client;
+mod colour;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod http;

@@ -47,9 +47,27 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) 
 
 const GAUSSIAN: Likelihood = Likelihood::Gaussian { variance: Variance::Learned };
 
+/// The same bytes as images in colour, where the likelihood tells channels apart.
+fn in_channels_of(likelihood: Likelihood, settings: &mut Settings, images: [&mut Images; 2]) {
+    if likelihood == (Likelihood::Gaussian { variance: Variance::Channel }) {
+        let (height, width) = settings.architecture.image;
+        (settings.architecture.image, settings.architecture.channels) = ((height / 3, width), 3);
+        for images in images {
+            (images.height, images.channels) = (height / 3, 3);
+        }
+    }
+}
+
 /// Every likelihood, with every way of having its variance.
 fn likelihoods() -> Vec<Likelihood> {
-    let variances = [Variance::Optimal, Variance::Learned, Variance::Given(0.3)];
+    let variances = [
+        Variance::Optimal,
+        Variance::Channel,
+        Variance::Pixel,
+        Variance::Learned,
+        Variance::Decoder,
+        Variance::Given(0.3),
+    ];
     let gaussian = variances.map(|variance| Likelihood::Gaussian { variance });
     let grey = [Likelihood::ContinuousBernoulli, Likelihood::DiscretizedLogistic];
     [&[Likelihood::Bernoulli], &gaussian[..], &grey].concat()
@@ -286,7 +304,10 @@ fn the_step_is_the_gradient_of_every_objective_and_likelihood() {
             settings.samples = 3;
             settings.objective = objective;
             let label = format!("{likelihood:?} {:?}", settings.objective);
-            Oracle::new(&dataset(), &settings).check_against_finite_differences(&label);
+            let mut dataset = dataset();
+            let Dataset { train, test, .. } = &mut dataset;
+            in_channels_of(likelihood, &mut settings, [train, test]);
+            Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
         }
     }
 }
@@ -458,7 +479,11 @@ fn dropping_the_score_leaves_the_expectation() {
 /// added along the chain, and rounding errors, being of both signs, stay far below that. `loss` is what
 /// importance weights add: a rounded log w of some hundred nats is an exponent; rows err independently.
 fn check_settings(device: &Device, settings: &Settings, label: &str) {
-    let (train, test) = (images(64, 12, 11), images(5, 12, 11));
+    let mut settings = settings.clone();
+    let (mut train, mut test) = (images(64, 12, 11), images(5, 12, 11));
+    let likelihood = settings.architecture.likelihood;
+    in_channels_of(likelihood, &mut settings, [&mut train, &mut test]);
+    let settings = &settings;
     let dataset = Dataset { name: "bytes".to_string(), train, test, valid: None };
     let mut oracle = Oracle::new(&dataset, settings);
     let plan = &oracle.plan;
@@ -507,8 +532,13 @@ fn check_device(device: &Device) {
         iwae(Estimator::StickingTheLanding),
         iwae(Estimator::DoublyReparameterized),
     ];
-    for objective in objectives().into_iter().chain(path) {
-        for likelihood in likelihoods() {
+    for objective in objectives().into_iter().chain(path).chain([Objective::default()]) {
+        // Two of each objective, the others of two.
+        let few =
+            objective == Objective::default() || objective == iwae(Estimator::Reparameterized);
+        let all = likelihoods().into_iter();
+        let either = |l: &Likelihood| few || [Likelihood::Bernoulli, GAUSSIAN].contains(l);
+        for likelihood in all.filter(either) {
             let mut settings = large(Activation::Tanh);
             settings.architecture.likelihood = likelihood;
             if likelihood != Likelihood::Bernoulli {

@@ -90,7 +90,9 @@ fn real_images_train() {
     let old = trained(&dataset, &settings(Variance::Learned), Some(0.0));
     println!("mean image {baseline:.1}; learned from 1: ELBO {:.1}, KL {:.2}", old.elbo(), old.kl);
     assert!(old.elbo() < baseline && old.kl < 1.0);
-    for (variance, gain) in [(Variance::Optimal, 80.0), (Variance::Learned, 25.0)] {
+    for (variance, gain) in
+        [(Variance::Optimal, 80.0), (Variance::Pixel, 80.0), (Variance::Learned, 25.0)]
+    {
         let metrics = trained(&dataset, &settings(variance), None);
         println!("{variance}: ELBO {:.1}, KL {:.2}", metrics.elbo(), metrics.kl);
         assert!(metrics.kl > 4.0, "{variance}: {metrics:?}");

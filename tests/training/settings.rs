@@ -63,6 +63,7 @@ fn a_configuration_without_the_newer_settings_is_read() {
     }"#;
     let read: Settings = serde_json::from_str(text).expect("reads");
     let mut expected = Settings {
+        fit: elbo::data::Fit::Stretch,
         epochs: 3,
         batch: 64,
         samples: 2,

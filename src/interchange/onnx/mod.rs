@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | encoder | `x` (N, D) | `mu` (N, Z), `log_variance` (N, Z), clamped to [-30, 20] |
 //! | decoder, Bernoulli | `z` (N, Z) | `probabilities` (N, D), `logits` (N, D) |
-//! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1) |
+//! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel (D) |
 //! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
 //! | decoder, discretized logistic | `z` (N, Z) | `mean` (N, D), `location` (N, D), `log_scale` (N, D) |
 //!
@@ -119,8 +119,13 @@ pub fn encode(
                 if let Some((op, of)) = output.of {
                     graph.node(op, &[of], output.name);
                 }
+                // What is computed of a parameter has its size.
+                let own = likelihood.parameters(a.shape());
+                let own = own.iter().find(|own| output.of.is_some_and(|(_, of)| of == own.stored));
                 let dims = match layout.decoder.last().map(|last| last.to) {
-                    _ if !output.of_pixels => vec![Some(1)],
+                    _ if own.is_some() => {
+                        own.iter().flat_map(|o| &o.dims).map(|&n| Some(n)).collect()
+                    }
                     Some(Shape::Map(_)) => dims_of(image),
                     _ => dims_of(Shape::Units(a.pixels())),
                 };

@@ -41,6 +41,35 @@ pub static ROW_ERRORS: Kernel = single(Parts {
     cost: |c| pixel_cost(c, 3, 4),
 });
 
+/// Rows that [`COLUMN_ERRORS`] adds up.
+pub const ROWS: usize = 32;
+
+pub static COLUMN_ERRORS: Kernel = single(Parts {
+    file: "gaussian/fit_variance",
+    source: SOURCE,
+    entry: "column_errors",
+    summary: "Σ w (x − η)² of each value, by parts of 32 rows",
+    grid: |c| [c.dim("D").div_ceil(c.dim("WORKGROUP")), c.dim("P"), 1],
+    formula: formula!(column_errors),
+    cases: || {
+        let case = |b: usize, k: usize, d: usize| {
+            let parts = (b * k).div_ceil(ROWS);
+            Case::new(&[("B", b), ("K", k), ("D", d), ("P", parts)])
+                .fill("weight", Fill::Uniform(0.0, 1.0))
+        };
+        vec![
+            case(1, 1, 1),
+            case(31, 1, 5),
+            case(32, 1, 63),
+            case(33, 1, 65),
+            case(11, 6, 64),
+            case(128, 1, 784),
+            case(7, 1, 97).fill("eta", Fill::Normal(1e4)),
+        ]
+    },
+    cost: |c| pixel_cost(c, 4, 4),
+});
+
 pub static FIT_VARIANCE: Kernel = single(Parts {
     file: "gaussian/fit_variance",
     source: SOURCE,
@@ -91,6 +120,21 @@ fn row_errors<T: Real>(c: &Call<T>) {
         for (group, error) in errors.iter_mut().enumerate() {
             let of_group = (group..d).step_by(g);
             *error = weight[row] * sum(of_group.map(|d| squared_error(x[d], eta[d])));
+        }
+    });
+}
+
+/// sum over 32 rows of w (x - eta)^2 of each value.
+fn column_errors<T: Real>(c: &Call<T>) {
+    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (x, eta, weight) = (&c.read("x")[..], &c.read("eta")[..], &c.read("weight")[..]);
+    parallel::rows(&mut c.write("part_errors"), d, |part, errors| {
+        errors.fill(T::ZERO);
+        for row in (part * ROWS..weight.len()).take(ROWS) {
+            let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
+            for ((error, &x), &eta) in errors.iter_mut().zip(x).zip(eta) {
+                *error += weight[row] * squared_error(x, eta);
+            }
         }
     });
 }

@@ -1,6 +1,8 @@
-//! The Gaussian likelihood of real values, with one variance for all of them.
+//! The Gaussian likelihood of real values: here with one variance for all of them, below with several.
 
+mod decoded;
 mod fit_variance;
+mod grouped;
 
 use crate::kernels::library::single;
 use crate::kernels::posterior::clamp_log_variance;
@@ -8,7 +10,9 @@ use crate::kernels::{grid_of_groups, pixel_cost};
 use crate::numeric::{Real, parallel, sum};
 use crate::plan::case::Fill;
 use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
-pub use fit_variance::{FIT_VARIANCE, LOWEST_FITTED, ROW_ERRORS};
+pub use decoded::{DECODED_BACKWARD, DECODED_LOG_LIKELIHOOD, DECODED_MEAN, LOWEST_DECODED};
+pub use fit_variance::{COLUMN_ERRORS, FIT_VARIANCE, LOWEST_FITTED, ROW_ERRORS, ROWS};
+pub use grouped::{GROUPED_BACKWARD, GROUPED_LOG_LIKELIHOOD};
 
 const SOURCE: &str = include_str!("../../../shaders/gaussian.wgsl");
 const LN_TWO_PI: f64 = 1.837_877_066_409_345_3;

@@ -2,6 +2,7 @@
 
 use super::{Backward, Module, Observed, OnnxOutput, OwnParameter};
 use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
 use crate::kernels::bernoulli;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -34,7 +35,7 @@ impl Module for Bernoulli {
         pixels
     }
 
-    fn parameters(&self) -> Vec<OwnParameter> {
+    fn parameters(&self, _: ImageShape) -> Vec<OwnParameter> {
         Vec::new()
     }
 

@@ -2,11 +2,12 @@
 
 use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
 use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
 use crate::kernels::continuous_bernoulli;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
 
-/// Logits of grey pixels: a density on [0, 1].
+/// Logits of values as they are: a density on [0, 1].
 pub struct ContinuousBernoulli;
 
 impl Module for ContinuousBernoulli {
@@ -34,7 +35,7 @@ impl Module for ContinuousBernoulli {
         pixels
     }
 
-    fn parameters(&self) -> Vec<OwnParameter> {
+    fn parameters(&self, _: ImageShape) -> Vec<OwnParameter> {
         Vec::new()
     }
 

@@ -1,14 +1,15 @@
-//! P(x|z) of 256 levels: the mass that a logistic distribution has between a level's edges. eta are the mean
-//! and what the scale is made of, of every pixel.
+//! P(x|z) of 256 levels: the mass that a logistic distribution has between a level's edges. eta are the locations and
+//! what the scales are made of, (D) each.
 
 use super::onnx::{OnnxConstant, OnnxNode, OnnxValues};
 use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
 use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
 use crate::kernels::discretized_logistic::{self, HIGHEST, LEVELS, LOWEST, OFFSET};
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
 
-/// Mean and scale of pixels of 256 levels: probabilities, which have bits per pixel.
+/// Location and scale of values of 256 levels: probabilities, which have bits per dimension.
 pub struct DiscretizedLogistic;
 
 impl Module for DiscretizedLogistic {
@@ -40,7 +41,7 @@ impl Module for DiscretizedLogistic {
         2 * pixels
     }
 
-    fn parameters(&self) -> Vec<OwnParameter> {
+    fn parameters(&self, _: ImageShape) -> Vec<OwnParameter> {
         Vec::new()
     }
 

@@ -1,13 +1,15 @@
-//! log p(x|z) = -1/2 sum_d (x - eta)^2 / s + ln 2 pi s: eta are means, s is the variance of every pixel.
+//! log p(x|z) = -1/2 sum_d (x - eta)^2 / s + ln 2 pi s: eta are means, s is the variance of every pixel, or of each
+//! channel or pixel.
 
 use super::{Backward, Fitted, Module, Observed, OnnxOutput, OwnParameter, Variance};
 use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
 use crate::kernels::gaussian;
 use crate::kernels::posterior::LOG_VARIANCE;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
 
-/// Means of real values with one variance.
+/// Means of real values whose variances are the same in every image.
 pub struct Gaussian {
     /// How s is had.
     pub variance: Variance,
@@ -18,6 +20,10 @@ pub struct Gaussian {
 /// a tenth a step at first.
 const DECAY: f64 = 0.5;
 
+/// The same where each pixel has its own: a minibatch has few values of it, and what is rare is to be remembered, or
+/// a pixel that hardly ever differs would have a variance that makes the next time a catastrophe.
+const PIXEL_DECAY: f64 = 0.99;
+
 /// What ln s is called in files.
 const STORED: &str = "observation_log_variance";
 
@@ -25,6 +31,9 @@ impl Module for Gaussian {
     fn label(&self) -> Option<String> {
         Some(match self.variance {
             Variance::Given(s) => format!("Gaussian of variance {s}"),
+            Variance::Channel | Variance::Pixel => {
+                format!("Gaussian with a variance for each {}", self.variance)
+            }
             named => format!("Gaussian of {named} variance"),
         })
     }
@@ -63,34 +72,38 @@ impl Module for Gaussian {
         pixels
     }
 
-    fn parameters(&self) -> Vec<OwnParameter> {
+    fn parameters(&self, image: ImageShape) -> Vec<OwnParameter> {
+        let groups = match self.variance {
+            Variance::Pixel => image.values(),
+            Variance::Channel => image.channels,
+            _ => 1,
+        };
+        let first = match self.variance {
+            Variance::Given(s) => s.ln() as f32,
+            _ => 0.0,
+        };
         vec![OwnParameter {
             name: "log_variance",
             stored: STORED,
-            dims: vec![1],
-            initial: vec![match self.variance {
-                Variance::Given(s) => s.ln() as f32,
-                _ => 0.0,
-            }],
+            dims: vec![groups],
+            initial: vec![first; groups],
             frozen: self.variance != Variance::Learned,
         }]
     }
 
     /// The error of a decoder that has learnt the means. A variance far above it is so broad that nothing is to be
     /// gained by telling images apart.
-    fn first_values(&self, of_data: Option<f64>) -> Vec<Vec<f32>> {
-        let mut values: Vec<Vec<f32>> =
-            self.parameters().into_iter().map(|own| own.initial).collect();
-        if let (Variance::Optimal | Variance::Learned, Some(s)) = (self.variance, of_data) {
-            values[0].fill(s.max(gaussian::LOWEST_FITTED).ln() as f32);
+    fn begin_at(&self, variance: f64, _: &mut [f32], own: &mut [Vec<f32>]) {
+        if !matches!(self.variance, Variance::Given(_)) {
+            own[0].fill(variance.max(gaussian::LOWEST_FITTED).ln() as f32);
         }
-        values
     }
 
     fn fitted(&self) -> Fitted {
         match self.variance {
-            Variance::Optimal => Fitted::First,
-            Variance::Learned | Variance::Given(_) => Fitted::Never,
+            Variance::Optimal | Variance::Channel => Fitted::First,
+            Variance::Pixel => Fitted::Last,
+            Variance::Learned | Variance::Decoder | Variance::Given(_) => Fitted::Never,
         }
     }
 
@@ -103,11 +116,18 @@ impl Module for Gaussian {
     ) -> Result<Vec<TensorId>, PlanError> {
         let (dims, log_variance) = (r.dims(of.eta), of.parameters[0]);
         let groups = r.dims(log_variance)[0];
-        let errors = r.tensor("squared_errors", &[dims[0], groups]);
+        let (kernel, rows, output, decay) = match self.variance {
+            Variance::Pixel => {
+                let parts = dims[0].div_ceil(gaussian::ROWS);
+                (&gaussian::COLUMN_ERRORS, parts, "part_errors", PIXEL_DECAY)
+            }
+            _ => (&gaussian::ROW_ERRORS, dims[0], "squared_errors", DECAY),
+        };
+        let errors = r.tensor("squared_errors", &[rows, groups]);
         let fitted = r.tensor("fitted_log_variance", &[groups]);
         r.dispatch(
-            &gaussian::ROW_ERRORS,
-            &[("x", of.x), ("eta", of.eta), ("weight", weight), ("squared_errors", errors)],
+            kernel,
+            &[("x", of.x), ("eta", of.eta), ("weight", weight), (output, errors)],
             &[("K", of.samples as f64)],
         )?;
         r.dispatch(
@@ -118,7 +138,7 @@ impl Module for Gaussian {
                 ("log_variance", log_variance),
                 ("fitted", fitted),
             ],
-            &[("D", dims[1] as f64), ("DECAY", DECAY)],
+            &[("D", dims[1] as f64), ("DECAY", decay)],
         )?;
         Ok(vec![fitted])
     }
@@ -129,8 +149,12 @@ impl Module for Gaussian {
 
     fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
         let log_px = r.tensor("log_px", &[r.dims(of.eta)[0]]);
+        let kernel = match r.dims(of.parameters[0])[..] {
+            [1] => &gaussian::LOG_LIKELIHOOD,
+            _ => &gaussian::GROUPED_LOG_LIKELIHOOD,
+        };
         r.dispatch(
-            &gaussian::LOG_LIKELIHOOD,
+            kernel,
             &[("x", of.x), ("eta", of.eta), ("log_variance", of.parameters[0]), ("log_px", log_px)],
             &[("K", of.samples as f64)],
         )?;
@@ -144,7 +168,22 @@ impl Module for Gaussian {
         weight: TensorId,
     ) -> Result<Backward, PlanError> {
         let (dims, log_variance) = (r.dims(of.eta), of.parameters[0]);
-        let (d_eta, squares) = (r.tensor("d_eta", &dims), r.tensor("squares", &dims[..1]));
+        let d_eta = r.tensor("d_eta", &dims);
+        if r.dims(log_variance) != [1] {
+            r.dispatch(
+                &gaussian::GROUPED_BACKWARD,
+                &[
+                    ("x", of.x),
+                    ("eta", of.eta),
+                    ("log_variance", log_variance),
+                    ("weight", weight),
+                    ("d_eta", d_eta),
+                ],
+                &[("K", of.samples as f64)],
+            )?;
+            return Ok(Backward { d_eta, parameters: Vec::new() });
+        }
+        let squares = r.tensor("squares", &dims[..1]);
         r.dispatch(
             &gaussian::BACKWARD,
             &[
@@ -185,7 +224,7 @@ impl Module for Gaussian {
                 name: "variance",
                 of: Some(("Exp", STORED)),
                 of_pixels: false,
-                meaning: Some("the variance of every pixel"),
+                meaning: Some("the variance of every pixel, or of each channel or pixel"),
             },
         ]
     }

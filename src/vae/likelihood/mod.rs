@@ -3,6 +3,7 @@
 
 mod bernoulli;
 mod continuous_bernoulli;
+mod decoded_gaussian;
 mod discretized_logistic;
 mod gaussian;
 mod onnx;
@@ -12,10 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use super::binarization::Binarization;
 use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
 use crate::named::named;
 use crate::plan::{PlanError, Recorder, TensorId};
 use bernoulli::Bernoulli;
 use continuous_bernoulli::ContinuousBernoulli;
+use decoded_gaussian::DecodedGaussian;
 use discretized_logistic::DiscretizedLogistic;
 use gaussian::Gaussian;
 pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
@@ -28,9 +31,9 @@ named! {
         Bernoulli = "bernoulli",
         /// Means of real values, which vary about them; shows densities, which can be above 1
         Gaussian = "gaussian",
-        /// Logits of grey pixels in [0, 1], as they are; shows densities, which can be above 1
+        /// Logits of levels between 0 and 1, as they are; shows densities, which can be above 1
         ContinuousBernoulli = "continuous-bernoulli",
-        /// Mean and scale of grey pixels of 256 levels; shows probabilities
+        /// Location and scale of each value, which has 256 levels; shows probabilities
         DiscretizedLogistic = "discretized-logistic",
     }
 }
@@ -48,10 +51,10 @@ pub enum Likelihood {
         #[serde(default = "learned")]
         variance: Variance,
     },
-    /// Logits of grey pixels, whose density is on [0, 1].
+    /// Logits of values as they are, whose density is on [0, 1].
     #[serde(rename = "continuous-bernoulli")]
     ContinuousBernoulli,
-    /// Mean and scale of logistic distributions that are cut into 256 levels.
+    /// Locations and scales of logistic distributions that are cut into 256 levels.
     #[serde(rename = "discretized-logistic")]
     DiscretizedLogistic,
 }
@@ -96,6 +99,7 @@ impl Likelihood {
     pub fn module(self) -> Box<dyn Module> {
         match self {
             Likelihood::Bernoulli => Box::new(Bernoulli),
+            Likelihood::Gaussian { variance: Variance::Decoder } => Box::new(DecodedGaussian),
             Likelihood::Gaussian { variance } => Box::new(Gaussian { variance }),
             Likelihood::ContinuousBernoulli => Box::new(ContinuousBernoulli),
             Likelihood::DiscretizedLogistic => Box::new(DiscretizedLogistic),
@@ -130,17 +134,16 @@ pub trait Module {
     /// Units of the decoder's output for D pixels.
     fn outputs(&self, pixels: usize) -> usize;
 
-    /// Its own parameters, besides the decoder's.
-    fn parameters(&self) -> Vec<OwnParameter>;
+    /// Its own parameters, besides the decoder's, for images of this shape.
+    fn parameters(&self, image: ImageShape) -> Vec<OwnParameter>;
 
     /// The bias of the decoder's output at which pixels of these means, (D), are expected.
     fn first_bias(&self, means: &[f64]) -> Vec<f32>;
 
-    /// What [`Module::parameters`] begin with. `variance` is that of the training data about the means of the
-    /// pixels, on average, if it is known.
-    fn first_values(&self, variance: Option<f64>) -> Vec<Vec<f32>> {
-        let _ = variance;
-        self.parameters().into_iter().map(|own| own.initial).collect()
+    /// Sets what is to begin at the training data's `variance`, which is that of the pixels about their means, on
+    /// average: in the `bias` of the decoder's output, or in `own`, the values of [`Module::parameters`].
+    fn begin_at(&self, variance: f64, bias: &mut [f32], own: &mut [Vec<f32>]) {
+        let _ = (variance, bias, own);
     }
 
     /// When [`Module::fit`] is to be recorded.
@@ -218,6 +221,8 @@ pub enum Fitted {
     /// Before log p(x|z), which is computed with what they come to. If the rows' weights are not known by then, after
     /// the backward pass.
     First,
+    /// After the backward pass.
+    Last,
 }
 
 /// The tensors between decoder and objective.

@@ -15,13 +15,25 @@ pub enum Variance {
     Optimal,
     /// One for all, which the optimizer moves: ln s is a parameter.
     Learned,
+    /// One for each channel: of each, as [`Variance::Optimal`].
+    Channel,
+    /// One for each pixel, or each of its channels: as [`Variance::Optimal`], but that a minibatch is computed with the
+    /// running mean, since it has too few values of each for an optimum of its own.
+    Pixel,
+    /// One for each pixel of each image: the decoder's output has its logarithm beside the mean.
+    Decoder,
     /// One for all, which stays.
     Given(f64),
 }
 
 /// The names of what is no number, in their order.
-const NAMES: [(&str, Variance); 2] =
-    [("optimal", Variance::Optimal), ("learned", Variance::Learned)];
+const NAMES: [(&str, Variance); 5] = [
+    ("optimal", Variance::Optimal),
+    ("learned", Variance::Learned),
+    ("channel", Variance::Channel),
+    ("pixel", Variance::Pixel),
+    ("decoder", Variance::Decoder),
+];
 
 impl fmt::Display for Variance {
     /// Its name, or the number.
@@ -88,6 +100,9 @@ mod tests {
         for (text, variance) in [
             ("optimal", Variance::Optimal),
             ("learned", Variance::Learned),
+            ("channel", Variance::Channel),
+            ("pixel", Variance::Pixel),
+            ("decoder", Variance::Decoder),
             ("0.25", Variance::Given(0.25)),
         ] {
             assert_eq!((text.parse(), variance.to_string()), (Ok(variance), text.to_string()));
@@ -96,7 +111,7 @@ mod tests {
             assert_eq!(read(&json).expect("a likelihood"), likelihood, "{json}");
         }
         let refused = "best".parse::<Variance>().expect_err("no variance");
-        assert_eq!(refused, "expected optimal, learned or a number");
+        assert_eq!(refused, "expected optimal, learned, channel, pixel, decoder or a number");
         assert!(read(r#"{"gaussian":{"variance":"best"}}"#).is_err());
     }
 

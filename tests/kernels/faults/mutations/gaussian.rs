@@ -91,4 +91,87 @@ pub static FAULTS: &[Faults] = &[
             ("group.x + group.y * groups.x;\n    var", "group.x;\n    var"),
         ],
     },
+    Faults {
+        file: "gaussian/fit_variance",
+        kernels: &["gaussian.column_errors"],
+        mutations: &[
+            ("id.y * 32u", "id.y * 31u"),
+            ("min(first + 32u, B * K)", "min(first + 31u, B * K)"),
+            (
+                "row / K * D + d] - eta[row * D + d];\n        total",
+                "row * D + d] - eta[row * D + d];\n        total",
+            ),
+            ("total += weight[row] * (r * r)", "total += r * r"),
+            ("total += weight[row] * (r * r)", "total += weight[row] * r"),
+            ("part_errors[id.y * D + d]", "part_errors[d]"),
+        ],
+    },
+    Faults {
+        file: "gaussian/grouped",
+        kernels: &["gaussian.grouped_log_likelihood"],
+        mutations: &[
+            ("log_variance[d % G]", "log_variance[d % D % 2u]"),
+            ("r * r * exp(-v)", "r * r * exp(v)"),
+            ("(LN_TWO_PI + v)", "LN_TWO_PI"),
+            ("-0.5 * total", "-total"),
+            ("row / K * D", "row * D"),
+            ("d += WORKGROUP", "d += 2u * WORKGROUP"),
+            ("clamp_log_variance(log_variance[d % G])", "log_variance[d % G]"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    },
+    Faults {
+        file: "gaussian/grouped",
+        kernels: &["gaussian.grouped_backward"],
+        mutations: &[
+            ("log_variance[d % G])))", "log_variance[0])))"),
+            ("exp(-clamp_log_variance", "exp(clamp_log_variance"),
+            ("clamp_log_variance(log_variance[d % G])))", "(log_variance[d % G])))"),
+            ("weight[row] *", "weight[row / K] *"),
+            (
+                "row / K * D + d] - eta[row * D + d];\n    d_eta",
+                "row * D + d] - eta[row * D + d];\n    d_eta",
+            ),
+            ("d >= D ||", "d + 1u >= D ||"),
+        ],
+    },
+    Faults {
+        file: "gaussian/decoded",
+        kernels: &["gaussian.decoded_log_likelihood"],
+        mutations: &[
+            ("eta[row * 2u * D + D + d] - LOWEST", "eta[row * 2u * D + d] - LOWEST"),
+            ("let v = LOWEST + softplus", "let v = softplus"),
+            ("r * r * exp(-v)", "r * r * exp(v)"),
+            ("(LN_TWO_PI + v)", "LN_TWO_PI"),
+            ("-0.5 * total", "-total"),
+            ("row / K * D", "row * D"),
+            ("d += WORKGROUP", "d += 2u * WORKGROUP"),
+            ("group.x + group.y * groups.x", "group.x"),
+        ],
+    },
+    Faults {
+        file: "gaussian/decoded",
+        kernels: &["gaussian.decoded_backward"],
+        mutations: &[
+            ("LOWEST + softplus(above)", "softplus(above)"),
+            ("weight[row] * (r * inverse)", "r * inverse"),
+            ("inverse - 1.0) *", "inverse) *"),
+            ("0.5 * (r * r", "(r * r"),
+            (" * sigmoid(above)", ""),
+            ("row / K * D", "row * D"),
+            ("eta[row * 2u * D + D + d] - LOWEST", "eta[row * 2u * D + d] - LOWEST"),
+            ("d_eta[row * 2u * D + D + d] =", "d_eta[row * 2u * D + d] ="),
+        ],
+    },
+    Faults {
+        file: "gaussian/decoded",
+        kernels: &["gaussian.decoded_mean"],
+        mutations: &[
+            (
+                "mean[row * D + d] = eta[row * 2u * D + d]",
+                "mean[row * D + d] = eta[row * 2u * D + D + d]",
+            ),
+            ("mean[row * D + d] = eta[row * 2u * D + d]", "mean[row * D + d] = eta[row * D + d]"),
+        ],
+    },
 ];

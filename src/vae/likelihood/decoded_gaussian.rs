@@ -1,0 +1,116 @@
+//! log p(x|z) = -1/2 sum_d (x - m)^2 e^-v + ln 2 pi + v: eta are means m and what the log variances v are made of,
+//! of every pixel.
+
+use super::onnx::OnnxNode;
+use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
+use crate::config_error::ConfigError;
+use crate::image_shape::ImageShape;
+use crate::kernels::gaussian;
+use crate::plan::{PlanError, Recorder, TensorId};
+use crate::vae::binarization::Binarization;
+
+/// Means of real values and their variances, both by the decoder.
+pub struct DecodedGaussian;
+
+impl Module for DecodedGaussian {
+    fn label(&self) -> Option<String> {
+        Some("Gaussian with variances of the decoder".to_string())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    fn is_likelihood_of(&self, _: Binarization) -> bool {
+        true
+    }
+
+    fn accepts(&self, binarization: Binarization) -> bool {
+        binarization == Binarization::None
+    }
+
+    fn output(&self) -> &'static str {
+        "mean_and_variance"
+    }
+
+    fn outputs(&self, pixels: usize) -> usize {
+        2 * pixels
+    }
+
+    fn parameters(&self, _: ImageShape) -> Vec<OwnParameter> {
+        Vec::new()
+    }
+
+    fn first_bias(&self, means: &[f64]) -> Vec<f32> {
+        means.iter().map(|&mean| mean as f32).chain(means.iter().map(|_| 0.0)).collect()
+    }
+
+    /// As a variance that is the same in every image does.
+    fn begin_at(&self, variance: f64, bias: &mut [f32], _: &mut [Vec<f32>]) {
+        let log_variances = bias.len() / 2..;
+        bias[log_variances].fill(variance.max(gaussian::LOWEST_FITTED).ln() as f32);
+    }
+
+    fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
+        let log_px = r.tensor("log_px", &[r.dims(of.eta)[0]]);
+        r.dispatch(
+            &gaussian::DECODED_LOG_LIKELIHOOD,
+            &[("x", of.x), ("eta", of.eta), ("log_px", log_px)],
+            &[("K", of.samples as f64)],
+        )?;
+        Ok(log_px)
+    }
+
+    fn backward(
+        &self,
+        r: &mut Recorder,
+        of: Observed,
+        weight: TensorId,
+    ) -> Result<Backward, PlanError> {
+        let d_eta = r.tensor("d_eta", &r.dims(of.eta));
+        r.dispatch(
+            &gaussian::DECODED_BACKWARD,
+            &[("x", of.x), ("eta", of.eta), ("weight", weight), ("d_eta", d_eta)],
+            &[("K", of.samples as f64)],
+        )?;
+        Ok(Backward { d_eta, parameters: Vec::new() })
+    }
+
+    fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError> {
+        let mean = r.tensor("mean", &[r.dims(eta)[0], pixels]);
+        r.dispatch(&gaussian::DECODED_MEAN, &[("eta", eta), ("mean", mean)], &[("K", 1.0)])?;
+        Ok(mean)
+    }
+
+    fn onnx(&self) -> Vec<OnnxOutput> {
+        vec![
+            OnnxOutput { name: "mean", of: None, of_pixels: true, meaning: None },
+            OnnxOutput {
+                name: "variance",
+                of: None,
+                of_pixels: true,
+                meaning: Some("the variance of each pixel"),
+            },
+        ]
+    }
+
+    fn onnx_graph(&self) -> OnnxGraph {
+        let mut graph = OnnxGraph::default();
+        graph.number("lowest", gaussian::LOWEST_DECODED);
+        graph.nodes.push(OnnxNode {
+            op: "Split",
+            inputs: vec![self.output()],
+            outputs: vec!["mean", "raw_log_variance"],
+            attributes: vec![("axis", 1)],
+        });
+        for (op, inputs, output) in [
+            ("Sub", &["raw_log_variance", "lowest"][..], "raw_above"),
+            ("Softplus", &["raw_above"], "above_lowest"),
+            ("Add", &["above_lowest", "lowest"], "log_variance"),
+            ("Exp", &["log_variance"], "variance"),
+        ] {
+            graph.node(op, inputs, output);
+        }
+        graph
+    }
+}
