@@ -198,7 +198,8 @@ fn is_grey(channels: &usize) -> bool {
 }
 
 impl Display for Architecture {
-    /// As people write it: 784-400-20-400-784 relu, or 28x28-(conv 32 4/2)-256-20-256-... with layers of other kinds.
+    /// As people write it: 784-400-20-400-784 relu, or with layers of other kinds 28x28-(conv 32 4/2)-256-20 and back
+    /// relu, where the decoder leads back as the encoder came.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let dense = self.hidden.are_dense() && self.decoder_hidden.are_dense();
         let ends = if dense { self.pixels().to_string() } else { self.shape().to_string() };
@@ -210,11 +211,16 @@ impl Display for Architecture {
         for hidden in self.hidden.iter() {
             write!(f, "{}-", layer(hidden))?;
         }
-        write!(f, "{}-", self.latent)?;
-        for hidden in self.decoder_hidden.iter() {
-            write!(f, "{}-", layer(hidden))?;
+        let image = [self.image.0, self.image.1, self.channels];
+        if !dense && self.hidden.mirrored(Shape::Map(image)).as_ref() == Ok(&self.decoder_hidden) {
+            write!(f, "{} and back {}", self.latent, self.activation)?;
+        } else {
+            write!(f, "{}-", self.latent)?;
+            for hidden in self.decoder_hidden.iter() {
+                write!(f, "{}-", layer(hidden))?;
+            }
+            write!(f, "{ends} {}", self.activation)?;
         }
-        write!(f, "{ends} {}", self.activation)?;
         match self.likelihood.module().label() {
             None => Ok(()),
             Some(label) => write!(f, ", {label}"),

@@ -95,7 +95,7 @@ fn networks_by_the_size_of_the_images() {
     let home = Home::new();
     let ended =
         home.ok("train --data data --device cpu --network conv --steps 1 --size 17x9 --run run");
-    let layers = "17x9-(conv 32 4/2)-256-20-256-(dense 8x4x32)-(convt 4/2 to 17x9)-17x9 relu";
+    let layers = "17x9-(conv 32 4/2)-256-20 and back relu";
     assert!(ended.stderr.contains(layers), "{}", ended.stderr);
     home.refuses("train --data data --network conv --hidden 20", &["--network", "--hidden"]);
     home.refuses("train --data data --network cnn", &["--network", "mlp, conv"]);
