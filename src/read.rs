@@ -40,6 +40,7 @@ pub fn safetensors(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`safetensors`].
+#[cfg(feature = "program")]
 pub fn is_whole(path: &Path) -> io::Result<bool> {
     beginning(path).map(|(_, _, left)| left.is_some())
 }

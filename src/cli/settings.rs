@@ -147,7 +147,7 @@ struct ModelOptions {
     /// (of each pixel, by the decoder), or a number [default: optimal]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<Variance>,
-    /// How parameters begin [default: pytorch]
+    /// How parameters begin; glorot for images in colour, else [default: pytorch]
     #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,
 }

@@ -151,7 +151,8 @@ impl Settings {
 
     /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
     /// where all its pixels are black or white. Images in colour have a Gaussian likelihood of their values as they are,
-    /// and, from 16 pixels in height and width on, a network of convolutions.
+    /// [`Init::Glorot`], so that the output begins at their mean, and, from 16 pixels in height and width on, a network of
+    /// convolutions.
     pub fn of(dataset: &Dataset) -> Settings {
         let mut settings = Settings { data: place(dataset), ..Settings::default() };
         let ImageShape { height, width, channels } = dataset.train.shape();
@@ -162,6 +163,7 @@ impl Settings {
             settings.architecture.likelihood =
                 Likelihood::of_kind(LikelihoodKind::Gaussian, None).expect("it needs no variance");
             settings.binarization = Binarization::None;
+            settings.init = Init::Glorot;
             let image = [height, width, channels];
             let hidden = NetworkKind::Conv.layers(image);
             // Of smaller images little would be left.
