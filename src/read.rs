@@ -39,7 +39,7 @@ pub fn safetensors(path: &Path) -> io::Result<Vec<u8>> {
 /// Whether a safetensors file is as long as its header says.
 ///
 /// # Errors
-/// As [`safetensors`].
+/// As [`safetensors()`].
 #[cfg(feature = "program")]
 pub fn is_whole(path: &Path) -> io::Result<bool> {
     beginning(path).map(|(_, _, left)| left.is_some())

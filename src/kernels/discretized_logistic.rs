@@ -155,7 +155,7 @@ fn backward<T: Real>(c: &Call<T>) {
     });
 }
 
-/// E[x] = sum_i P(x >= i / 255) / 255.
+/// E x = sum_i P(x >= i / 255) / 255.
 fn expectation<T: Real>(c: &Call<T>) {
     let (d, eta) = (c.dim("D"), &c.read("eta")[..]);
     parallel::rows(&mut c.write("mean"), d, |row, mean| {
