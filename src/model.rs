@@ -67,7 +67,10 @@ impl Vae {
     /// # Errors
     /// It cannot be written, or is larger than the 2 GiB that the format can hold.
     pub fn save_onnx(&self, part: Part, file: impl AsRef<Path>) -> Result<(), Error> {
-        write(file.as_ref(), onnx::encode(self.architecture(), &self.parameters, part))
+        write(
+            file.as_ref(),
+            onnx::encode(self.architecture(), &self.parameters, part).map(|(bytes, _)| bytes),
+        )
     }
 
     /// What it was trained with.

@@ -16,7 +16,8 @@ use crate::vae::Architecture;
 ///
 /// The encoder takes x (N, D), pixels in rows from the top in [0, 1], to mu and log_variance (N, Z). The
 /// decoder takes z (N, Z) to probabilities and logits (N, D), or to mean (N, D) and variance (1) where the
-/// likelihood is Gaussian. N is any number of rows.
+/// likelihood is Gaussian. With convolutions x and what the decoder gives are (N, channels, height, width). N is any
+/// number of rows.
 #[derive(clap::Args)]
 #[command(
     group = clap::ArgGroup::new("format").args(["onnx", "pytorch"]).required(true).multiple(true),
@@ -79,7 +80,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let mut all = Vec::new();
     for (path, part) in parts {
         let fail = |message| Failure::run(format!("{}: {message}", path.display()));
-        all.push((path, onnx::encode(a, parameters, part).map_err(fail)?, describe(a, part)));
+        let (bytes, interface) = onnx::encode(a, parameters, part).map_err(fail)?;
+        all.push((path, bytes, format!("the {part}, {interface}; ONNX, opset {OPSET}")));
     }
     if let Some(path) = &args.pytorch {
         let fail = |message| Failure::run(format!("{}: {message}", path.display()));
@@ -118,28 +120,6 @@ fn parts(args: &Args) -> Result<Vec<(&Path, Part)>, String> {
             )),
         })
         .collect()
-}
-
-fn describe(a: &Architecture, part: Part) -> String {
-    let (d, z) = (a.pixels(), a.latent);
-    let interface = match part {
-        Part::Encoder => format!("the encoder, x (N, {d}) to mu, log_variance (N, {z})"),
-        Part::Decoder => {
-            let mut outputs = String::new();
-            let all = a.likelihood.module().onnx();
-            for (i, output) in all.iter().enumerate() {
-                // Outputs of one shape stand before it.
-                let shape = match all.get(i + 1).is_some_and(|o| o.of_pixels == output.of_pixels) {
-                    true => ", ".to_string(),
-                    false if output.of_pixels => format!(" (N, {d}), "),
-                    false => " (1), ".to_string(),
-                };
-                outputs += &format!("{}{shape}", output.name);
-            }
-            format!("the decoder, z (N, {z}) to {}", outputs.trim_end_matches(", "))
-        }
-    };
-    format!("{interface}; ONNX, opset {OPSET}")
 }
 
 /// Names, and where the module they are from computes something else.

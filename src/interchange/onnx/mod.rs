@@ -55,7 +55,8 @@ named! {
     }
 }
 
-/// An ONNX model of one part. The parameters are in the order of [`crate::vae::Network::parameters`].
+/// An ONNX model of one part, and its input and outputs in words, as in "x (N, 784) to mu, log_variance (N, 20)". The
+/// parameters are in the order of [`crate::vae::Network::parameters`].
 ///
 /// # Errors
 /// More than the 2 GiB that the format can hold.
@@ -63,14 +64,21 @@ pub fn encode(
     architecture: &Architecture,
     parameters: &[Vec<f32>],
     part: Part,
-) -> Result<Vec<u8>, String> {
+) -> Result<(Vec<u8>, String), String> {
     let mut graph = Graph { nodes: Vec::new(), integers: Vec::new() };
     let a = architecture;
     let z = Some(a.latent);
     let layout = a.layout().map_err(|e| e.to_string())?;
     let image = Shape::Map([a.image.0, a.image.1, a.channels]);
-    let of_a_pixel =
-        if a.channels == 1 { "" } else { ", red, green and blue of each side by side" };
+    let is_map = match part {
+        Part::Encoder => matches!(layout.encoder[0].from, Shape::Map(_)),
+        Part::Decoder => layout.decoder.last().is_some_and(|l| matches!(l.to, Shape::Map(_))),
+    };
+    let of_a_pixel = match (a.channels, is_map) {
+        (1, _) => "",
+        (_, true) => ", red, green and blue one after the other",
+        (_, false) => ", red, green and blue of each side by side",
+    };
     let pixels = format!("pixels in rows from the top, {}{of_a_pixel}, in [0, 1]", a.shape());
     let network = Network::declare(&mut Program::new(), a);
     let mut places = places(a);
@@ -146,6 +154,8 @@ pub fn encode(
         initializer.push(tensor(LOW, &[], &[LOG_VARIANCE.0 as f32]));
         initializer.push(tensor(HIGH, &[], &[LOG_VARIANCE.1 as f32]));
     }
+    let interface =
+        format!("{} to {}", in_words(&[&input]), in_words(&outputs.iter().collect::<Vec<_>>()));
     let model = ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_string(),
@@ -168,7 +178,7 @@ pub fn encode(
         n if n > MAX_BYTES => {
             Err(format!("{n} bytes are more than the 2 GiB an ONNX file can hold"))
         }
-        _ => Ok(model.encode_to_vec()),
+        _ => Ok((model.encode_to_vec(), interface)),
     }
 }
 
@@ -274,6 +284,31 @@ fn tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
         name: name.to_string(),
         raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
     }
+}
+
+/// Inputs or outputs with their dimensions, those of equal dimensions together: "mu, log_variance (N, 20)".
+fn in_words(values: &[&ValueInfoProto]) -> String {
+    let size = |dim: &Dimension| match &dim.value {
+        Some(Size::DimValue(n)) => n.to_string(),
+        Some(Size::DimParam(name)) => name.clone(),
+        None => "?".to_string(),
+    };
+    let dims = |value: &ValueInfoProto| -> String {
+        let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
+        let dims = tensor.and_then(|t| t.shape.as_ref()).map(|s| &s.dim[..]).unwrap_or_default();
+        dims.iter().map(size).collect::<Vec<_>>().join(", ")
+    };
+    let mut text = String::new();
+    for (i, value) in values.iter().enumerate() {
+        let own = dims(value);
+        text += &value.name;
+        match values.get(i + 1) {
+            Some(next) if dims(next) == own => text += ", ",
+            Some(_) => text += &format!(" ({own}), "),
+            None => text += &format!(" ({own})"),
+        }
+    }
+    text
 }
 
 /// The dimensions of rows of a shape: of maps the channels first, as ONNX has them.
