@@ -59,8 +59,9 @@ impl Names {
         match self {
             Names::Sequential | Names::First => true,
             Names::Example | Names::Pyro => {
-                architecture.hidden.len() == 1
-                    && architecture.decoder_hidden.len() == 1
+                [&architecture.hidden, &architecture.decoder_hidden]
+                    .iter()
+                    .all(|layers| layers.len() == 1 && layers.are_dense())
                     && architecture.likelihood == Likelihood::Bernoulli
             }
         }

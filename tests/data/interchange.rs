@@ -549,6 +549,14 @@ fn convolutions_are_pytorchs() {
         decoder_hidden: "dense 5x5x6, conv 4 3".parse().unwrap(),
         ..architecture(&[], 5, &[])
     };
+    // The names of the example's VAE are those of fully connected layers.
+    let one = Architecture {
+        hidden: "conv 4 3/2".parse().unwrap(),
+        decoder_hidden: "dense 5x5x6".parse().unwrap(),
+        likelihood: Likelihood::Bernoulli,
+        ..a.clone()
+    };
+    assert_eq!(Names::of(&one), Names::Sequential);
     let parameters = home.with_run("run", &a);
     home.ok("export run --onnx encoder.onnx --onnx decoder.onnx");
     let pixels = (0..7 * a.pixels()).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
