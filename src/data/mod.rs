@@ -137,6 +137,26 @@ impl Images {
         sums.into_iter().map(|sum| sum as f64 / (255.0 * self.n_images as f64)).collect()
     }
 
+    /// The variance of the pixels about their means, on average, of 2000 images that are spread over all; a pixel is in
+    /// [0, 1].
+    pub fn variance(&self) -> f64 {
+        let mut sums = vec![(0_u64, 0_u64); self.n_pixels()];
+        let mut seen = 0.0;
+        let all = self.pixels.chunks_exact(self.n_pixels());
+        for image in all.step_by(self.n_images.div_ceil(2000).max(1)) {
+            for ((sum, squares), &v) in sums.iter_mut().zip(image) {
+                *sum += u64::from(v);
+                *squares += u64::from(v) * u64::from(v);
+            }
+            seen += 1.0;
+        }
+        let of_pixel = |&(sum, squares): &(u64, u64)| {
+            let mean = sum as f64 / seen;
+            squares as f64 / seen - mean * mean
+        };
+        sums.iter().map(of_pixel).sum::<f64>() / (255.0 * 255.0 * sums.len() as f64)
+    }
+
     /// Whether every pixel is black or white.
     pub fn is_binary(&self) -> bool {
         self.pixels.iter().all(|&v| v == 0 || v == 255)

@@ -1,21 +1,16 @@
 //! Convolutions, y = f(x ∗ W + b), of maps with their channels last.
 
-use super::graph::{Attribute, Node, Operand, StoredTensor, activation_node};
+use super::graph::{Node, StoredTensor};
 use super::notation::Window;
+use super::sliding::Sliding;
 use super::{Activation, Init, Layer, Uniform};
 use crate::kernels::convolution::{self, Geometry};
-use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
+use crate::plan::{PlanError, Program, Recorder, TensorId};
 
-/// A convolution.
+/// A convolution: in its geometry the input is the image.
 #[derive(Debug, Clone)]
 pub struct Convolution {
-    name: String,
-    geometry: Geometry,
-    activation: Activation,
-    /// (O, KERNEL*KERNEL*I)
-    weight: TensorId,
-    /// (O)
-    bias: TensorId,
+    sliding: Sliding,
 }
 
 impl Convolution {
@@ -30,53 +25,39 @@ impl Convolution {
         let Window { kernel, stride, .. } = *window;
         let padding = window.padding();
         let geometry = Geometry { image: from, places: to, kernel, stride, padding };
-        let dims = [to[2], geometry.patch_len()];
-        let weight = program.tensor(format!("{name}.weight"), &dims, DType::F32);
-        let bias = program.tensor(format!("{name}.bias"), &dims[..1], DType::F32);
-        Convolution { name, geometry, activation, weight, bias }
-    }
-
-    fn constants(&self, activation: Activation) -> Vec<(&'static str, f64)> {
-        let mut constants = self.geometry.constants();
-        constants.push(("ACTIVATION", activation.number()));
-        constants
+        Convolution { sliding: Sliding::declare(program, name, geometry, to[2], activation) }
     }
 }
 
 impl Layer for Convolution {
     fn name(&self) -> &str {
-        &self.name
+        &self.sliding.name
     }
 
     fn inputs(&self) -> usize {
-        self.geometry.image_len()
+        self.sliding.geometry.image_len()
     }
 
     fn outputs(&self) -> usize {
-        self.geometry.places_len()
+        self.sliding.geometry.places_len()
     }
 
     fn activation(&self) -> Activation {
-        self.activation
+        self.sliding.activation
     }
 
     fn parameters(&self) -> Vec<TensorId> {
-        vec![self.weight, self.bias]
+        vec![self.sliding.weight, self.sliding.bias]
     }
 
     fn initial_values(&self, init: Init, uniform: &mut Uniform) -> Vec<Vec<f32>> {
-        let Geometry { image: [.., inputs], places: [.., outputs], kernel, .. } = self.geometry;
+        let Geometry { image: [.., inputs], places: [.., outputs], kernel, .. } =
+            self.sliding.geometry;
         init.of_window(uniform, [inputs, outputs], kernel * kernel, [inputs, outputs])
     }
 
     fn forward(&self, r: &mut Recorder, x: TensorId) -> Result<TensorId, PlanError> {
-        let y = r.tensor(&self.name, &[r.dims(x)[0], self.outputs()]);
-        r.dispatch(
-            &convolution::FORWARD,
-            &[("x", x), ("weight", self.weight), ("bias", self.bias), ("y", y)],
-            &self.constants(self.activation),
-        )?;
-        Ok(y)
+        self.sliding.forward(r, &convolution::FORWARD, x, self.outputs())
     }
 
     fn backward_input(
@@ -86,13 +67,7 @@ impl Layer for Convolution {
         made_by: Activation,
         d_y: TensorId,
     ) -> Result<TensorId, PlanError> {
-        let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x));
-        r.dispatch(
-            &convolution::BACKWARD_INPUT,
-            &[("x", x), ("weight", self.weight), ("d_y", d_y), ("d_x", d_x)],
-            &self.constants(made_by),
-        )?;
-        Ok(d_x)
+        self.sliding.backward_input(r, &convolution::BACKWARD_INPUT, x, made_by, d_y)
     }
 
     fn backward_parameters(
@@ -101,39 +76,22 @@ impl Layer for Convolution {
         x: TensorId,
         d_y: TensorId,
     ) -> Result<Vec<TensorId>, PlanError> {
-        let d_weight = r.tensor(&format!("d_{}.weight", self.name), &r.dims(self.weight));
-        let d_bias = r.tensor(&format!("d_{}.bias", self.name), &r.dims(self.bias));
+        let d_weight =
+            r.tensor(&format!("d_{}.weight", self.sliding.name), &r.dims(self.sliding.weight));
+        let d_bias = r.tensor(&format!("d_{}.bias", self.sliding.name), &r.dims(self.sliding.bias));
         r.dispatch(
             &convolution::BACKWARD_PARAMETERS,
             &[("x", x), ("d_y", d_y), ("d_weight", d_weight), ("d_bias", d_bias)],
-            &self.geometry.constants(),
+            &self.sliding.geometry.constants(),
         )?;
         Ok(vec![d_weight, d_bias])
     }
 
     fn stored(&self) -> Vec<Vec<StoredTensor>> {
-        let Geometry { image: [.., inputs], places: [.., outputs], kernel, .. } = self.geometry;
-        let weight = StoredTensor::new("weight", 0, vec![outputs, kernel, kernel, inputs]);
-        let bias = StoredTensor::new("bias", 1, vec![outputs]);
-        vec![vec![weight.ordered(&[0, 3, 1, 2]), bias]]
+        self.sliding.stored(self.sliding.geometry.places[2])
     }
 
     fn nodes(&self) -> Vec<Node> {
-        let Geometry { kernel, stride, padding, .. } = self.geometry;
-        let mut nodes = vec![Node {
-            op: "Conv",
-            inputs: vec![
-                Operand::Previous,
-                Operand::Parameter("weight"),
-                Operand::Parameter("bias"),
-            ],
-            attributes: vec![
-                ("kernel_shape", Attribute::Ints(vec![kernel as i64; 2])),
-                ("strides", Attribute::Ints(vec![stride as i64; 2])),
-                ("pads", Attribute::Ints(vec![padding as i64; 4])),
-            ],
-        }];
-        nodes.extend(activation_node(self.activation));
-        nodes
+        self.sliding.nodes("Conv", Vec::new())
     }
 }

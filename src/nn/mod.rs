@@ -12,6 +12,7 @@ mod init;
 mod layers;
 pub mod notation;
 mod shape;
+mod sliding;
 pub mod split_channels;
 pub mod tape;
 pub mod transposed_convolution;

@@ -1,5 +1,6 @@
 //! Training: minibatch ascent on the ELBO, epoch after epoch, on whatever device holds the program.
 
+mod begin;
 mod metrics;
 mod run;
 mod schedule;
@@ -22,12 +23,13 @@ use crate::plan::PlanError;
 use crate::vae::likelihood::LikelihoodKind;
 use crate::vae::objective::Bound;
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
+pub use begin::{begin, initialize, record, record_fused};
 pub use metrics::{Metrics, Sums};
 pub use run::{Outcome, resume, run};
 pub use schedule::Schedule;
 pub use snapshot::{Saved, Snapshot, digest};
 pub use state::{Moment, OpenEpoch, State, best};
-pub use trainer::{Trainer, begin, initialize, record, record_fused};
+pub use trainer::Trainer;
 pub use watchdog::Divergence;
 
 /// Everything that a run is a function of, besides the device: what `config.json` holds.

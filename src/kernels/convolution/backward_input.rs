@@ -1,11 +1,10 @@
 //! The backward pass of convolutions to their input.
 
-use super::{Geometry, case, cost, exact, grid_of_pixels, sizes, slabs, spread};
+use super::{Geometry, backward_input_cases, cost, grid_of_pixels, spread};
 use crate::kernels::activation::Activation;
 use crate::kernels::product::product;
 use crate::numeric::Real;
 use crate::numeric::precision::mean_scale;
-use crate::plan::case::Fill;
 use crate::plan::{Call, Kernel, Parts, formula};
 
 pub static BACKWARD_INPUT: Kernel = product(Parts {
@@ -15,18 +14,7 @@ pub static BACKWARD_INPUT: Kernel = product(Parts {
     summary: "d_x = (d_y ∗ᵀ W) ⊙ f′(x)",
     grid: grid_of_pixels,
     formula: formula!(backward_input),
-    cases: || {
-        let mut cases = sizes();
-        cases.push(slabs());
-        for activation in Activation::ALL {
-            let (low, high) = activation.range();
-            let case = case(2, [5, 7, 3], 4, [3, 2, 1]);
-            let case = case.constant("ACTIVATION", activation.number());
-            cases.push(case.fill("x", Fill::Uniform(low, high)));
-        }
-        cases.push(exact("d_y", "weight"));
-        cases
-    },
+    cases: backward_input_cases,
     cost,
 });
 

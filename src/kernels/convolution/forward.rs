@@ -1,6 +1,6 @@
 //! Convolutions.
 
-use super::{Geometry, case, correlate, cost, exact, grid_of_places, sizes, slabs};
+use super::{Geometry, correlate, cost, forward_cases, grid_of_places};
 use crate::kernels::activation::Activation;
 use crate::kernels::product::product;
 use crate::numeric::Real;
@@ -13,16 +13,7 @@ pub static FORWARD: Kernel = product(Parts {
     summary: "y = f(x ∗ W + b), images with their channels last",
     grid: grid_of_places,
     formula: formula!(forward),
-    cases: || {
-        let mut cases = sizes();
-        cases.push(slabs());
-        for activation in Activation::ALL {
-            let case = case(2, [5, 7, 3], 4, [3, 2, 1]);
-            cases.push(case.constant("ACTIVATION", activation.number()));
-        }
-        cases.push(exact("x", "weight"));
-        cases
-    },
+    cases: forward_cases,
     cost,
 });
 

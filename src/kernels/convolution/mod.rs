@@ -6,7 +6,9 @@ pub mod backward_input;
 pub mod backward_parameters;
 pub mod forward;
 
+use super::activation::Activation;
 use crate::numeric::{Real, add_multiple, dot, parallel};
+use crate::plan::case::Fill;
 use crate::plan::{Case, Constants, Cost};
 pub use backward_input::BACKWARD_INPUT;
 pub use backward_parameters::BACKWARD_PARAMETERS;
@@ -185,7 +187,7 @@ pub(crate) fn cost(c: &Constants) -> Cost {
 }
 
 /// R images of (H, W, I) to O channels, by (KERNEL, STRIDE, PADDING). Pixels beyond the last patch are left over.
-pub(crate) fn case(
+fn case(
     rows: usize,
     image: [usize; 3],
     channels: usize,
@@ -219,8 +221,34 @@ pub(crate) fn sizes() -> Vec<Case> {
 }
 
 /// In several slabs, none of which is whole.
-pub(crate) fn slabs() -> Case {
+fn slabs() -> Case {
     case(3, [8, 8, 2], 3, [4, 2, 1]).constant("SLAB", 32.0)
+}
+
+/// Of the two kernels that are `forward`.
+pub(crate) fn forward_cases() -> Vec<Case> {
+    let mut cases = sizes();
+    cases.push(slabs());
+    for activation in Activation::ALL {
+        let case = case(2, [5, 7, 3], 4, [3, 2, 1]);
+        cases.push(case.constant("ACTIVATION", activation.number()));
+    }
+    cases.push(exact("x", "weight"));
+    cases
+}
+
+/// Of the two kernels that are `backward_input`.
+pub(crate) fn backward_input_cases() -> Vec<Case> {
+    let mut cases = sizes();
+    cases.push(slabs());
+    for activation in Activation::ALL {
+        let (low, high) = activation.range();
+        let case = case(2, [5, 7, 3], 4, [3, 2, 1]);
+        let case = case.constant("ACTIVATION", activation.number());
+        cases.push(case.fill("x", Fill::Uniform(low, high)));
+    }
+    cases.push(exact("d_y", "weight"));
+    cases
 }
 
 /// Operands that f16 has: see [`super::linear`].

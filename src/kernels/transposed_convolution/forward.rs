@@ -1,9 +1,7 @@
 //! Transposed convolutions.
 
 use crate::kernels::activation::Activation;
-use crate::kernels::convolution::{
-    Geometry, case, cost, exact, grid_of_pixels, sizes, slabs, spread,
-};
+use crate::kernels::convolution::{Geometry, cost, forward_cases, grid_of_pixels, spread};
 use crate::kernels::product::product;
 use crate::numeric::Real;
 use crate::plan::{Call, Kernel, Parts, formula};
@@ -15,16 +13,7 @@ pub static FORWARD: Kernel = product(Parts {
     summary: "y = f(x ∗ᵀ W + b), images with their channels last",
     grid: grid_of_pixels,
     formula: formula!(forward),
-    cases: || {
-        let mut cases = sizes();
-        cases.push(slabs());
-        for activation in Activation::ALL {
-            let case = case(2, [5, 7, 3], 4, [3, 2, 1]);
-            cases.push(case.constant("ACTIVATION", activation.number()));
-        }
-        cases.push(exact("x", "weight"));
-        cases
-    },
+    cases: forward_cases,
     cost,
 });
 

@@ -1,8 +1,7 @@
 //! log p(x|z) = sum_d x eta - ln((e^eta - 1) / eta): eta are logits, x is any value in [0, 1].
 
-use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
-use crate::config_error::ConfigError;
-use crate::image_shape::ImageShape;
+use super::kernels::Kernels;
+use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput};
 use crate::kernels::continuous_bernoulli;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -10,13 +9,16 @@ use crate::vae::binarization::Binarization;
 /// Logits of values as they are: a density on [0, 1].
 pub struct ContinuousBernoulli;
 
+static KERNELS: Kernels = Kernels {
+    log_likelihood: &continuous_bernoulli::LOG_LIKELIHOOD,
+    backward: &continuous_bernoulli::BACKWARD,
+    expectation: &continuous_bernoulli::EXPECTATION,
+    output: ["logits", "d_logits"],
+};
+
 impl Module for ContinuousBernoulli {
     fn label(&self) -> Option<String> {
         Some("continuous Bernoulli".to_string())
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        Ok(())
     }
 
     fn is_likelihood_of(&self, binarization: Binarization) -> bool {
@@ -35,22 +37,12 @@ impl Module for ContinuousBernoulli {
         pixels
     }
 
-    fn parameters(&self, _: ImageShape) -> Vec<OwnParameter> {
-        Vec::new()
-    }
-
     fn first_bias(&self, means: &[f64]) -> Vec<f32> {
         means.iter().map(|&mean| logit_of_mean(mean.clamp(0.001, 0.999)) as f32).collect()
     }
 
     fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
-        let log_px = r.tensor("log_px", &[r.dims(of.eta)[0]]);
-        r.dispatch(
-            &continuous_bernoulli::LOG_LIKELIHOOD,
-            &[("x", of.x), ("logits", of.eta), ("log_px", log_px)],
-            &[("K", of.samples as f64)],
-        )?;
-        Ok(log_px)
+        KERNELS.log_px(r, of)
     }
 
     fn backward(
@@ -59,23 +51,11 @@ impl Module for ContinuousBernoulli {
         of: Observed,
         weight: TensorId,
     ) -> Result<Backward, PlanError> {
-        let d_eta = r.tensor("d_eta", &r.dims(of.eta));
-        r.dispatch(
-            &continuous_bernoulli::BACKWARD,
-            &[("x", of.x), ("logits", of.eta), ("weight", weight), ("d_logits", d_eta)],
-            &[("K", of.samples as f64)],
-        )?;
-        Ok(Backward { d_eta, parameters: Vec::new() })
+        KERNELS.backward(r, of, weight)
     }
 
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError> {
-        let mean = r.tensor("mean", &[r.dims(eta)[0], pixels]);
-        r.dispatch(
-            &continuous_bernoulli::EXPECTATION,
-            &[("logits", eta), ("mean", mean)],
-            &[("K", 1.0)],
-        )?;
-        Ok(mean)
+        KERNELS.mean(r, eta, pixels)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

@@ -1,10 +1,9 @@
 //! log p(x|z) = -1/2 sum_d (x - m)^2 e^-v + ln 2 pi + v: eta are means m and what the log variances v are made of,
 //! of every pixel.
 
+use super::kernels::Kernels;
 use super::onnx::OnnxNode;
-use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
-use crate::config_error::ConfigError;
-use crate::image_shape::ImageShape;
+use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput};
 use crate::kernels::gaussian;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -12,13 +11,16 @@ use crate::vae::binarization::Binarization;
 /// Means of real values and their variances, both by the decoder.
 pub struct DecodedGaussian;
 
+static KERNELS: Kernels = Kernels {
+    log_likelihood: &gaussian::DECODED_LOG_LIKELIHOOD,
+    backward: &gaussian::DECODED_BACKWARD,
+    expectation: &gaussian::DECODED_MEAN,
+    output: ["eta", "d_eta"],
+};
+
 impl Module for DecodedGaussian {
     fn label(&self) -> Option<String> {
         Some("Gaussian with variances of the decoder".to_string())
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        Ok(())
     }
 
     fn is_likelihood_of(&self, _: Binarization) -> bool {
@@ -37,10 +39,6 @@ impl Module for DecodedGaussian {
         2 * pixels
     }
 
-    fn parameters(&self, _: ImageShape) -> Vec<OwnParameter> {
-        Vec::new()
-    }
-
     fn first_bias(&self, means: &[f64]) -> Vec<f32> {
         means.iter().map(|&mean| mean as f32).chain(means.iter().map(|_| 0.0)).collect()
     }
@@ -52,13 +50,7 @@ impl Module for DecodedGaussian {
     }
 
     fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
-        let log_px = r.tensor("log_px", &[r.dims(of.eta)[0]]);
-        r.dispatch(
-            &gaussian::DECODED_LOG_LIKELIHOOD,
-            &[("x", of.x), ("eta", of.eta), ("log_px", log_px)],
-            &[("K", of.samples as f64)],
-        )?;
-        Ok(log_px)
+        KERNELS.log_px(r, of)
     }
 
     fn backward(
@@ -67,19 +59,11 @@ impl Module for DecodedGaussian {
         of: Observed,
         weight: TensorId,
     ) -> Result<Backward, PlanError> {
-        let d_eta = r.tensor("d_eta", &r.dims(of.eta));
-        r.dispatch(
-            &gaussian::DECODED_BACKWARD,
-            &[("x", of.x), ("eta", of.eta), ("weight", weight), ("d_eta", d_eta)],
-            &[("K", of.samples as f64)],
-        )?;
-        Ok(Backward { d_eta, parameters: Vec::new() })
+        KERNELS.backward(r, of, weight)
     }
 
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError> {
-        let mean = r.tensor("mean", &[r.dims(eta)[0], pixels]);
-        r.dispatch(&gaussian::DECODED_MEAN, &[("eta", eta), ("mean", mean)], &[("K", 1.0)])?;
-        Ok(mean)
+        KERNELS.mean(r, eta, pixels)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

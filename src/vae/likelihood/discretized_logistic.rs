@@ -1,10 +1,9 @@
 //! P(x|z) of 256 levels: the mass that a logistic distribution has between a level's edges. eta are the locations and
 //! what the scales are made of, (D) each.
 
+use super::kernels::Kernels;
 use super::onnx::{OnnxConstant, OnnxNode, OnnxValues};
-use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
-use crate::config_error::ConfigError;
-use crate::image_shape::ImageShape;
+use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput};
 use crate::kernels::discretized_logistic::{self, HIGHEST, LEVELS, LOWEST, OFFSET};
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -12,13 +11,16 @@ use crate::vae::binarization::Binarization;
 /// Location and scale of values of 256 levels: probabilities, which have bits per dimension.
 pub struct DiscretizedLogistic;
 
+static KERNELS: Kernels = Kernels {
+    log_likelihood: &discretized_logistic::LOG_LIKELIHOOD,
+    backward: &discretized_logistic::BACKWARD,
+    expectation: &discretized_logistic::EXPECTATION,
+    output: ["eta", "d_eta"],
+};
+
 impl Module for DiscretizedLogistic {
     fn label(&self) -> Option<String> {
         Some("discretized logistic".to_string())
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        Ok(())
     }
 
     fn is_likelihood_of(&self, binarization: Binarization) -> bool {
@@ -41,22 +43,12 @@ impl Module for DiscretizedLogistic {
         2 * pixels
     }
 
-    fn parameters(&self, _: ImageShape) -> Vec<OwnParameter> {
-        Vec::new()
-    }
-
     fn first_bias(&self, means: &[f64]) -> Vec<f32> {
         means.iter().map(|&mean| mean as f32).chain(means.iter().map(|_| 0.0)).collect()
     }
 
     fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
-        let log_px = r.tensor("log_px", &[r.dims(of.eta)[0]]);
-        r.dispatch(
-            &discretized_logistic::LOG_LIKELIHOOD,
-            &[("x", of.x), ("eta", of.eta), ("log_px", log_px)],
-            &[("K", of.samples as f64)],
-        )?;
-        Ok(log_px)
+        KERNELS.log_px(r, of)
     }
 
     fn backward(
@@ -65,23 +57,11 @@ impl Module for DiscretizedLogistic {
         of: Observed,
         weight: TensorId,
     ) -> Result<Backward, PlanError> {
-        let d_eta = r.tensor("d_eta", &r.dims(of.eta));
-        r.dispatch(
-            &discretized_logistic::BACKWARD,
-            &[("x", of.x), ("eta", of.eta), ("weight", weight), ("d_eta", d_eta)],
-            &[("K", of.samples as f64)],
-        )?;
-        Ok(Backward { d_eta, parameters: Vec::new() })
+        KERNELS.backward(r, of, weight)
     }
 
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError> {
-        let mean = r.tensor("mean", &[r.dims(eta)[0], pixels]);
-        r.dispatch(
-            &discretized_logistic::EXPECTATION,
-            &[("eta", eta), ("mean", mean)],
-            &[("K", 1.0)],
-        )?;
-        Ok(mean)
+        KERNELS.mean(r, eta, pixels)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

@@ -6,6 +6,7 @@ mod continuous_bernoulli;
 mod decoded_gaussian;
 mod discretized_logistic;
 mod gaussian;
+mod kernels;
 mod onnx;
 mod variance;
 
@@ -114,7 +115,9 @@ pub trait Module {
 
     /// # Errors
     /// A value of its settings that cannot be.
-    fn check(&self) -> Result<(), ConfigError>;
+    fn check(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
 
     /// Whether it is one of observations as `binarization` makes them. A Bernoulli probability of grey levels
     /// is a cross entropy.
@@ -135,7 +138,10 @@ pub trait Module {
     fn outputs(&self, pixels: usize) -> usize;
 
     /// Its own parameters, besides the decoder's, for images of this shape.
-    fn parameters(&self, image: ImageShape) -> Vec<OwnParameter>;
+    fn parameters(&self, image: ImageShape) -> Vec<OwnParameter> {
+        let _ = image;
+        Vec::new()
+    }
 
     /// The bias of the decoder's output at which pixels of these means, (D), are expected.
     fn first_bias(&self, means: &[f64]) -> Vec<f32>;
