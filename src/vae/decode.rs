@@ -2,7 +2,7 @@
 
 use super::architecture::Architecture;
 use super::binarization::Binarization;
-use super::minibatch::{self, Content, Source, Streams};
+use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};
 use super::prior;
@@ -100,8 +100,8 @@ impl ReconstructProgram {
         let dims = [count, architecture.pixels()];
         let data = r.tensor_of("data", &dims, source.content.dtype());
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
-        let x = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
-        let heads = nn::forward(&mut r, &network.encoder, x)?;
+        let Minibatch { x, seen } = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder, seen)?;
         let q = posterior::module();
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?;
         let mean = expectation(&mut r, &network, drawn.z)?;

@@ -1,7 +1,7 @@
 //! Draws for the estimates of log p(x): from the approximate posterior, and from the prior.
 
 use super::architecture::Architecture;
-use super::minibatch::{self, Content, Source, Streams};
+use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};
 use super::prior;
@@ -93,8 +93,8 @@ impl EstimateProgram {
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
 
         let mut r = Recorder::new(&mut program, "encode");
-        let x = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
-        let heads = nn::forward(&mut r, &network.encoder, x)?;
+        let Minibatch { x, seen } = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder, seen)?;
         let encode = r.finish();
 
         let q = posterior::module();

@@ -148,13 +148,22 @@ impl Pass {
     }
 }
 
-/// Records the next minibatch of a data set as the encoder sees it: x (B, D).
+/// The tensors of a minibatch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Minibatch {
+    /// (B, D) what the likelihood is of
+    pub x: TensorId,
+    /// (B, D) what the encoder gets
+    pub seen: TensorId,
+}
+
+/// Records the next minibatch of a data set.
 pub(super) fn draw(
     r: &mut Recorder,
     source: Source,
     [data, clock]: [TensorId; 2],
     streams: &Streams,
-) -> Result<TensorId, PlanError> {
+) -> Result<Minibatch, PlanError> {
     let Source { images, content, flips, batch, .. } = source;
     let pixels = r.dims(data)[1];
     let x = r.tensor("x", &[batch, pixels]);
@@ -185,5 +194,5 @@ pub(super) fn draw(
             &[shuffle, half_bits],
         )?,
     }
-    Ok(x)
+    Ok(Minibatch { x, seen: x })
 }

@@ -4,7 +4,7 @@
 use super::architecture::Architecture;
 use super::bound;
 use super::likelihood::{Fitted, Observed};
-use super::minibatch::{self, Streams};
+use super::minibatch::{self, Minibatch, Streams};
 pub use super::minibatch::{Content, Flips, Pass, Source};
 use super::network::Network;
 use super::objective::{Bound, Objective};
@@ -102,8 +102,9 @@ fn training_step(
     let (mut encoder, mut decoder) = (Tape::default(), Tape::default());
     let mut pass = Pass::declare(r, source, network.architecture.pixels());
 
-    let x = minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TRAIN)?;
-    let heads = encoder.forward(r, &network.encoder, x)?;
+    let Minibatch { x, seen } =
+        minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TRAIN)?;
+    let heads = encoder.forward(r, &network.encoder, seen)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TRAIN, 1.0)?;
     let kl = q.kl(r, heads)?;
     let eta = decoder.forward(r, &network.decoder, drawn.z)?;
@@ -150,8 +151,9 @@ fn evaluation_step(
     let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
     let mut pass = Pass::declare(r, source, network.architecture.pixels());
 
-    let x = minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TEST)?;
-    let heads = nn::forward(r, &network.encoder, x)?;
+    let Minibatch { x, seen } =
+        minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TEST)?;
+    let heads = nn::forward(r, &network.encoder, seen)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TEST, 1.0)?;
     let kl = q.kl(r, heads)?;
     let eta = nn::forward(r, &network.decoder, drawn.z)?;
