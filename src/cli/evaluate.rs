@@ -26,6 +26,8 @@ use crate::report::progress::Progress;
 /// effective sample size is (sum w)^2 / sum w^2. The prior's estimate is the log of the mean of p(x|z)
 /// over as many draws z from N(0, I).
 ///
+/// Of a model that was trained with --condition labels all figures are of log p(x|y), y the class of the image.
+///
 /// Where the likelihood is one of 256 levels, bits per dimension stand beside the nats: -log2 p(x) / D.
 ///
 /// The pixels are binarized as they were for the test ELBO in training. No draw depends on the device or
@@ -95,6 +97,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             .is_likelihood_of(trained.settings.binarization),
         likelihood: trained.settings.architecture.likelihood,
         pixels: trained.settings.architecture.pixels(),
+        classes: trained.settings.architecture.classes.len(),
         device: device.description().clone(),
         seconds: begin.elapsed().as_secs_f64(),
     };
@@ -135,7 +138,7 @@ impl Trained {
         match result {
             Ok(evaluation) => Ok(Some(evaluation)),
             Err(EvaluateError::Interrupted) => Ok(None),
-            Err(e @ EvaluateError::Plan(_)) => Err(Failure::input(e)),
+            Err(e @ (EvaluateError::Plan(_) | EvaluateError::Config(_))) => Err(Failure::input(e)),
             Err(EvaluateError::Device(e)) => Err(Failure::device(&e, &e)),
             Err(e) => Err(Failure::run(format!("{}: {e}", self.folder.path().display()))),
         }

@@ -56,6 +56,8 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     let mut settings = args.settings(&dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
+    let classes = &settings.architecture.classes;
+    settings.classes_sha256 = dataset.digest_of_classes(classes).map_err(Failure::input)?;
     // Known at once if it is taken; made only when all is well.
     match &args.run {
         Some(path) => RunFolder::check_free(path).map_err(Failure::input)?,

@@ -99,7 +99,12 @@ impl Trained {
         };
         let (now, then) = (dataset.test.shape(), self.settings.architecture.shape());
         match now == then {
-            true => Ok(dataset),
+            true => {
+                let what = format!("the test images of {}", dataset.name);
+                let classes = &self.settings.architecture.classes;
+                dataset.test.classes_among(classes, &what).map_err(Failure::input)?;
+                Ok(dataset)
+            }
             false => Err(Failure::input(format!(
                 "{}: its images are {now} now, those of the run were {then}",
                 option.data.as_ref().unwrap_or(&self.settings.data)
@@ -146,6 +151,12 @@ impl Trained {
                 "{named}: these are not the images that the run was trained on (SHA-256 {digest}, the run's \
                  {expected}): it may have learnt some of those that it is tested on"
             ));
+        }
+        let classes = dataset.digest_of_classes(&self.settings.architecture.classes).ok().flatten();
+        let expected = &self.settings.classes_sha256;
+        if !other && expected.is_some() && *expected != classes {
+            let name = &dataset.name;
+            note(format_args!("{name}: the classes of the images are not those of the training"));
         }
         other
     }

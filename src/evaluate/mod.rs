@@ -17,6 +17,7 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
+use crate::config_error::ConfigError;
 use crate::data::Images;
 use crate::device::{Device, DeviceError, Executor};
 pub use crate::loaded::Model;
@@ -36,6 +37,9 @@ pub enum EvaluateError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Images without the classes that the network is told.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The numbers of an image (0 is the first) overflow.
     #[error("test image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
     NotFinite {

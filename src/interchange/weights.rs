@@ -102,12 +102,16 @@ pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
     // Without the heads and the output.
     let (encoder, decoder) = (layout.encoder.len() - 1, layout.decoder.len() - 1);
     let output = Place::Output { hidden: decoder, likelihood: architecture.likelihood };
-    (0..encoder)
-        .map(|i| vec![Place::Encoder(i)])
-        .chain([vec![Place::Mu, Place::LogVariance]])
-        .chain((0..decoder).map(|i| vec![Place::Decoder(i)]))
-        .chain([vec![output]])
-        .collect()
+    let mut of_encoder: Vec<Vec<Place>> = (0..encoder).map(|i| vec![Place::Encoder(i)]).collect();
+    of_encoder.push(vec![Place::Mu, Place::LogVariance]);
+    let mut of_decoder: Vec<Vec<Place>> = (0..decoder).map(|i| vec![Place::Decoder(i)]).collect();
+    of_decoder.push(vec![output]);
+    if !architecture.classes.is_empty() {
+        // Behind the first layer, see [`Network`].
+        of_encoder.insert(1, vec![Place::EncoderEmbedding]);
+        of_decoder.insert(1, vec![Place::DecoderEmbedding]);
+    }
+    [of_encoder, of_decoder].concat()
 }
 
 /// A safetensors file of the parameters, which are in the order of [`crate::vae::Network::parameters`], with
@@ -189,11 +193,17 @@ const STACKS: [&str; 2] = ["encoder", "decoder"];
 /// The numbers of the layers in each of [`STACKS`], with their activations, flattenings and unflattenings between them.
 fn modules(architecture: &Architecture) -> [Vec<usize>; 2] {
     let network = Network::declare(&mut Program::new(), architecture);
-    let heads = network.encoder.len() - 1;
-    [&network.encoder[..heads], &network.decoder[..]].map(|layers| {
+    let places = places(architecture);
+    let encoder = network.encoder(None);
+    let (of_encoder, of_decoder) = places.split_at(encoder.len());
+    let both = [(encoder, of_encoder), (network.decoder(None, 1), of_decoder)];
+    both.map(|(layers, places)| {
         let mut next = 0;
         let mut numbers = Vec::new();
-        for layer in layers.iter().filter(|layer| !layer.parameters().is_empty()) {
+        let numbered = layers.iter().zip(places).filter(|(_, places)| {
+            matches!(places[..], [Place::Encoder(_) | Place::Decoder(_) | Place::Output { .. }])
+        });
+        for (layer, _) in numbered {
             let [before, behind] = layer.modules();
             numbers.push(next + before);
             next += before + 2 + behind;

@@ -11,6 +11,7 @@ pub mod clip;
 pub mod continuous_bernoulli;
 pub mod convolution;
 pub mod discretized_logistic;
+pub mod embedding;
 pub mod end_step;
 mod fusions;
 pub mod gather;
@@ -35,6 +36,7 @@ pub use library::{LIBRARY, resolve_imports, validate};
 pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER,
     &gather::GATHER_REAL,
+    &gather::GATHER_CLASSES,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
     &linear::BACKWARD_PARAMETERS,
@@ -49,6 +51,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &sum_rows::SUM_ROWS,
     &split_channels::SPLIT,
     &split_channels::MERGE,
+    &embedding::FORWARD,
+    &embedding::BACKWARD,
     &posterior::SAMPLE,
     &posterior::GAUSSIAN_KL,
     &posterior::KL_OF_UNITS,

@@ -85,6 +85,10 @@ pub enum Attribute {
 pub enum Operand {
     /// The output of the node before, or the layer's input.
     Previous,
+    /// The layer's input.
+    Input,
+    /// The classes of the rows, (N).
+    Class,
     /// The parameter tensor of this name, see [`StoredTensor::name`].
     Parameter(&'static str),
     /// These integers.

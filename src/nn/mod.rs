@@ -7,6 +7,7 @@
 
 pub mod convolution;
 pub mod dense;
+pub mod embedding;
 pub mod graph;
 mod init;
 mod layers;
@@ -24,6 +25,7 @@ pub use crate::kernels::activation::Activation;
 use crate::plan::{PlanError, Recorder, TensorId};
 pub use convolution::Convolution;
 pub use dense::Dense;
+pub use embedding::{Embedding, Told};
 pub use graph::{Node, StoredTensor};
 pub use init::{Init, Uniform};
 pub use layers::{Layers, NetworkKind};
@@ -82,6 +84,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
         d_y: TensorId,
     ) -> Result<Vec<TensorId>, PlanError>;
 
+    /// The same layer told the classes of the rows, if it takes them.
+    fn telling(&self, _: Told) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
     /// How many modules without parameters stand before it and behind it and its activation where PyTorch has layers one
     /// after the other.
     fn modules(&self) -> [usize; 2] {
@@ -98,6 +105,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
 /// Layers one after the other.
 pub type Stack = Vec<Arc<dyn Layer>>;
+
+/// The same layers told the classes of what goes through them, if there are any.
+pub fn told(layers: &[Arc<dyn Layer>], told: Option<Told>) -> Stack {
+    let with = |layer: &Arc<dyn Layer>| told.and_then(|told| layer.telling(told));
+    layers.iter().map(|layer| with(layer).unwrap_or_else(|| layer.clone())).collect()
+}
 
 /// Records layers one after the other, without a backward pass.
 ///

@@ -26,6 +26,9 @@ pub struct Subject {
     /// D
     #[serde(skip)]
     pub pixels: usize,
+    /// How many classes the model is told, of which the figures are given: then they are of p(x|y).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub classes: usize,
     pub device: Description,
     pub seconds: f64,
 }
@@ -157,6 +160,7 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
         "", "value", "±", "samples", "images"
     );
     let mut row = |name: &str, f: &Figure| {
+        let name = given(name, subject.classes);
         let samples = f.samples.map_or("exact".to_string(), |n| n.to_string());
         let _ = writeln!(
             t,
@@ -206,12 +210,27 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
             best.k
         );
     }
+    if subject.classes > 0 {
+        t.push_str("y is the class of an image, which encoder and decoder are told: the ELBO bounds log p(x|y)\n");
+    }
     if !subject.is_likelihood {
         t.push_str("the pixels are not binarized: these are cross entropies, not likelihoods\n");
     } else if r.binarization == Binarization::None && r.elbo.bits_per_dimension.is_none() {
         t.push_str("log densities of the pixels' values, in [0, 1]: they can be positive\n");
     }
     t
+}
+
+/// Words on p(x) as words on p(x|y), of a model that is told classes.
+pub fn given(text: &str, classes: usize) -> String {
+    match classes {
+        0 => text.to_string(),
+        _ => text.replace("p(x)", "p(x|y)").replace("(x|z)", "(x|z,y)").replace("(z|x)", "(z|x,y)"),
+    }
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// Effective draws of each image below which an estimate of log p(x) hangs on a few of them.

@@ -50,6 +50,8 @@ pub struct EstimateProgram {
     pub chunks: Chunks,
     /// (N, D) u8, or f32 of real values
     pub data: TensorId,
+    /// (N, 2) u8: the class of each image, where the network is told it
+    pub labels: Option<TensorId>,
     /// (8) u32, see [`clock`]
     pub clock: TensorId,
     /// (B, D) the images as the encoder sees them, by `encode`
@@ -90,17 +92,21 @@ impl EstimateProgram {
             &[window.unwrap_or(images), architecture.pixels()],
             content.dtype(),
         );
+        let labels = source.labels(architecture);
+        let labels = labels.map(|dims| program.tensor("labels", &dims, DType::U8));
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
 
         let mut r = Recorder::new(&mut program, "encode");
-        let Minibatch { x, seen } = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
-        let heads = nn::forward(&mut r, &network.encoder, seen)?;
+        let Minibatch { x, seen, classes } =
+            minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder(classes), seen)?;
         let encode = r.finish();
+        let images = Encoded { x, classes, samples };
 
         let q = posterior::module();
         let mut r = Recorder::new(&mut program, "importance");
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
-        let likelihood = log_likelihood(&mut r, &network, x, drawn.z, samples)?;
+        let likelihood = log_likelihood(&mut r, &network, images, drawn.z)?;
         let weight = q.log_weights(&mut r, drawn, likelihood, samples)?;
         let log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         let log_w = store(&mut r, "stored log_w", weight, clock, runs)?;
@@ -109,7 +115,7 @@ impl EstimateProgram {
 
         let mut r = Recorder::new(&mut program, "prior");
         let z = prior::sample(&mut r, clock, [rows, latent], samples)?;
-        let likelihood = log_likelihood(&mut r, &network, x, z, samples)?;
+        let likelihood = log_likelihood(&mut r, &network, images, z)?;
         let prior_log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", k)])?;
         let prior = r.finish();
@@ -119,6 +125,7 @@ impl EstimateProgram {
             network,
             chunks,
             data,
+            labels,
             clock,
             x,
             heads,
@@ -132,15 +139,22 @@ impl EstimateProgram {
     }
 }
 
+/// The images of a batch, with K rows of z each.
+#[derive(Clone, Copy)]
+struct Encoded {
+    x: TensorId,
+    classes: Option<TensorId>,
+    samples: usize,
+}
+
 /// Records log p(x|z) of each row of `z`: (B*K) nats.
 fn log_likelihood(
     r: &mut Recorder,
     network: &Network,
-    x: TensorId,
+    Encoded { x, classes, samples }: Encoded,
     z: TensorId,
-    samples: usize,
 ) -> Result<TensorId, PlanError> {
-    let eta = nn::forward(r, &network.decoder, z)?;
+    let eta = nn::forward(r, &network.decoder(classes, samples), z)?;
     let likelihood = network.architecture.likelihood.module();
     likelihood.log_px(r, network.observed(x, eta, samples))
 }

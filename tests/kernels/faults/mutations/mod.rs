@@ -8,6 +8,7 @@ mod clip;
 mod continuous_bernoulli;
 mod convolution;
 mod discretized_logistic;
+mod embedding;
 mod end_step;
 mod gather;
 mod gaussian;
@@ -44,6 +45,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         continuous_bernoulli::FAULTS,
         convolution::FAULTS,
         discretized_logistic::FAULTS,
+        embedding::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
