@@ -13,6 +13,7 @@ mod fields;
 mod figures;
 mod generate;
 mod import;
+mod init_from;
 mod optimizer;
 mod options;
 mod preset;
