@@ -170,8 +170,14 @@ impl Oracle {
     /// The objective by its formula, from the noise and what encoder and decoder make of it.
     fn objective(&mut self) -> f64 {
         self.run();
+        let a = &self.plan.network.architecture;
+        // Without a hidden layer the class adds to the heads.
+        let heads = match a.hidden.is_empty() && !a.classes.is_empty() {
+            true => "train/encoder.embedding",
+            false => "train/encoder.heads",
+        };
         let (heads, z, eps) =
-            (self.values("train/encoder.heads"), self.values("train/z"), self.values("train/eps"));
+            (self.values(heads), self.values("train/z"), self.values("train/eps"));
         let (beta, k, b) =
             (self.rates[rates::KL_WEIGHT], self.samples, self.values("train/kl").len());
         let (rows, n) = (b * k, z.len() / (b * k));
