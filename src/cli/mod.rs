@@ -13,6 +13,7 @@ mod fields;
 mod figures;
 mod generate;
 mod import;
+mod impute;
 mod optimizer;
 mod options;
 mod preset;
@@ -63,6 +64,7 @@ enum Command {
     Reconstruct(generate::ReconstructArgs),
     Figures(figures::Args),
     Eval(evaluate::Args),
+    Impute(impute::Args),
     Curve(curve::Args),
     Explore(explore::Args),
     Runs(runs::Args),
@@ -168,6 +170,7 @@ pub fn main() -> u8 {
         Command::Reconstruct(args) => generate::reconstruct(args),
         Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
+        Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),

@@ -1,6 +1,7 @@
 //! What a person sees: the console and the pictures.
 
 #[cfg(feature = "program")]
+pub mod columns;
 pub mod console;
 pub mod evaluation;
 pub mod figures;
@@ -9,6 +10,7 @@ pub mod network;
 pub mod plot;
 #[cfg(feature = "program")]
 pub mod progress;
+pub mod rows;
 pub mod svg;
 pub mod table;
 pub mod tensorboard;
