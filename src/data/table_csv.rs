@@ -41,7 +41,7 @@ pub(super) struct CsvFile {
     pub has_header: bool,
     pub delimiter: u8,
     /// The records that were read to tell whether there is a header, and are none.
-    ahead: Vec<ByteRecord>,
+    ahead: Vec<(ByteRecord, u64)>,
     reader: csv::Reader<Box<dyn BufRead>>,
     /// Cells of a record.
     width: usize,
@@ -78,14 +78,9 @@ impl CsvFile {
             .from_reader(text);
         let mut ahead = Vec::new();
         for _ in 0..2 {
-            let mut record = ByteRecord::new();
-            match reader.read_byte_record(&mut record) {
-                Ok(true) => ahead.push(record),
-                Ok(false) => break,
-                Err(error) => return Err(read_error(path, error)),
-            }
+            ahead.extend(read_record(&mut reader, path)?);
         }
-        let Some(first) = ahead.first() else {
+        let Some((first, _)) = ahead.first() else {
             return Err(unfit(path, "the file is empty; expected rows of numbers"));
         };
         let width = first.len();
@@ -95,7 +90,7 @@ impl CsvFile {
                 format!("it has {width} columns; at most {MAX_PIXELS} can be"),
             ));
         }
-        let has_header = is_header(first, ahead.get(1), delimiter);
+        let has_header = is_header(first, ahead.get(1).map(|(second, _)| second), delimiter);
         let names = match has_header {
             true => {
                 let names = first.iter().map(|name| text_of(name));
@@ -134,18 +129,11 @@ impl CsvFile {
     /// # Errors
     /// It cannot be read, or has more or fewer cells than the first.
     pub fn next(&mut self, path: &Path) -> Result<Option<(ByteRecord, u64)>, DataError> {
-        let record = match self.ahead.pop() {
-            Some(record) => record,
-            None => {
-                let mut record = ByteRecord::new();
-                match self.reader.read_byte_record(&mut record) {
-                    Ok(true) => record,
-                    Ok(false) => return Ok(None),
-                    Err(error) => return Err(read_error(path, error)),
-                }
-            }
+        let next = match self.ahead.pop() {
+            Some(ahead) => Some(ahead),
+            None => read_record(&mut self.reader, path)?,
         };
-        let line = record.position().map_or(0, csv::Position::line);
+        let Some((record, line)) = next else { return Ok(None) };
         match record.len() == self.width {
             true => Ok(Some((record, line))),
             false => {
@@ -155,6 +143,22 @@ impl CsvFile {
             }
         }
     }
+}
+
+/// The next record, and the line that it begins in.
+fn read_record(
+    reader: &mut csv::Reader<Box<dyn BufRead>>,
+    path: &Path,
+) -> Result<Option<(ByteRecord, u64)>, DataError> {
+    let mut record = ByteRecord::new();
+    if !reader.read_byte_record(&mut record).map_err(|error| read_error(path, error))? {
+        return Ok(None);
+    }
+    // Where it begins by its own account is before the empty lines that were passed over.
+    let before = record.position().map_or(0, csv::Position::line);
+    let within = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+    let lines = reader.position().line().saturating_sub(before + within);
+    Ok(Some((record, before + lines.saturating_sub(1))))
 }
 
 /// Reads a table. Cells of text are kept out, and said of their columns.
