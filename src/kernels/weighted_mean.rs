@@ -23,7 +23,8 @@ pub static WEIGHTED_MEAN: Kernel = single(Parts {
                 .fill("log_w", Fill::Uniform(-20.0, -10.0))
                 .fill("largest", Fill::Cycle(vec![-12.0, 1.7]))
         };
-        let first = vec![f64::from(NONE_YET), 0.0];
+        // Of what is far below all others nothing is left; NONE_YET itself has no bound in single precision.
+        let first = vec![-1e4, 0.0];
         vec![
             case(1, 1, 1),
             case(3, 2, 5),

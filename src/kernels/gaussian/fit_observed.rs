@@ -35,7 +35,6 @@ pub static OBSERVED_ERRORS: Kernel = single(Parts {
             case(11, 6, 64),
             case(128, 1, 100),
             case(7, 1, 97).fill("x", Fill::Normal(1.0)),
-            case(9, 1, 7).fill("x", Fill::Cycle(vec![f64::from(MISSING)])),
         ]
     },
     cost: |c| pixel_cost(c, 5, 4),
