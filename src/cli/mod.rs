@@ -14,6 +14,7 @@ mod figures;
 mod generate;
 mod import;
 mod impute;
+mod init_from;
 mod optimizer;
 mod options;
 mod preset;

@@ -26,6 +26,7 @@ mod table;
 mod table_csv;
 mod table_files;
 mod table_fill;
+mod table_rows;
 
 use std::io;
 use std::path::{Path, PathBuf};

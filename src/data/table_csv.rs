@@ -9,7 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::error::unfit;
 use super::idx::GZIP;
-use super::table_files::Rows;
+use super::table_rows::Rows;
 use super::{DataError, MAX_IMAGES, MAX_PIXELS, MAX_UNPACKED, Table};
 use crate::text::one_line;
 
@@ -63,7 +63,10 @@ impl CsvFile {
             }
             false => Box::new(file),
         };
-        let start = text.fill_buf().map_err(failed)?;
+        let start = text.fill_buf().map_err(|cause| match is_gzip {
+            true => DataError::Gzip { path: path.into(), cause },
+            false => failed(cause),
+        })?;
         if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
             return Err(unfit(path, "it is text in UTF-16; save it in UTF-8"));
         }
@@ -93,7 +96,7 @@ impl CsvFile {
         let has_header = is_header(first, ahead.get(1).map(|(second, _)| second), delimiter);
         let names = match has_header {
             true => {
-                let names = first.iter().map(|name| text_of(name));
+                let names = first.iter().map(text_of);
                 let names: Vec<String> = names.collect();
                 ahead.remove(0);
                 names
