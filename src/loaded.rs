@@ -8,6 +8,7 @@ use crate::kernels::clock;
 use crate::plan::{PlanError, PlanId, Program, TensorId};
 use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::impute::ImputeProgram;
 use crate::vae::step::Content;
 use crate::vae::{Architecture, Binarization, Network};
 
@@ -140,8 +141,8 @@ impl LoadedModel<DecodeProgram> {
 }
 
 impl LoadedModel<ReconstructProgram> {
-    /// The images `pixels`, (N, D), as the encoder sees them, and their expected pixels at the posterior mean. `classes`,
-    /// (N), are theirs where the network is told them.
+    /// The images whose bytes `pixels` are, (N, D), as they are binarized, and their expected pixels at the posterior mean.
+    /// `classes`, (N), are theirs where the network is told them.
     ///
     /// # Errors
     /// The device failed.
@@ -160,8 +161,29 @@ impl LoadedModel<ReconstructProgram> {
     }
 }
 
-impl LoadedModel<EstimateProgram> {
-    /// Loads the estimates of `images`. Of those the device holds at most `resident` bytes at a time, if not
+/// A program that walks a data set in batches.
+pub trait DataProgram: ModelProgram + Sized {
+    /// Records it for `images` images, of which the device holds a `window`, or all.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    fn record(
+        architecture: &Architecture,
+        content: Content,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
+    ) -> Result<Self, PlanError>;
+
+    /// (N, D), or (ROWS, D) of a window
+    fn data(&self) -> TensorId;
+
+    /// (N, 2) or (ROWS, 2), the classes of the images, where the network is told them
+    fn labels(&self) -> Option<TensorId>;
+}
+
+impl<P: DataProgram> LoadedModel<P> {
+    /// Loads what is to be computed of `images`. Of those the device holds at most `resident` bytes at a time, if not
     /// as many as it takes; no figure depends on it.
     ///
     /// # Errors
@@ -173,34 +195,36 @@ impl LoadedModel<EstimateProgram> {
         chunks: Chunks,
         resident: Option<usize>,
     ) -> Result<Self, E> {
-        let (n, d) = (images.n_images, images.n_pixels());
+        let (n, size) = (images.n_images, images.image_bytes());
+        let content = images.content(model.architecture.likelihood, model.binarization);
         let labels = images.classes_among(&model.architecture.classes, "the images")?;
         let labels = data::bytes_of(&labels);
         let record = |resident| {
-            let window = data_stream::window(n, d, chunks.batch, resident);
-            let content = Content::Bytes(model.binarization);
-            EstimateProgram::record(model.architecture, content, n, window, chunks)
+            let window = data_stream::window(n, size, chunks.batch, resident);
+            P::record(model.architecture, content, n, window, chunks)
                 .map(|program| (program, window))
                 .map_err(E::from)
         };
         let (executor, (program, window)) =
-            data_stream::load(device, resident, |(program, _)| &program.program, record)?;
+            data_stream::load(device, resident, |(program, _): &(P, _)| program.parts().0, record)?;
         let mut loaded = LoadedModel::on(executor, program, model.parameters, model.seed)?;
         match window {
             Some(rows) => {
-                let stream = DataStream::new(images, loaded.program.data, rows, None);
-                loaded.stream = Some(stream.with_labels(loaded.program.labels, labels));
+                let stream = DataStream::new(images, loaded.program.data(), rows, None);
+                loaded.stream = Some(stream.with_labels(loaded.program.labels(), labels));
             }
             None => {
-                loaded.executor.write_bytes(loaded.program.data, &images.pixels)?;
-                if let Some(tensor) = loaded.program.labels {
+                loaded.executor.write_bytes(loaded.program.data(), &images.pixels)?;
+                if let Some(tensor) = loaded.program.labels() {
                     loaded.executor.write_bytes(tensor, &labels)?;
                 }
             }
         }
         Ok(loaded)
     }
+}
 
+impl LoadedModel<EstimateProgram> {
     /// Encodes the images of the batch that begins where the clock stands: heads (B, 2*Z), [mu | l].
     ///
     /// # Errors
@@ -240,5 +264,51 @@ impl ModelProgram for ReconstructProgram {
 impl ModelProgram for EstimateProgram {
     fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
         (&self.program, &self.network, Some(self.clock))
+    }
+}
+
+impl DataProgram for EstimateProgram {
+    fn record(
+        architecture: &Architecture,
+        content: Content,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
+    ) -> Result<Self, PlanError> {
+        EstimateProgram::record(architecture, content, images, window, chunks)
+    }
+
+    fn data(&self) -> TensorId {
+        self.data
+    }
+
+    fn labels(&self) -> Option<TensorId> {
+        self.labels
+    }
+}
+
+impl ModelProgram for ImputeProgram {
+    fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
+        (&self.program, &self.network, Some(self.clock))
+    }
+}
+
+impl DataProgram for ImputeProgram {
+    fn record(
+        architecture: &Architecture,
+        content: Content,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
+    ) -> Result<Self, PlanError> {
+        ImputeProgram::record(architecture, content, images, window, chunks)
+    }
+
+    fn data(&self) -> TensorId {
+        self.data
+    }
+
+    fn labels(&self) -> Option<TensorId> {
+        self.labels
     }
 }

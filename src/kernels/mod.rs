@@ -23,10 +23,12 @@ pub mod optimizer;
 pub mod posterior;
 pub mod prior;
 pub mod product;
+pub mod seen;
 pub mod split_channels;
 pub mod store_samples;
 pub mod sum_rows;
 pub mod transposed_convolution;
+pub mod weighted_mean;
 
 use crate::plan::{Constants, Cost, Kernel};
 pub use fusions::{ALL as FUSIONS, fusions};
@@ -37,6 +39,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER,
     &gather::GATHER_REAL,
     &gather::GATHER_CLASSES,
+    &seen::SEEN,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
     &linear::BACKWARD_PARAMETERS,
@@ -74,6 +77,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &gaussian::ROW_ERRORS,
     &gaussian::COLUMN_ERRORS,
     &gaussian::FIT_VARIANCE,
+    &gaussian::OBSERVED_ERRORS,
+    &gaussian::FIT_OBSERVED,
     &gaussian::GROUPED_LOG_LIKELIHOOD,
     &gaussian::GROUPED_BACKWARD,
     &gaussian::DECODED_LOG_LIKELIHOOD,
@@ -87,6 +92,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &discretized_logistic::EXPECTATION,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
+    &weighted_mean::WEIGHTED_MEAN,
     &add::ADD,
     &optimizer::STEP,
     &optimizer::STEP_DECAYED,

@@ -1,6 +1,7 @@
 //! The pictures of a model that is told classes: a row for each.
 
-use super::{PictureError, Pictures};
+use super::{POSTERIORS, PictureError, Pictures};
+use crate::data::Images;
 use crate::evaluate::Posteriors;
 use crate::generate::{self, GenerateError};
 use crate::report::figures::{Layout, rows_of_classes};
@@ -19,6 +20,13 @@ impl Pictures<'_> {
     /// How many classes have a row; 0 of a model that is told none.
     pub(super) fn classes(&self) -> usize {
         self.settings.architecture.classes.len().min(SHOWN)
+    }
+
+    /// The classes that the network is told of the first test images; none where it is told none.
+    pub(super) fn told(&self, test: &Images) -> Result<Vec<u32>, GenerateError> {
+        let names = &self.settings.architecture.classes;
+        let told = test.first(POSTERIORS).classes_among(names, "the test images")?;
+        Ok(told.into_iter().map(u32::from).collect())
     }
 
     /// How draws are laid out.

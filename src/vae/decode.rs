@@ -1,7 +1,6 @@
 //! What the decoder makes of latent codes: draws from the prior, reconstructions, codes that the host gives.
 
 use super::architecture::Architecture;
-use super::binarization::Binarization;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};
@@ -11,13 +10,22 @@ use crate::nn;
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
 /// E[x|z] of z (R, Z), with the classes (R) of a network that is told them: (R, D).
-fn expectation(
+fn decoded(
     r: &mut Recorder,
     network: &Network,
     z: TensorId,
     classes: Option<TensorId>,
 ) -> Result<TensorId, PlanError> {
     let eta = nn::forward(r, &network.decoder(classes, 1), z)?;
+    expectation(r, network, eta)
+}
+
+/// E[x|z] of the decoder's output: (R, D).
+pub(super) fn expectation(
+    r: &mut Recorder,
+    network: &Network,
+    eta: TensorId,
+) -> Result<TensorId, PlanError> {
     let Architecture { likelihood, .. } = network.architecture;
     likelihood.module().mean(r, eta, network.architecture.pixels())
 }
@@ -52,7 +60,7 @@ impl DecodeProgram {
         let mut r = Recorder::new(&mut program, "decode");
         let z = r.tensor("z", &[count, architecture.latent]);
         let classes = classes(&mut r, architecture, count);
-        let mean = expectation(&mut r, &network, z, classes)?;
+        let mean = decoded(&mut r, &network, z, classes)?;
         let plan = r.finish();
         Ok(DecodeProgram { program, network, plan, z, classes, mean })
     }
@@ -81,7 +89,7 @@ impl SampleProgram {
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
         let z = prior::sample(&mut r, clock, [count, architecture.latent], count)?;
         let classes = classes(&mut r, architecture, count);
-        let mean = expectation(&mut r, &network, z, classes)?;
+        let mean = decoded(&mut r, &network, z, classes)?;
         let plan = r.finish();
         Ok(SampleProgram { program, network, plan, clock, classes, mean })
     }
@@ -92,7 +100,7 @@ pub struct ReconstructProgram {
     pub program: Program,
     pub network: Network,
     pub plan: PlanId,
-    /// (N, D) u8
+    /// (N, D) u8, or f32 of a table
     pub data: TensorId,
     /// (N, 2) u8: the class of each image, where the network is told it
     pub labels: Option<TensorId>,
@@ -109,24 +117,24 @@ impl ReconstructProgram {
     /// Sizes beyond what a kernel's grid can cover.
     pub fn record(
         architecture: &Architecture,
-        binarization: Binarization,
+        content: Content,
         count: usize,
     ) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let source = Source { content: Content::Bytes(binarization), ..Source::rows(count) };
+        let source = Source { content, ..Source::rows(count) };
         let mut r = Recorder::new(&mut program, "reconstruct");
         let dims = [count, architecture.pixels()];
         let data = r.tensor_of("data", &dims, source.content.dtype());
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
         let labels =
             source.labels(architecture).map(|dims| r.tensor_of("labels", &dims, DType::U8));
-        let Minibatch { x, seen, classes } =
+        let Minibatch { x, seen, classes, .. } =
             minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
         let heads = nn::forward(&mut r, &network.encoder(classes), seen)?;
         let q = posterior::module();
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?;
-        let mean = expectation(&mut r, &network, drawn.z, classes)?;
+        let mean = decoded(&mut r, &network, drawn.z, classes)?;
         let plan = r.finish();
         Ok(ReconstructProgram { program, network, plan, data, labels, clock, x, mean })
     }

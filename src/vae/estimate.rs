@@ -97,16 +97,14 @@ impl EstimateProgram {
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
 
         let mut r = Recorder::new(&mut program, "encode");
-        let Minibatch { x, seen, classes } =
-            minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
-        let heads = nn::forward(&mut r, &network.encoder(classes), seen)?;
+        let of = minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
         let encode = r.finish();
-        let images = Encoded { x, classes, samples };
 
         let q = posterior::module();
         let mut r = Recorder::new(&mut program, "importance");
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
-        let likelihood = log_likelihood(&mut r, &network, images, drawn.z)?;
+        let likelihood = log_likelihood(&mut r, &network, of, drawn.z, samples)?;
         let weight = q.log_weights(&mut r, drawn, likelihood, samples)?;
         let log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         let log_w = store(&mut r, "stored log_w", weight, clock, runs)?;
@@ -115,7 +113,7 @@ impl EstimateProgram {
 
         let mut r = Recorder::new(&mut program, "prior");
         let z = prior::sample(&mut r, clock, [rows, latent], samples)?;
-        let likelihood = log_likelihood(&mut r, &network, images, z)?;
+        let likelihood = log_likelihood(&mut r, &network, of, z, samples)?;
         let prior_log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", k)])?;
         let prior = r.finish();
@@ -127,7 +125,7 @@ impl EstimateProgram {
             data,
             labels,
             clock,
-            x,
+            x: of.x,
             heads,
             encode,
             importance,
@@ -139,24 +137,17 @@ impl EstimateProgram {
     }
 }
 
-/// The images of a batch, with K rows of z each.
-#[derive(Clone, Copy)]
-struct Encoded {
-    x: TensorId,
-    classes: Option<TensorId>,
-    samples: usize,
-}
-
 /// Records log p(x|z) of each row of `z`: (B*K) nats.
 fn log_likelihood(
     r: &mut Recorder,
     network: &Network,
-    Encoded { x, classes, samples }: Encoded,
+    of: Minibatch,
     z: TensorId,
+    samples: usize,
 ) -> Result<TensorId, PlanError> {
-    let eta = nn::forward(r, &network.decoder(classes, samples), z)?;
+    let eta = nn::forward(r, &network.decoder(of.classes, samples), z)?;
     let likelihood = network.architecture.likelihood.module();
-    likelihood.log_px(r, network.observed(x, eta, samples))
+    likelihood.log_px(r, network.observed(of, eta, samples))
 }
 
 /// Records that a run's `values` (R) go into its row of a tensor (runs, R).

@@ -2,7 +2,7 @@
 
 use super::architecture::Architecture;
 use super::binarization::Binarization;
-use crate::kernels::{clock, end_step, gather, rates};
+use crate::kernels::{clock, end_step, gather, rates, seen};
 use crate::numeric::philox::{Stream, half_bits};
 use crate::plan::{DType, PlanError, PlanId, Recorder, TensorId};
 
@@ -11,15 +11,21 @@ use crate::plan::{DType, PlanError, PlanId, Recorder, TensorId};
 pub enum Content {
     /// Grey levels, and what becomes of them.
     Bytes(Binarization),
-    /// Real values, taken as they are.
+    /// Real values, taken as they are by encoder and likelihood.
     Reals,
+    /// Real values of which some are missing, see [`seen`]: they have no part in the likelihood, and the encoder gets 0
+    /// in their place, the mean of a standardised column.
+    Masked,
+    /// Counts, 0, 1, 2 and so on, as real values. The likelihood is of them as they are: [`Minibatch::x`]. The encoder gets
+    /// ln(1 + x), [`Minibatch::seen`], in whose range a network begins well whatever the counts are.
+    Counts,
 }
 
 impl Content {
     pub(super) fn dtype(self) -> DType {
         match self {
             Content::Bytes(_) => DType::U8,
-            Content::Reals => DType::F32,
+            Content::Reals | Content::Masked | Content::Counts => DType::F32,
         }
     }
 }
@@ -29,7 +35,7 @@ impl Content {
 pub struct Source {
     /// N
     pub images: usize,
-    /// Rows of a window of bytes that the host keeps filled with the next draws, a power of two below N;
+    /// Rows of a window that the host keeps filled with the next draws, a power of two below N;
     /// `None` for a data set that is on the device as a whole.
     pub window: Option<usize>,
     /// What an element of it is.
@@ -169,6 +175,8 @@ pub(super) struct Minibatch {
     pub x: TensorId,
     /// (B, D) what the encoder gets
     pub seen: TensorId,
+    /// Whether elements of x may be missing.
+    pub masked: bool,
     /// (B) u32: the classes that encoder and decoder are told, if they are
     pub classes: Option<TensorId>,
 }
@@ -205,10 +213,10 @@ pub(super) fn draw(
             }
             r.dispatch(&gather::GATHER, &[("data", data), ("clock", clock), ("x", x)], &constants)?;
         }
-        Content::Reals => r.dispatch(
+        Content::Reals | Content::Masked | Content::Counts => r.dispatch(
             &gather::GATHER_REAL,
             &[("values", data), ("clock", clock), ("x", x)],
-            &[shuffle, half_bits],
+            &[("N", images as f64), shuffle, half_bits],
         )?,
     }
     let classes = match labels {
@@ -223,5 +231,15 @@ pub(super) fn draw(
         }
         None => None,
     };
-    Ok(Minibatch { x, seen: x, classes })
+    let masked = content == Content::Masked;
+    let counts = match content {
+        Content::Bytes(_) | Content::Reals => {
+            return Ok(Minibatch { x, seen: x, masked, classes });
+        }
+        Content::Masked => 0.0,
+        Content::Counts => 1.0,
+    };
+    let seen = r.tensor("seen", &[batch, pixels]);
+    r.dispatch(&seen::SEEN, &[("x", x), ("seen", seen)], &[("COUNTS", counts)])?;
+    Ok(Minibatch { x, seen, masked, classes })
 }

@@ -10,3 +10,4 @@ mod labels;
 mod loaders;
 mod pictures;
 mod python;
+mod tables;

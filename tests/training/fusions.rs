@@ -59,7 +59,9 @@ fn of_variance(variance: Variance, settings: Settings) -> Settings {
 
 fn told(settings: Settings) -> Settings {
     let classes = ["0", "1", "2"].map(String::from).to_vec();
-    Settings { architecture: Architecture { classes, ..settings.architecture }, ..settings }
+    let architecture = Architecture { classes, ..settings.architecture };
+    // Embeddings begin far from zero: of a smaller way their own rounding would be a large part.
+    Settings { architecture, learning_rate: 0.01, ..settings }
 }
 
 fn iwae(settings: Settings) -> Settings {
@@ -82,10 +84,6 @@ fn all_settings() -> Vec<(&'static str, Settings)> {
         ("iwae", iwae(settings(&[40], 3))),
         ("iwae, Gaussian", iwae(gaussian(settings(&[40], 3)))),
         ("told classes", told(settings(&[40], 1))),
-        ("told classes b", told(settings(&[40, 33], 1))),
-        ("told classes c", Settings { seed: 4, ..told(settings(&[40, 33], 1)) }),
-        ("told classes d", Settings { seed: 5, ..told(settings(&[40], 1)) }),
-        ("told classes e", told(gaussian(settings(&[40], 1)))),
         ("told classes, no hidden layer", told(settings(&[], 1))),
         ("told classes, iwae", told(iwae(settings(&[40], 3)))),
     ]
@@ -163,11 +161,10 @@ fn every_fusion_computes_what_it_replaces() {
                         norm(a.iter().zip(b).map(|(&a, &b)| f64::from(a) - f64::from(b)))
                     };
                     let (error, moved) = (of(got, expected), of(expected, first));
-                    eprintln!(
-                        "RATIO {name}: {label}: {:.3} {} n={}",
-                        error / moved / bound,
-                        if error < bound * moved { "" } else { "OVER" },
-                        got.len()
+                    assert!(
+                        error < bound * moved,
+                        "{name}: {label}: off by {:e} of the way, allowed {bound:e}",
+                        error / moved
                     );
                 }
             }
