@@ -25,8 +25,8 @@ use super::names::{Names, Place};
 use super::weights::{ARCHITECTURE, places, stored};
 use crate::kernels::posterior::LOG_VARIANCE;
 use crate::named::named;
-use crate::nn::graph::{Attribute, Operand};
-use crate::nn::{Layer, Shape};
+use crate::nn::graph::Attribute;
+use crate::nn::{Layer, Nodes, Operand, Shape};
 use crate::plan::Program;
 use crate::vae::likelihood::{OnnxConstant, OnnxValues};
 use crate::vae::{Architecture, Network};
@@ -39,7 +39,8 @@ const IR_VERSION: i64 = 7;
 const FLOAT: i32 = 1;
 /// `TensorProto.INT64`
 const INT64: i32 = 7;
-/// `AttributeProto.INT` and `AttributeProto.INTS`
+/// `AttributeProto.FLOAT`, `AttributeProto.INT` and `AttributeProto.INTS`
+const REAL: i32 = 1;
 const INT: i32 = 2;
 const INTS: i32 = 7;
 /// What a protobuf message may hold.
@@ -65,7 +66,7 @@ pub fn encode(
     parameters: &[Vec<f32>],
     part: Part,
 ) -> Result<(Vec<u8>, String), String> {
-    let mut graph = Graph { nodes: Vec::new(), integers: Vec::new() };
+    let mut graph = Graph { nodes: Vec::new(), constants: Vec::new() };
     let a = architecture;
     let z = Some(a.latent);
     let layout = a.layout().map_err(|e| e.to_string())?;
@@ -91,8 +92,8 @@ pub fn encode(
             let [mu, log_variance] = places[hidden.len()][..] else {
                 unreachable!("the heads are two modules")
             };
-            graph.layer(&**heads, mu, &h, Some("mu"));
-            let raw = graph.layer(&**heads, log_variance, &h, None);
+            graph.layer(&**heads, &[mu], &h, Some("mu"));
+            let raw = graph.layer(&**heads, &[log_variance], &h, None);
             graph.node("Clip", &[&raw, LOW, HIGH], "log_variance");
             let outputs = vec![
                 value("mu", &[None, z], "the mean of q(z|x)"),
@@ -107,18 +108,13 @@ pub fn encode(
             let (last, hidden) = layers.split_last().expect("a decoder has layers");
             let h = graph.stack(hidden, &of_decoder, "z");
             let likelihood = a.likelihood.module();
-            graph.layer(&**last, of_decoder[hidden.len()][0], &h, Some(likelihood.output()));
+            graph.layer(&**last, &of_decoder[hidden.len()], &h, Some(likelihood.output()));
             let computed = likelihood.onnx_graph();
             for node in computed.nodes {
                 let (first, others) = node.outputs.split_first().expect("a node has an output");
                 let added = graph.node(node.op, &node.inputs, first);
                 added.output.extend(others.iter().map(|name| name.to_string()));
-                let one = |&(name, i): &(&str, i64)| AttributeProto {
-                    name: name.to_string(),
-                    i,
-                    ints: Vec::new(),
-                    r#type: INT,
-                };
+                let one = |&(name, i): &(&str, i64)| attribute(name, &Attribute::Int(i));
                 added.attribute = node.attributes.iter().map(one).collect();
             }
             initializer.extend(computed.constants.iter().map(constant));
@@ -143,7 +139,7 @@ pub fn encode(
         }
     };
     // Those of this part, as the nodes name them.
-    initializer.append(&mut graph.integers);
+    initializer.append(&mut graph.constants);
     for s in stored(a, Names::Sequential) {
         if graph.nodes.iter().any(|node| node.input.contains(&s.name)) {
             let values = s.of(parameters);
@@ -191,7 +187,7 @@ const HIGH: &str = "log_variance.highest";
 struct Graph {
     nodes: Vec<NodeProto>,
     /// What nodes take besides parameters.
-    integers: Vec<TensorProto>,
+    constants: Vec<TensorProto>,
 }
 
 impl Graph {
@@ -210,54 +206,62 @@ impl Graph {
     fn stack(&mut self, layers: &[Arc<dyn Layer>], places: &[Vec<Place>], input: &str) -> String {
         let mut h = input.to_string();
         for (layer, places) in layers.iter().zip(places) {
-            h = self.layer(&**layer, places[0], &h, None);
+            h = self.layer(&**layer, places, &h, None);
         }
         h
     }
 
-    /// A module of a layer; returns what its output is called, if not as it is said.
+    /// A layer whose modules are at these places; returns what its output is called, if not as it is said.
     fn layer(
         &mut self,
         layer: &dyn Layer,
-        place: Place,
+        places: &[Place],
         input: &str,
         output: Option<&str>,
     ) -> String {
-        let name = Names::Sequential.layer(place);
-        let nodes = layer.nodes();
-        let mut previous = input.to_string();
+        let name = Names::Sequential.layer(places[0]);
+        let nodes = Nodes::of(layer);
+        let mut outputs: Vec<String> = Vec::new();
         for (i, node) in nodes.iter().enumerate() {
             let inputs: Vec<String> = node
                 .inputs
                 .iter()
-                .map(|operand| match operand {
-                    Operand::Previous => previous.clone(),
-                    Operand::Parameter(parameter) => format!("{name}.{parameter}"),
+                .enumerate()
+                .map(|(k, operand)| match operand {
+                    Operand::Input => input.to_string(),
+                    Operand::Node(n) => outputs[*n].clone(),
+                    Operand::Parameter { module, name } => {
+                        format!("{}.{name}", Names::Sequential.layer(places[*module]))
+                    }
                     Operand::Ints(values) => {
-                        let of_node = format!("{name}.{i}.integers");
-                        self.integers.push(integers(&of_node, values));
+                        self.constants.push(integers(&format!("{name}.{i}.{k}"), values));
+                        format!("{name}.{i}.{k}")
+                    }
+                    Operand::Reals(values) => {
+                        let of_node = format!("{name}.{i}.{k}");
+                        self.constants.push(tensor(&of_node, &[values.len()], values));
                         of_node
                     }
                 })
                 .collect();
             let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
             let own =
-                if i == 0 { format!("{name}.output") } else { format!("{previous}.activation") };
+                format!("{name}.output{}", if i == 0 { String::new() } else { format!(".{i}") });
             let output = output.filter(|_| i + 1 == nodes.len()).map_or(own, str::to_string);
-            self.node(node.op, &inputs, &output).attribute = node
-                .attributes
-                .iter()
-                .map(|(name, value)| {
-                    let (i, ints, r#type) = match value {
-                        Attribute::Int(i) => (*i, Vec::new(), INT),
-                        Attribute::Ints(ints) => (0, ints.clone(), INTS),
-                    };
-                    AttributeProto { name: name.to_string(), i, ints, r#type }
-                })
-                .collect();
-            previous = output;
+            self.node(node.op, &inputs, &output).attribute =
+                node.attributes.iter().map(|(name, value)| attribute(name, value)).collect();
+            outputs.push(output);
         }
-        previous
+        outputs.pop().unwrap_or_else(|| input.to_string())
+    }
+}
+
+fn attribute(name: &str, value: &Attribute) -> AttributeProto {
+    let none = AttributeProto { name: name.to_string(), ..AttributeProto::default() };
+    match value {
+        Attribute::Int(i) => AttributeProto { i: *i, r#type: INT, ..none },
+        Attribute::Ints(ints) => AttributeProto { ints: ints.clone(), r#type: INTS, ..none },
+        Attribute::Real(f) => AttributeProto { f: *f, r#type: REAL, ..none },
     }
 }
 
