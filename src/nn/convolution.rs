@@ -1,8 +1,8 @@
 //! Convolutions, y = f(x ∗ W + b), of maps with their channels last.
 
 use super::graph::{Module, Nodes, Operand, StoredTensor};
-use super::notation::Window;
 use super::sliding::Sliding;
+use super::spec::Window;
 use super::tape::{Input, Operation, Passed, Tape};
 use super::{Activation, Init, Layer, Uniform};
 use crate::kernels::convolution::{self, Geometry};

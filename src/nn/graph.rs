@@ -40,6 +40,16 @@ impl StoredTensor {
         StoredTensor { shape, order, ..self }
     }
 
+    /// The same of a layer whose parameters are behind so many others.
+    pub fn behind(self, parameters: usize) -> Self {
+        StoredTensor { parameter: self.parameter + parameters, ..self }
+    }
+
+    /// The same where its module is within another, by this name.
+    pub fn within(self, module: &str) -> Self {
+        StoredTensor { name: format!("{module}.{}", self.name).into(), ..self }
+    }
+
     /// The same, flattened to this shape in the file.
     pub fn flattened(self, shape: Vec<usize>) -> Self {
         StoredTensor { shape, ..self }
@@ -148,6 +158,20 @@ impl Nodes {
         Operand::Parameter { module: self.module, name: format!("{}{name}", self.prefix) }
     }
 
+    /// Says that the nodes to come are of the module behind so many others with parameters.
+    pub fn pass_modules(&mut self, modules: usize) {
+        self.module += modules;
+    }
+
+    /// Adds the nodes of a module within the one whose nodes are added, by this name.
+    pub fn within(&mut self, module: &str, add: impl FnOnce(&mut Self) -> Operand) -> Operand {
+        let outer = self.prefix.clone();
+        self.prefix += &format!("{module}.");
+        let y = add(self);
+        self.prefix = outer;
+        y
+    }
+
     /// Adds an activation of `x`.
     pub fn activation(&mut self, activation: Activation, x: Operand) -> Operand {
         match operator(activation) {
@@ -160,7 +184,8 @@ impl Nodes {
 /// The ONNX operator of an activation; `None` of the identity.
 fn operator(activation: Activation) -> Option<&'static str> {
     match activation {
-        Activation::Identity => None,
+        // The SiLU is a layer of its own.
+        Activation::Identity | Activation::Silu => None,
         Activation::Relu => Some("Relu"),
         Activation::Tanh => Some("Tanh"),
         Activation::Softplus => Some("Softplus"),

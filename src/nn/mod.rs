@@ -6,14 +6,20 @@
 //! operation that reads y multiplies what it passes back by the derivative of the activation that made y, which follows
 //! from y. So none keeps its pre-activations.
 
+mod chain;
 pub mod convolution;
 pub mod dense;
+pub mod gate;
 pub mod graph;
+pub mod group_norm;
 mod init;
 mod layers;
 pub mod notation;
+pub mod residual;
 mod shape;
+pub mod silu;
 mod sliding;
+mod spec;
 pub mod split_channels;
 pub mod tape;
 pub mod transposed_convolution;
@@ -26,11 +32,15 @@ use crate::kernels::sum_rows;
 use crate::plan::{PlanError, Recorder, TensorId};
 pub use convolution::Convolution;
 pub use dense::Dense;
+pub use gate::Gate;
 pub use graph::{Module, Nodes, Operand, StoredTensor};
+pub use group_norm::GroupNorm;
 pub use init::{Init, Uniform};
 pub use layers::{Layers, NetworkKind};
-pub use notation::LayerSpec;
+pub use residual::Residual;
 pub use shape::Shape;
+pub use silu::Silu;
+pub use spec::{Kind, LayerSpec, Window};
 pub use split_channels::SplitChannels;
 pub use tape::{Input, Operation, Passed, Tape};
 pub use transposed_convolution::TransposedConvolution;

@@ -1,8 +1,8 @@
 //! Transposed convolutions, y = f(x ∗ᵀ W + b), of maps with their channels last.
 
 use super::graph::{Attribute, Module, Nodes, Operand, StoredTensor};
-use super::notation::Window;
 use super::sliding::Sliding;
+use super::spec::Window;
 use super::sum_blocks;
 use super::tape::{Input, Operation, Passed, Tape};
 use super::{Activation, Init, Layer, Uniform};

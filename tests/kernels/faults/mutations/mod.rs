@@ -9,14 +9,18 @@ mod continuous_bernoulli;
 mod convolution;
 mod discretized_logistic;
 mod end_step;
+mod gate;
 mod gather;
 mod gaussian;
+mod group_norm;
 mod importance;
 mod library;
 mod linear;
 mod optimizer;
 mod posterior;
 mod prior;
+mod residual;
+mod silu;
 mod split_channels;
 mod store_samples;
 mod sum_rows;
@@ -45,14 +49,18 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         convolution::FAULTS,
         discretized_logistic::FAULTS,
         end_step::FAULTS,
+        gate::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
+        group_norm::FAULTS,
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
         optimizer::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
+        residual::FAULTS,
+        silu::FAULTS,
         split_channels::FAULTS,
         store_samples::FAULTS,
         sum_rows::FAULTS,
