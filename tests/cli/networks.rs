@@ -102,7 +102,7 @@ fn blocks_in_every_command() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     // Each with its groups: 9 * 8 + 8 + 16; 9 * 8 * 12 + 9 * 12 * 12 + 8 * 12 + 3 * 12 + 2 * 24.
     for line in [
-        "encoder.0 conv 8 3/2 norm 8 6x5x1 3x3x8 104",
+        "encoder.0 conv 8 3/2 norm 8 6x5x1 3x3x8 96",
         "encoder.1 res 12 norm 4 3x3x8 3x3x12 2340",
         "encoder.2 gated 16 norm 1 3x3x12 16 3552",
         "decoder.0 gated 16 norm 1 3 16 192",

@@ -594,7 +594,7 @@ def run(part, x):
     return s.run(None, {s.get_inputs()[0].name: np.ascontiguousarray(x, dtype='f')})
 x = np.fromfile('x.f32', 'f').reshape(-1, 9, 10, 3).transpose(0, 3, 1, 2)
 mu, log_variance = run('encoder', x)
-mean, logits = run('decoder', mu)
+mean, variance = run('decoder', mu)
 np.ascontiguousarray(mean.transpose(0, 2, 3, 1)).tofile('mean.f32')
 # The same by the tensors of the file, as PyTorch's documentation has Conv2d, GroupNorm, SiLU and GLU.
 t = {k: v.astype('d') for k, v in load_file('run/model.safetensors').items()}
@@ -602,6 +602,8 @@ block = lambda name, parts: [name + '.' + part for part in parts.split()]
 names = ['encoder.0', 'encoder.1', *block('encoder.3', 'conv1 norm1 conv2 norm2 skip'), *block('encoder.5', 'conv1 conv2'),
     'encoder.8', 'encoder.9', 'mu', 'log_variance', 'decoder.0', 'decoder.2',
     *block('decoder.4', 'conv1 norm1 conv2 norm2 skip'), 'decoder.6', 'decoder.8']
+of_pixels = np.exp(t.pop('observation_log_variance')).reshape(9, 10, 3).transpose(2, 0, 1)
+assert variance.shape == (3, 9, 10) and abs(variance - of_pixels).max() < 1e-5
 assert sorted(t) == sorted(k + s for k in names for s in ('.weight', '.bias')), sorted(t)
 def conv(x, name, stride=1):
     weight = t[name + '.weight']
@@ -639,10 +641,10 @@ for a in range(weight.shape[2]):
     for b in range(weight.shape[3]):
         y[:, :, a:a + 10:2, b:b + 10:2] += np.einsum('nopq,oi->nipq', d, weight[:, :, a, b])
 own = y[:, :, 1:10, 1:11] + t['decoder.8.bias'][:, None, None]
-assert abs(own - logits).max() < 2e-5, abs(own - logits).max()
+assert abs(own - mean).max() < 2e-5, abs(own - mean).max()
 ";
 
-/// Residual blocks, normalisations, gates and the SiLU, as [`convolutions_are_pytorchs`].
+/// Residual blocks, normalisations, gates and the SiLU, as [`convolutions_are_pytorchs`]; a variance of pixels beside.
 #[test]
 fn blocks_are_pytorchs() {
     let (python, home) = (Python::find(), Home::new());
@@ -653,6 +655,7 @@ fn blocks_are_pytorchs() {
         hidden: "conv 4 3/2 norm 2, res 6 norm 3, res 6, gated 8 norm".parse().unwrap(),
         decoder_hidden: "gated dense 5x5x6 norm 2, res 4 norm, gated conv 4 3".parse().unwrap(),
         activation: Activation::Silu,
+        likelihood: Likelihood::Gaussian { variance: Variance::Pixel },
         ..architecture(&[], 5, &[])
     };
     let parameters = home.with_run("run", &a);

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | encoder | `x` (N, D) | `mu` (N, Z), `log_variance` (N, Z), clamped to [-30, 20] |
 //! | decoder, Bernoulli | `z` (N, Z) | `probabilities` (N, D), `logits` (N, D) |
-//! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel (D) |
+//! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel: as the mean, without N |
 //! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
 //! | decoder, discretized logistic | `z` (N, Z) | `mean` (N, D), `location` (N, D), `log_scale` (N, D) |
 //!
@@ -120,19 +120,28 @@ pub fn encode(
             initializer.extend(computed.constants.iter().map(constant));
             let mut outputs = Vec::new();
             for output in likelihood.onnx() {
-                if let Some((op, of)) = output.of {
-                    graph.node(op, &[of], output.name);
-                }
                 // What is computed of a parameter has its size.
                 let own = likelihood.parameters(a.shape());
                 let own = own.iter().find(|own| output.of.is_some_and(|(_, of)| of == own.stored));
-                let dims = match layout.decoder.last().map(|last| last.to) {
-                    _ if own.is_some() => {
-                        own.iter().flat_map(|o| &o.dims).map(|&n| Some(n)).collect()
-                    }
-                    Some(Shape::Map(_)) => dims_of(image),
-                    _ => dims_of(Shape::Units(a.pixels())),
+                let of_pixels = own.is_some_and(|own| own.dims == [a.pixels()]);
+                let dims = match (own, is_map) {
+                    (Some(_), true) if of_pixels => dims_of(image)[1..].to_vec(),
+                    (Some(own), _) => own.dims.iter().map(|&n| Some(n)).collect(),
+                    (None, true) => dims_of(image),
+                    (None, false) => dims_of(Shape::Units(a.pixels())),
                 };
+                match output.of {
+                    Some((op, of)) if of_pixels && is_map => {
+                        let [flat, last] = ["in_rows", "channels_last"]
+                            .map(|word| format!("{}.{word}", output.name));
+                        graph.node(op, &[of], &flat);
+                        graph.channels_first([&flat, &last, output.name], image);
+                    }
+                    Some((op, of)) => {
+                        graph.node(op, &[of], output.name);
+                    }
+                    None => {}
+                }
                 outputs.push(value(output.name, &dims, output.meaning.unwrap_or(&pixels)));
             }
             (DECODER, value("z", &[None, z], "latent units, N(0, 1) each by the prior"), outputs)
@@ -200,6 +209,16 @@ impl Graph {
             attribute: Vec::new(),
         });
         self.nodes.last_mut().expect("just pushed")
+    }
+
+    /// The values of pixels in rows from the top, their channels last, as an image with its channels first.
+    fn channels_first(&mut self, [rows, last, first]: [&str; 3], image: Shape) {
+        let Shape::Map(sizes) = image else { unreachable!("an image is a map") };
+        let shape = format!("{last}.shape");
+        self.constants.push(integers(&shape, &sizes.map(|n| n as i64)));
+        self.node("Reshape", &[rows, &shape], last);
+        let perm = attribute("perm", &Attribute::Ints(vec![2, 0, 1]));
+        self.node("Transpose", &[last], first).attribute = vec![perm];
     }
 
     /// Layers one after the other; returns what the last output is called.

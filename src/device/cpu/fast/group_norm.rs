@@ -52,6 +52,13 @@ impl Sizes {
     }
 }
 
+/// The two halves of 2 C numbers, as slices that the compiler knows to be of C.
+#[inline(always)]
+fn halves(both: &mut [f32], channels: usize) -> [&mut [f32]; 2] {
+    let (first, second) = both.split_at_mut(channels);
+    [first, &mut second[..channels]]
+}
+
 struct Forward<'a> {
     sizes: Sizes,
     x: &'a [f32],
@@ -72,7 +79,8 @@ impl PerActivation for Forward<'_> {
                 vectorized(
                     #[inline(always)]
                     || {
-                        let (mean, rate) = scratch.split_at_mut(channels);
+                        let [mean, rate] = halves(scratch, channels);
+                        let (weight, bias) = (&weight[..channels], &bias[..channels]);
                         let n = sizes.elements();
                         mean.fill(0.0);
                         for x in x.chunks_exact(channels) {
@@ -131,9 +139,9 @@ pub(super) fn channel_sums(c: &Call<f32>) {
             vectorized(
                 #[inline(always)]
                 || {
-                    let (mean, rate) = scratch.split_at_mut(channels);
+                    let [mean, rate] = halves(scratch, channels);
                     sizes.spread(&kept[row * 2 * groups..][..2 * groups], [mean, rate]);
-                    let (d_w, d_b) = sums.split_at_mut(channels);
+                    let [d_w, d_b] = halves(sums, channels);
                     d_w.fill(0.0);
                     d_b.fill(0.0);
                     let x = x[image.clone()].chunks_exact(channels);
@@ -162,11 +170,13 @@ pub(super) fn backward_input(c: &Call<f32>) {
             vectorized(
                 #[inline(always)]
                 || {
-                    let (mean, rest) = scratch.split_at_mut(channels);
-                    let (rate, rest) = rest.split_at_mut(channels);
-                    let (s1, s2) = rest.split_at_mut(channels);
+                    let (statistics, rest) = scratch.split_at_mut(2 * channels);
+                    let [mean, rate] = halves(statistics, channels);
+                    let [s1, s2] = halves(rest, channels);
                     sizes.spread(&kept[row * 2 * groups..][..2 * groups], [mean, rate]);
-                    let (d_w, d_b) = sums[row * 2 * channels..][..2 * channels].split_at(channels);
+                    let d_w = &sums[row * 2 * channels..][..channels];
+                    let d_b = &sums[row * 2 * channels + channels..][..channels];
+                    let weight = &weight[..channels];
                     let n = sizes.elements();
                     for c in 0..channels {
                         (s1[c], s2[c]) = (weight[c] * d_b[c], weight[c] * d_w[c]);
