@@ -6,6 +6,8 @@ mod bench;
 mod completions;
 mod curve;
 mod devices;
+#[cfg(test)]
+mod documented;
 mod evaluate;
 mod explore;
 mod export;
@@ -13,6 +15,7 @@ mod fields;
 mod figures;
 mod generate;
 mod import;
+mod init_from;
 mod optimizer;
 mod options;
 mod preset;
