@@ -15,6 +15,7 @@ mod fields;
 mod figures;
 mod generate;
 mod import;
+mod impute;
 mod init_from;
 mod optimizer;
 mod options;
@@ -66,6 +67,7 @@ enum Command {
     Reconstruct(generate::ReconstructArgs),
     Figures(figures::Args),
     Eval(evaluate::Args),
+    Impute(impute::Args),
     Curve(curve::Args),
     Explore(explore::Args),
     Runs(runs::Args),
@@ -171,6 +173,7 @@ pub fn main() -> u8 {
         Command::Reconstruct(args) => generate::reconstruct(args),
         Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
+        Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),

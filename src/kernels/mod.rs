@@ -25,11 +25,13 @@ pub mod posterior;
 pub mod prior;
 pub mod product;
 pub mod residual;
+pub mod seen;
 pub mod silu;
 pub mod split_channels;
 pub mod store_samples;
 pub mod sum_rows;
 pub mod transposed_convolution;
+pub mod weighted_mean;
 
 use crate::plan::{Constants, Cost, Kernel};
 pub use fusions::{ALL as FUSIONS, fusions};
@@ -39,6 +41,7 @@ pub use library::{LIBRARY, resolve_imports, validate};
 pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER,
     &gather::GATHER_REAL,
+    &seen::SEEN,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
     &linear::BACKWARD_PARAMETERS,
@@ -83,6 +86,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &gaussian::ROW_ERRORS,
     &gaussian::COLUMN_ERRORS,
     &gaussian::FIT_VARIANCE,
+    &gaussian::OBSERVED_ERRORS,
+    &gaussian::FIT_OBSERVED,
     &gaussian::GROUPED_LOG_LIKELIHOOD,
     &gaussian::GROUPED_BACKWARD,
     &gaussian::DECODED_LOG_LIKELIHOOD,
@@ -96,6 +101,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &discretized_logistic::EXPECTATION,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
+    &weighted_mean::WEIGHTED_MEAN,
     &add::ADD,
     &optimizer::STEP,
     &optimizer::STEP_DECAYED,

@@ -1,5 +1,6 @@
 //! What a person sees: the console and the pictures.
 
+pub mod columns;
 #[cfg(feature = "program")]
 pub mod console;
 pub mod evaluation;
@@ -9,6 +10,7 @@ pub mod network;
 pub mod plot;
 #[cfg(feature = "program")]
 pub mod progress;
+pub mod rows;
 pub mod svg;
 pub mod table;
 pub mod tensorboard;

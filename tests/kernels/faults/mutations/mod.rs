@@ -20,10 +20,12 @@ mod optimizer;
 mod posterior;
 mod prior;
 mod residual;
+mod seen;
 mod silu;
 mod split_channels;
 mod store_samples;
 mod sum_rows;
+mod weighted_mean;
 
 /// A text in a shader, and a wrong one in its place.
 pub type Mutation = (&'static str, &'static str);
@@ -61,9 +63,11 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         prior::FAULTS,
         residual::FAULTS,
         silu::FAULTS,
+        seen::FAULTS,
         split_channels::FAULTS,
         store_samples::FAULTS,
         sum_rows::FAULTS,
+        weighted_mean::FAULTS,
         end_step::FAULTS,
     ];
     files.into_iter().flatten()
