@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::graph::{Attribute, Node, Operand, StoredTensor, activation_node};
-use super::{Activation, Init, Layer, Shape, Uniform};
-use crate::kernels::{embedding, sum_rows};
+use super::graph::{Attribute, Module, Nodes, Operand, StoredTensor};
+use super::tape::{Input, Operation, Passed, Tape};
+use super::{Activation, Init, Layer, Shape, Silu, Uniform, sum_blocks};
+use crate::kernels::{embedding, residual};
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 
-/// y = f(x + E[class]), E a vector of as many units as x has, or as its map has channels. It stands behind a layer without
-/// an activation and has that layer's.
+/// y = f(x + E[class]), E a vector of as many units as x has, or as its map has channels. It stands behind a layer that was
+/// left without its activation, and has it; behind a residual block or a gate it has none.
 #[derive(Debug, Clone)]
 pub struct Embedding {
     name: String,
@@ -16,6 +17,8 @@ pub struct Embedding {
     shape: Shape,
     classes: usize,
     activation: Activation,
+    /// Behind it, where that is the activation.
+    silu: Option<Silu>,
     /// (C, U)
     weight: TensorId,
     /// First values are uniform on ± this.
@@ -48,7 +51,10 @@ impl Embedding {
     ) -> Self {
         let [_, units] = Embedding::sizes(shape);
         let weight = program.tensor(format!("{name}.weight"), &[classes, units], DType::F32);
-        Embedding { name, shape, classes, activation, weight, spread: SPREAD, told: None }
+        let silu = (activation == Activation::Silu)
+            .then(|| Silu { name: format!("{name}.silu"), units: shape.units() });
+        let activation = activation.in_layer();
+        Embedding { name, shape, classes, activation, silu, weight, spread: SPREAD, told: None }
     }
 
     /// The same with zeros to begin with: where it is added to what a network gives.
@@ -87,10 +93,6 @@ impl Layer for Embedding {
         self.shape.units()
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
-    }
-
     fn parameters(&self) -> Vec<TensorId> {
         vec![self.weight]
     }
@@ -103,7 +105,16 @@ impl Layer for Embedding {
         Some(Arc::new(Embedding { told: Some(told), ..self.clone() }))
     }
 
-    fn forward(&self, r: &mut Recorder, x: TensorId) -> Result<TensorId, PlanError> {
+    fn takes_class(&self) -> bool {
+        true
+    }
+
+    fn forward(
+        &self,
+        r: &mut Recorder,
+        tape: &mut Tape,
+        x: TensorId,
+    ) -> Result<TensorId, PlanError> {
         let Told { classes, samples } = self.told();
         let y = r.tensor(&self.name, &r.dims(x));
         r.dispatch(
@@ -115,27 +126,50 @@ impl Layer for Embedding {
                 ("ACTIVATION", self.activation.number()),
             ],
         )?;
-        Ok(y)
+        tape.push(self.clone(), &[x], y);
+        match &self.silu {
+            Some(silu) => silu.forward(r, tape, y),
+            None => Ok(y),
+        }
     }
 
-    fn backward_input(
-        &self,
-        _: &mut Recorder,
-        _: TensorId,
-        made_by: Activation,
-        d_y: TensorId,
-    ) -> Result<TensorId, PlanError> {
-        assert_eq!(made_by, Activation::Identity, "{}: no activation is undone here", self.name);
-        // Of a sum before the activation the gradient is that of each of its terms.
-        Ok(d_y)
+    /// None: the layer before it has its activation.
+    fn modules(&self) -> Vec<Module> {
+        Vec::new()
     }
 
-    fn backward_parameters(
+    fn stored(&self) -> Vec<Vec<StoredTensor>> {
+        let [_, units] = Embedding::sizes(self.shape);
+        vec![vec![StoredTensor::new("weight", 0, vec![self.classes, units])]]
+    }
+
+    fn nodes(&self, nodes: &mut Nodes, x: Operand) -> Operand {
+        let inputs = [nodes.parameter("weight"), Operand::Class];
+        let mut added = nodes.add("Gather", &inputs, vec![("axis", Attribute::Int(0))]);
+        if let Shape::Map([_, _, channels]) = self.shape {
+            let shape = Operand::Ints(vec![-1, channels as i64, 1, 1]);
+            added = nodes.add("Reshape", &[added, shape], Vec::new());
+        }
+        let sum = nodes.add("Add", &[x, added], Vec::new());
+        let y = nodes.activation(self.activation, sum);
+        match &self.silu {
+            Some(silu) => silu.nodes(nodes, y),
+            None => y,
+        }
+    }
+}
+
+impl Operation for Embedding {
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn backward(
         &self,
         r: &mut Recorder,
-        _: TensorId,
+        inputs: &[Input],
         d_y: TensorId,
-    ) -> Result<Vec<TensorId>, PlanError> {
+    ) -> Result<Passed, PlanError> {
         let Told { classes, samples } = self.told();
         let [pixels, units] = Embedding::sizes(self.shape);
         let rows = r.dims(d_y)[0];
@@ -143,12 +177,7 @@ impl Layer for Embedding {
             1 => d_y,
             _ => {
                 let sums = r.tensor(&format!("d_{} of rows", self.name), &[rows, units]);
-                let sizes = [("N", rows * pixels), ("C", units), ("BLOCK", pixels), ("G", rows)];
-                r.dispatch(
-                    &sum_rows::SUM_ROWS,
-                    &[("values", d_y), ("sums", sums)],
-                    &sizes.map(|(name, size)| (name, size as f64)),
-                )?;
+                sum_blocks(r, [d_y, sums], [rows * pixels, units], pixels)?;
                 sums
             }
         };
@@ -158,34 +187,21 @@ impl Layer for Embedding {
             &[("classes", classes), ("d_y", of_rows), ("d_embedding", d_weight)],
             &[("K", samples as f64)],
         )?;
-        Ok(vec![d_weight])
-    }
-
-    fn stored(&self) -> Vec<Vec<StoredTensor>> {
-        let [_, units] = Embedding::sizes(self.shape);
-        vec![vec![StoredTensor::new("weight", 0, vec![self.classes, units])]]
-    }
-
-    fn nodes(&self) -> Vec<Node> {
-        let mut nodes = vec![Node {
-            op: "Gather",
-            inputs: vec![Operand::Parameter("weight"), Operand::Class],
-            attributes: vec![("axis", Attribute::Int(0))],
-        }];
-        if let Shape::Map([_, _, channels]) = self.shape {
-            let shape = vec![-1, channels as i64, 1, 1];
-            nodes.push(Node {
-                op: "Reshape",
-                inputs: vec![Operand::Previous, Operand::Ints(shape)],
-                attributes: Vec::new(),
-            });
-        }
-        nodes.push(Node {
-            op: "Add",
-            inputs: vec![Operand::Input, Operand::Previous],
-            attributes: Vec::new(),
-        });
-        nodes.extend(activation_node(self.activation));
-        nodes
+        let x = inputs[0];
+        // Of a sum before the activation the gradient is that of each of its terms.
+        let d_x = match x.made_by {
+            _ if !x.wanted => None,
+            Activation::Identity => Some(d_y),
+            made_by => {
+                let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x.tensor));
+                r.dispatch(
+                    &residual::BACKWARD,
+                    &[("a", x.tensor), ("d_y", d_y), ("d_a", d_x)],
+                    &[("ACTIVATION", made_by.number())],
+                )?;
+                Some(d_x)
+            }
+        };
+        Ok(Passed { inputs: vec![d_x], parameters: vec![(self.weight, d_weight)] })
     }
 }

@@ -157,7 +157,7 @@ impl Network {
     }
 }
 
-/// Hidden layers, the first of which is told the class before its activation, where the network is.
+/// Hidden layers, the first of which is told the class, before its activation if it ends with it, where the network is.
 fn hidden_stack(
     program: &mut Program,
     prefix: &str,
@@ -166,11 +166,18 @@ fn hidden_stack(
 ) -> Stack {
     let mut layers = Stack::new();
     for (i, layer) in hidden.iter().enumerate() {
-        let told =
-            if i == 0 { embedding(program, prefix, layer.to, a, Some(a.activation)) } else { None };
-        let activation = if told.is_some() { Activation::Identity } else { a.activation };
-        layers.push(declare(program, layer, activation));
-        layers.extend(told);
+        if i > 0 || a.classes.is_empty() {
+            layers.push(declare(program, layer, a.activation));
+            continue;
+        }
+        let none = Activation::Identity;
+        let (before, behind) = if layer.spec.ends_with_activation() {
+            (none, a.activation)
+        } else {
+            (a.activation, none)
+        };
+        layers.push(declare(program, layer, before));
+        layers.extend(embedding(program, prefix, layer.to, a, Some(behind)));
     }
     layers
 }

@@ -7,6 +7,7 @@ use elbo::device::cpu::CpuExecutor;
 use elbo::device::{Device, Executor};
 use elbo::kernels::activation::Activation;
 use elbo::kernels::{clock, rates};
+use elbo::nn::Shape;
 use elbo::plan::{Program, TensorId};
 use elbo::train::{self, Settings};
 use elbo::vae::network::Moments;
@@ -337,6 +338,27 @@ fn the_step_of_convolutions_is_the_gradient_of_the_elbo() {
     }
 }
 
+/// The same with residual blocks, normalisations and gates.
+fn of_blocks(activation: Activation) -> (Dataset, Settings) {
+    let (dataset, mut settings) = convolutional(activation);
+    let a = &mut settings.architecture;
+    a.hidden = "conv 4 3/2 norm 2, res 4, res 3 norm 1, gated 5 norm".parse().expect("layers");
+    a.decoder_hidden =
+        "gated dense 2x2x3 norm 1, res 2, convt 4 3/2 to 3x3 norm 2, gated conv 2 3/1"
+            .parse()
+            .expect("layers");
+    (dataset, settings)
+}
+
+#[test]
+fn the_step_of_blocks_is_the_gradient_of_the_elbo() {
+    for activation in [Activation::Silu, Activation::Tanh, Activation::Elu] {
+        let (dataset, settings) = of_blocks(activation);
+        let label = settings.architecture.to_string();
+        Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
+    }
+}
+
 /// The classes of the images, in no order.
 fn labelled(dataset: Dataset, settings: &mut Settings) -> Dataset {
     settings.architecture.classes = ["a", "b", "c"].map(String::from).to_vec();
@@ -349,7 +371,7 @@ fn labelled(dataset: Dataset, settings: &mut Settings) -> Dataset {
     Dataset { train: with_labels(train), test: with_labels(test), ..dataset }
 }
 
-/// Behind dense layers, behind maps, and, without a hidden layer, behind heads and output.
+/// Behind dense layers, behind maps, blocks and gates, and, without a hidden layer, behind heads and output.
 #[test]
 fn the_step_of_a_network_that_is_told_classes_is_the_gradient_of_the_elbo() {
     let likelihoods = [Likelihood::Bernoulli, GAUSSIAN, Likelihood::DiscretizedLogistic];
@@ -365,9 +387,17 @@ fn the_step_of_a_network_that_is_told_classes_is_the_gradient_of_the_elbo() {
             Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
         }
     }
+    let mut all = Vec::new();
     for decoder in ["4, dense 2x2x3, convt 2 3/2 to 3x3, conv 2 3/1", "dense 6x5x2"] {
         let (dataset, mut settings) = convolutional(Activation::Softplus);
         settings.architecture.decoder_hidden = decoder.parse().expect("layers");
+        all.push((dataset, settings));
+    }
+    all.push(of_blocks(Activation::Silu));
+    let (dataset, mut settings) = of_blocks(Activation::Tanh);
+    settings.architecture.hidden = "res 4, 5".parse().expect("layers");
+    all.push((dataset, settings));
+    for (dataset, mut settings) in all {
         let dataset = labelled(dataset, &mut settings);
         let label = settings.architecture.to_string();
         Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
@@ -610,6 +640,14 @@ fn check_device(device: &Device) {
     };
     for activation in Activation::ALL {
         check_settings(device, &large(activation), &format!("{activation:?}"));
+    }
+    for activation in [Activation::Silu, Activation::Relu] {
+        let mut settings = large(activation);
+        let a = &mut settings.architecture;
+        a.hidden =
+            "conv 16 3/2 norm 4, res 16 norm 4, res 24, gated 30 norm".parse().expect("layers");
+        a.decoder_hidden = a.hidden.mirrored(Shape::Map([12, 11, 1])).expect("layers");
+        check_settings(device, &settings, &settings.architecture.to_string());
     }
     let path = [
         sampled(Estimator::StickingTheLanding),
