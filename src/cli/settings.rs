@@ -13,7 +13,7 @@ use crate::kernels::activation::Activation;
 use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
-use crate::vae::likelihood::{Domain, LikelihoodKind, Variance};
+use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 
@@ -165,6 +165,10 @@ struct ModelOptions {
     /// (of each pixel, by the decoder), or a number; column for tables, else [default: optimal]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<Variance>,
+    /// How much of everything a row of counts has, by which its rates are larger than those of other rows
+    /// [default: total]
+    #[arg(long, value_parser = values::<SizeFactor>())]
+    size_factor: Option<SizeFactor>,
     /// How parameters begin; glorot for images in colour and tables, else [default: pytorch]
     #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,
@@ -247,6 +251,13 @@ impl Args {
                     (Some(likelihood), _) => likelihood,
                     (None, _) => return fail("--variance needs --likelihood gaussian"),
                 }
+            }
+        };
+        let likelihood = match model.size_factor.map(|size| likelihood.with_size_factor(size)) {
+            None => likelihood,
+            Some(Some(sized)) => sized,
+            Some(None) => {
+                return fail("--size-factor needs --likelihood poisson or negative-binomial");
             }
         };
         let binarization = match (model.binarization, likelihood) {

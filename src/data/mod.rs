@@ -158,7 +158,8 @@ impl Images {
     /// [0, 1]. Of a table that of its observed values.
     pub fn variance(&self) -> f64 {
         if let Some(values) = self.pixels.reals() {
-            return table::moments(values, self.n_pixels()).1;
+            let variances = table::moments(values, self.n_pixels()).1;
+            return variances.iter().sum::<f64>() / variances.len() as f64;
         }
         let mut sums = vec![(0_u64, 0_u64); self.n_pixels()];
         let mut seen = 0.0;

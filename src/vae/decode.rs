@@ -108,12 +108,14 @@ impl ReconstructProgram {
         let dims = [count, architecture.pixels()];
         let data = r.tensor_of("data", &dims, source.content.dtype());
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
-        let Minibatch { x, seen, .. } =
-            minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
+        let drawn = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
+        let Minibatch { x, seen, .. } = drawn;
         let heads = nn::forward(&mut r, &network.encoder, seen)?;
         let q = posterior::module();
-        let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?;
-        let mean = decoded(&mut r, &network, drawn.z)?;
+        let z = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?.z;
+        let eta = nn::forward(&mut r, &network.decoder, z)?;
+        let likelihood = architecture.likelihood.module();
+        let mean = likelihood.reconstruction(&mut r, network.observed(drawn, eta, 1))?;
         let plan = r.finish();
         Ok(ReconstructProgram { program, network, plan, data, clock, x, mean })
     }

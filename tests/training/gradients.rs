@@ -9,6 +9,7 @@ use elbo::kernels::activation::Activation;
 use elbo::kernels::{clock, rates};
 use elbo::plan::{Program, TensorId};
 use elbo::train::{self, Settings};
+use elbo::vae::likelihood::SizeFactor;
 use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::step::{Content, Source, TrainProgram};
@@ -70,7 +71,10 @@ fn likelihoods() -> Vec<Likelihood> {
     ];
     let gaussian = variances.map(|variance| Likelihood::Gaussian { variance });
     let grey = [Likelihood::ContinuousBernoulli, Likelihood::DiscretizedLogistic];
-    [&[Likelihood::Bernoulli], &gaussian[..], &grey].concat()
+    let counts = [SizeFactor::Total, SizeFactor::None].map(|size_factor| {
+        [Likelihood::Poisson { size_factor }, Likelihood::NegativeBinomial { size_factor }]
+    });
+    [&[Likelihood::Bernoulli], &gaussian[..], &grey, &counts.concat()].concat()
 }
 
 fn iwae(estimator: Estimator) -> Objective {

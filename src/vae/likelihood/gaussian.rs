@@ -8,6 +8,7 @@ use crate::kernels::gaussian;
 use crate::kernels::posterior::LOG_VARIANCE;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
+use crate::vae::network::Moments;
 
 /// Means of real values whose variances are the same in every image.
 pub struct Gaussian {
@@ -106,8 +107,10 @@ impl Module for Gaussian {
 
     /// The error of a decoder that has learnt the means. A variance far above it is so broad that nothing is to be
     /// gained by telling images apart.
-    fn begin_at(&self, variance: f64, _: &mut [f32], own: &mut [Vec<f32>]) {
-        if !matches!(self.variance, Variance::Given(_)) {
+    fn begin_at(&self, data: &Moments, _: &mut [f32], own: &mut [Vec<f32>]) {
+        if let Some(variance) = data.variance
+            && !matches!(self.variance, Variance::Given(_))
+        {
             own[0].fill(variance.max(self.lowest()).ln() as f32);
         }
     }

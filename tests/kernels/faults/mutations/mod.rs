@@ -7,6 +7,7 @@ mod ceiling;
 mod clip;
 mod continuous_bernoulli;
 mod convolution;
+mod counts;
 mod discretized_logistic;
 mod end_step;
 mod gather;
@@ -14,7 +15,9 @@ mod gaussian;
 mod importance;
 mod library;
 mod linear;
+mod negative_binomial;
 mod optimizer;
+mod poisson;
 mod posterior;
 mod prior;
 mod seen;
@@ -45,6 +48,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         clip::FAULTS,
         continuous_bernoulli::FAULTS,
         convolution::FAULTS,
+        counts::FAULTS,
         discretized_logistic::FAULTS,
         end_step::FAULTS,
         gather::FAULTS,
@@ -52,7 +56,9 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
+        negative_binomial::FAULTS,
         optimizer::FAULTS,
+        poisson::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
         seen::FAULTS,
