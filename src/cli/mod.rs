@@ -6,6 +6,8 @@ mod bench;
 mod completions;
 mod curve;
 mod devices;
+#[cfg(test)]
+mod documented;
 mod evaluate;
 mod explore;
 mod export;

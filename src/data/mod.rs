@@ -41,8 +41,8 @@ pub use known::{FASHION_MNIST, MNIST, mnist};
 pub use pixels::Pixels;
 pub use split::Options;
 pub use table::{Column, MISSING, Table, TableOptions};
-#[cfg(feature = "program")]
-pub(crate) use table_fill::filled;
+#[doc(hidden)]
+pub use table_fill::filled;
 
 use crate::image_shape::ImageShape;
 

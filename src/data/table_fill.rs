@@ -11,7 +11,7 @@ use super::{DataError, Options, Table, table_files};
 ///
 /// # Errors
 /// It cannot be read, or is no longer what it was.
-pub(crate) fn filled(
+pub fn filled(
     path: &Path,
     options: &Options,
     table: &Table,

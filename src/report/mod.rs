@@ -1,7 +1,7 @@
 //! What a person sees: the console and the pictures.
 
-#[cfg(feature = "program")]
 pub mod columns;
+#[cfg(feature = "program")]
 pub mod console;
 pub mod evaluation;
 pub mod figures;
