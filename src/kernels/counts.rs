@@ -64,8 +64,8 @@ pub(super) fn cases() -> Vec<Case> {
         case(5, 2, 65).fill("mean_total", all_alike()),
         case(128, 1, 200),
         case(4, 5, 784),
-        // rows of nothing
-        case(4, 2, 33).fill("x", Fill::Cycle(vec![0.0])),
+        // rows of nothing, of which something was expected
+        case(4, 2, 33).fill("x", Fill::Cycle(vec![0.0])).fill("eta", Fill::Uniform(4.0, 9.0)),
         extreme(case(7, 3, 29)),
         case(33_000, 1, 2), // more rows than one dimension of a grid has room for
         // each by itself, since a sum hides all but the largest

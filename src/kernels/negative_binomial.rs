@@ -91,6 +91,9 @@ fn log_likelihood<T: Real>(c: &Call<T>) {
             let terms = Terms::of(x, size * rate, v[d]);
             let log_ratio = x.ln_precise() - (log_rate + size.ln_precise()) + terms.both;
             let lost = terms.of_theta() + deviance(x, terms.gap, log_ratio);
+            if x == T::ZERO {
+                return -lost; // the gamma functions are one and the same
+            }
             let of_gamma = stirling_rest(x + terms.theta) - stirling_rest(terms.theta);
             let spread = T::from_f64(0.5) * (T::ONE + x / terms.theta).ln_precise();
             log_peak(x) - spread + of_gamma - lost
@@ -119,8 +122,13 @@ fn backward<T: Real>(c: &Call<T>) {
         let size = size(row);
         for (i, d_each) in d_each.iter_mut().enumerate() {
             let (x, of) = (x[row / k * d + i], terms(row, i, size));
-            let rests = digamma_rest(of.theta) - digamma_rest(x + of.theta);
-            let of_gamma = T::from_f64(0.5) * (x / (x + of.theta)) + of.theta * rests;
+            let of_gamma = match x == T::ZERO {
+                true => T::ZERO,
+                false => {
+                    let rests = digamma_rest(of.theta) - digamma_rest(x + of.theta);
+                    T::from_f64(0.5) * (x / (x + of.theta)) + of.theta * rests
+                }
+            };
             let beyond = v[i] < T::from_f64(BOUNDS.0) || v[i] > T::from_f64(BOUNDS.1);
             *d_each = weight[row] * if beyond { T::ZERO } else { of_gamma - of.of_theta() };
         }
