@@ -10,8 +10,10 @@ mod convolution;
 mod counts;
 mod discretized_logistic;
 mod end_step;
+mod gate;
 mod gather;
 mod gaussian;
+mod group_norm;
 mod importance;
 mod library;
 mod linear;
@@ -20,7 +22,9 @@ mod optimizer;
 mod poisson;
 mod posterior;
 mod prior;
+mod residual;
 mod seen;
+mod silu;
 mod split_channels;
 mod store_samples;
 mod sum_rows;
@@ -51,8 +55,10 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         counts::FAULTS,
         discretized_logistic::FAULTS,
         end_step::FAULTS,
+        gate::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
+        group_norm::FAULTS,
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
@@ -61,6 +67,8 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         poisson::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
+        residual::FAULTS,
+        silu::FAULTS,
         seen::FAULTS,
         split_channels::FAULTS,
         store_samples::FAULTS,
