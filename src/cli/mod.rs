@@ -3,6 +3,7 @@
 #![allow(rustdoc::invalid_html_tags, reason = "the help's placeholders, as in <FILE>, are clap's")]
 
 mod bench;
+mod bounds;
 mod completions;
 mod curve;
 mod devices;
@@ -63,6 +64,7 @@ enum Command {
     Reconstruct(generate::ReconstructArgs),
     Figures(figures::Args),
     Eval(evaluate::Args),
+    Bounds(bounds::Args),
     Curve(curve::Args),
     Explore(explore::Args),
     Runs(runs::Args),
@@ -168,6 +170,7 @@ pub fn main() -> u8 {
         Command::Reconstruct(args) => generate::reconstruct(args),
         Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
+        Command::Bounds(args) => bounds::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),

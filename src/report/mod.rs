@@ -1,5 +1,6 @@
 //! What a person sees: the console and the pictures.
 
+pub mod bounds;
 #[cfg(feature = "program")]
 pub mod console;
 pub mod evaluation;

@@ -18,6 +18,8 @@ pub mod objective;
 mod posterior;
 mod prior;
 #[doc(hidden)]
+pub mod simulate;
+#[doc(hidden)]
 pub mod step;
 
 pub use crate::config_error::ConfigError;

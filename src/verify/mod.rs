@@ -2,11 +2,13 @@
 //! closed form, and training against the maximum of the likelihood.
 
 pub mod linear_gaussian;
+pub mod two_sided;
 
 use nalgebra::{DMatrix, DVector};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::bounds::EvaluateError;
 use crate::device::{Device, DeviceError};
 use crate::kernels::activation::Activation;
 use crate::loaded::LoadedModel;
@@ -20,6 +22,7 @@ use crate::vae::objective::{Estimator, Kl, Objective};
 use crate::vae::step::{Content, Source, TrainProgram};
 use crate::vae::{Architecture, Likelihood};
 use linear_gaussian::{Diagonal, LinearGaussian, Ppca, kl, ppca, subspace_distance};
+use two_sided::TwoSided;
 
 /// (D, Z) of the models.
 pub const SIZES: [(usize, usize); 3] = [(2, 1), (8, 2), (24, 4)];
@@ -38,6 +41,9 @@ pub enum VerifyError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Bounds could not be had.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
 }
 
 /// One thing that must hold.
@@ -86,6 +92,8 @@ pub struct Experiment {
     pub exact: Draws,
     /// With a q beside it.
     pub off: Draws,
+    /// Bounds from both sides, with that q.
+    pub two_sided: TwoSided,
     /// Training data, and what training made of it.
     pub data: Vec<DVector<f64>>,
     /// The parameters after training on them.
@@ -105,8 +113,9 @@ pub fn experiment(device: &Device, (d, z): (usize, usize)) -> Result<Experiment,
     let (observations, data) = (draw_data(OBSERVATIONS), draw_data(1000));
     let exact = draw(device, &model, &observations, &encoder(&model, false))?;
     let off = draw(device, &model, &observations, &encoder(&model, true))?;
+    let two_sided = TwoSided::draw(device, &model)?;
     let trained = train_on(device, &data, z)?;
-    Ok(Experiment { model, observations, exact, off, data, trained })
+    Ok(Experiment { model, observations, exact, off, two_sided, data, trained })
 }
 
 /// Every row of every size, on a device.
@@ -125,6 +134,7 @@ impl Experiment {
     /// What must hold.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows = estimator_rows(&self.model, &self.observations, &self.exact, &self.off);
+        rows.extend(self.two_sided.rows(&self.model));
         rows.extend(training_rows(&self.data, self.model.weight.ncols(), &self.trained));
         rows
     }
@@ -252,6 +262,17 @@ fn architecture(d: usize, z: usize, variance: Variance) -> Architecture {
     }
 }
 
+/// The parameters of a network with this encoder, and the model as decoder.
+fn parameters(model: &LinearGaussian, [weight, bias]: [&Vec<f32>; 2]) -> Vec<Vec<f32>> {
+    vec![
+        weight.clone(),
+        bias.clone(),
+        model.weight.transpose().iter().map(|&v| v as f32).collect(), // row by row
+        model.mean.iter().map(|&v| v as f32).collect(),
+        vec![model.variance.ln() as f32],
+    ]
+}
+
 /// Draws on the device with the model as decoder.
 fn draw(
     device: &Device,
@@ -264,15 +285,7 @@ fn draw(
     let chunks = Chunks { batch: n, samples: DRAWS, runs: 1 };
     let architecture = architecture(d, z, Variance::Given(model.variance));
     let program = EstimateProgram::record(&architecture, Content::Reals, n, None, chunks)?;
-    let row_major =
-        |m: &DMatrix<f64>| m.transpose().iter().map(|&v| v as f32).collect::<Vec<f32>>();
-    let values = [
-        weight.clone(),
-        bias.clone(),
-        row_major(&model.weight),
-        model.mean.iter().map(|&v| v as f32).collect(),
-        vec![model.variance.ln() as f32],
-    ];
+    let values = parameters(model, [weight, bias]);
     let mut loaded = LoadedModel::load(device, program, &values, 0)?;
     let EstimateProgram { data, importance, prior, log_px, log_w, prior_log_px, .. } =
         loaded.program;

@@ -1,0 +1,116 @@
+//! L_K and U_K of images that were drawn from the model.
+
+use std::ops::ControlFlow;
+
+use rayon::prelude::*;
+
+use super::{Bounds, Estimate, EvaluateError, Simulated, UpperBounds, Work, finite};
+use crate::device::Device;
+use crate::kernels::posterior::clamp_log_variance;
+use crate::loaded::{LoadedModel, Model, rows_of};
+use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::step::Content;
+
+/// One image's log p(x) from both sides, nats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bracket {
+    /// L_k for each k.
+    pub lower: Vec<f64>,
+    /// U_k for each k.
+    pub upper: Vec<f64>,
+    /// (sum w)^2 / sum w^2 of the weights of all draws.
+    pub effective_size: f64,
+}
+
+/// What is known of log p(x) of images that were drawn from a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sandwich {
+    /// Numbers k of draws, ascending; the last is K, all of them.
+    pub ks: Vec<usize>,
+    /// Of each image.
+    pub images: Vec<Bracket>,
+}
+
+impl Sandwich {
+    /// L_k of the k of this index, the mean over images.
+    pub fn lower(&self, k: usize) -> Estimate {
+        Estimate::of(self.images.iter().map(|image| image.lower[k]))
+    }
+
+    /// U_k of the k of this index, the mean over images.
+    pub fn upper(&self, k: usize) -> Estimate {
+        Estimate::of(self.images.iter().map(|image| image.upper[k]))
+    }
+
+    /// U_k - L_k, of the same images: what varies from image to image alike cancels.
+    pub fn width(&self, k: usize) -> Estimate {
+        Estimate::of(self.images.iter().map(|image| image.upper[k] - image.lower[k]))
+    }
+}
+
+/// log w(z) = log p(x|z) + log p(z) - log q(z|x) for one z, in double precision: `heads` are [mu | l].
+pub fn log_weight(heads: &[f32], z: &[f32], log_px: f32) -> f64 {
+    let (mean, log_variance) = heads.split_at(z.len());
+    let each = z.iter().zip(mean).zip(log_variance).map(|((&z, &mean), &l)| {
+        let (z, l) = (f64::from(z), clamp_log_variance(f64::from(l)));
+        let deviation = z - f64::from(mean);
+        deviation * deviation * (-l).exp() + l - z * z
+    });
+    f64::from(log_px) + 0.5 * each.sum::<f64>()
+}
+
+/// L_k and U_k for `ks`, ascending, of which the last is the number of draws from q. `rows` are those of a run of
+/// the plan, if not the device's usual number; no draw depends on it.
+///
+/// # Errors
+/// The device failed, the numbers did, or `progress` said `Break`.
+pub fn sandwich(
+    device: &Device,
+    model: Model,
+    simulated: &Simulated,
+    ks: &[usize],
+    rows: Option<usize>,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<Sandwich, EvaluateError> {
+    let (images, samples) = (simulated.log_px.len(), *ks.last().expect("at least one k"));
+    let latent = model.architecture.latent;
+    let chunks = Chunks::new(rows.unwrap_or(rows_of(device)), images, samples);
+    let program =
+        EstimateProgram::record(model.architecture, Content::Reals, images, None, chunks)?;
+    let mut loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
+    let EstimateProgram { data, importance, log_w, .. } = loaded.program;
+    loaded.executor.write_f32(data, &simulated.x)?;
+    let total = (images.div_ceil(chunks.batch) * samples.div_ceil(chunks.samples)) as u64;
+    let mut work = Work { progress, done: 0, total };
+    let mut brackets = Vec::with_capacity(images);
+    for first in (0..images).step_by(chunks.batch) {
+        let batch = chunks.batch.min(images - first);
+        loaded.begin_at(first)?;
+        let heads = loaded.encode()?;
+        let mut draws = Vec::with_capacity(batch);
+        for (b, heads) in heads.chunks_exact(2 * latent).take(batch).enumerate() {
+            let (z, log_px) =
+                (&simulated.z[(first + b) * latent..][..latent], simulated.log_px[first + b]);
+            finite(first + b, log_px)?;
+            let truth = log_weight(heads, z, log_px);
+            draws.push((Bounds::new(ks), UpperBounds::new(ks, truth)));
+        }
+        let executor = &mut *loaded.executor;
+        work.draw(executor, importance, [log_w], chunks, samples, |run, [log_w]| {
+            draws.par_iter_mut().enumerate().try_for_each(|(b, (lower, upper))| {
+                for &log_w in run.of_image(log_w, b) {
+                    finite(first + b, log_w)?;
+                    lower.push(f64::from(log_w));
+                    upper.push(f64::from(log_w));
+                }
+                Ok(())
+            })
+        })?;
+        brackets.extend(draws.iter().map(|(lower, upper)| Bracket {
+            lower: lower.values(),
+            upper: upper.values(),
+            effective_size: lower.effective_size(),
+        }));
+    }
+    Ok(Sandwich { ks: ks.to_vec(), images: brackets })
+}

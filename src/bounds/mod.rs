@@ -1,0 +1,49 @@
+//! log p(x) from below and from above.
+//!
+//! Of an image x with K draws z_k from q(z|x) and w = p(x|z) p(z) / q(z|x), L_K = E log (1/K) sum_k w(z_k) is at most
+//! log p(x). Of an image that was drawn from the model the code z* that made it is known, a draw from p(z|x):
+//! U_K = E log (1/K) [w(z*) + sum_{k=2..K} w(z_k)] is at least log p(x). What is between them says how far an
+//! estimate of log p(x) can be off, for this model. Of real images there is no z*, and no bound from above.
+
+pub mod estimators;
+pub mod importance;
+pub mod simulate;
+mod work;
+
+pub use estimators::{Bounds, Estimate, UpperBounds};
+pub use importance::{Bracket, Sandwich, sandwich};
+pub use simulate::{Simulated, simulate};
+pub use work::{Kept, Work, finite};
+
+use crate::device::DeviceError;
+use crate::plan::PlanError;
+
+/// Why a model could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// Sizes beyond what a kernel can cover.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The numbers of an image (0 is the first) overflow.
+    #[error("image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
+    NotFinite {
+        /// The first is 0.
+        image: usize,
+        /// log p(x|z) of the draw.
+        value: f32,
+    },
+    /// Images cannot be drawn from the model.
+    #[error(
+        "no images can be drawn from a likelihood of kind {kind}: nothing draws its values yet"
+    )]
+    NoSampler {
+        /// The likelihood's name.
+        kind: String,
+    },
+    /// It was told to end.
+    #[error("interrupted")]
+    Interrupted,
+}
