@@ -65,6 +65,13 @@ impl LogMeanExp {
     }
 }
 
+/// logsumexp(v) - log(n)
+pub(super) fn log_mean_exp(values: impl Iterator<Item = f64>) -> f64 {
+    let mut all = LogMeanExp::EMPTY;
+    values.for_each(|v| all.push(v));
+    all.value()
+}
+
 /// Groups of k draws.
 #[derive(Debug, Clone)]
 struct Level {

@@ -5,14 +5,22 @@
 //! U_K = E log (1/K) [w(z*) + sum_{k=2..K} w(z_k)] is at least log p(x). What is between them says how far an
 //! estimate of log p(x) can be off, for this model. Of real images there is no z*, and no bound from above.
 
+pub mod annealed;
 pub mod estimators;
 pub mod importance;
+pub mod refined;
 pub mod simulate;
+pub mod tempering;
 mod work;
 
+pub use annealed::{
+    Annealed, Annealing, Observed, RatePoint, Spoilt, Weights, anneal, anneal_spoilt,
+};
 pub use estimators::{Bounds, Estimate, UpperBounds};
 pub use importance::{Bracket, Sandwich, sandwich};
+pub use refined::{Refined, Refining, refine};
 pub use simulate::{Simulated, simulate};
+pub use tempering::{Tempering, tune};
 pub use work::{Kept, Work, finite};
 
 use crate::device::DeviceError;

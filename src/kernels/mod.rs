@@ -4,6 +4,7 @@
 
 pub mod activation;
 pub mod add;
+pub mod annealed;
 pub mod average;
 pub mod bernoulli;
 pub mod ceiling;
@@ -83,6 +84,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &discretized_logistic::EXPECTATION,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
+    &annealed::TRANSITION,
+    &annealed::LEAPFROG,
     &add::ADD,
     &optimizer::STEP,
     &optimizer::STEP_DECAYED,

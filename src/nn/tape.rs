@@ -64,6 +64,34 @@ impl Tape {
         outputs: &[(TensorId, TensorId)],
         inputs: &[TensorId],
     ) -> Result<Gradients, PlanError> {
+        self.walk(r, outputs, inputs, true)
+    }
+
+    /// Records the backward pass from some outputs, each with its gradient, to `input` alone, which no layer of the tape
+    /// made, and to no parameter.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`].
+    ///
+    /// # Panics
+    /// If no layers lead from it to an output.
+    pub fn backward_to(
+        &self,
+        r: &mut Recorder,
+        outputs: &[(TensorId, TensorId)],
+        input: TensorId,
+    ) -> Result<TensorId, PlanError> {
+        let gradients = self.walk(r, outputs, &[input], false)?;
+        Ok(gradients.at(input).expect("layers lead from it to an output"))
+    }
+
+    fn walk(
+        &self,
+        r: &mut Recorder,
+        outputs: &[(TensorId, TensorId)],
+        inputs: &[TensorId],
+        to_parameters: bool,
+    ) -> Result<Gradients, PlanError> {
         let tensors = outputs.iter().copied().collect();
         let mut gradients = Gradients { tensors, parameters: Vec::new() };
         for Entry { layer, x, y } in self.entries.iter().rev() {
@@ -75,6 +103,9 @@ impl Tape {
                 let d_x = layer.backward_input(r, *x, made_by, d_y)?;
                 let d_x = sum(r, gradients.at(*x), d_x)?;
                 gradients.tensors.insert(*x, d_x);
+            }
+            if !to_parameters {
+                continue;
             }
             let own = layer.backward_parameters(r, *x, d_y)?;
             for (parameter, gradient) in layer.parameters().into_iter().zip(own) {

@@ -1,6 +1,7 @@
 //! The model whose answer is known, and what must hold on it: every estimator of log p(x) against the
 //! closed form, and training against the maximum of the likelihood.
 
+pub mod annealing;
 pub mod linear_gaussian;
 pub mod two_sided;
 
@@ -21,6 +22,7 @@ use crate::vae::network::Moments;
 use crate::vae::objective::{Estimator, Kl, Objective};
 use crate::vae::step::{Content, Source, TrainProgram};
 use crate::vae::{Architecture, Likelihood};
+use annealing::Both;
 use linear_gaussian::{Diagonal, LinearGaussian, Ppca, kl, ppca, subspace_distance};
 use two_sided::TwoSided;
 
@@ -94,6 +96,8 @@ pub struct Experiment {
     pub off: Draws,
     /// Bounds from both sides, with that q.
     pub two_sided: TwoSided,
+    /// Annealed importance sampling, with that q.
+    pub annealing: Both,
     /// Training data, and what training made of it.
     pub data: Vec<DVector<f64>>,
     /// The parameters after training on them.
@@ -114,8 +118,9 @@ pub fn experiment(device: &Device, (d, z): (usize, usize)) -> Result<Experiment,
     let exact = draw(device, &model, &observations, &encoder(&model, false))?;
     let off = draw(device, &model, &observations, &encoder(&model, true))?;
     let two_sided = TwoSided::draw(device, &model)?;
+    let annealing = Both::draw(device, &model)?;
     let trained = train_on(device, &data, z)?;
-    Ok(Experiment { model, observations, exact, off, two_sided, data, trained })
+    Ok(Experiment { model, observations, exact, off, two_sided, annealing, data, trained })
 }
 
 /// Every row of every size, on a device.
@@ -135,6 +140,7 @@ impl Experiment {
     pub fn rows(&self) -> Vec<Row> {
         let mut rows = estimator_rows(&self.model, &self.observations, &self.exact, &self.off);
         rows.extend(self.two_sided.rows(&self.model));
+        rows.extend(self.annealing.rows(&self.model));
         rows.extend(training_rows(&self.data, self.model.weight.ncols(), &self.trained));
         rows
     }
