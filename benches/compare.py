@@ -29,6 +29,9 @@ BURN = HERE / "peers" / "burn"
 # How far the ELBO after the warm-up may differ, relative to itself: seeds differ, and early in training
 # two runs are apart by up to 3 %.
 LOSS_TOLERANCE = 0.05
+# As `elbo bench` has it: the encoder's layers; the decoder's lead back.
+WIDTH = r"[1-9]\d*"
+NETWORK = rf"784(-{WIDTH}){{2,}}|28x28(-conv {WIDTH} {WIDTH}/{WIDTH})+(-{WIDTH})+"
 
 
 def main():
@@ -63,7 +66,7 @@ def options():
     )
     add = parser.add_argument
     add("--device", default="auto", help="as elbo's own option; several by commas, as in cpu,gpu [auto]")
-    add("--arch", default="784-400-20,784-200-200-50", help="networks [%(default)s]")
+    add("--arch", default="784-400-20,784-200-200-50", help="networks, also as in \"28x28-conv 32 4/2-256-20\" [%(default)s]")
     add("--batch", default="20,128,512,4096", help="batch sizes [%(default)s]")
     add("--rounds", type=positive(int), default=3, help="[%(default)s]")
     add("--seconds", type=positive(float), default=1.0, help="of each measurement [%(default)s]")
@@ -79,8 +82,11 @@ def options():
     if not arguments.peers <= known:
         parser.error(f"--only: {', '.join(sorted(arguments.peers - known))} is none of {', '.join(sorted(known))}")
     for network in arguments.arch.split(","):
-        if not re.fullmatch(r"784(-[1-9]\d*){2,}", network):
-            parser.error(f"--arch: {network} is not 784, one hidden width at least and the latent one, as in 784-400-20")
+        if not re.fullmatch(NETWORK, network):
+            parser.error(
+                f"--arch: {network} is not 784, one hidden width at least and the latent one, as in 784-400-20, nor "
+                "28x28 with convolutions first, as in 28x28-conv 32 4/2-conv 64 4/2-256-20"
+            )
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", arguments.batch):
         parser.error(f"--batch: {arguments.batch} is not a list of sizes, as in 20,128")
     if arguments.warm_up < 4:
@@ -235,6 +241,9 @@ class Section:
         ]
 
     def find_burn(self, kind):
+        if "conv" in self.arguments.arch:
+            self.skip("burn-wgpu: has fully connected networks only; give no convolutions in --arch")
+            return []
         if kind == "cpu":
             self.skip("burn-wgpu: runs on adapters; compare with --device gpu")
             return []

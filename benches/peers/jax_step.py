@@ -15,15 +15,23 @@ import jax.numpy as jnp
 from jax import lax, nn, random
 
 
+def uniform(key, shape, inputs):
+    """Weights of this shape and biases, uniform on ±1/sqrt(inputs)."""
+    of_weight, of_bias = random.split(key)
+    bound = 1 / math.sqrt(inputs)
+    weight = random.uniform(of_weight, shape, minval=-bound, maxval=bound)
+    return weight, random.uniform(of_bias, shape[-1:], minval=-bound, maxval=bound)
+
+
 def layers(key, widths):
-    """Weights and biases uniform on ±1/sqrt(inputs)."""
-    made = []
-    for inputs, outputs in zip(widths, widths[1:]):
-        key, of_weight, of_bias = random.split(key, 3)
-        bound = 1 / math.sqrt(inputs)
-        weight = random.uniform(of_weight, (inputs, outputs), minval=-bound, maxval=bound)
-        made.append((weight, random.uniform(of_bias, (outputs,), minval=-bound, maxval=bound)))
-    return made
+    keys = random.split(key, len(widths))
+    return [uniform(key, pair, pair[0]) for key, pair in zip(keys, zip(widths, widths[1:]))]
+
+
+def kernels(key, pairs):
+    """Of convolutions from so many channels to so many: (kernel, kernel, from, to)."""
+    keys = random.split(key, len(pairs) + 1)
+    return [uniform(key, (k, k, a, b), fan) for key, (k, a, b, fan) in zip(keys, pairs)]
 
 
 def mlp(parameters, x):
@@ -33,24 +41,51 @@ def mlp(parameters, x):
     return x @ weight + bias
 
 
-def loss(parameters, x, key):
+def convolve(parameters, convolutions, x):
+    """(B, 784) through all of them, each with its ReLU, and flat again."""
+    if not convolutions:
+        return x
+    x = x.reshape(-1, 28, 28, 1)
+    for (weight, bias), c in zip(parameters, convolutions):
+        around = [(c.padding, c.padding)] * 2
+        x = lax.conv_general_dilated(x, weight, [c.stride] * 2, around, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x = nn.relu(x + bias)
+    return x.reshape(x.shape[0], -1)
+
+
+def convolve_back(parameters, convolutions, h):
+    """The way back, without a ReLU behind the last."""
+    if not convolutions:
+        return h
+    h = nn.relu(h).reshape(-1, *convolutions[-1].outputs)
+    for i, ((weight, bias), c) in enumerate(zip(parameters, convolutions[::-1])):
+        edge = c.kernel - 1 - c.padding
+        around = [(edge, edge + beyond) for beyond in c.beyond()]
+        h = bias + lax.conv_general_dilated(
+            h, weight, [1, 1], around, lhs_dilation=[c.stride] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        h = nn.relu(h) if i + 1 < len(convolutions) else h
+    return h.reshape(h.shape[0], -1)
+
+
+def loss(convolutions, parameters, x, key):
     """-ELBO of a minibatch, the mean over its images."""
-    encoder, decoder = parameters
-    mu, log_variance = jnp.split(mlp(encoder, x), 2, axis=1)
+    first, encoder, decoder, last = parameters
+    mu, log_variance = jnp.split(mlp(encoder, convolve(first, convolutions, x)), 2, axis=1)
     z = mu + jnp.exp(0.5 * log_variance) * random.normal(key, mu.shape)
-    eta = mlp(decoder, z)
+    eta = convolve_back(last, convolutions, mlp(decoder, z))
     reconstruction = jnp.sum(x * eta - nn.softplus(eta))
     kl = 0.5 * jnp.sum(mu**2 + jnp.exp(log_variance) - log_variance - 1)
     return (kl - reconstruction) / x.shape[0]
 
 
-def step(images, batch, state, _):
+def step(convolutions, images, batch, state, _):
     parameters, first, second, t, key = state
     key, of_rows, of_pixels, of_noise = random.split(key, 4)
     rows = random.randint(of_rows, (batch,), 0, images.shape[0])
     grey = images[rows].astype(jnp.float32) * (1 / 255)
     x = (random.uniform(of_pixels, grey.shape) < grey).astype(jnp.float32)
-    value, gradient = jax.value_and_grad(loss)(parameters, x, of_noise)
+    value, gradient = jax.value_and_grad(functools.partial(loss, convolutions))(parameters, x, of_noise)
     t = t + 1
     first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
     second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
@@ -64,21 +99,28 @@ def step(images, batch, state, _):
     return (parameters, first, second, t, key), value
 
 
-@functools.partial(jax.jit, static_argnames=("batch", "n"), donate_argnames="state")
-def steps(images, state, batch, n):
-    return lax.scan(functools.partial(step, images, batch), state, length=n)
+@functools.partial(jax.jit, static_argnames=("convolutions", "batch", "n"), donate_argnames="state")
+def steps(convolutions, images, state, batch, n):
+    return lax.scan(functools.partial(step, convolutions, images, batch), state, length=n)
 
 
-def begin_state(widths, mode):
+def begin_state(arch, mode):
     key = random.key(0, impl="rbg" if mode == "rbg" else None)
-    key, of_encoder, of_decoder = random.split(key, 3)
-    *hidden, latent = widths
+    key, of_first, of_encoder, of_decoder, of_last = random.split(key, 5)
+    convolutions, widths, latent = timing.network(arch)
+
+    def sizes(c, inputs, outputs):
+        # PyTorch counts a transposed convolution's inputs by the channels that it gives.
+        return c.kernel, inputs, outputs, c.kernel**2 * c.inputs[2]
+
     parameters = (
-        layers(of_encoder, hidden + [2 * latent]),
-        layers(of_decoder, [latent] + hidden[::-1]),
+        kernels(of_first, [sizes(c, c.inputs[2], c.outputs[2]) for c in convolutions]),
+        layers(of_encoder, widths + [2 * latent]),
+        layers(of_decoder, [latent] + widths[::-1]),
+        kernels(of_last, [sizes(c, c.outputs[2], c.inputs[2]) for c in convolutions[::-1]]),
     )
     zeros = [jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)]
-    return (parameters, *zeros, jnp.float32(0), key)
+    return tuple(convolutions), (parameters, *zeros, jnp.float32(0), key)
 
 
 def main():
@@ -92,14 +134,14 @@ def main():
     if arguments.device == "cuda":
         peer += ", TF32" if arguments.tf32 else ", f32"
     begin = timing.BEGIN
-    for widths, batch in timing.cases(arguments):
-        state = begin_state(widths, arguments.mode)
+    for arch, batch in timing.cases(arguments):
+        convolutions, state = begin_state(arch, arguments.mode)
 
         def run(n):
             """Seconds of n steps, to the end of the last."""
             nonlocal state
             begin = time.perf_counter()
-            state, losses = steps(images, state, batch, n)
+            state, losses = steps(convolutions, images, state, batch, n)
             losses.block_until_ready()
             return time.perf_counter() - begin, losses
 
@@ -117,7 +159,7 @@ def main():
         samples = timing.sample(arguments.seconds, lambda: run(n)[0] / n)
         timing.report(
             peer,
-            widths,
+            arch,
             batch,
             samples,
             elbo,

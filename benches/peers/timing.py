@@ -14,7 +14,7 @@ def options():
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--mode", default="eager")
     parser.add_argument("--tf32", action="store_true")
-    parser.add_argument("--arch", required=True, help="784-400-20,784-200-200-50")
+    parser.add_argument("--arch", required=True, help="784-400-20,28x28-conv 32 4/2-256-20")
     parser.add_argument("--batch", required=True, help="20,128")
     parser.add_argument("--warm-up", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
@@ -29,7 +29,36 @@ def threads():
 def cases(arguments):
     for arch in arguments.arch.split(","):
         for batch in arguments.batch.split(","):
-            yield [int(width) for width in arch.split("-")], int(batch)
+            yield arch, int(batch)
+
+
+class Convolution:
+    """From maps of `inputs` (height, width, channels) to those of `outputs`."""
+
+    def __init__(self, inputs, channels, kernel, stride):
+        self.inputs, self.kernel, self.stride = inputs, kernel, stride
+        self.padding = max(0, kernel + 1 - stride) // 2
+        places = [(pixels + 2 * self.padding - kernel) // stride + 1 for pixels in inputs[:2]]
+        self.outputs = (*places, channels)
+
+    def beyond(self):
+        """Pixels that the way back has beyond the fewest, in height and width."""
+        pairs = zip(self.inputs[:2], self.outputs[:2])
+        return [pixels - ((places - 1) * self.stride + self.kernel - 2 * self.padding) for pixels, places in pairs]
+
+
+def network(arch):
+    """Convolutions, the widths from what they give to the last hidden layer, and the latent units."""
+    first, *hidden, latent = arch.split("-")
+    at, convolutions, widths = (28, 28, 1), [], []
+    for layer in hidden:
+        if layer.startswith("conv "):
+            _, channels, window = layer.split()
+            convolutions.append(Convolution(at, int(channels), *map(int, window.split("/"))))
+            at = convolutions[-1].outputs
+        else:
+            widths.append(int(layer))
+    return convolutions, [at[0] * at[1] * at[2]] + widths, int(latent)
 
 
 def percentile(ordered, share):
@@ -53,10 +82,10 @@ def sample(seconds, run):
     return sorted(samples)
 
 
-def report(peer, widths, batch, samples, warm_up_elbo, first_step, **more):
+def report(peer, arch, batch, samples, warm_up_elbo, first_step, **more):
     row = {
         "peer": peer,
-        "network": "-".join(map(str, widths)),
+        "network": arch,
         "batch": batch,
         "median": percentile(samples, 0.5),
         "p10": percentile(samples, 0.1),

@@ -20,12 +20,29 @@ def mlp(widths):
     return nn.Sequential(*layers[:-1])
 
 
+def convolution(c):
+    return nn.Conv2d(c.inputs[2], c.outputs[2], c.kernel, c.stride, c.padding)
+
+
+def transposed(c):
+    return nn.ConvTranspose2d(c.outputs[2], c.inputs[2], c.kernel, c.stride, c.padding, tuple(c.beyond()))
+
+
 class Vae(nn.Module):
-    def __init__(self, widths):
+    def __init__(self, arch):
         super().__init__()
-        *hidden, latent = widths
-        self.encoder = mlp(hidden + [2 * latent])
-        self.decoder = mlp([latent] + hidden[::-1])
+        convolutions, widths, latent = timing.network(arch)
+        self.encoder, self.decoder = mlp(widths + [2 * latent]), mlp([latent] + widths[::-1])
+        if convolutions:
+            first = [nn.Unflatten(1, (1, 28, 28))]
+            for c in convolutions:
+                first += [convolution(c), nn.ReLU()]
+            height, width, channels = convolutions[-1].outputs
+            last = [nn.ReLU(), nn.Unflatten(1, (channels, height, width))]
+            for c in convolutions[::-1]:
+                last += [transposed(c), nn.ReLU()]
+            self.encoder = nn.Sequential(*first, nn.Flatten(), self.encoder)
+            self.decoder = nn.Sequential(self.decoder, *last[:-1], nn.Flatten())
 
     def loss(self, images, rows):
         """-ELBO of a minibatch, the mean over its images."""
@@ -39,10 +56,10 @@ class Vae(nn.Module):
 
 
 class Training:
-    def __init__(self, widths, batch, images, arguments):
+    def __init__(self, arch, batch, images, arguments):
         torch.manual_seed(0)
         self.images, self.batch = images, batch
-        self.model = Vae(widths).to(images.device)
+        self.model = Vae(arch).to(images.device)
         self.graph = arguments.mode == "graph"
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=1e-3, fused=True, capturable=self.graph
@@ -109,9 +126,9 @@ def main():
     if arguments.device == "cuda":
         peer += ", TF32" if arguments.tf32 else ", f32"
     begin = timing.BEGIN
-    for widths, batch in timing.cases(arguments):
+    for arch, batch in timing.cases(arguments):
         torch.compiler.reset()
-        training = Training(widths, batch, images, arguments)
+        training = Training(arch, batch, images, arguments)
         training.time(1)
         first_step = time.perf_counter() - begin
         half = arguments.warm_up // 2
@@ -123,7 +140,7 @@ def main():
         samples = timing.sample(arguments.seconds, lambda: training.time(runs) / runs)
         timing.report(
             peer,
-            widths,
+            arch,
             batch,
             samples,
             elbo,

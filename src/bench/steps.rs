@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::check::moved_rightly;
-use super::timing::{Timing, sample};
+use super::timing::{Timing, sample, sample_steps};
 use super::{BenchError, Checked, Job, Request, Target};
 use crate::device::cpu::CpuDevice;
 use crate::device::{DeviceError, Executor, Precision, TimedBy};
@@ -136,7 +136,7 @@ pub fn measure(target: &Target, request: &Request, job: &Job) -> Result<StepRow,
     let half = trainer.step();
     let warm_up_elbo = elbo_of(&mut trainer, warm_up.saturating_sub(half).max(1))?;
 
-    let time = sample(request.seconds, |n| {
+    let time = sample_steps(request.seconds, |n| {
         let begin = Instant::now();
         advance(&mut trainer, n as u64)?;
         Ok((begin.elapsed().as_secs_f64(), TimedBy::Wall))

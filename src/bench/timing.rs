@@ -10,6 +10,8 @@ use crate::device::{DeviceError, TimedBy};
 const SHORTEST: f64 = 0.005;
 /// Few enough that what runs over and over on the same state stays in range.
 const MOST_RUNS: usize = 256;
+/// Samples of training steps that `budget` is meant for.
+const STEP_SAMPLES: f64 = 10.0;
 const MOST_SAMPLES: usize = 200;
 const LEAST_SAMPLES: usize = 5;
 
@@ -63,17 +65,35 @@ pub fn percentile(sorted: &[f64], share: f64) -> f64 {
 /// after a warm-up that finds how many runs make a measurable sample.
 pub fn sample(
     budget: f64,
+    run: impl FnMut(usize) -> Result<(f64, TimedBy), DeviceError>,
+) -> Result<Timing, DeviceError> {
+    sample_of(budget, SHORTEST, MOST_RUNS, run)
+}
+
+/// The same of training steps: a sample is a tenth of the budget, of as many steps as it takes, so that its beginning and
+/// its end weigh what they do in an epoch.
+pub fn sample_steps(
+    budget: f64,
+    run: impl FnMut(usize) -> Result<(f64, TimedBy), DeviceError>,
+) -> Result<Timing, DeviceError> {
+    sample_of(budget, SHORTEST.max(budget / STEP_SAMPLES), usize::MAX, run)
+}
+
+fn sample_of(
+    budget: f64,
+    shortest: f64,
+    most_runs: usize,
     mut run: impl FnMut(usize) -> Result<(f64, TimedBy), DeviceError>,
 ) -> Result<Timing, DeviceError> {
     run(1)?;
     let mut runs = 1;
     loop {
         let (seconds, _) = run(runs)?;
-        if seconds >= SHORTEST.min(budget) || runs == MOST_RUNS {
+        if seconds >= shortest.min(budget) || runs == most_runs {
             break;
         }
-        let wanted = 1.2 * SHORTEST * runs as f64 / seconds.max(1e-9);
-        runs = (wanted as usize).max(2 * runs).min(MOST_RUNS);
+        let wanted = 1.2 * shortest * runs as f64 / seconds.max(1e-9);
+        runs = (wanted as usize).clamp(2 * runs, 64 * runs).min(most_runs);
     }
     let begin = Instant::now();
     let mut samples = Vec::new();

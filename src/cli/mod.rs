@@ -14,6 +14,7 @@ mod fields;
 mod figures;
 mod generate;
 mod import;
+mod init_from;
 mod optimizer;
 mod options;
 mod preset;

@@ -83,6 +83,10 @@ pub struct Args {
     /// which are tested before, and on the CPU an imitation, no faster
     #[arg(long, value_parser = values::<Precision>(), default_value_t)]
     precision: Precision,
+    /// Begin with the parameters of this run, or of a .safetensors file with the names of PyTorch's module, in place of
+    /// random ones; the run's settings are the defaults, but those of the data and the seed [default: none]
+    #[arg(long, value_name = "RUN|FILE", conflicts_with_all = ["preset", "init"])]
+    pub init_from: Option<PathBuf>,
     /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
@@ -187,7 +191,19 @@ impl Args {
 
     /// The preset's settings, or the defaults, with what is given in their place.
     pub fn settings(&self, dataset: &Dataset) -> Result<Settings, String> {
-        let base = self.preset.map_or_else(|| Settings::of(dataset), Preset::settings);
+        self.settings_like(None, dataset)
+    }
+
+    /// The same, where another run's settings are the defaults.
+    pub fn settings_like(
+        &self,
+        run: Option<&Settings>,
+        dataset: &Dataset,
+    ) -> Result<Settings, String> {
+        let base = match run {
+            Some(run) => run.clone(),
+            None => self.preset.map_or_else(|| Settings::of(dataset), Preset::settings),
+        };
         let fail = |message: &str| Err(message.to_string());
         let (model, objective, optimizer) = (&self.model, &self.objective, &self.optimizer);
         if self.preset == Some(Preset::Altosaar) && !dataset.train.is_binary() {
@@ -287,6 +303,7 @@ impl Args {
                 free_bits: objective.free_bits.unwrap_or(base.objective.free_bits),
             },
             init: model.init.unwrap_or(base.init),
+            init_from: None,
             seed: self.seed,
             precision: self.precision,
         })
@@ -327,6 +344,7 @@ impl Args {
                 flip: false,
                 seed: settings.seed,
                 precision: Precision::F32,
+                init_from: None,
                 run: None,
                 resume: None,
                 device: DeviceOption::default(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::init_from::{self, Source};
 use super::options::load_data;
 use super::preset::Preset;
 use super::resume::{self, Resumed};
@@ -53,9 +54,19 @@ type Ready = (Job, Trainer, Option<State>);
 
 fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     let (dataset, left_out) = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
-    let mut settings = args.settings(&dataset).map_err(Failure::input)?;
+    let source = args.init_from.as_deref().map(Source::open).transpose()?;
+    let base = match &source {
+        Some(Source::Run(_, settings)) => Some(&**settings),
+        _ => None,
+    };
+    let mut settings = args.settings_like(base, &dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
+    let first = source.map(|source| source.parameters(&settings.architecture)).transpose()?;
+    let first = first.map(|(parameters, from)| {
+        settings.init_from = Some(from);
+        parameters
+    });
     // Known at once if it is taken; made only when all is well.
     match &args.run {
         Some(path) => RunFolder::check_free(path).map_err(Failure::input)?,
@@ -68,6 +79,9 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     let device = args.device.open()?;
     let mut trainer =
         Trainer::within(&device, &dataset, &settings, args.resident_limit).map_err(failure)?;
+    if let Some(parameters) = first {
+        trainer.begin_with(&parameters).map_err(|e| failure(e.into()))?;
+    }
 
     let stop = listen()?;
 
@@ -91,7 +105,8 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
         fresh: true,
         stop,
     };
-    job.announce("");
+    let from = job.settings.init_from.as_ref();
+    job.announce(&from.map_or(String::new(), |from| format!("; begins as {}", from.path)));
     left_out.iter().for_each(note);
     if !given.iter().any(|option| ["binarization", "preset"].contains(&option.as_str())) {
         job.warn_of_grey();
@@ -120,6 +135,9 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
     let (mut origin, mut state) = match checkpoint {
         Some(checkpoint) => (checkpoint.origin, Some(checkpoint.state)),
         None => {
+            if let Some(parameters) = init_from::again(&settings)? {
+                trainer.begin_with(&parameters).map_err(|e| failure(e.into()))?;
+            }
             let origin = origin(&mut trainer, args);
             (Origin { shown: folder.shown(), ..origin }, None)
         }

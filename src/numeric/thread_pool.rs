@@ -4,13 +4,21 @@
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long an idle thread looks out for work before it sleeps: longer than what lies between two loops of
-/// a step, and nothing to a machine that has other work.
+/// a step, and nothing to a machine that has no other work.
 const AWAKE: Duration = Duration::from_micros(200);
+/// How long a caller whose own tasks are done looks out for the end of the others before it sleeps, besides a quarter of
+/// what its own took. Who needs longer has lost its core to another program, and finds this one free as soon as the
+/// caller sleeps.
+const PATIENCE: Duration = Duration::from_micros(50);
+/// How long either looks out while the cores are wanted by others: an idle core takes over a thread that waits for one.
+const CROWDED: Duration = Duration::from_micros(20);
+/// How long the cores count as wanted after a caller had to sleep.
+const REMEMBERED: Duration = Duration::from_millis(50);
 /// Looks between two looks at the time.
 const LOOKS: u32 = 64;
 
@@ -23,15 +31,27 @@ pub struct ThreadPool {
 }
 
 struct Shared {
-    /// Counts the jobs; a change is the signal to begin.
+    /// The number of the job, and in the low bits how many portions it has; a change is the signal to begin.
     job: AtomicU64,
+    /// Of each portion, the last job in which a thread took it.
+    taken: Box<[AtomicU64]>,
     work: UnsafeCell<Option<Work>>,
-    /// Workers that have not finished the job.
-    unfinished: AtomicUsize,
+    /// Portions of the job that are done.
+    done: AtomicUsize,
+    /// Whether the caller sleeps until they all are.
+    waits: AtomicBool,
+    /// Until when the cores count as wanted by others, in microseconds from the `beginning` on.
+    crowded_until: AtomicU64,
+    beginning: Instant,
+    sleep: Mutex<()>,
+    end: Condvar,
     panicked: AtomicBool,
     quit: AtomicBool,
     asleep: Vec<AtomicBool>,
 }
+
+/// Bits of [`Shared::job`] for the number of portions.
+const PORTION_BITS: u32 = 16;
 
 /// A borrowed closure, valid until the job's end.
 #[derive(Clone, Copy)]
@@ -40,8 +60,8 @@ struct Work {
     tasks: usize,
 }
 
-// SAFETY: `work` is written by the one caller inside `ThreadPool::run` while no worker is in a job, and read by
-// workers only between the signal that begins a job and their report that it is finished.
+// SAFETY: `work` is written by the one caller inside `ThreadPool::run` while no portion is taken and not done, and read
+// only by who has taken one.
 unsafe impl Sync for Shared {}
 // SAFETY: as above.
 unsafe impl Send for Shared {}
@@ -61,8 +81,14 @@ impl ThreadPool {
         let n = n.map_or_else(all, |n| n.try_into().unwrap_or(MIN));
         let shared = Arc::new(Shared {
             job: AtomicU64::new(0),
+            taken: (0..n.get().min(1 << (PORTION_BITS - 1))).map(|_| AtomicU64::new(0)).collect(),
             work: UnsafeCell::new(None),
-            unfinished: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            waits: AtomicBool::new(false),
+            crowded_until: AtomicU64::new(0),
+            beginning: Instant::now(),
+            sleep: Mutex::new(()),
+            end: Condvar::new(),
             panicked: AtomicBool::new(false),
             quit: AtomicBool::new(false),
             asleep: (1..n.get()).map(|_| AtomicBool::new(false)).collect(),
@@ -71,7 +97,7 @@ impl ThreadPool {
         for i in 1..n.get() {
             let shared = pool.shared.clone();
             let worker = thread::Builder::new().name(format!("elbo-cpu-{i}"));
-            pool.workers.push(worker.spawn(move || shared.work_as(i, n.get()))?);
+            pool.workers.push(worker.spawn(move || shared.work_as(i))?);
         }
         Ok(pool)
     }
@@ -91,8 +117,8 @@ impl ThreadPool {
     fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.shared;
         let f: *const (dyn Fn(usize) + Sync + '_) = f;
-        // SAFETY: only the lifetime changes, and this function does not return before every worker has
-        // reported the end of the job. No worker reads `work` now: the last job is finished.
+        // SAFETY: only the lifetime changes, and this function does not return before every portion is done. Nobody
+        // reads `work` now: those of the last job are.
         unsafe {
             let f = std::mem::transmute::<
                 *const (dyn Fn(usize) + Sync + '_),
@@ -100,24 +126,18 @@ impl ThreadPool {
             >(f);
             *shared.work.get() = Some(Work { f, tasks });
         }
-        shared.unfinished.store(self.workers.len(), Ordering::SeqCst);
-        shared.job.fetch_add(1, Ordering::SeqCst);
+        let portions = tasks.min(shared.taken.len());
+        shared.done.store(0, Ordering::SeqCst);
+        let number = (shared.job.load(Ordering::SeqCst) >> PORTION_BITS) + 1;
+        shared.job.store(number << PORTION_BITS | portions as u64, Ordering::SeqCst);
         for (worker, asleep) in self.workers.iter().zip(&shared.asleep) {
             if asleep.load(Ordering::SeqCst) {
                 worker.thread().unpark();
             }
         }
-        let own = catch_unwind(AssertUnwindSafe(|| shared.share_of(0, self.threads())));
-        let mut looks = 0_u32;
-        while shared.unfinished.load(Ordering::SeqCst) > 0 {
-            looks += 1;
-            // on a machine with other work a worker may need this core to get to its end
-            if looks.is_multiple_of(LOOKS * LOOKS) {
-                thread::yield_now();
-            } else {
-                std::hint::spin_loop();
-            }
-        }
+        let begin = Instant::now();
+        let own = catch_unwind(AssertUnwindSafe(|| shared.take_part(0, number, portions)));
+        shared.await_end(portions, begin.elapsed());
         let theirs = shared.panicked.swap(false, Ordering::SeqCst);
         if let Err(panic) = own {
             resume_unwind(panic);
@@ -129,18 +149,61 @@ impl ThreadPool {
 const MIN: std::num::NonZero<usize> = std::num::NonZero::<usize>::MIN;
 
 impl Shared {
-    /// Tasks `i`, `i + n`, ... of the job.
-    fn share_of(&self, i: usize, n: usize) {
-        // SAFETY: between the job's signal and this thread's report, see `Sync`.
-        let Some(Work { f, tasks }) = (unsafe { *self.work.get() }) else { return };
+    /// Does what nobody else has taken of a job, beginning with the portion `i`: while all threads have a core of
+    /// their own, each has the same portion of every loop, and its data in its core's cache.
+    fn take_part(&self, i: usize, job: u64, portions: usize) {
         let _no_nesting = Current::set(std::ptr::null());
-        for task in (i..tasks).step_by(n) {
-            // SAFETY: `ThreadPool::run` keeps the closure alive until the job's end.
-            unsafe { (*f)(task) };
+        for portion in (0..portions).map(|k| (i + k) % portions) {
+            let taken = &self.taken[portion];
+            let last = taken.load(Ordering::SeqCst);
+            let order = Ordering::SeqCst;
+            // A job is over when all of its portions are taken and done: of one that is over none can be had.
+            if last >= job || taken.compare_exchange(last, job, order, order).is_err() {
+                continue;
+            }
+            let _done = Done { shared: self, portions };
+            // SAFETY: written before the signal, and not again before this portion is done, see `Sync`.
+            let Some(Work { f, tasks }) = (unsafe { *self.work.get() }) else { return };
+            for task in portion * tasks / portions..(portion + 1) * tasks / portions {
+                // SAFETY: `ThreadPool::run` keeps the closure alive until the job's end.
+                unsafe { (*f)(task) };
+            }
         }
     }
 
-    fn work_as(&self, i: usize, n: usize) {
+    /// Returns when so many portions are done, of which the caller's took `own`; sleeps if that takes long.
+    fn await_end(&self, portions: usize, own: Duration) {
+        let is_over = || self.done.load(Ordering::SeqCst) == portions;
+        let patience = if self.is_crowded() { CROWDED } else { PATIENCE + own / 4 };
+        let begin = Instant::now();
+        let mut looks = 0_u32;
+        while !is_over() {
+            looks += 1;
+            std::hint::spin_loop();
+            if looks.is_multiple_of(LOOKS) && begin.elapsed() > patience {
+                // Who does the last one looks here after that: it has been seen, or this thread is woken.
+                self.waits.store(true, Ordering::SeqCst);
+                let mut asleep = self.lock();
+                while !is_over() {
+                    asleep = self.end.wait(asleep).unwrap_or_else(PoisonError::into_inner);
+                }
+                self.waits.store(false, Ordering::SeqCst);
+                let until = self.beginning.elapsed() + REMEMBERED;
+                self.crowded_until.store(until.as_micros() as u64, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Whether other programs want the cores.
+    fn is_crowded(&self) -> bool {
+        (self.beginning.elapsed().as_micros() as u64) < self.crowded_until.load(Ordering::SeqCst)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.sleep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work_as(&self, i: usize) {
         let mut seen = 0;
         loop {
             let mut begin = Instant::now();
@@ -148,7 +211,8 @@ impl Shared {
             while self.job.load(Ordering::SeqCst) == seen {
                 looks += 1;
                 std::hint::spin_loop();
-                if looks.is_multiple_of(LOOKS) && begin.elapsed() > AWAKE {
+                let awake = || if self.is_crowded() { CROWDED } else { AWAKE };
+                if looks.is_multiple_of(LOOKS) && begin.elapsed() > awake() {
                     self.asleep[i - 1].store(true, Ordering::SeqCst);
                     // The caller signals before it looks who sleeps: whoever misses the signal is woken.
                     while self.job.load(Ordering::SeqCst) == seen {
@@ -161,11 +225,31 @@ impl Shared {
             if self.quit.load(Ordering::SeqCst) {
                 return;
             }
-            seen += 1;
-            if catch_unwind(AssertUnwindSafe(|| self.share_of(i, n))).is_err() {
-                self.panicked.store(true, Ordering::SeqCst);
-            }
-            self.unfinished.fetch_sub(1, Ordering::SeqCst);
+            seen = self.job.load(Ordering::SeqCst);
+            let (job, portions) =
+                (seen >> PORTION_BITS, (seen & ((1 << PORTION_BITS) - 1)) as usize);
+            // The caller hears of a panic by `Done`.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.take_part(i, job, portions)));
+        }
+    }
+}
+
+/// A portion that is taken: done when it is dropped, also by a panic.
+struct Done<'a> {
+    shared: &'a Shared,
+    portions: usize,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        let Done { shared, portions } = *self;
+        if thread::panicking() {
+            shared.panicked.store(true, Ordering::SeqCst);
+        }
+        let done = shared.done.fetch_add(1, Ordering::SeqCst) + 1;
+        if done == portions && shared.waits.load(Ordering::SeqCst) {
+            drop(shared.lock());
+            shared.end.notify_one();
         }
     }
 }
@@ -173,7 +257,7 @@ impl Shared {
 impl Drop for ThreadPool {
     fn drop(&mut self) {
         self.shared.quit.store(true, Ordering::SeqCst);
-        self.shared.job.fetch_add(1, Ordering::SeqCst);
+        self.shared.job.fetch_add(1 << PORTION_BITS, Ordering::SeqCst);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
             let _ = worker.join(); // a worker returns; its tasks' panics are caught
@@ -202,8 +286,8 @@ pub fn threads() -> usize {
     unsafe { CURRENT.get().as_ref() }.map_or(1, ThreadPool::threads)
 }
 
-/// Calls `f(0)`, ..., `f(tasks - 1)`, divided over the threads of the current pool. Which thread takes
-/// which task depends on their numbers alone.
+/// Calls `f(0)`, ..., `f(tasks - 1)`, divided over the threads of the current pool: who is free takes what is left, so no
+/// result may depend on which thread computes it.
 pub fn run(tasks: usize, f: impl Fn(usize) + Sync) {
     // SAFETY: as in `threads`.
     match unsafe { CURRENT.get().as_ref() } {

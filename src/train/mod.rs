@@ -94,11 +94,23 @@ pub struct Settings {
     /// How the parameters begin.
     #[serde(default)]
     pub init: Init,
+    /// Where they are from instead, if another run has trained them, see [`Trainer::begin_with`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<FirstParameters>,
     /// Of everything random: parameters, order, binarization, noise.
     pub seed: u64,
     /// How the steps, and the figures of each epoch, multiply matrices.
     #[serde(default)]
     pub precision: Precision,
+}
+
+/// Parameters that a run began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstParameters {
+    /// The run or the file that they were read from.
+    pub path: String,
+    /// [`digest`] of them.
+    pub sha256: String,
 }
 
 /// The classic VAE on MNIST: what the program trains where nothing is asked for.
@@ -135,6 +147,7 @@ impl Default for Settings {
             clip_norm: None,
             objective: Objective::default(),
             init: Init::default(),
+            init_from: None,
             seed: 0,
             precision: Precision::F32,
         }

@@ -307,6 +307,26 @@ impl Trainer {
         tensors.into_iter().map(|tensor| self.executor.read_f32(tensor)).collect()
     }
 
+    /// Begins with these parameters, in the order of [`crate::vae::Network::parameters`], in place of random ones.
+    ///
+    /// # Errors
+    /// The device failed.
+    ///
+    /// # Panics
+    /// If a step was taken, or they are not those of this network.
+    pub fn begin_with(&mut self, parameters: &[Vec<f32>]) -> Result<(), DeviceError> {
+        assert_eq!(self.step, 0, "it has begun");
+        let executor = &mut *self.executor;
+        assert_eq!(self.plan.trained.len(), parameters.len(), "parameters of another network");
+        for (t, values) in self.plan.trained.iter().zip(parameters) {
+            executor.write_f32(t.parameter, values)?;
+        }
+        for (&average, values) in self.plan.averages.iter().zip(parameters) {
+            executor.write_f32(average, values)?;
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// The device failed.
     pub fn snapshot(&mut self) -> Result<Snapshot, DeviceError> {

@@ -145,6 +145,44 @@ fn the_seed_decides_everything() {
 }
 
 #[test]
+fn a_run_begins_with_the_parameters_of_another() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --run first"));
+    let test_elbo = |run: &str| home.metrics(run).pop().unwrap()["test"]["elbo"].as_f64().unwrap();
+    let sha256 = &home.json("first/summary.json")["parameters_sha256"];
+    // The network and the batch are those of the first; at this rate a step changes next to nothing.
+    let data = "train --data data --device cpu";
+    for from in ["first", "first/model.safetensors --hidden 16 --latent 3 --batch 50"] {
+        home.ok(&format!("{data} --init-from {from} --lr 1e-9 --steps 1 --run second"));
+        let config = home.json("second/config.json");
+        assert_eq!(&config["init_from"]["sha256"], sha256);
+        assert_eq!((&config["batch"], &config["architecture"]["latent"]), (&json!(50), &json!(3)));
+        assert!((test_elbo("second") - test_elbo("first")).abs() < 1e-3, "{from}");
+        fs::remove_dir_all(home.at("second")).unwrap();
+    }
+    // It was interrupted before its first checkpoint.
+    home.ok(&format!("{data} --init-from first --epochs 1 --run second"));
+    let second = home.json("second/summary.json")["parameters_sha256"].clone();
+    for entry in fs::read_dir(home.at("second")).unwrap().map(|entry| entry.unwrap().path()) {
+        match entry.file_name().unwrap().to_str().unwrap() {
+            "config.json" => {}
+            "checkpoint" => fs::remove_dir_all(entry).unwrap(),
+            _ => fs::remove_file(entry).unwrap(),
+        }
+    }
+    home.ok("train --resume second --device cpu");
+    assert_eq!(home.json("second/summary.json")["parameters_sha256"], second);
+    for (options, words) in [
+        ("--init-from first --hidden 9", &["fc1.weight", "should be [9, 30]"][..]),
+        ("--init-from data", &["not a run folder"]),
+        ("--init-from first/config.json", &["first/config.json", "not a safetensors file"]),
+    ] {
+        home.refuses(&format!("{data} {options} --run third"), words);
+        assert!(!home.at("third").exists());
+    }
+}
+
+#[test]
 fn pictures_are_made_again() {
     let home = Home::with_run();
     let read = |name: &str| fs::read(home.at(name)).unwrap();

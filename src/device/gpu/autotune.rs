@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::pipelines::Pipelines;
 use super::{GpuDevice, GpuExecutor, autotune_timing, cache_dir};
 use crate::device::{DeviceError, Executor};
 use crate::plan::variant::{Choices, Variant, place};
 use crate::plan::{Dispatch, Plan, PlanId, Program};
 
-/// When so much time is spent, what is left is not measured and gets the default.
+/// When so much time is spent on measuring, what is left is not measured and gets the default. Compilation does not
+/// count: it is done before, for all variants together.
 const MOST: Duration = Duration::from_millis(1500);
 /// Shorter measurements are not reported.
 const NOTICEABLE: Duration = Duration::from_millis(500);
@@ -66,6 +68,11 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
     // The costly ones first, while there is time.
     let mut open: Vec<(String, &Dispatch)> = open.into_iter().collect();
     open.sort_by_key(|(_, d)| std::cmp::Reverse((d.kernel.cost)(&d.constants).flops));
+    let compiling = Instant::now();
+    Pipelines::new(gpu).compile_all(
+        open.iter()
+            .flat_map(|(_, dispatch)| usable(gpu, dispatch).into_iter().map(|v| (*dispatch, v))),
+    );
     let begin = Instant::now();
     let left = || MOST.as_secs_f64() - begin.elapsed().as_secs_f64();
     let mut seconds_per_flop = 0.0;
@@ -82,15 +89,15 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
                 seconds_per_flop = seconds / flops;
                 variant
             }),
-            // Remembered too, so that the next run computes the same.
-            false => Some(usual),
+            false => None,
         };
         choices.set(dispatch, variant.unwrap_or(usual));
-        // A failure may pass.
+        // A failure may pass, and the next run may have the time.
         if let Some(variant) = variant {
             measured.insert(entry(place, &usable), variant.name.to_string());
         }
     }
+    let count = measured.len();
     if let Some(path) = &tuning.cache {
         // Read again: another run may have written meanwhile.
         let mut remembered = read(path);
@@ -100,9 +107,9 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
             let _ = cache_dir::write(path, &text);
         }
     }
-    let elapsed = begin.elapsed();
+    let elapsed = compiling.elapsed();
     if elapsed > NOTICEABLE {
-        let (n, seconds) = (open.len(), elapsed.as_secs_f64());
+        let (n, seconds) = (count, elapsed.as_secs_f64());
         (tuning.notice)(&format!("{n} kernels measured on this device for {seconds:.1} s, once"));
     }
 }
@@ -130,9 +137,8 @@ fn fastest(
     let raced =
         autotune_timing::quickest(usable.len(), left, |index, n| -> Result<f64, DeviceError> {
             let executor: &mut dyn Executor = &mut executor;
-            let begin = Instant::now();
-            executor.run_all(PlanId(index), n)?;
-            Ok(begin.elapsed().as_secs_f64())
+            let (seconds, _) = executor.time(PlanId(index), 0..1, n as usize)?;
+            Ok(seconds)
         });
     let (index, seconds) = raced.ok()?;
     Some((usable[index], seconds))

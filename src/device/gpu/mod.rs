@@ -4,6 +4,7 @@ pub mod adapter;
 mod autotune;
 mod autotune_timing;
 mod cache_dir;
+mod default_variant;
 mod executor;
 mod mixed;
 mod pipeline_cache;
@@ -209,14 +210,9 @@ impl GpuDevice {
         self.can_run(variant) && dispatch.fits(variant)
     }
 
-    /// What is fastest where nothing was measured: cooperative matrices where they are asked for; without
-    /// workgroup memory, which a processor that imitates a GPU can only imitate; otherwise the first.
+    /// What runs where nothing was measured.
     fn default_variant(&self, dispatch: &Dispatch) -> &'static Variant {
-        let variants = dispatch.kernel.variants;
-        let usable = || variants.iter().filter(|v| self.runs(dispatch, v));
-        let cooperative = usable().find(|v| v.cooperative.is_some());
-        let subgroups = usable().find(|v| v.subgroup.is_some());
-        cooperative.or(subgroups).unwrap_or(&variants[0])
+        default_variant::default_variant(dispatch, |variant| self.runs(dispatch, variant))
     }
 
     /// Runs `f` and turns the errors it raises on the device into one.
