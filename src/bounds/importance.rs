@@ -1,4 +1,4 @@
-//! L_K and U_K of images that were drawn from the model.
+//! L_K of any images, and U_K of those that were drawn from the model.
 
 use std::ops::ControlFlow;
 
@@ -16,13 +16,13 @@ use crate::vae::step::Content;
 pub struct Bracket {
     /// L_k for each k.
     pub lower: Vec<f64>,
-    /// U_k for each k.
+    /// U_k for each k; none where the code that made the image is not known.
     pub upper: Vec<f64>,
     /// (sum w)^2 / sum w^2 of the weights of all draws.
     pub effective_size: f64,
 }
 
-/// What is known of log p(x) of images that were drawn from a model.
+/// What is known of log p(x) of images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sandwich {
     /// Numbers k of draws, ascending; the last is K, all of them.
@@ -40,6 +40,11 @@ impl Sandwich {
     /// U_k of the k of this index, the mean over images.
     pub fn upper(&self, k: usize) -> Estimate {
         Estimate::of(self.images.iter().map(|image| image.upper[k]))
+    }
+
+    /// The effective sample size of all draws, the mean over images.
+    pub fn effective_size(&self) -> Estimate {
+        Estimate::of(self.images.iter().map(|image| image.effective_size))
     }
 
     /// U_k - L_k, of the same images: what varies from image to image alike cancels.
@@ -72,14 +77,47 @@ pub fn sandwich(
     rows: Option<usize>,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Sandwich, EvaluateError> {
-    let (images, samples) = (simulated.log_px.len(), *ks.last().expect("at least one k"));
     let latent = model.architecture.latent;
+    let truth = |image: usize, heads: &[f32]| {
+        let z = &simulated.z[image * latent..][..latent];
+        finite(image, simulated.log_px[image])?;
+        Ok(Some(log_weight(heads, z, simulated.log_px[image])))
+    };
+    draw(device, model, &simulated.x, truth, ks, rows, progress)
+}
+
+/// L_k of images `x`, (N, D), of whose codes nothing is known: the same without U_k.
+///
+/// # Errors
+/// As [`sandwich`].
+pub fn lower(
+    device: &Device,
+    model: Model,
+    x: &[f32],
+    ks: &[usize],
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<Sandwich, EvaluateError> {
+    draw(device, model, x, |_, _| Ok(None), ks, None, progress)
+}
+
+/// `truth` gives log w(z*) of an image from its heads.
+fn draw(
+    device: &Device,
+    model: Model,
+    x: &[f32],
+    truth: impl Fn(usize, &[f32]) -> Result<Option<f64>, EvaluateError>,
+    ks: &[usize],
+    rows: Option<usize>,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<Sandwich, EvaluateError> {
+    let (images, latent) = (x.len() / model.architecture.pixels(), model.architecture.latent);
+    let samples = *ks.last().expect("at least one k");
     let chunks = Chunks::new(rows.unwrap_or(rows_of(device)), images, samples);
     let program =
         EstimateProgram::record(model.architecture, Content::Reals, images, None, chunks)?;
     let mut loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
     let EstimateProgram { data, importance, log_w, .. } = loaded.program;
-    loaded.executor.write_f32(data, &simulated.x)?;
+    loaded.executor.write_f32(data, x)?;
     let total = (images.div_ceil(chunks.batch) * samples.div_ceil(chunks.samples)) as u64;
     let mut work = Work { progress, done: 0, total };
     let mut brackets = Vec::with_capacity(images);
@@ -89,11 +127,8 @@ pub fn sandwich(
         let heads = loaded.encode()?;
         let mut draws = Vec::with_capacity(batch);
         for (b, heads) in heads.chunks_exact(2 * latent).take(batch).enumerate() {
-            let (z, log_px) =
-                (&simulated.z[(first + b) * latent..][..latent], simulated.log_px[first + b]);
-            finite(first + b, log_px)?;
-            let truth = log_weight(heads, z, log_px);
-            draws.push((Bounds::new(ks), UpperBounds::new(ks, truth)));
+            let upper = truth(first + b, heads)?.map(|truth| UpperBounds::new(ks, truth));
+            draws.push((Bounds::new(ks), upper));
         }
         let executor = &mut *loaded.executor;
         work.draw(executor, importance, [log_w], chunks, samples, |run, [log_w]| {
@@ -101,14 +136,16 @@ pub fn sandwich(
                 for &log_w in run.of_image(log_w, b) {
                     finite(first + b, log_w)?;
                     lower.push(f64::from(log_w));
-                    upper.push(f64::from(log_w));
+                    if let Some(upper) = upper {
+                        upper.push(f64::from(log_w));
+                    }
                 }
                 Ok(())
             })
         })?;
         brackets.extend(draws.iter().map(|(lower, upper)| Bracket {
             lower: lower.values(),
-            upper: upper.values(),
+            upper: upper.as_ref().map_or_else(Vec::new, UpperBounds::values),
             effective_size: lower.effective_size(),
         }));
     }

@@ -7,6 +7,7 @@
 
 pub mod annealed;
 pub mod estimators;
+pub mod gaps;
 pub mod importance;
 pub mod refined;
 pub mod simulate;
@@ -17,7 +18,8 @@ pub use annealed::{
     Annealed, Annealing, Observed, RatePoint, Spoilt, Weights, anneal, anneal_spoilt,
 };
 pub use estimators::{Bounds, Estimate, UpperBounds};
-pub use importance::{Bracket, Sandwich, sandwich};
+pub use gaps::{Gaps, observe};
+pub use importance::{Bracket, Sandwich, lower, sandwich};
 pub use refined::{Refined, Refining, refine};
 pub use simulate::{Simulated, simulate};
 pub use tempering::{Tempering, tune};

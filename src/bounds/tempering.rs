@@ -15,14 +15,22 @@ use crate::vae::anneal::Chains;
 const SIGMOID: f64 = 4.0;
 /// The acceptance that the step sizes are to bring.
 const TARGET: f64 = 0.7;
-/// The first step size, in units of a posterior's standard deviations, and the bounds of all.
-const FIRST: f64 = 0.3;
-const BOUNDS: [f64; 2] = [1e-3, 1.5];
+/// The shortest step, in units of a posterior's standard deviations.
+const SHORTEST: f64 = 1e-3;
+/// The longest step, and the longest way of a transition: between a quarter and a half of the period of a posterior that
+/// has these standard deviations. After a whole period a chain would be where it was.
+const LONGEST: f64 = 1.5;
+const WAY: f64 = 2.5;
 /// Chains that step sizes are found on: so many images, and so many of each.
 const IMAGES: usize = 64;
 const CHAINS: usize = 4;
 /// Transitions of each of them that suffice.
 const TRANSITIONS: usize = 100;
+
+/// The longest step of so many.
+fn longest(leapfrogs: usize) -> f64 {
+    LONGEST.min(WAY / leapfrogs as f64)
+}
 
 /// Which way a chain goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +67,7 @@ impl Tempering {
                 (sigmoid(SIGMOID * along) - low) / (high - low)
             }
         };
-        let sizes = vec![FIRST as f32; temperatures - 1];
+        let sizes = vec![(0.3 * longest(settings.leapfrogs)) as f32; temperatures - 1];
         Tempering { settings, betas: (0..=temperatures).map(beta).collect(), sizes }
     }
 
@@ -120,7 +128,8 @@ pub fn tune(
             let after = loaded.mean(ACCEPTANCE)?;
             let change = (after - before - TARGET).exp();
             before = after;
-            let moved = |size: f32| (f64::from(size) * change).clamp(BOUNDS[0], BOUNDS[1]) as f32;
+            let moved =
+                |size: f32| (f64::from(size) * change).clamp(SHORTEST, longest(leapfrogs)) as f32;
             match sweep {
                 // The first leapfrog at the next temperature has been made already.
                 0 => {

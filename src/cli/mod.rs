@@ -12,6 +12,7 @@ mod explore;
 mod export;
 mod fields;
 mod figures;
+mod gaps;
 mod generate;
 mod import;
 mod init_from;
@@ -66,6 +67,7 @@ enum Command {
     Figures(figures::Args),
     Eval(evaluate::Args),
     Bounds(bounds::Args),
+    Gaps(gaps::Args),
     Curve(curve::Args),
     Explore(explore::Args),
     Runs(runs::Args),
@@ -172,6 +174,7 @@ pub fn main() -> u8 {
         Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
         Command::Bounds(args) => bounds::run(args),
+        Command::Gaps(args) => gaps::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),

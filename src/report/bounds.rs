@@ -86,7 +86,7 @@ fn report<'a>(
         images: sandwich.images.len(),
         samples: *sandwich.ks.last().expect("at least one k"),
         importance_sampling: sandwich.ks.iter().enumerate().map(at).collect(),
-        effective_sample_size: Estimate::of(sandwich.images.iter().map(|i| i.effective_size)),
+        effective_sample_size: sandwich.effective_size(),
         annealed: annealed.map(OfChains::new),
         elbo_version: env!("CARGO_PKG_VERSION"),
     }

@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod console;
 pub mod evaluation;
 pub mod figures;
+pub mod gaps;
 pub mod latent;
 pub mod network;
 pub mod plot;

@@ -3,6 +3,7 @@
 
 pub mod annealing;
 pub mod linear_gaussian;
+pub mod refining;
 pub mod two_sided;
 
 use nalgebra::{DMatrix, DVector};
@@ -24,6 +25,7 @@ use crate::vae::step::{Content, Source, TrainProgram};
 use crate::vae::{Architecture, Likelihood};
 use annealing::Both;
 use linear_gaussian::{Diagonal, LinearGaussian, Ppca, kl, ppca, subspace_distance};
+use refining::Best;
 use two_sided::TwoSided;
 
 /// (D, Z) of the models.
@@ -98,6 +100,8 @@ pub struct Experiment {
     pub two_sided: TwoSided,
     /// Annealed importance sampling, with that q.
     pub annealing: Both,
+    /// The best q of each observation.
+    pub best: Best,
     /// Training data, and what training made of it.
     pub data: Vec<DVector<f64>>,
     /// The parameters after training on them.
@@ -119,8 +123,9 @@ pub fn experiment(device: &Device, (d, z): (usize, usize)) -> Result<Experiment,
     let off = draw(device, &model, &observations, &encoder(&model, true))?;
     let two_sided = TwoSided::draw(device, &model)?;
     let annealing = Both::draw(device, &model)?;
+    let best = Best::find(device, &model)?;
     let trained = train_on(device, &data, z)?;
-    Ok(Experiment { model, observations, exact, off, two_sided, annealing, data, trained })
+    Ok(Experiment { model, observations, exact, off, two_sided, annealing, best, data, trained })
 }
 
 /// Every row of every size, on a device.
@@ -141,6 +146,7 @@ impl Experiment {
         let mut rows = estimator_rows(&self.model, &self.observations, &self.exact, &self.off);
         rows.extend(self.two_sided.rows(&self.model));
         rows.extend(self.annealing.rows(&self.model));
+        rows.extend(self.best.rows(&self.model));
         rows.extend(training_rows(&self.data, self.model.weight.ncols(), &self.trained));
         rows
     }

@@ -2,6 +2,7 @@
 //! estimates of log p(x), `elbo verify`, settings, the library's examples.
 
 mod bounds;
+mod bounds_command;
 mod estimators;
 mod evaluation;
 mod fusions;
