@@ -40,7 +40,7 @@ override WORKGROUP: u32 = 64u;
 
 /// (ROWS, D) u8 intensities
 @group(0) @binding(0) var<storage, read> data: array<u32>;
-/// (N, D)
+/// (ROWS, D)
 @group(0) @binding(0) var<storage, read> values: array<f32>;
 /// (8) seed low, seed high, step, epoch, position
 @group(0) @binding(1) var<storage, read> clock: array<u32>;
@@ -103,6 +103,6 @@ fn drawn(place: u32, key: vec2<u32>, epoch: u32) -> u32 {
 fn gather_real(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= D || id.y >= B { return; }
     let at = clock[POSITION] + id.y;
-    let image = drawn(at % N, vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]), clock[EPOCH] + at / N);
+    let image = held(at % N, vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]), clock[EPOCH] + at / N);
     x[id.y * D + id.x] = values[image * D + id.x];
 }

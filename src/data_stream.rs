@@ -19,13 +19,13 @@ const WINDOW: usize = 1 << 25;
 /// On the CPU device, data sets above this many bytes are streamed instead of copied.
 const CPU_RESIDENT: usize = 1 << 28;
 
-/// Rows of the window for a data set of `images` rows of `pixels` bytes, from which `batch` are drawn at a
+/// Rows of the window for a data set of `images` rows of `row` bytes, from which `batch` are drawn at a
 /// time; `None` if it is no larger than `resident` bytes, or than its window would be.
-pub fn window(images: usize, pixels: usize, batch: usize, resident: usize) -> Option<usize> {
-    if images.saturating_mul(pixels) <= resident {
+pub fn window(images: usize, row: usize, batch: usize, resident: usize) -> Option<usize> {
+    if images.saturating_mul(row) <= resident {
         return None;
     }
-    let half = (resident.min(WINDOW) / 2 / pixels).max(1);
+    let half = (resident.min(WINDOW) / 2 / row).max(1);
     let half = (1 << half.ilog2()).max(batch.next_power_of_two()).max(4); // words are written whole
     (2 * half < images).then_some(2 * half)
 }
@@ -82,7 +82,8 @@ pub struct DataStream {
 #[derive(Clone, Copy)]
 struct Order {
     n_images: usize,
-    n_pixels: usize,
+    /// Bytes of an image.
+    size: usize,
     /// Of the shuffle; without, images come as they are.
     key: Option<[u32; 2]>,
 }
@@ -90,7 +91,7 @@ struct Order {
 impl Order {
     /// The images of `count` draws from `first` on, one after the other.
     fn gather(self, images: &[u8], first: u64, count: usize) -> Vec<u8> {
-        let (n, d) = (self.n_images, self.n_pixels);
+        let (n, d) = (self.n_images, self.size);
         let mut rows = Vec::with_capacity(count * d);
         for draw in first..first + count as u64 {
             let (epoch, place) = ((draw / n as u64) as u32, (draw % n as u64) as usize);
@@ -105,10 +106,10 @@ impl DataStream {
     /// For the window `tensor` of `rows` rows; `seed` is that of the shuffle, if the images are shuffled.
     pub fn new(images: &Images, tensor: TensorId, rows: usize, seed: Option<u64>) -> Self {
         let key = seed.map(|seed| [seed as u32, (seed >> 32) as u32]);
-        let (n_images, n_pixels) = (images.n_images, images.n_pixels());
+        let (n_images, size) = (images.n_images, images.image_bytes());
         DataStream {
             images: images.pixels.clone(),
-            order: Order { n_images, n_pixels, key },
+            order: Order { n_images, size, key },
             tensor,
             rows,
             held: 0..0,
@@ -130,7 +131,7 @@ impl DataStream {
                 let n = self.order.n_images as u64;
                 let (epoch, place) = ((part / n) as u32, (part % n) as usize);
                 let row = window_row(epoch, place, n as usize, self.rows);
-                executor.write_part(self.tensor, row * self.order.n_pixels, &bytes)?;
+                executor.write_part(self.tensor, row * self.order.size, &bytes)?;
             }
         }
         self.held = start..start + 2 * half;

@@ -1,13 +1,17 @@
 //! What a trained model shows: draws from the prior, test images beside their reconstructions, the
 //! posteriors of test images, and what becomes of any latent code.
 
+use std::ops::ControlFlow;
+
 use crate::data::Images;
 use crate::device::{Device, DeviceError};
 use crate::evaluate::Posteriors;
-use crate::loaded::{LoadedModel, Model};
+use crate::kernels::weighted_mean;
+use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::plan::PlanError;
 use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::impute::ImputeProgram;
 use crate::vae::{Architecture, Binarization};
 
 /// Why a picture could not be made.
@@ -53,10 +57,11 @@ pub fn reconstruct(
 ) -> Result<Vec<Vec<f32>>, GenerateError> {
     let count = count.min(test.n_images);
     let d = architecture.pixels();
-    let program = ReconstructProgram::record(architecture, binarization, count)?;
+    let shown = test.first(count);
+    let content = shown.content(architecture.likelihood, binarization);
+    let program = ReconstructProgram::record(architecture, content, count)?;
     let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
-    let [inputs, outputs] =
-        loaded.reconstruct(&test.pixels[..count * d])?.map(|values| images(values, d));
+    let [inputs, outputs] = loaded.reconstruct(&shown.pixels)?.map(|values| images(values, d));
     Ok(inputs.into_iter().zip(outputs).flat_map(|(x, mean)| [x, mean]).collect())
 }
 
@@ -105,6 +110,46 @@ pub fn posteriors(
         posteriors.extend(&heads[..chunks.batch.min(count - first) * 2 * latent]);
     }
     Ok(posteriors)
+}
+
+/// Of each row of a table the expectation of its cells, whether they are there or not, given those that are: E[x|z] of
+/// `samples` draws z from q(z|x), or a few more, by their importance weights. (N, D) standardised. `progress` is called
+/// with the share of the rows that is done, and may end the work; `None` then.
+///
+/// # Errors
+/// The device, or sizes beyond what a kernel's grid can cover.
+pub fn impute(
+    device: &Device,
+    model: Model,
+    rows: &Images,
+    samples: usize,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<Option<Vec<f32>>, GenerateError> {
+    let (n, d) = (rows.n_images, rows.n_pixels());
+    let chunks = Chunks::new(rows_of(device), n, samples);
+    let mut loaded: LoadedModel<ImputeProgram> =
+        LoadedModel::of_images::<GenerateError>(device, model, rows, chunks, None)?;
+    let ImputeProgram { encode, draw, largest, sums, .. } = loaded.program;
+    let runs = samples.div_ceil(chunks.samples) as u64;
+    let begin: Vec<f32> = [weighted_mean::NONE_YET, 0.0].repeat(chunks.batch);
+    let zeros = vec![0.0; chunks.batch * d];
+    let mut expected = Vec::with_capacity(n * d);
+    for first in (0..n).step_by(chunks.batch) {
+        loaded.executor.write_f32(largest, &begin)?;
+        loaded.executor.write_f32(sums, &zeros)?;
+        loaded.begin_at(first)?;
+        loaded.run(encode)?;
+        loaded.executor.run_all(draw, runs)?;
+        let (largest, sums) = (loaded.read(largest)?, loaded.read(sums)?);
+        let batch = chunks.batch.min(n - first);
+        for (row, sums) in sums.chunks_exact(d).take(batch).enumerate() {
+            expected.extend(sums.iter().map(|sum| sum / largest[2 * row + 1]));
+        }
+        if progress((first + batch) as f64 / n as f64).is_break() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(expected))
 }
 
 fn images(values: Vec<f32>, d: usize) -> Vec<Vec<f32>> {

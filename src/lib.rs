@@ -89,7 +89,7 @@ pub mod versions;
 pub use checkpoint::CheckpointError;
 pub use config_error::ConfigError;
 #[doc(inline)]
-pub use data::{DataError, Dataset, Images, mnist};
+pub use data::{DataError, Dataset, Images, Table, mnist};
 #[doc(inline)]
 pub use device::{Description, Device, DeviceError, Precision};
 pub use error::Error;

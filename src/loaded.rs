@@ -7,6 +7,7 @@ use crate::kernels::clock;
 use crate::plan::{PlanError, PlanId, Program, TensorId};
 use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::impute::ImputeProgram;
 use crate::vae::step::Content;
 use crate::vae::{Architecture, Binarization, Network};
 
@@ -128,7 +129,7 @@ impl LoadedModel<DecodeProgram> {
 }
 
 impl LoadedModel<ReconstructProgram> {
-    /// The images `pixels`, (N, D), as the encoder sees them, and their expected pixels at the posterior mean.
+    /// The images whose bytes `pixels` are, (N, D), as they are binarized, and their expected pixels at the posterior mean.
     ///
     /// # Errors
     /// The device failed.
@@ -140,8 +141,26 @@ impl LoadedModel<ReconstructProgram> {
     }
 }
 
-impl LoadedModel<EstimateProgram> {
-    /// Loads the estimates of `images`. Of those the device holds at most `resident` bytes at a time, if not
+/// A program that walks a data set in batches.
+pub trait DataProgram: ModelProgram + Sized {
+    /// Records it for `images` images, of which the device holds a `window`, or all.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    fn record(
+        architecture: &Architecture,
+        content: Content,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
+    ) -> Result<Self, PlanError>;
+
+    /// (N, D), or (ROWS, D) of a window
+    fn data(&self) -> TensorId;
+}
+
+impl<P: DataProgram> LoadedModel<P> {
+    /// Loads what is to be computed of `images`. Of those the device holds at most `resident` bytes at a time, if not
     /// as many as it takes; no figure depends on it.
     ///
     /// # Errors
@@ -153,26 +172,29 @@ impl LoadedModel<EstimateProgram> {
         chunks: Chunks,
         resident: Option<usize>,
     ) -> Result<Self, E> {
-        let (n, d) = (images.n_images, images.n_pixels());
+        let (n, size) = (images.n_images, images.image_bytes());
+        let content = images.content(model.architecture.likelihood, model.binarization);
         let record = |resident| {
-            let window = data_stream::window(n, d, chunks.batch, resident);
-            let content = Content::Bytes(model.binarization);
-            EstimateProgram::record(model.architecture, content, n, window, chunks)
+            let window = data_stream::window(n, size, chunks.batch, resident);
+            P::record(model.architecture, content, n, window, chunks)
                 .map(|program| (program, window))
                 .map_err(E::from)
         };
         let (executor, (program, window)) =
-            data_stream::load(device, resident, |(program, _)| &program.program, record)?;
+            data_stream::load(device, resident, |(program, _): &(P, _)| program.parts().0, record)?;
         let mut loaded = LoadedModel::on(executor, program, model.parameters, model.seed)?;
         match window {
             Some(rows) => {
-                loaded.stream = Some(DataStream::new(images, loaded.program.data, rows, None));
+                let data = loaded.program.data();
+                loaded.stream = Some(DataStream::new(images, data, rows, None));
             }
-            None => loaded.executor.write_bytes(loaded.program.data, &images.pixels)?,
+            None => loaded.executor.write_bytes(loaded.program.data(), &images.pixels)?,
         }
         Ok(loaded)
     }
+}
 
+impl LoadedModel<EstimateProgram> {
     /// Encodes the images of the batch that begins where the clock stands: heads (B, 2*Z), [mu | l].
     ///
     /// # Errors
@@ -212,5 +234,43 @@ impl ModelProgram for ReconstructProgram {
 impl ModelProgram for EstimateProgram {
     fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
         (&self.program, &self.network, Some(self.clock))
+    }
+}
+
+impl DataProgram for EstimateProgram {
+    fn record(
+        architecture: &Architecture,
+        content: Content,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
+    ) -> Result<Self, PlanError> {
+        EstimateProgram::record(architecture, content, images, window, chunks)
+    }
+
+    fn data(&self) -> TensorId {
+        self.data
+    }
+}
+
+impl ModelProgram for ImputeProgram {
+    fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
+        (&self.program, &self.network, Some(self.clock))
+    }
+}
+
+impl DataProgram for ImputeProgram {
+    fn record(
+        architecture: &Architecture,
+        content: Content,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
+    ) -> Result<Self, PlanError> {
+        ImputeProgram::record(architecture, content, images, window, chunks)
+    }
+
+    fn data(&self) -> TensorId {
+        self.data
     }
 }

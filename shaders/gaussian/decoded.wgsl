@@ -4,11 +4,12 @@
 //   decoded_log_likelihood  log p(x|z) = -1/2 sum over d of (x - m)^2 e^-v + ln 2 pi + v
 //   decoded_backward        d_m = w (x - m) e^-v, d_a = w/2 ((x - m)^2 e^-v - 1) sigmoid(a - LOWEST)
 //   decoded_mean            m
-// w is the row's weight in the objective.
+// w is the row's weight in the objective. With MASKED, cells that are missing have no part in it.
 // Grid: decoded_log_likelihood: a workgroup a row, lane 0 owns log_px; the others: x over values, y over rows, an
 // invocation an element of x. Sums in tree order.
 #import reduce
 #import math
+#import missing
 
 /// images
 override B: u32;
@@ -16,6 +17,8 @@ override B: u32;
 override K: u32;
 /// values of an image
 override D: u32;
+/// 1: cells may be missing
+override MASKED: u32 = 0u;
 override WORKGROUP: u32 = 64u;
 const LN_TWO_PI = 1.8378770664093453;
 /// ln of a grey level's width squared over 12, as in fit_variance
@@ -44,9 +47,11 @@ fn decoded_log_likelihood(
     var part = 0.0;
     if row < B * K {
         for (var d = lane; d < D; d += WORKGROUP) {
-            let r = x[row / K * D + d] - eta[row * 2u * D + d];
+            let cell = x[row / K * D + d];
+            let absent = MASKED == 1u && is_missing(cell);
+            let r = select(cell - eta[row * 2u * D + d], 0.0, absent);
             let v = LOWEST + softplus(eta[row * 2u * D + D + d] - LOWEST);
-            part += r * r * exp(-v) + (LN_TWO_PI + v);
+            part += select(r * r * exp(-v) + (LN_TWO_PI + v), 0.0, absent);
         }
     }
     let total = workgroup_sum(part, lane);
@@ -60,9 +65,12 @@ fn decoded_backward(@builtin(global_invocation_id) id: vec3<u32>) {
     if d >= D || row >= B * K { return; }
     let above = eta[row * 2u * D + D + d] - LOWEST;
     let inverse = exp(-(LOWEST + softplus(above)));
-    let r = x[row / K * D + d] - eta[row * 2u * D + d];
+    let cell = x[row / K * D + d];
+    let absent = MASKED == 1u && is_missing(cell);
+    let r = select(cell - eta[row * 2u * D + d], 0.0, absent);
+    let excess = select(r * r * inverse - 1.0, 0.0, absent);
     d_eta[row * 2u * D + d] = weight[row] * (r * inverse);
-    d_eta[row * 2u * D + D + d] = weight[row] * (0.5 * (r * r * inverse - 1.0) * sigmoid(above));
+    d_eta[row * 2u * D + D + d] = weight[row] * (0.5 * excess * sigmoid(above));
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -2,11 +2,13 @@
 // image take turns in: value d is of group d mod G. Sample k of image b is row b*K + k.
 //   grouped_log_likelihood  log p(x|z) = -1/2 sum over d of (x - eta)^2 / s + ln 2 pi + v
 //   grouped_backward        d_eta = w (x - eta) / s
-// w is the row's weight in the objective. v is clamped as a log variance.
+// w is the row's weight in the objective. v is clamped as a log variance. With MASKED, cells that are missing have no part
+// in it.
 // Grid: grouped_log_likelihood: a workgroup a row, lane 0 owns log_px; grouped_backward: x over values, y over rows,
 // an invocation an element. Sums in tree order.
 #import reduce
 #import log_variance
+#import missing
 
 /// images
 override B: u32;
@@ -16,6 +18,8 @@ override K: u32;
 override D: u32;
 /// groups
 override G: u32;
+/// 1: cells may be missing
+override MASKED: u32 = 0u;
 override WORKGROUP: u32 = 64u;
 const LN_TWO_PI = 1.8378770664093453;
 
@@ -42,9 +46,11 @@ fn grouped_log_likelihood(
     var part = 0.0;
     if row < B * K {
         for (var d = lane; d < D; d += WORKGROUP) {
-            let r = x[row / K * D + d] - eta[row * D + d];
+            let cell = x[row / K * D + d];
+            let absent = MASKED == 1u && is_missing(cell);
+            let r = select(cell - eta[row * D + d], 0.0, absent);
             let v = clamp_log_variance(log_variance[d % G]);
-            part += r * r * exp(-v) + (LN_TWO_PI + v);
+            part += select(r * r * exp(-v) + (LN_TWO_PI + v), 0.0, absent);
         }
     }
     let total = workgroup_sum(part, lane);
@@ -56,6 +62,8 @@ fn grouped_backward(@builtin(global_invocation_id) id: vec3<u32>) {
     let d = id.x;
     let row = id.y;
     if d >= D || row >= B * K { return; }
-    let r = x[row / K * D + d] - eta[row * D + d];
+    let cell = x[row / K * D + d];
+    let absent = MASKED == 1u && is_missing(cell);
+    let r = select(cell - eta[row * D + d], 0.0, absent);
     d_eta[row * D + d] = weight[row] * (r * exp(-clamp_log_variance(log_variance[d % G])));
 }

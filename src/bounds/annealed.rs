@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::estimators::log_mean_exp;
 use super::tempering::{Direction, Tempering};
-use super::{Estimate, EvaluateError, UpperBounds, finite};
+use super::{Estimate, EvaluateError, Observed, UpperBounds, finite};
 use crate::device::Device;
 use crate::kernels::annealed::{ACCEPTANCE, LOG_PX, LOG_W, TAIL};
 use crate::kernels::clock;
@@ -21,6 +21,7 @@ use crate::plan::{Program, TensorId};
 use crate::vae::Network;
 use crate::vae::anneal::{AnnealProgram, Chains, Path};
 use crate::vae::estimate::Chunks;
+use crate::vae::step::Content;
 
 /// First samples of chains whose noise no others have.
 pub(super) const PILOT: u32 = 0x8000_0000;
@@ -37,15 +38,6 @@ pub struct Annealing {
     pub chains: usize,
     /// L, leapfrogs of a transition.
     pub leapfrogs: usize,
-}
-
-/// Images, and the codes that made them if they are known.
-#[derive(Debug, Clone, Copy)]
-pub struct Observed<'a> {
-    /// (N, D)
-    pub x: &'a [f32],
-    /// (N, Z) draws from p(z|x)
-    pub z: Option<&'a [f32]>,
 }
 
 /// What is done to a program and to its schedules before they are used: nothing, but in tests of what notices it.
@@ -148,10 +140,11 @@ impl Loaded {
     pub fn new(
         device: &Device,
         model: Model,
+        content: Content,
         chains: Chains,
         spoilt: Spoilt,
     ) -> Result<Self, EvaluateError> {
-        let program = (spoilt.program)(AnnealProgram::record(model.architecture, chains)?);
+        let program = (spoilt.program)(AnnealProgram::record(model.architecture, content, chains)?);
         let (seed, latent) = (model.seed, model.architecture.latent);
         let model = LoadedModel::load(device, program, model.parameters, seed)?;
         Ok(Loaded { model, seed, latent })
@@ -252,7 +245,7 @@ pub fn anneal(
 pub fn anneal_spoilt(
     device: &Device,
     model: Model,
-    Observed { x, z }: Observed,
+    Observed { x, content, z }: Observed,
     tempering: &Tempering,
     spoilt: Spoilt,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
@@ -264,7 +257,7 @@ pub fn anneal_spoilt(
     let Chunks { batch, samples, .. } = chunks;
     let parts = chains.div_ceil(samples);
     let each = Chains { batch, samples, path, temperatures, leapfrogs };
-    let mut loaded = Loaded::new(device, model, each, spoilt)?;
+    let mut loaded = Loaded::new(device, model, content, each, spoilt)?;
     let steps = ((temperatures - 1) * leapfrogs + 1) as u64;
     let directions: &[Direction] = match z {
         Some(_) => &[Direction::Forward, Direction::Backward],

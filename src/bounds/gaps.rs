@@ -5,8 +5,9 @@ use crate::data::Images;
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::step::Content;
 
-/// The first `count` images as the encoder gets them, (N, D): binarized as for evaluation.
+/// The first `count` images as the likelihood is of them, (N, D), binarized as for evaluation, and what their elements are.
 ///
 /// # Errors
 /// The device failed.
@@ -15,7 +16,7 @@ pub fn observe(
     model: Model,
     images: &Images,
     count: usize,
-) -> Result<Vec<f32>, EvaluateError> {
+) -> Result<(Vec<f32>, Content), EvaluateError> {
     let images = images.first(count);
     let chunks = Chunks::new(rows_of(device), count, 1);
     let mut loaded: LoadedModel<EstimateProgram> =
@@ -28,7 +29,11 @@ pub fn observe(
         let wanted = chunks.batch.min(count - first);
         all.extend(&loaded.read(loaded.program.x)?[..wanted * pixels]);
     }
-    Ok(all)
+    let content = match images.content(model.architecture.likelihood, model.binarization) {
+        Content::Bytes(_) => Content::Reals,
+        content => content,
+    };
+    Ok((all, content))
 }
 
 /// What was found of one set of images. What has not been finished is not there.

@@ -4,12 +4,11 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use super::{Bounds, Estimate, EvaluateError, Simulated, UpperBounds, Work, finite};
+use super::{Bounds, Estimate, EvaluateError, Observed, Simulated, UpperBounds, Work, finite};
 use crate::device::Device;
 use crate::kernels::posterior::clamp_log_variance;
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::step::Content;
 
 /// One image's log p(x) from both sides, nats.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,28 +82,28 @@ pub fn sandwich(
         finite(image, simulated.log_px[image])?;
         Ok(Some(log_weight(heads, z, simulated.log_px[image])))
     };
-    draw(device, model, &simulated.x, truth, ks, rows, progress)
+    draw(device, model, simulated.observed(), truth, ks, rows, progress)
 }
 
-/// L_k of images `x`, (N, D), of whose codes nothing is known: the same without U_k.
+/// L_k of images of whose codes nothing is known: the same without U_k.
 ///
 /// # Errors
 /// As [`sandwich`].
 pub fn lower(
     device: &Device,
     model: Model,
-    x: &[f32],
+    observed: Observed,
     ks: &[usize],
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Sandwich, EvaluateError> {
-    draw(device, model, x, |_, _| Ok(None), ks, None, progress)
+    draw(device, model, observed, |_, _| Ok(None), ks, None, progress)
 }
 
 /// `truth` gives log w(z*) of an image from its heads.
 fn draw(
     device: &Device,
     model: Model,
-    x: &[f32],
+    Observed { x, content, .. }: Observed,
     truth: impl Fn(usize, &[f32]) -> Result<Option<f64>, EvaluateError>,
     ks: &[usize],
     rows: Option<usize>,
@@ -113,8 +112,7 @@ fn draw(
     let (images, latent) = (x.len() / model.architecture.pixels(), model.architecture.latent);
     let samples = *ks.last().expect("at least one k");
     let chunks = Chunks::new(rows.unwrap_or(rows_of(device)), images, samples);
-    let program =
-        EstimateProgram::record(model.architecture, Content::Reals, images, None, chunks)?;
+    let program = EstimateProgram::record(model.architecture, content, images, None, chunks)?;
     let mut loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
     let EstimateProgram { data, importance, log_w, .. } = loaded.program;
     loaded.executor.write_f32(data, x)?;

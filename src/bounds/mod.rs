@@ -14,9 +14,7 @@ pub mod simulate;
 pub mod tempering;
 mod work;
 
-pub use annealed::{
-    Annealed, Annealing, Observed, RatePoint, Spoilt, Weights, anneal, anneal_spoilt,
-};
+pub use annealed::{Annealed, Annealing, RatePoint, Spoilt, Weights, anneal, anneal_spoilt};
 pub use estimators::{Bounds, Estimate, UpperBounds};
 pub use gaps::{Gaps, observe};
 pub use importance::{Bracket, Sandwich, lower, sandwich};
@@ -27,6 +25,18 @@ pub use work::{Kept, Work, finite};
 
 use crate::device::DeviceError;
 use crate::plan::PlanError;
+use crate::vae::step::Content;
+
+/// Images as the likelihood is of them, and the codes that made them if they are known.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed<'a> {
+    /// (N, D)
+    pub x: &'a [f32],
+    /// What its elements are: real values, of which some may be missing, or counts.
+    pub content: Content,
+    /// (N, Z) draws from p(z|x)
+    pub z: Option<&'a [f32]>,
+}
 
 /// Why a model could not be evaluated.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 use std::ops::ControlFlow;
 
-use super::EvaluateError;
+use super::{EvaluateError, Observed};
 use crate::device::Device;
 use crate::kernels::posterior::clamp_log_variance;
 use crate::kernels::{clock, rates};
@@ -55,15 +55,14 @@ impl ModelProgram for RefineProgram {
     }
 }
 
-/// Optimizes q of each of the images `x` (N, D), and returns it with the ELBOs: (N, 2*Z) [mu | l]. `progress` is told the
-/// share that is done, and `finished` the images that are.
+/// Optimizes q of each image, and returns it with the ELBOs: (N, 2*Z) [mu | l]. `progress` is told the share that is done.
 ///
 /// # Errors
 /// The device failed, the numbers did, or `progress` said `Break`.
 pub fn refine(
     device: &Device,
     model: Model,
-    x: &[f32],
+    Observed { x, content, .. }: Observed,
     refining: Refining,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<(Vec<Refined>, Vec<f32>), EvaluateError> {
@@ -73,7 +72,7 @@ pub fn refine(
     let batch = (rows / refining.samples).clamp(1, images);
     let scored = refining.scored.min(SCORED);
     let draws = Draws { batch, samples: refining.samples, scored };
-    let program = RefineProgram::record(model.architecture, draws)?;
+    let program = RefineProgram::record(model.architecture, content, draws)?;
     let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
     let mut batch_of = Batch { model: loaded, seed: model.seed, latent, refining, first: 0 };
     let (mut found, mut posteriors) = (Vec::with_capacity(images), Vec::new());

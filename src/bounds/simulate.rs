@@ -2,14 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::EvaluateError;
+use super::{EvaluateError, Observed};
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
 use crate::numeric::philox::{Stream, counter, philox};
 use crate::plan::{Program, TensorId};
 use crate::vae::Network;
-use crate::vae::likelihood::Decoded;
+use crate::vae::likelihood::{Decoded, Domain};
 use crate::vae::simulate::SimulateProgram;
+use crate::vae::step::Content;
 
 /// x ~ p(x|z*), z* ~ p(z).
 #[derive(Debug, Clone)]
@@ -20,6 +21,15 @@ pub struct Simulated {
     pub z: Vec<f32>,
     /// (N) log p(x|z*), nats
     pub log_px: Vec<f32>,
+    /// What the elements of x are.
+    pub content: Content,
+}
+
+impl Simulated {
+    /// With the codes that made them.
+    pub fn observed(&self) -> Observed<'_> {
+        Observed { x: &self.x, content: self.content, z: Some(&self.z) }
+    }
 }
 
 impl ModelProgram for SimulateProgram {
@@ -45,7 +55,11 @@ pub fn simulate(device: &Device, model: Model, images: usize) -> Result<Simulate
     let mut loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
     let SimulateProgram { decode, z, eta, x, score, log_px, .. } = loaded.program;
     let key = [model.seed as u32, (model.seed >> 32) as u32];
-    let mut all = Simulated { x: Vec::new(), z: Vec::new(), log_px: Vec::new() };
+    let content = match likelihood.domain() {
+        Domain::Levels | Domain::Reals => Content::Reals,
+        Domain::Counts => Content::Counts,
+    };
+    let mut all = Simulated { x: Vec::new(), z: Vec::new(), log_px: Vec::new(), content };
     for first in (0..images).step_by(batch) {
         loaded.begin_at(first)?;
         loaded.run(decode)?;

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::EvaluateError;
 use super::annealed::{Annealing, Loaded, PILOT, Spoilt};
+use super::{EvaluateError, Observed};
 use crate::device::Device;
 use crate::kernels::annealed::ACCEPTANCE;
 use crate::loaded::Model;
@@ -90,7 +90,7 @@ impl Tempering {
     }
 }
 
-/// Finds a step size for each temperature, on forward chains of some of the images `x` (N, D) with noise that no other
+/// Finds a step size for each temperature, on forward chains of some of the images with noise that no other
 /// chain has. Deterministic in the seed.
 ///
 /// # Errors
@@ -98,7 +98,7 @@ impl Tempering {
 pub fn tune(
     device: &Device,
     model: Model,
-    x: &[f32],
+    Observed { x, content, .. }: Observed,
     settings: Annealing,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Tempering, EvaluateError> {
@@ -111,7 +111,7 @@ pub fn tune(
     let pixels = model.architecture.pixels();
     let batch = (x.len() / pixels).min(IMAGES);
     let chains = Chains { batch, samples: CHAINS, path, temperatures, leapfrogs };
-    let mut loaded = Loaded::new(device, model, chains, Spoilt::NOT)?;
+    let mut loaded = Loaded::new(device, model, content, chains, Spoilt::NOT)?;
     loaded.observe(&x[..batch * pixels])?;
     let sweeps = TRANSITIONS.div_ceil(transitions).clamp(2, 20);
     for sweep in 0..sweeps {

@@ -154,7 +154,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let annealed = match annealing {
         None => None,
         Some(settings) => {
-            let observed = Observed { x: &simulated.x, z: Some(&simulated.z) };
+            let observed = simulated.observed();
             let result = anneal_with_progress(&device, model, observed, settings, &stop);
             let Some(annealed) = unless_interrupted(result, failed)? else {
                 return Ok(stop.code());
@@ -194,7 +194,7 @@ pub fn anneal_with_progress(
     let Annealing { temperatures, chains, leapfrogs, .. } = settings;
     let mut progress = Progress::new(format!("step sizes at {temperatures} temperatures"));
     let on = &mut |share: f64| told(&mut progress, stop, share);
-    let tempering = tune(device, model, observed.x, settings, on)?;
+    let tempering = tune(device, model, observed, settings, on)?;
     drop(progress);
     let label =
         format!("{chains} chains an image, {temperatures} temperatures x {leapfrogs} leapfrogs");

@@ -9,7 +9,7 @@ use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained, count};
 use crate::checkpoint::{check_writable, write_whole};
-use crate::data::Dataset;
+use crate::data::{Dataset, Table};
 use crate::device::Device;
 use crate::evaluate::{EvaluateError, Evaluation, Model, Request, evaluate};
 use crate::report::console::{note, print};
@@ -25,6 +25,9 @@ use crate::report::progress::Progress;
 /// so L_K is the estimate of log p(x). The gap L_K - ELBO estimates KL(q(z|x) || p(z|x)) from below. The
 /// effective sample size is (sum w)^2 / sum w^2. The prior's estimate is the log of the mean of p(x|z)
 /// over as many draws z from N(0, I).
+///
+/// Of a run of a table, --data names another with its columns, whose rows are all scored. Figures are of
+/// standardised cells, those that are there.
 ///
 /// Where the likelihood is one of 256 levels, bits per dimension stand beside the nats: -log2 p(x) / D.
 ///
@@ -43,7 +46,7 @@ pub struct Args {
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
-    /// Write the figures of each image to a CSV file
+    /// Write the figures of each image, or of each row of a table, to a CSV file
     #[arg(long, value_name = "FILE")]
     per_image: Option<PathBuf>,
     /// Seed of binarization and draws [default: the run's own]
@@ -72,7 +75,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         Request { images, ks: ks.chain([args.samples]).collect(), rows: None, resident: None };
     let stop = Stop::listen()?;
     let begin = Instant::now();
-    let label = format!("{images} images, {} samples each", args.samples);
+    let what = if dataset.table().is_some() { "rows" } else { "images" };
+    let label = format!("{images} {what}, {} samples each", args.samples);
     let seed = args.seed.unwrap_or(trained.settings.seed);
     let Some(evaluation) = trained.evaluate(&device, &dataset, &request, seed, label, &stop)?
     else {
@@ -80,7 +84,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         return Ok(stop.code());
     };
     if let Some(path) = &args.per_image {
-        write_whole(path, per_image(&evaluation).as_bytes()).map_err(Failure::run)?;
+        let rows = per_image(&evaluation, &dataset.test);
+        write_whole(path, rows.as_bytes()).map_err(Failure::run)?;
     }
     let subject = Subject {
         run: trained.name(),
@@ -95,6 +100,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             .is_likelihood_of(trained.settings.binarization),
         likelihood: trained.settings.architecture.likelihood,
         pixels: trained.settings.architecture.pixels(),
+        log_scale: trained.settings.table.as_ref().map(Table::log_scale),
         device: device.description().clone(),
         seconds: begin.elapsed().as_secs_f64(),
     };

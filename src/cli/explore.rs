@@ -56,6 +56,12 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         return Err(Failure::input(format!("--samples must be from 1 to 100000, got {got}")));
     }
     let trained = Trained::open(&args.run, &args.model)?;
+    if trained.settings.table.is_some() {
+        let run = args.run.display();
+        return Err(Failure::input(format!(
+            "{run} is a run of a table, and the page shows images; elbo sample, reconstruct, eval and impute take tables"
+        )));
+    }
     let instead = "draws from the prior stand for test images";
     let test = trained.data_if_there(&args.data, instead)?.map(|dataset| {
         trained.has_other(&dataset, &args.data);

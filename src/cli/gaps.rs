@@ -101,8 +101,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let mut whole = || -> Result<(), EvaluateError> {
         work.of_own(args.images, &mut simulated)?;
         for ((name, n, gaps), images) in sets.iter_mut().zip([&dataset.test, &dataset.train]) {
-            let x = observe(&device, model, images, *n)?;
-            work.of_images(name, &x, gaps)?;
+            let (x, content) = observe(&device, model, images, *n)?;
+            work.of_images(name, Observed { x: &x, content, z: None }, gaps)?;
         }
         Ok(())
     };
@@ -164,26 +164,30 @@ impl Work<'_> {
         gaps.importance =
             Some(sandwich(self.device, self.model, &simulated, &self.ks(), None, on)?);
         drop(progress);
-        let observed = Observed { x: &simulated.x, z: Some(&simulated.z) };
+        let observed = simulated.observed();
         let (device, model) = (self.device, self.model);
         let annealed = anneal_with_progress(device, model, observed, self.annealing, &self.stop);
         gaps.annealed = Some(annealed?);
         Ok(())
     }
 
-    fn of_images(&self, name: &str, x: &[f32], gaps: &mut Gaps) -> Result<(), EvaluateError> {
+    fn of_images(
+        &self,
+        name: &str,
+        observed: Observed,
+        gaps: &mut Gaps,
+    ) -> Result<(), EvaluateError> {
         let (device, model) = (self.device, self.model);
-        let images = x.len() / model.architecture.pixels();
+        let images = observed.x.len() / model.architecture.pixels();
         let label = |what: String| Progress::new(format!("{images} {name} images: {what}"));
         let mut progress = label(format!("{} samples each", self.samples));
         let on = &mut |share: f64| told(&mut progress, &self.stop, share);
-        gaps.importance = Some(lower(device, model, x, &self.ks(), on)?);
+        gaps.importance = Some(lower(device, model, observed, &self.ks(), on)?);
         drop(progress);
         let mut progress = label("the best q".to_string());
         let on = &mut |share: f64| told(&mut progress, &self.stop, share);
-        gaps.refined = Some(refine(device, model, x, self.refining, on)?.0);
+        gaps.refined = Some(refine(device, model, observed, self.refining, on)?.0);
         drop(progress);
-        let observed = Observed { x, z: None };
         let annealed = anneal_with_progress(device, model, observed, self.annealing, &self.stop);
         gaps.annealed = Some(annealed?);
         Ok(())

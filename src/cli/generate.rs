@@ -6,15 +6,18 @@ use super::Failure;
 use super::options::{DeviceOption, seed};
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
+use crate::data::Table;
 use crate::generate::{self, GenerateError};
 use crate::image_shape::ImageShape;
+use crate::pictures::{RECONSTRUCTED_ROWS, SAMPLED_ROWS};
 use crate::report::console::say;
 use crate::report::figures::{Layout, grid};
+use crate::report::rows::csv_of_rows;
 
 /// Pairs that are shown where nobody says how many.
 const PAIRS: usize = 50;
 
-/// Draw images from the prior of a trained model, as a PNG grid
+/// Draw images from the prior of a trained model, as a PNG grid; or rows of a table, as CSV
 #[derive(clap::Args)]
 pub struct SampleArgs {
     #[command(flatten)]
@@ -24,12 +27,14 @@ pub struct SampleArgs {
     count: usize,
 }
 
-/// Show test images beside their reconstructions at the posterior mean, as a PNG grid of pairs
+/// Show test images beside their reconstructions at the posterior mean, as a PNG grid of pairs; of a table the
+/// reconstructed rows, as CSV in the columns' own units
 #[derive(clap::Args)]
 pub struct ReconstructArgs {
     #[command(flatten)]
     common: Common,
-    /// Test images to show, from the first on, 10000 at most [default: 50, or all if there are fewer]
+    /// Test images to show, from the first on, 10000 at most [default: 50, or all if there are fewer, and all rows of a
+    /// table]
     #[arg(long)]
     count: Option<usize>,
     #[command(flatten)]
@@ -43,7 +48,7 @@ struct Common {
     /// Seed of the noise, dynamic binarization included [default: the run's own]
     #[arg(long, value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
-    /// Where to write the PNG [default: the run's own picture, made anew]
+    /// Where to write the PNG, or the CSV of a table [default: the run's own, made anew]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -57,12 +62,16 @@ pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
     let trained = Trained::open(&args.common.run, &args.common.model)?;
     let Trained { folder, settings, parameters, .. } = &trained;
     let architecture = &settings.architecture;
-    let out = out_file(args.common.out, folder, SAMPLES)?;
+    let table = settings.table.as_ref();
+    let out = out_file(args.common.out, folder, table.map_or(SAMPLES, |_| SAMPLED_ROWS))?;
     let device = args.common.device.open()?;
     let seed = args.common.seed.unwrap_or(settings.seed);
     let images =
         generate::sample(&device, architecture, parameters, args.count, seed).map_err(failure)?;
-    write_grid(&images, architecture.shape(), Layout::Square, &out)
+    match table {
+        Some(table) => write_rows(table, &images, &out),
+        None => write_grid(&images, architecture.shape(), Layout::Square, &out),
+    }
 }
 
 pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
@@ -70,7 +79,9 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     let trained = Trained::open(&args.common.run, &args.common.model)?;
     let Trained { folder, settings, parameters, .. } = &trained;
     let architecture = &settings.architecture;
-    let out = out_file(args.common.out, folder, RECONSTRUCTIONS)?;
+    let table = settings.table.as_ref();
+    let own = table.map_or(RECONSTRUCTIONS, |_| RECONSTRUCTED_ROWS);
+    let out = out_file(args.common.out, folder, own)?;
     let dataset = trained.data(&args.data)?;
     let there = dataset.test.n_images;
     let count = match args.count {
@@ -80,7 +91,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
                 dataset.name
             )));
         }
-        count => count.unwrap_or(PAIRS.min(there)),
+        count => count.unwrap_or(if table.is_some() { there } else { PAIRS.min(there) }),
     };
     trained.has_other(&dataset, &args.data);
     let device = args.common.device.open()?;
@@ -94,14 +105,25 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
         args.common.seed.unwrap_or(settings.seed),
     )
     .map_err(failure)?;
-    write_grid(&images, architecture.shape(), Layout::Pairs, &out)
+    match table {
+        Some(table) => {
+            let reconstructions: Vec<Vec<f32>> = images.into_iter().skip(1).step_by(2).collect();
+            write_rows(table, &reconstructions, &out)
+        }
+        None => write_grid(&images, architecture.shape(), Layout::Pairs, &out),
+    }
 }
 
-fn check_out(out: &Path) -> Result<(), Failure> {
+/// `own` is what the run itself calls such a file.
+fn check_out(out: &Path, own: &str) -> Result<(), Failure> {
+    let (kind, extension, what) = match own.ends_with(".csv") {
+        true => ("CSV", "csv", "table"),
+        false => ("PNG", "png", "picture"),
+    };
     // A pipe or a device has no extension.
-    if out.extension().is_some_and(|e| !e.eq_ignore_ascii_case("png")) {
+    if out.extension().is_some_and(|e| !e.eq_ignore_ascii_case(extension)) {
         return Err(Failure::input(format!(
-            "--out {}: the picture is a PNG, name it FILE.png",
+            "--out {}: the {what} is a {kind}, name it FILE.{extension}",
             out.display()
         )));
     }
@@ -117,7 +139,7 @@ fn out_file(given: Option<PathBuf>, folder: &RunFolder, own: &str) -> Result<Pat
             folder.file(own)
         }
     };
-    check_out(&out)?;
+    check_out(&out, own)?;
     Ok(out)
 }
 
@@ -140,7 +162,13 @@ fn write_grid(
     Ok(0)
 }
 
-fn failure(error: GenerateError) -> Failure {
+fn write_rows(table: &Table, rows: &[Vec<f32>], out: &Path) -> Result<u8, Failure> {
+    write_whole(out, csv_of_rows(table, rows).as_bytes()).map_err(Failure::run)?;
+    say(out.display());
+    Ok(0)
+}
+
+pub fn failure(error: GenerateError) -> Failure {
     match error {
         GenerateError::Plan(_) => Failure::input(error),
         GenerateError::Device(device) => Failure::device(&device, &device),

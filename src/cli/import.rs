@@ -194,8 +194,14 @@ fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
         fit: args.fit(trained),
         valid: trained.valid,
         channels: args.channels.or(channels),
+        table: None,
     };
     let (dataset, left_out) = load_data(name, options).map_err(Failure::input)?;
+    if dataset.table().is_some() {
+        return Err(Failure::input(format!(
+            "--data {name} is a table, whose columns the file does not tell how to standardise; it is imported with images"
+        )));
+    }
     match pixels {
         Some(pixels) if dataset.train.n_pixels() != pixels => Err(Failure::input(format!(
             "{file}: it has {pixels} pixels, the images of --data {name} have {} = {}",

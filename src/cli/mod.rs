@@ -7,6 +7,8 @@ mod bounds;
 mod completions;
 mod curve;
 mod devices;
+#[cfg(test)]
+mod documented;
 mod evaluate;
 mod explore;
 mod export;
@@ -15,6 +17,7 @@ mod figures;
 mod gaps;
 mod generate;
 mod import;
+mod impute;
 mod init_from;
 mod optimizer;
 mod options;
@@ -68,6 +71,7 @@ enum Command {
     Eval(evaluate::Args),
     Bounds(bounds::Args),
     Gaps(gaps::Args),
+    Impute(impute::Args),
     Curve(curve::Args),
     Explore(explore::Args),
     Runs(runs::Args),
@@ -175,6 +179,7 @@ pub fn main() -> u8 {
         Command::Eval(args) => evaluate::run(args),
         Command::Bounds(args) => bounds::run(args),
         Command::Gaps(args) => gaps::run(args),
+        Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),

@@ -1,18 +1,19 @@
 //! What `elbo train` was asked: its options, and the settings that they come to.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use super::optimizer::OptimizerOptions;
 use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
-use crate::data::{self, Channels, Dataset, FASHION_MNIST, Fit, MNIST};
+use crate::data::{self, Channels, Dataset, FASHION_MNIST, Fit, MNIST, Table, TableOptions};
 use crate::kernels::activation::Activation;
 use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
-use crate::vae::likelihood::{LikelihoodKind, Variance};
+use crate::vae::likelihood::{Domain, LikelihoodKind, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 
@@ -49,14 +50,16 @@ pub struct Args {
 
     /// Training and test images: mnist (built in), fashion-mnist (if installed), a folder of PNG and JPEG
     /// images, a .npy, .npz or .safetensors file or a folder of them, IDX files, raw or .gz, or text of
-    /// zeros and ones (.amat)
+    /// zeros and ones (.amat); or a table: a .csv or .tsv file, or an array of real values
     ///
     /// Pictures may lie in the folder, in sub-folders by class, or either in train/, test/ and val/ below it.
     /// Arrays are (N, height, width), (N, 1, height, width) or (N, D), in colour (N, height, width, 3) or
     /// (N, 3, height, width), uint8 or floats from 0 to 1, which are taken to 256 levels; names like x_train,
     /// train.npy, x_val, y_test or test_labels say what they are. A folder of IDX or .amat files has the names of MNIST's files or of the binarized MNIST's.
-    /// Without test images, one sixth is held out: the last sixth of an array; of pictures, after a fixed
-    /// shuffle.
+    /// A table has a row a line and a header or none; an array (N, D) is one with --table, or where its numbers can be
+    /// no levels. Cells that are empty, NA or NaN are missing. A file named train.csv has its test rows in test.csv.
+    /// Without test images, one sixth is held out: the last sixth of an array; of pictures and rows of a
+    /// table, after a fixed shuffle.
     #[arg(long, value_name = "PATH", default_value = MNIST)]
     pub data: String,
     /// Bring the images to this height and width, or say what they are where rows of pixels are no
@@ -73,6 +76,16 @@ pub struct Args {
     /// test set is left for the end; where there is no test set, it becomes that [default: none]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     valid: Option<f64>,
+    /// Read an array (N, D) as a table, of numbers that could be images' levels too
+    #[arg(long)]
+    table: bool,
+    /// Columns of a table to leave out, by name (by number where there is no header)
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    drop: Vec<String>,
+    /// The column of a table that holds classes, which are shown and not modelled [default: label or class, if
+    /// there is one]
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
     /// Mirror each training image left to right with probability 1/2, anew each epoch
     #[arg(long)]
     flip: bool,
@@ -143,15 +156,16 @@ struct ModelOptions {
     /// Non-linearity of the hidden layers [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
-    /// What the decoder's output means; gaussian for images in colour, else [default: bernoulli]
+    /// What the decoder's output means; gaussian for images in colour and tables, else [default: bernoulli]
     #[arg(long, value_parser = values::<LikelihoodKind>())]
     likelihood: Option<LikelihoodKind>,
     /// Variance of the Gaussian likelihood: optimal (the mean squared error of each minibatch; a running mean of
-    /// it is kept), channel or pixel (the same, one for each), learned (a parameter that the optimizer moves), decoder
-    /// (of each pixel, by the decoder), or a number [default: optimal]
+    /// it is kept), channel or pixel (the same, one for each), column (of a
+    /// table, one for each), learned (a parameter that the optimizer moves), decoder
+    /// (of each pixel, by the decoder), or a number; column for tables, else [default: optimal]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<Variance>,
-    /// How parameters begin; glorot for images in colour, else [default: pytorch]
+    /// How parameters begin; glorot for images in colour and tables, else [default: pytorch]
     #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,
 }
@@ -186,7 +200,18 @@ struct ObjectiveOptions {
 impl Args {
     /// How the data are to be read.
     pub fn data_options(&self) -> data::Options {
-        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels: self.channels }
+        let kind = self.model.likelihood;
+        let counts = kind.and_then(|kind| Likelihood::of_kind(kind, None));
+        let table = TableOptions {
+            table: self.table,
+            drop: self.drop.clone(),
+            label: self.label.clone(),
+            counts: counts.is_some_and(|l| l.module().domain() == Domain::Counts),
+            ..TableOptions::default()
+        };
+        let table = Some(Arc::new(table));
+        let Args { size, fit, valid, channels, .. } = *self;
+        data::Options { size, fit, valid, channels, table }
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.
@@ -215,11 +240,13 @@ impl Args {
         let likelihood = match (model.likelihood, model.variance) {
             (None, None) => base.architecture.likelihood,
             (kind, variance) => {
-                let kind = kind.unwrap_or(base.architecture.likelihood.kind());
-                let Some(likelihood) = Likelihood::of_kind(kind, variance) else {
-                    return fail("--variance needs --likelihood gaussian");
-                };
-                likelihood
+                let own = base.architecture.likelihood;
+                let kind = kind.unwrap_or(own.kind());
+                match (Likelihood::of_kind(kind, variance), variance) {
+                    (Some(likelihood), None) if own.kind() == likelihood.kind() => own,
+                    (Some(likelihood), _) => likelihood,
+                    (None, _) => return fail("--variance needs --likelihood gaussian"),
+                }
             }
         };
         let binarization = match (model.binarization, likelihood) {
@@ -267,6 +294,7 @@ impl Args {
             size: self.size,
             fit: self.fit,
             valid: self.valid,
+            table: dataset.table().map(|table| Table::clone(table)),
             flip: self.flip,
             architecture: Architecture {
                 image: (dataset.train.height, dataset.train.width),
@@ -341,6 +369,9 @@ impl Args {
                 fit: Fit::default(),
                 channels: None,
                 valid: None,
+                table: false,
+                drop: Vec::new(),
+                label: None,
                 flip: false,
                 seed: settings.seed,
                 precision: Precision::F32,

@@ -62,6 +62,11 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     let mut settings = args.settings_like(base, &dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
+    if args.figures_every.is_some() && settings.table.is_some() {
+        return Err(Failure::input(
+            "--figures-every shows images, and the data is a table: leave it out",
+        ));
+    }
     let first = source.map(|source| source.parameters(&settings.architecture)).transpose()?;
     let first = first.map(|(parameters, from)| {
         settings.init_from = Some(from);
@@ -226,12 +231,25 @@ impl Job {
                 "mixed precision is imitated on the CPU: the same roundings as on a GPU, and no faster",
             );
         }
+        let what = match &settings.table {
+            None => format!("images of {}", dataset.train.shape()),
+            Some(table) => {
+                let cells = dataset.train.n_images * dataset.train.n_pixels();
+                let missing = match dataset.train.missing() {
+                    0 => String::new(),
+                    n => format!(
+                        ", {:.1}% of the training cells missing",
+                        100.0 * n as f64 / cells as f64
+                    ),
+                };
+                format!("rows of {} columns{missing}", table.columns.len())
+            }
+        };
         note(format_args!(
-            "{}: {} training and {} test images of {}; {}; {}{precision}; run folder {}{from}",
+            "{}: {} training and {} test {what}; {}; {}{precision}; run folder {}{from}",
             dataset.name,
             dataset.train.n_images,
             dataset.test.n_images,
-            dataset.train.shape(),
             settings.architecture,
             settings.objective.describe(settings.samples),
             folder.path().display()
@@ -382,11 +400,14 @@ impl Job {
         if let Some(last) = last {
             let a = &settings.architecture;
             let bits = a.likelihood.bits_per_dimension(last.test.elbo, a.pixels());
+            let (one, many, made) = match settings.table {
+                Some(_) => ("row", "rows", "of standardised cells"),
+                None => ("image", "images", settings.binarization.label()),
+            };
             say(format_args!(
-                "{part} ELBO {} nats per image{} ({}, {} images, {:.1} s)",
+                "{part} ELBO {} nats per {one}{} ({made}, {} {many}, {:.1} s)",
                 figure(last.test.elbo, 2, 12),
                 bits.map_or(String::new(), |bits| format!(", {bits:.3} bits per dimension")),
-                settings.binarization.label(),
                 watched.n_images,
                 summary.seconds
             ));

@@ -1,11 +1,12 @@
 //! A run and its model, as the commands take them that use one.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Failure;
 use super::options::{load_data, load_data_of};
 use crate::checkpoint::{BEST, CONFIG, RunFolder};
-use crate::data::{Dataset, FASHION_MNIST, MNIST};
+use crate::data::{Dataset, FASHION_MNIST, MNIST, Table, TableOptions};
 use crate::report::console::note;
 use crate::train::{Moment, Settings};
 
@@ -20,8 +21,8 @@ pub struct ModelOption {
 /// Where the images of a run are.
 #[derive(clap::Args)]
 pub struct DataOption {
-    /// The images, as train's --data: where they have moved to, or others of their size [default: those of the
-    /// run, where they were]
+    /// The images, as train's --data: where they have moved to, or others of their size; or a table with the run's
+    /// columns, of which every row is taken [default: those of the run, where they were]
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
 }
@@ -92,6 +93,7 @@ impl Trained {
     /// They are no longer there, or their images have another size.
     pub fn data(&self, option: &DataOption) -> Result<Dataset, Failure> {
         let dataset = match &option.data {
+            Some(named) if self.settings.table.is_some() => self.all_rows(named)?,
             Some(named) => {
                 load_data(named, self.settings.data_options()).map_err(Failure::input)?.0
             }
@@ -100,11 +102,45 @@ impl Trained {
         let (now, then) = (dataset.test.shape(), self.settings.architecture.shape());
         match now == then {
             true => Ok(dataset),
+            false if self.settings.table.is_some() != dataset.table().is_some() => {
+                let what = |is: bool| if is { "a table" } else { "images" };
+                Err(Failure::input(format!(
+                    "{}: these are {}, and the run's data are {}",
+                    option.data.as_ref().unwrap_or(&self.settings.data),
+                    what(dataset.table().is_some()),
+                    what(self.settings.table.is_some())
+                )))
+            }
             false => Err(Failure::input(format!(
                 "{}: its images are {now} now, those of the run were {then}",
                 option.data.as_ref().unwrap_or(&self.settings.data)
             ))),
         }
+    }
+
+    /// A table with the columns of the run's, every row of it.
+    ///
+    /// # Errors
+    /// It cannot be read, or lacks a column.
+    pub fn all_rows(&self, path: &str) -> Result<Dataset, Failure> {
+        let mut options = self.settings.data_options();
+        if let Some(table) = &options.table {
+            options.table =
+                Some(Arc::new(TableOptions { whole: true, ..TableOptions::clone(table) }));
+        }
+        options.valid = None;
+        Ok(load_data(path, options).map_err(Failure::input)?.0)
+    }
+
+    /// The columns, if the run is of a table; else `command` says that it is not for images.
+    ///
+    /// # Errors
+    /// The run is of images.
+    pub fn table(&self, command: &str) -> Result<&Table, Failure> {
+        let run = self.folder.path().display();
+        self.settings.table.as_ref().ok_or_else(|| {
+            Failure::input(format!("{run} is a run of images; elbo {command} is for tables"))
+        })
     }
 
     /// The same, or None where they are no longer at the place that the run names, which is said then with what is
@@ -132,6 +168,10 @@ impl Trained {
     /// elsewhere does not say on what.
     pub fn has_other(&self, dataset: &Dataset, option: &DataOption) -> bool {
         let Some(expected) = &self.settings.data_sha256 else { return false };
+        // Other rows than those of the training are what another table is named for.
+        if self.settings.table.is_some() && option.data.is_some() {
+            return false;
+        }
         let digest = dataset.digest();
         let other = *expected != digest;
         if other {

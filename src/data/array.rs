@@ -89,7 +89,7 @@ impl Array {
         self.shape.len() >= 2
     }
 
-    fn size(&self) -> String {
+    pub fn size(&self) -> String {
         let sizes: Vec<String> = self.shape.iter().map(u64::to_string).collect();
         format!("({})", sizes.join(", "))
     }
@@ -136,8 +136,9 @@ impl Array {
         if !is_level {
             return Err(self.unfit(format!(
                 "its elements are {}; images must be uint8 (0 to 255), float32, float64 or float16 (0 to 1) \
-                 or bool",
-                self.element.name()
+                 or bool{}",
+                self.element.name(),
+                self.or_table()
             )));
         }
         let Layout { n, height, width, channels, planes } = self.layout(size)?;
@@ -169,6 +170,14 @@ impl Array {
         Ok((Images { n_images, height, width, channels, pixels, labels: None }, is_byte))
     }
 
+    /// What else an array can be.
+    fn or_table(&self) -> &'static str {
+        match self.shape.len() {
+            2 if self.element.bytes() > 0 => "; `table` reads them as a table's",
+            _ => "",
+        }
+    }
+
     /// What the shape says.
     fn layout(&self, size: Option<(usize, usize)>) -> Result<Layout, DataError> {
         let grey = |n, height, width| Layout { n, height, width, channels: 1, planes: false };
@@ -188,7 +197,7 @@ impl Array {
                     _ if side * side == d => return Ok(grey(n, side, side)),
                     _ => format!(
                         "{shape} are images of {d} pixels, which is no square; \
-                         `size` HEIGHTxWIDTH gives their size"
+                         `size` HEIGHTxWIDTH gives their size, and `table` reads them as rows of a table"
                     ),
                 }
             }
@@ -224,20 +233,16 @@ impl Array {
                 Element::Bool => levels.extend(bytes.iter().map(|&b| 255 * u8::from(b != 0))),
                 Element::Float(width) => {
                     for bytes in bytes.chunks_exact(width.bytes) {
-                        let bits = width.bits(bytes);
-                        let v = match width.bytes {
-                            2 => half(bits as u16),
-                            4 => f64::from(f32::from_bits(bits as u32)),
-                            _ => f64::from_bits(bits),
-                        };
+                        let v = self.element.number(bytes);
                         if !(0.0..=1.0).contains(&v) {
                             return Err(self.unfit(format!(
-                                "element {} is {v}; floats must be from 0 to 1{}",
+                                "element {} is {v}; floats must be from 0 to 1{}{}",
                                 self.index(levels.len() as u64),
                                 match v > 1.0 && v <= 255.0 {
                                     true => ", or grey levels to 255 as uint8",
                                     false => "",
-                                }
+                                },
+                                self.or_table()
                             )));
                         }
                         levels.push((255.0 * v).round() as u8);
@@ -248,6 +253,47 @@ impl Array {
             Ok(())
         })?;
         Ok(levels)
+    }
+
+    /// Every element as a number, in the order of the file. NaN is a missing cell.
+    ///
+    /// # Errors
+    ///
+    /// Elements that are no numbers, or an infinite one.
+    pub fn numbers(&self) -> Result<Vec<f64>, DataError> {
+        let numbers = self.numbers_or_infinite()?;
+        match numbers.iter().position(|v| v.is_infinite()) {
+            None => Ok(numbers),
+            Some(i) => Err(self.unfit(format!(
+                "element {} is {}; cells must be finite, or NaN where one is missing",
+                self.index(i as u64),
+                numbers[i]
+            ))),
+        }
+    }
+
+    /// Whether it can be a table by its elements.
+    pub fn can_be_table(&self) -> bool {
+        match &self.element {
+            Element::Float(_) | Element::Signed(_) => true,
+            Element::Unsigned(width) => width.bytes > 1,
+            Element::Bool | Element::Other(_) => false,
+        }
+    }
+
+    /// Every element as a number, infinite ones too.
+    pub fn numbers_or_infinite(&self) -> Result<Vec<f64>, DataError> {
+        if let Element::Other(_) = self.element {
+            let name = self.element.name();
+            return Err(self.unfit(format!("its elements are {name}; a table's are numbers")));
+        }
+        let mut numbers = Vec::new();
+        self.elements(|bytes| {
+            let elements = bytes.chunks_exact(self.element.bytes());
+            numbers.extend(elements.map(|bytes| self.element.number(bytes)));
+            Ok(())
+        })?;
+        Ok(numbers)
     }
 
     /// Classes, shape (N,) or (N, 1), from 0 to 65535.
@@ -354,17 +400,4 @@ impl Array {
             }
         }
     }
-}
-
-/// The value of a number in half precision (IEEE 754 binary16).
-fn half(bits: u16) -> f64 {
-    let (sign, exponent, fraction) =
-        (bits >> 15, i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-    let magnitude = match exponent {
-        0 => fraction * 2.0_f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (1.0 + fraction / 1024.0) * 2.0_f64.powi(exponent - 15),
-    };
-    if sign == 1 { -magnitude } else { magnitude }
 }

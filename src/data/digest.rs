@@ -19,6 +19,9 @@ impl Dataset {
             if images.channels > 1 {
                 hash.update((images.channels as u64).to_le_bytes());
             }
+            if images.pixels.table().is_some() {
+                hash.update(b"table");
+            }
             hash.update(&*images.pixels);
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -92,6 +92,24 @@ impl Element {
         }
     }
 
+    /// The value of an element.
+    pub fn number(&self, bytes: &[u8]) -> f64 {
+        match self {
+            Element::Bool => f64::from(u8::from(bytes[0] != 0)),
+            Element::Unsigned(width) => width.bits(bytes) as f64,
+            Element::Signed(width) => {
+                let unused = 64 - 8 * width.bytes;
+                ((width.bits(bytes) << unused).cast_signed() >> unused) as f64
+            }
+            Element::Float(width) => match (width.bytes, width.bits(bytes)) {
+                (2, bits) => half(bits as u16),
+                (4, bits) => f64::from(f32::from_bits(bits as u32)),
+                (_, bits) => f64::from_bits(bits),
+            },
+            Element::Other(_) => f64::NAN,
+        }
+    }
+
     pub fn is_integer(&self) -> bool {
         matches!(self, Element::Unsigned(_) | Element::Signed(_))
     }
@@ -105,4 +123,17 @@ impl Element {
             Element::Other(name) => name.clone(),
         }
     }
+}
+
+/// The value of a number in half precision (IEEE 754 binary16).
+fn half(bits: u16) -> f64 {
+    let (sign, exponent, fraction) =
+        (bits >> 15, i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let magnitude = match exponent {
+        0 => fraction * 2.0_f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction / 1024.0) * 2.0_f64.powi(exponent - 15),
+    };
+    if sign == 1 { -magnitude } else { magnitude }
 }

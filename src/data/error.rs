@@ -14,7 +14,7 @@ pub enum DataError {
     /// There is nothing at the path.
     #[error(
         "{}: no such file or folder; expected mnist, fashion-mnist, a folder of PNG or JPEG images or of \
-         MNIST files, or a file of images: IDX, .npy, .npz, .safetensors or .amat",
+         MNIST files, or a file of images: IDX, .npy, .npz, .safetensors or .amat, or a table: .csv or .tsv",
         shown(.path)
     )]
     NotFound { path: PathBuf },
@@ -24,7 +24,7 @@ pub enum DataError {
     /// There is nothing in a folder that could be images.
     #[error(
         "{}: no images in this folder; it must hold PNG or JPEG images (in it, in sub-folders by class, \
-         or in train and test), arrays (train.npy and test.npy, .npz, .safetensors), {TRAIN_IMAGES} \
+         or in train and test), arrays (train.npy and test.npy, .npz, .safetensors), tables (train.csv and test.csv), {TRAIN_IMAGES} \
          and {TEST_IMAGES}, or CIFAR-10's data_batch_1.bin and so on{but}",
         shown(.path)
     )]

@@ -58,7 +58,7 @@ impl Images {
     /// They are not, in what is called `name`.
     pub(crate) fn check(&self, name: &str) -> Result<(), ConfigError> {
         let (n, shape, bytes) = (self.n_images, self.shape(), self.pixels.len());
-        let expected = n.checked_mul(shape.values());
+        let expected = n.checked_mul(self.image_bytes());
         match expected {
             Some(expected) if expected == bytes && bytes > 0 => Ok(()),
             _ => Err(ConfigError::conflict(
@@ -101,6 +101,10 @@ impl Dataset {
         for images in [&self.train, &self.test].into_iter().chain(&self.valid) {
             images.check(&self.name)?;
             images.check_shape(self.train.shape())?;
+            if images.table() != self.train.table() {
+                let right = "must have the columns of the training rows, scaled as they are";
+                return Err(ConfigError::range("images", right, "others"));
+            }
         }
         Ok(())
     }

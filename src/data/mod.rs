@@ -1,5 +1,5 @@
-//! Image data sets: the built-in MNIST, IDX files, arrays of NumPy and safetensors, folders of pictures, and
-//! text of binarized images.
+//! Data sets: the built-in MNIST, IDX files, arrays of NumPy and safetensors, folders of pictures, text of binarized
+//! images, and tables.
 
 mod amat;
 mod archive;
@@ -22,6 +22,11 @@ mod picture;
 mod pictures;
 mod pixels;
 mod split;
+mod table;
+mod table_csv;
+mod table_files;
+mod table_fill;
+mod table_rows;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +40,9 @@ use known::fashion_mnist;
 pub use known::{FASHION_MNIST, MNIST, mnist};
 pub use pixels::Pixels;
 pub use split::Options;
+pub use table::{Column, MISSING, Table, TableOptions};
+#[doc(hidden)]
+pub use table_fill::filled;
 
 use crate::image_shape::ImageShape;
 
@@ -48,7 +56,8 @@ const MAX_PIXELS: u64 = 1 << 24;
 /// Most bytes that are unpacked from the compressed files of a set: what it will unpack to is not known before.
 const MAX_UNPACKED: u64 = 1 << 31;
 
-/// Images as bytes, grey or in colour.
+/// Images as bytes, grey or in colour; or the rows of a table as real values, each an image of one row of pixels: height
+/// 1, a width of as many values as there are columns, one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     /// Number of images, N; at least 1.
@@ -59,7 +68,7 @@ pub struct Images {
     pub width: usize,
     /// Values of a pixel: 1, its grey level, or 3, its red, green and blue.
     pub channels: usize,
-    /// Shape (N, height, width, channels) in row-major order, or (N, D); levels 0..=255.
+    /// Shape (N, height, width, channels) in row-major order, or (N, D); levels 0..=255, or the values of a table.
     pub pixels: Pixels,
     /// The classes of the images, or `None` if the data came without labels.
     pub labels: Option<Labels>,
@@ -109,14 +118,19 @@ impl Images {
         self.height * self.width * self.channels
     }
 
-    /// Values of image `i`, shape (D,), row by row from the top, the channels of a pixel side by side.
+    /// Bytes of an image.
+    pub fn image_bytes(&self) -> usize {
+        self.n_pixels() * self.pixels.value_bytes()
+    }
+
+    /// The bytes of image `i`: its levels, shape (D,), row by row from the top, the channels of a pixel side by side.
     ///
     /// # Panics
     ///
     /// If `i >= n_images`.
     pub fn image(&self, i: usize) -> &[u8] {
-        let d = self.n_pixels();
-        &self.pixels[i * d..(i + 1) * d]
+        let size = self.image_bytes();
+        &self.pixels[i * size..(i + 1) * size]
     }
 
     /// The first `n` of them, or all if there are fewer, without a copy of their pixels.
@@ -126,8 +140,11 @@ impl Images {
         first
     }
 
-    /// Mean over the images of each value, (D), in [0, 1]; of bits where v >= 128 if `fixed`.
+    /// Mean over the images of each value, (D), in [0, 1]; of bits where v >= 128 if `fixed`; of a table's observed values.
     pub fn means(&self, fixed: bool) -> Vec<f64> {
+        if let Some(values) = self.pixels.reals() {
+            return table::moments(values, self.n_pixels()).0;
+        }
         let mut sums = vec![0_u64; self.n_pixels()];
         for image in self.pixels.chunks_exact(self.n_pixels()) {
             for (sum, &v) in sums.iter_mut().zip(image) {
@@ -138,8 +155,11 @@ impl Images {
     }
 
     /// The variance of the pixels about their means, on average, of 2000 images that are spread over all; a pixel is in
-    /// [0, 1].
+    /// [0, 1]. Of a table that of its observed values.
     pub fn variance(&self) -> f64 {
+        if let Some(values) = self.pixels.reals() {
+            return table::moments(values, self.n_pixels()).1;
+        }
         let mut sums = vec![(0_u64, 0_u64); self.n_pixels()];
         let mut seen = 0.0;
         let all = self.pixels.chunks_exact(self.n_pixels());
@@ -159,11 +179,14 @@ impl Images {
 
     /// Whether every pixel is black or white.
     pub fn is_binary(&self) -> bool {
-        self.pixels.iter().all(|&v| v == 0 || v == 255)
+        self.pixels.table().is_none() && self.pixels.iter().all(|&v| v == 0 || v == 255)
     }
 
     /// Share of the pixels that are between 0.1 and 0.9 of white, of 2000 images that are spread over all.
     pub fn grey_share(&self) -> f64 {
+        if self.pixels.table().is_some() {
+            return 0.0;
+        }
         let images = self.pixels.chunks_exact(self.n_pixels());
         let (mut grey, mut seen) = (0, 0);
         for image in images.step_by(self.n_images.div_ceil(2000).max(1)) {
@@ -175,7 +198,7 @@ impl Images {
 
     /// Cuts off the images from `start` on, with their labels.
     fn split_off(&mut self, start: usize) -> Images {
-        let middle = start * self.n_pixels();
+        let middle = start * self.image_bytes();
         let rest = Images {
             n_images: self.n_images - start,
             height: self.height,
@@ -301,6 +324,10 @@ fn load_with(
     note: &mut dyn FnMut(String),
 ) -> Result<Dataset, DataError> {
     options.check()?;
+    if let Some(dataset) = table_files::load(path, &options, note)? {
+        return Ok(dataset);
+    }
+    options.check_of_images()?;
     let metadata = path.metadata().map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound => DataError::NotFound { path: path.into() },
         _ => DataError::Read { path: path.into(), cause },
@@ -313,7 +340,7 @@ fn load_with(
                 arrays.extend(array_files::list(&sibling)?);
             }
         }
-        return split::split(path, named::assign(path, arrays, options.size)?, false, options);
+        return split::split(path, named::assign(path, &arrays, options.size)?, false, options);
     }
     if let Some((train, test)) = files::locate(path, is_folder)? {
         let mut budget = MAX_UNPACKED;
@@ -329,7 +356,7 @@ fn load_with(
     }
     let arrays = array_files::list_folder(path)?;
     if !arrays.is_empty() {
-        return split::split(path, named::assign(path, arrays, options.size)?, false, options);
+        return split::split(path, named::assign(path, &arrays, options.size)?, false, options);
     }
     let has_pictures = |path: &Path| Ok(!pictures::below(path)?.is_empty());
     let layout = layout::parts(path, pictures::entries(path)?, has_pictures)?;
@@ -362,7 +389,7 @@ fn load_with(
     let has_test = found[1].is_some();
     let (places, found): (Vec<PathBuf>, Vec<pictures::Found>) = found.into_iter().flatten().unzip();
     let all: Vec<&pictures::Found> = found.iter().collect();
-    let (read, greys) = pictures::read(&all, options, &classes)?;
+    let (read, greys) = pictures::read(&all, &options, &classes)?;
     let mut read =
         read.into_iter().zip(places).map(|(images, path)| Part { path, images, bytes: false });
     let train = read.next().expect("the first place is always there");

@@ -26,21 +26,27 @@ impl Role {
     }
 }
 
-/// The images of the arrays that belong to `path`, named as in `x_train`, `train_images` or `train.npy`
-/// and `y_test` or `test-labels`, or with `val` in their name. Without a name of a part they are the whole
+/// An array, and the one of its classes if there is one.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub array: &'a Array,
+    pub classes: Option<&'a Array>,
+}
+
+/// The training, test and validation arrays of those that belong to `path`, named as in `x_train`, `train_images` or
+/// `train.npy` and `y_test` or `test-labels`, or with `val` in their name. Without a name of a part they are the whole
 /// set, and are left alone beside training images.
 ///
 /// # Errors
 ///
-/// No array or several of a role, an array that does not fit its role.
-pub(super) fn assign(
+/// No training array, or several of a role.
+pub(super) fn find<'a>(
     path: &Path,
-    arrays: Vec<Array>,
-    size: Option<(usize, usize)>,
-) -> Result<Parts, DataError> {
+    arrays: &'a [Array],
+) -> Result<(Named<'a>, [Option<Named<'a>>; 2]), DataError> {
     let mut images: Vec<(Role, &Array)> = Vec::new();
     let mut classes: Vec<(Role, &Array)> = Vec::new();
-    for array in &arrays {
+    for array in arrays {
         let (role, is_classes) = role(array);
         if is_classes || array.is_column_of_integers() {
             classes.push((role, array));
@@ -48,7 +54,7 @@ pub(super) fn assign(
             images.push((role, array));
         }
     }
-    let one = |among: &[(Role, &Array)], role: Role| -> Result<Option<usize>, DataError> {
+    let one = |among: &[(Role, &'a Array)], role: Role| -> Result<Option<usize>, DataError> {
         let mut of_role = among.iter().enumerate().filter(|(_, (r, _))| *r == role);
         match (of_role.next(), of_role.next()) {
             (Some((_, (_, first))), Some((_, (_, second)))) => Err(DataError::Unfit {
@@ -61,14 +67,6 @@ pub(super) fn assign(
             }),
             (first, _) => Ok(first.map(|(i, _)| i)),
         }
-    };
-    let part = |image: usize| -> Result<Part, DataError> {
-        let (role, array) = images[image];
-        let (mut found, bytes) = array.images(size)?;
-        if let Some(i) = one(&classes, role)? {
-            found.labels = Some(labels(classes[i].1, array, &found)?);
-        }
-        Ok(Part { path: array.path.clone(), images: found, bytes })
     };
     let train = match one(&images, Role::Train)? {
         Some(train) => Some(train),
@@ -97,8 +95,35 @@ pub(super) fn assign(
         );
         return Err(DataError::Unfit { path: path.into(), message });
     }
-    let of = |role| one(&images, role)?.filter(|&i| i != train).map(part).transpose();
-    Ok(Parts { train: part(train)?, test: of(Role::Test)?, valid: of(Role::Validation)? })
+    let named = |i: usize| -> Result<Named<'a>, DataError> {
+        let (role, array) = images[i];
+        let of_role = one(&classes, role)?;
+        Ok(Named { array, classes: of_role.map(|i| classes[i].1) })
+    };
+    let of = |i: Option<usize>| i.filter(|&i| i != train).map(named).transpose();
+    Ok((named(train)?, [of(roles[1])?, of(roles[2])?]))
+}
+
+/// The images of the arrays that belong to `path`, see [`find`].
+///
+/// # Errors
+///
+/// No array or several of a role, an array that does not fit its role.
+pub(super) fn assign(
+    path: &Path,
+    arrays: &[Array],
+    size: Option<(usize, usize)>,
+) -> Result<Parts, DataError> {
+    let part = |named: Named| -> Result<Part, DataError> {
+        let (mut found, bytes) = named.array.images(size)?;
+        if let Some(classes) = named.classes {
+            found.labels = Some(labels(classes, named.array, &found)?);
+        }
+        Ok(Part { path: named.array.path.clone(), images: found, bytes })
+    };
+    let (train, [test, valid]) = find(path, arrays)?;
+    let [test, valid] = [test.map(part).transpose()?, valid.map(part).transpose()?];
+    Ok(Parts { train: part(train)?, test, valid })
 }
 
 const NAMES: &str = "images are found by names like x_train and x_test, their classes by y_train and y_test \
@@ -154,7 +179,7 @@ mod tests {
             place: Place::Entry(0, 128),
         };
         let arrays = vec![array("x_train"), array("x_test")];
-        let Err(error) = assign(Path::new("a.npz"), arrays, None) else { panic!("it is read") };
+        let Err(error) = assign(Path::new("a.npz"), &arrays, None) else { panic!("it is read") };
         assert!(error.to_string().contains("unpack to more than 2147483648 bytes"), "{error}");
     }
 }

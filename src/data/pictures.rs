@@ -200,7 +200,7 @@ impl Found {
     /// A picture that cannot be read, or of another size than the others with no size for all.
     fn read(
         &self,
-        options: Options,
+        options: &Options,
         channels: Channels,
         classes: &[String],
     ) -> Result<(Images, usize), DataError> {
@@ -281,7 +281,7 @@ impl Found {
 /// As [`Found::read`].
 pub(super) fn read(
     all: &[&Found],
-    options: Options,
+    options: &Options,
     classes: &[String],
 ) -> Result<(Vec<Images>, Option<String>), DataError> {
     // Files of colours may hold greys alone, files of greys no colour.

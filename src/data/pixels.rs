@@ -1,4 +1,4 @@
-//! The bytes of images: in memory, or those of a large file where they lie on the disk.
+//! The bytes of images: in memory, or those of a large file where they lie on the disk; and the real values of tables.
 
 use std::fmt;
 use std::fs::File;
@@ -9,11 +9,15 @@ use std::sync::Arc;
 
 use memmap2::{Mmap, MmapOptions};
 
+use super::Table;
+
 /// Bytes of a file from which on it is mapped rather than read, so that the system may hold as little of
 /// it as it likes.
 const MAP_FROM: usize = 1 << 28;
+/// Bytes of a real value.
+const REAL: usize = size_of::<f32>();
 
-/// Bytes that are shared by their copies and parts.
+/// Bytes that are shared by their copies and parts: levels of pixels, one each, or values of a table, four each.
 #[derive(Clone)]
 pub struct Pixels {
     bytes: Arc<Bytes>,
@@ -23,6 +27,8 @@ pub struct Pixels {
 enum Bytes {
     Memory(Vec<u8>),
     Mapped(Mmap),
+    /// The cells of a table, and what its columns are.
+    Table(Vec<f32>, Arc<Table>),
 }
 
 impl Pixels {
@@ -59,13 +65,42 @@ impl Pixels {
         }
     }
 
+    /// The values of a table's cells, as a model sees them.
+    pub(super) fn of_table(values: Vec<f32>, table: Arc<Table>) -> Pixels {
+        Pixels::from(Bytes::Table(values, table))
+    }
+
+    /// What the columns are whose values they are; `None` of levels.
+    pub fn table(&self) -> Option<&Arc<Table>> {
+        match &*self.bytes {
+            Bytes::Table(_, table) => Some(table),
+            Bytes::Memory(_) | Bytes::Mapped(_) => None,
+        }
+    }
+
+    /// The values themselves; `None` of levels.
+    pub fn reals(&self) -> Option<&[f32]> {
+        match &*self.bytes {
+            Bytes::Table(values, _) => {
+                Some(&values[self.range.start / REAL..self.range.end / REAL])
+            }
+            Bytes::Memory(_) | Bytes::Mapped(_) => None,
+        }
+    }
+
+    /// Bytes of a value.
+    pub fn value_bytes(&self) -> usize {
+        if self.table().is_some() { REAL } else { 1 }
+    }
+
     /// A part of them, without a copy.
     ///
     /// # Panics
     ///
-    /// If the range is not within.
+    /// If the range is not within, or not of whole values.
     pub fn part(&self, range: Range<usize>) -> Pixels {
         assert!(range.start <= range.end && range.end <= self.len(), "{range:?} of {}", self.len());
+        assert!(range.start.is_multiple_of(self.value_bytes()), "{range:?} cuts a value");
         let start = self.range.start;
         Pixels { bytes: self.bytes.clone(), range: start + range.start..start + range.end }
     }
@@ -76,6 +111,7 @@ impl From<Bytes> for Pixels {
         let length = match &bytes {
             Bytes::Memory(bytes) => bytes.len(),
             Bytes::Mapped(map) => map.len(),
+            Bytes::Table(values, _) => values.len() * REAL,
         };
         Pixels { bytes: Arc::new(bytes), range: 0..length }
     }
@@ -100,6 +136,7 @@ impl Deref for Pixels {
         match &*self.bytes {
             Bytes::Memory(bytes) => &bytes[self.range.clone()],
             Bytes::Mapped(map) => &map[self.range.clone()],
+            Bytes::Table(values, _) => &bytemuck::cast_slice(values)[self.range.clone()],
         }
     }
 }
@@ -112,7 +149,7 @@ impl fmt::Debug for Pixels {
 
 impl PartialEq for Pixels {
     fn eq(&self, other: &Pixels) -> bool {
-        **self == **other
+        **self == **other && self.table() == other.table()
     }
 }
 

@@ -2,16 +2,17 @@
 
 use super::fit::{self, Fit};
 use super::known::KNOWN;
-use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, shown};
+use super::{Channels, DataError, Dataset, Images, MAX_PIXELS, Part, Parts, TableOptions, shown};
 use crate::config_error::ConfigError;
 use crate::device::available_memory;
 use std::path::Path;
+use std::sync::Arc;
 
 use image::{DynamicImage, GrayImage, RgbImage};
 use rayon::prelude::*;
 
 /// How images are to be read and parted.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// Height and width that the images become, or of the images that are rows of pixels.
     pub size: Option<(usize, usize)>,
@@ -22,13 +23,15 @@ pub struct Options {
     /// Share of the training images to hold out, in (0, 1): as validation images, or as test images where
     /// there are none.
     pub valid: Option<f64>,
+    /// How tables are to be read; `None` as [`TableOptions::default`].
+    pub table: Option<Arc<TableOptions>>,
 }
 
 impl Options {
     /// # Errors
     ///
     /// A value out of its range.
-    pub(super) fn check(self) -> Result<(), DataError> {
+    pub(super) fn check(&self) -> Result<(), DataError> {
         if let Some(share) = self.valid
             && !(share > 0.0 && share < 1.0)
         {
@@ -42,6 +45,16 @@ impl Options {
             return Err(ConfigError::range("size", right, format!("{height}x{width}")).into());
         }
         Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// Something is asked that tables alone have.
+    pub(super) fn check_of_images(&self) -> Result<(), DataError> {
+        match &self.table {
+            Some(table) => Ok(table.check_of_images()?),
+            None => Ok(()),
+        }
     }
 
     /// Fits the images of a set that has test images, and holds out validation images.
@@ -79,12 +92,15 @@ impl Options {
 /// How what [`Dataset::name`] says of the parts ends.
 const VALIDATES: &str = " held out as validation images)";
 const TESTS: &str = " as test images)";
+/// The same of tables.
+pub(super) const VALIDATES_ROWS: &str = " held out as validation rows)";
+pub(super) const TESTS_ROWS: &str = " as test rows)";
 
 impl Dataset {
     /// What opens it again, where its name says that: the name of a known set or a path.
     pub fn source(&self) -> &str {
         let mut source = &*self.name;
-        while let Some((before, _)) = [VALIDATES, TESTS]
+        while let Some((before, _)) = [VALIDATES, TESTS, VALIDATES_ROWS, TESTS_ROWS]
             .iter()
             .find_map(|end| source.strip_suffix(end))
             .and_then(|rest| rest.rsplit_once(" ("))
@@ -95,7 +111,7 @@ impl Dataset {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{}%", (share * 1e4).round() / 100.0)
 }
 
@@ -154,7 +170,7 @@ pub(super) fn split(
 /// # Errors
 ///
 /// None, or all of them.
-fn held_by(share: f64, n: usize, path: &Path) -> Result<usize, DataError> {
+pub(super) fn held_by(share: f64, n: usize, path: &Path) -> Result<usize, DataError> {
     let n_held = (n as f64 * share).round() as usize;
     let refuse = |problem: &str, right: String| {
         let value = format!("{share} of the {n} images of {}", shown(path));

@@ -222,7 +222,7 @@ pub trait Executor {
     /// Writes a whole tensor, given in its element type's bytes (f32, u32 or u8).
     fn write_bytes(&mut self, tensor: TensorId, bytes: &[u8]) -> Result<(), DeviceError>;
 
-    /// Writes a part of a tensor of bytes, from byte `offset` on; both are a multiple of 4.
+    /// Writes a part of a tensor of bytes or of F32, from byte `offset` on; both are a multiple of 4.
     fn write_part(
         &mut self,
         tensor: TensorId,

@@ -36,9 +36,13 @@ pub static GATHER_REAL: Kernel = single(Parts {
     formula: formula!(gather_real),
     cases: || {
         let mut cases = Vec::new();
-        for (n, d, b) in [(1, 1, 1), (3, 5, 7), (10, 784, 4), (129, 63, 128), (7, 65, 20)] {
+        let resident = [(1, 1, 1), (3, 5, 7), (10, 784, 4), (129, 63, 128), (7, 65, 20)];
+        let window = [(11, 8, 5, 3), (1_000_003, 16, 63, 16)];
+        let sizes = resident.map(|(n, d, b)| (n, n, d, b)).into_iter().chain(window);
+        for (n, rows, d, b) in sizes {
             for shuffle in [0.0, 1.0] {
-                let case = Case::new(&[("N", n), ("D", d), ("B", b)])
+                let case = Case::new(&[("ROWS", rows), ("D", d), ("B", b)])
+                    .constant("N", n as f64)
                     .constant("SHUFFLE", shuffle)
                     .constant("HALF_BITS", f64::from(half_bits(n)))
                     .fill("clock", clock_words(0x1234_5678_9abc_def0, 77, 3, n as u32 / 2));
@@ -154,13 +158,17 @@ fn cases() -> Vec<Case> {
 }
 
 fn gather_real<T: Real>(c: &Call<T>) {
-    let (n, d, shuffle) = (c.dim("N"), c.dim("D"), c.dim("SHUFFLE") == 1);
+    let (n, d, held, shuffle) = (c.dim("N"), c.dim("D"), c.dim("ROWS"), c.dim("SHUFFLE") == 1);
     let (values, words) = (&c.read("values")[..], &c.read_u32("clock")[..]);
     let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
     let (first_epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
     parallel::rows(&mut c.write("x"), d, |row, x| {
         let (epoch, place) = (first_epoch + ((position + row) / n) as u32, (position + row) % n);
-        let image = if shuffle { permute(place, n, key, epoch) } else { place };
+        let image = match shuffle {
+            _ if held < n => window_row(epoch, place, n, held),
+            true => permute(place, n, key, epoch),
+            false => place,
+        };
         x.copy_from_slice(&values[image * d..][..d]);
     });
 }

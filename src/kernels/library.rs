@@ -17,6 +17,7 @@ pub const LIBRARY: &Library = &[
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),
     ("math", include_str!("../../shaders/lib/math.wgsl")),
     ("mean_scale", include_str!("../../shaders/lib/mean_scale.wgsl")),
+    ("missing", include_str!("../../shaders/lib/missing.wgsl")),
     ("normal", include_str!("../../shaders/lib/normal.wgsl")),
     ("operands", include_str!("../../shaders/lib/operands.wgsl")),
     ("optimizer_step", include_str!("../../shaders/lib/optimizer_step.wgsl")),

@@ -23,10 +23,12 @@ pub mod optimizer;
 pub mod posterior;
 pub mod prior;
 pub mod product;
+pub mod seen;
 pub mod split_channels;
 pub mod store_samples;
 pub mod sum_rows;
 pub mod transposed_convolution;
+pub mod weighted_mean;
 
 use crate::plan::{Constants, Cost, Kernel};
 pub use fusions::{ALL as FUSIONS, fusions};
@@ -36,6 +38,7 @@ pub use library::{LIBRARY, resolve_imports, validate};
 pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER,
     &gather::GATHER_REAL,
+    &seen::SEEN,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
     &linear::BACKWARD_PARAMETERS,
@@ -71,6 +74,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &gaussian::ROW_ERRORS,
     &gaussian::COLUMN_ERRORS,
     &gaussian::FIT_VARIANCE,
+    &gaussian::OBSERVED_ERRORS,
+    &gaussian::FIT_OBSERVED,
     &gaussian::GROUPED_LOG_LIKELIHOOD,
     &gaussian::GROUPED_BACKWARD,
     &gaussian::DECODED_LOG_LIKELIHOOD,
@@ -86,6 +91,7 @@ pub static REGISTRY: &[&Kernel] = &[
     &importance::NORMALIZE,
     &annealed::TRANSITION,
     &annealed::LEAPFROG,
+    &weighted_mean::WEIGHTED_MEAN,
     &add::ADD,
     &optimizer::STEP,
     &optimizer::STEP_DECAYED,

@@ -8,13 +8,15 @@ use std::path::Path;
 use crate::checkpoint::{
     CheckpointError, IMPORT, MAX_TEXT, METRICS, RECONSTRUCTIONS, RunFolder, SAMPLES, write_whole,
 };
-use crate::data::{Images, Labels};
+use crate::data::{Images, Labels, Table};
 use crate::device::Device;
 use crate::evaluate::{Model, Posteriors, Unit};
 use crate::generate::{self, GenerateError};
 use crate::read;
+use crate::report::columns;
 use crate::report::figures::{Layout, columns_of_pairs, grid, rows_of_pairs};
 use crate::report::latent::{self, by_kl};
+use crate::report::rows::csv_of_rows;
 use crate::report::tiles::{Group, Tiles};
 use crate::report::training::training;
 use crate::train::{EpochReport, Settings};
@@ -23,10 +25,14 @@ pub use progress::ProgressWriter;
 /// [`SAMPLES`] and [`RECONSTRUCTIONS`] with words.
 pub const SAMPLES_CHART: &str = "samples.svg";
 pub const RECONSTRUCTIONS_CHART: &str = "reconstructions.svg";
+/// The same of a table.
+pub const SAMPLED_ROWS: &str = "samples.csv";
+pub const RECONSTRUCTED_ROWS: &str = "reconstructions.csv";
 pub const TRAINING: &str = "training.svg";
 pub const UNITS: &str = "units.svg";
 pub const MANIFOLD: &str = "manifold.svg";
 pub const SCATTER: &str = "scatter.svg";
+pub const COLUMNS: &str = "columns.svg";
 pub const INTERPOLATION: &str = "interpolation.svg";
 pub const TRAVERSALS: &str = "traversals.svg";
 pub use crate::checkpoint::PROGRESS;
@@ -166,11 +172,21 @@ impl Pictures<'_> {
             write_whole(&self.folder.file(name), bytes)
         };
         let note = self.note(&when);
-        if let Some(svg) = training(&epochs, self.settings.bound_samples(), &note) {
+        let what = if self.settings.table.is_some() { "row" } else { "image" };
+        if let Some(svg) = training(&epochs, self.settings.bound_samples(), what, &note) {
             write(TRAINING, svg.as_bytes())?;
         }
 
         let draws = self.draw(parameters)?;
+        if let Some(table) = &self.settings.table {
+            write(SAMPLED_ROWS, csv_of_rows(table, &draws).as_bytes())?;
+            if let Some(test) = self.test {
+                let posteriors = self.posteriors(parameters, test)?;
+                let files = self.rows(parameters, table, test, &posteriors, &note)?;
+                files.iter().try_for_each(|(name, text)| write(name, text.as_bytes()))?;
+            }
+            return Ok(written);
+        }
         write(SAMPLES, &self.png(&draws, Layout::Square)?)?;
         write(SAMPLES_CHART, self.samples(&draws, &note)?.as_bytes())?;
         let plane = self.settings.architecture.latent == 2;
@@ -187,22 +203,18 @@ impl Pictures<'_> {
         write(RECONSTRUCTIONS, &self.png(shown, Layout::Pairs)?)?;
         write(RECONSTRUCTIONS_CHART, self.reconstructions(shown, &note)?.as_bytes())?;
 
-        let model = self.model(parameters);
-        let posteriors = generate::posteriors(self.device, model, test, POSTERIORS)?;
-        let mut values = posteriors.mean.iter().zip(&posteriors.log_variance);
-        if let Some(bad) = values.position(|(m, l)| !(m.is_finite() && l.is_finite())) {
-            return Err(PictureError::NotFinite { image: bad / posteriors.latent });
-        }
+        let posteriors = self.posteriors(parameters, test)?;
         let units = posteriors.units();
         let n = posteriors.images();
         let of = match n == test.n_images {
             true => format!("All {n} test images; {note}"),
             false => format!("The first {n} of {} test images; {note}", test.n_images),
         };
-        write(UNITS, latent::units(&units, &of).as_bytes())?;
+        write(UNITS, latent::units(&units, "image", &of).as_bytes())?;
         if plane {
             let labels = test.labels.as_ref();
-            write(SCATTER, latent::scatter(&posteriors, labels, &of).as_bytes())?;
+            let of = (&*of, "images");
+            write(SCATTER, latent::scatter(&posteriors, [0, 1], labels, of).as_bytes())?;
         } else {
             if chosen.len() >= 2 {
                 let svg = self.interpolation(parameters, &posteriors, &chosen, &pairs, &note)?;
@@ -214,9 +226,61 @@ impl Pictures<'_> {
         Ok(written)
     }
 
+    /// q(z|x) of the first test images.
+    fn posteriors(
+        &self,
+        parameters: &[Vec<f32>],
+        test: &Images,
+    ) -> Result<Posteriors, PictureError> {
+        let posteriors =
+            generate::posteriors(self.device, self.model(parameters), test, POSTERIORS)?;
+        let mut values = posteriors.mean.iter().zip(&posteriors.log_variance);
+        match values.position(|(m, l)| !(m.is_finite() && l.is_finite())) {
+            Some(bad) => Err(PictureError::NotFinite { image: bad / posteriors.latent }),
+            None => Ok(posteriors),
+        }
+    }
+
+    /// What is shown of test rows: each file's name and text.
+    fn rows(
+        &self,
+        parameters: &[Vec<f32>],
+        table: &Table,
+        test: &Images,
+        posteriors: &Posteriors,
+        note: &str,
+    ) -> Result<Vec<(&'static str, String)>, PictureError> {
+        let n = posteriors.images();
+        let of = match n == test.n_images {
+            true => format!("All {n} test rows; {note}"),
+            false => format!("The first {n} of {} test rows; {note}", test.n_images),
+        };
+        let pairs = self.reconstruct(parameters, test, n)?;
+        let rebuilt: Vec<Vec<f32>> = pairs.iter().skip(1).step_by(2).cloned().collect();
+        let units = posteriors.units();
+        let mut files = vec![
+            (RECONSTRUCTED_ROWS, csv_of_rows(table, &rebuilt)),
+            (COLUMNS, columns::columns(table, &pairs, &of)),
+            (UNITS, latent::units(&units, "row", &of)),
+        ];
+        if let [first, second, ..] = by_kl(&units)[..] {
+            let (units, of) = match posteriors.latent {
+                2 => ([0, 1], of),
+                _ => ([first, second], format!("The two units with the largest KL. {of}")),
+            };
+            let labels = test.labels.as_ref();
+            files.push((SCATTER, latent::scatter(posteriors, units, labels, (&of, "rows"))));
+        }
+        Ok(files)
+    }
+
     fn note(&self, when: &str) -> String {
         let Settings { architecture, binarization, objective, samples, .. } = self.settings;
-        let (data, binarization) = (without_folders(self.data), binarization.label());
+        let data = without_folders(self.data);
+        let binarization = match self.settings.table {
+            Some(_) => "columns standardised",
+            None => binarization.label(),
+        };
         if self.folder.file(IMPORT).exists() {
             return format!("{data}; {architecture}, imported; {binarization}.");
         }

@@ -39,7 +39,8 @@ impl<'a> ProgressWriter<'a> {
         let ProgressOutput { figures_every: every, tensorboard } = self.shown;
         let due = |every: u32| report.epoch.is_multiple_of(every) || report.epoch == epochs;
         let shown = every.is_some_and(due);
-        let logged = tensorboard && due(every.unwrap_or(epochs.div_ceil(LOGGED)));
+        let has_pictures = self.pictures.settings.table.is_none();
+        let logged = tensorboard && has_pictures && due(every.unwrap_or(epochs.div_ceil(LOGGED)));
         let glimpse = match shown || logged {
             true => Some(self.pictures.glimpse(parameters)?),
             false => None,

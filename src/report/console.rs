@@ -60,6 +60,8 @@ pub struct Console {
     epochs: u32,
     /// What is modelled, which says whether bits per dimension are shown.
     architecture: Architecture,
+    /// Whether images are rows of a table.
+    table: bool,
     /// K of the column L_K, if it is shown.
     bound: Option<usize>,
     epoch: u32,
@@ -90,6 +92,7 @@ impl Console {
             total,
             first,
             epochs: settings.epochs,
+            table: settings.table.is_some(),
             architecture: settings.architecture.clone(),
             bound: settings.bound_samples(),
             epoch: 0,
@@ -157,7 +160,11 @@ impl Console {
         }
         column("reconstruction", 15, figure(test.reconstruction, 2, 11));
         column("KL", 7, figure(test.kl, 2, 7));
-        column("images/s", 9, figure(report.images_per_second, 0, 9));
+        column(
+            if self.table { "rows/s" } else { "images/s" },
+            9,
+            figure(report.images_per_second, 0, 9),
+        );
         column("seconds", 8, figure(report.seconds, 1, 8));
         let line = |cell: fn(&(String, usize, String)) -> &String| {
             let cells = columns.iter().map(|column| format!("{:>1$}", cell(column), column.1));
@@ -165,7 +172,10 @@ impl Console {
         };
         if !self.header {
             self.header = true;
-            self.print(&format!("nats per image, {}", report.binarization.label()));
+            self.print(&match self.table {
+                true => "nats per row, of standardised cells".to_string(),
+                false => format!("nats per image, {}", report.binarization.label()),
+            });
             self.print(&line(|(title, ..)| title));
         }
         self.print(&line(|(.., value)| value));

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::data::Images;
 use crate::device::Description;
 use crate::evaluate::{ACTIVE, Estimate, Evaluation};
 use crate::vae::{Binarization, Likelihood};
@@ -26,6 +27,10 @@ pub struct Subject {
     /// D
     #[serde(skip)]
     pub pixels: usize,
+    /// Of a table the sum of the logarithms of its columns' standard deviations: log p of cells in their own units is less
+    /// than that of standardised ones by it, if none is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_scale: Option<f64>,
     pub device: Description,
     pub seconds: f64,
 }
@@ -142,7 +147,10 @@ pub fn json(evaluation: &Evaluation, subject: &Subject) -> Result<String, String
 /// A table, each figure with what it was computed from.
 pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
     let r = report(evaluation, subject);
-    let binarization = r.binarization.label();
+    let (binarization, many) = match subject.log_scale {
+        Some(_) => (String::new(), "rows"),
+        None => (format!("  {}", r.binarization.label()), "images"),
+    };
     let mut t = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(
@@ -152,15 +160,21 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
     );
     let _ = writeln!(
         t,
-        "nats per test image; ± is the standard error over images, draws' noise included\n\
-         {:<47} {:>10} {:>8} {:>8} {:>7}  pixels",
-        "", "value", "±", "samples", "images"
+        "nats per {}; ± is the standard error over {many}, draws' noise included\n\
+         {:<47} {:>10} {:>8} {:>8} {:>7}{}",
+        if subject.log_scale.is_some() { "row" } else { "test image" },
+        "",
+        "value",
+        "±",
+        "samples",
+        many,
+        if subject.log_scale.is_some() { "" } else { "  pixels" }
     );
     let mut row = |name: &str, f: &Figure| {
         let samples = f.samples.map_or("exact".to_string(), |n| n.to_string());
         let _ = writeln!(
             t,
-            "{name:<47} {:>10.3} {:>8} {samples:>8} {:>7}  {binarization}",
+            "{name:<47} {:>10.3} {:>8} {samples:>8} {:>7}{binarization}",
             f.value,
             error(f.standard_error),
             f.images
@@ -182,7 +196,7 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
     row("marginal KL(q(z) || p(z))", &r.marginal_kl);
     let _ = writeln!(
         t,
-        "{} of {} latent units are active: the variance of their posterior mean over {} images is above {ACTIVE}",
+        "{} of {} latent units are active: the variance of their posterior mean over {} {many} is above {ACTIVE}",
         r.active_units, r.latent_units, r.images
     );
     let _ = writeln!(t, "{:>5} {:>10} {:>8} {:>18}", "unit", "KL", "±", "variance of mean");
@@ -206,7 +220,13 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
             best.k
         );
     }
-    if !subject.is_likelihood {
+    if let Some(log_scale) = subject.log_scale {
+        let _ = writeln!(
+            t,
+            "log densities of the standardised cells that are there; in the columns' own units they are less by the sum \
+             of the logarithms of their standard deviations, {log_scale:.3} where none is missing"
+        );
+    } else if !subject.is_likelihood {
         t.push_str("the pixels are not binarized: these are cross entropies, not likelihoods\n");
     } else if r.binarization == Binarization::None && r.elbo.bits_per_dimension.is_none() {
         t.push_str("log densities of the pixels' values, in [0, 1]: they can be positive\n");
@@ -242,21 +262,29 @@ fn error(standard_error: Option<f64>) -> String {
     standard_error.map_or("-".to_string(), |e| format!("{e:.3}"))
 }
 
-/// A row an image, with a head.
-pub fn per_image(evaluation: &Evaluation) -> String {
-    let mut t = String::from("image,elbo,reconstruction,kl");
+/// A row an image, with a head; of the rows of a table also how many cells are there, and the sum of the logarithms of their
+/// columns' standard deviations.
+pub fn per_image(evaluation: &Evaluation, of: &Images) -> String {
+    let observed = of.observed();
+    let first = if observed.is_some() { "row" } else { "image" };
+    let mut t = format!("{first},elbo,reconstruction,kl");
     for name in ["importance", "prior"] {
         for k in &evaluation.ks {
             let _ = write!(t, ",{name}_{k}");
         }
     }
-    t.push_str(",gap,effective_sample_size\n");
+    t.push_str(",gap,effective_sample_size");
+    t.push_str(if observed.is_some() { ",observed,log_scale\n" } else { "\n" });
     for (index, i) in evaluation.images.iter().enumerate() {
         let _ = write!(t, "{index},{},{},{}", i.elbo(), i.reconstruction, i.kl);
         for value in i.importance.iter().chain(&i.prior) {
             let _ = write!(t, ",{value}");
         }
-        let _ = writeln!(t, ",{},{}", i.gap(), i.effective_size);
+        let _ = write!(t, ",{},{}", i.gap(), i.effective_size);
+        if let Some((cells, log_scale)) = observed.as_ref().map(|observed| observed[index]) {
+            let _ = write!(t, ",{cells},{log_scale}");
+        }
+        t.push('\n');
     }
     t
 }

@@ -30,12 +30,14 @@ pub fn by_kl(units: &[Unit]) -> Vec<usize> {
     order
 }
 
-/// A bar for the KL of each unit, sorted, with the active ones marked. `note` says what of.
-pub fn units(units: &[Unit], note: &str) -> String {
+/// A bar for the KL of each unit, sorted, with the active ones marked: nats per `what`, an image or a row. `note` says
+/// what of.
+pub fn units(units: &[Unit], what: &str, note: &str) -> String {
     let (height, n) = (150.0, units.len());
     let order = by_kl(units);
-    let mut svg = Svg::new(COLUMN, "KL of each latent unit, nats per image");
-    svg.text((LEFT, 20.0), Anchor::Start, TITLE, "KL of each latent unit, nats per image");
+    let title = format!("KL of each latent unit, nats per {what}");
+    let mut svg = Svg::new(COLUMN, &title);
+    svg.text((LEFT, 20.0), Anchor::Start, TITLE, &title);
     let active = units.iter().filter(|u| u.active).count();
     let sum: f64 = units.iter().map(|u| u.kl.value).sum();
     let mut left = LEFT;
@@ -76,35 +78,41 @@ pub fn units(units: &[Unit], note: &str) -> String {
     svg.text((middle, TOP + height + below), Anchor::Middle, "", &label);
     svg.upright((16.0, TOP + height / 2.0), "KL(q(z|x) ‖ p(z)), nats");
     let note = format!(
-        "Active: the variance of the posterior mean over the images is above {ACTIVE}. {note}"
+        "Active: the variance of the posterior mean over the {what}s is above {ACTIVE}. {note}"
     );
     let end = svg.note(TOP + height + below + 10.0, &note);
     svg.finish(end)
 }
 
 /// The posterior means of two latent units as dots, coloured and named by class where there are labels,
-/// which begin with those of these images. `note` says what of.
+/// which begin with those of these images. The note says what of, and `what` these are, images or rows.
 ///
 /// # Panics
-/// Other than 2 units, or fewer labels than images.
-pub fn scatter(posteriors: &Posteriors, labels: Option<&Labels>, note: &str) -> String {
-    assert_eq!(posteriors.latent, 2, "a plane has two units");
+/// A unit that is not there, or fewer labels than images.
+pub fn scatter(
+    posteriors: &Posteriors,
+    units: [usize; 2],
+    labels: Option<&Labels>,
+    (note, what): (&str, &str),
+) -> String {
     let n = posteriors.images();
+    let mean = |image: usize, unit: usize| posteriors.mean[posteriors.latent * image + units[unit]];
     let classes = classes(labels, n);
     let beside = classes.iter().all(|class| class.name.chars().count() <= 3);
     let side = COLUMN - LEFT - if beside { 50.0 } else { RIGHT };
     let top = 34.0;
-    let mut svg = Svg::new(COLUMN, "Posterior means of the test images");
-    svg.text((LEFT, 20.0), Anchor::Start, TITLE, "Posterior means of the test images");
+    let title = format!("Posterior means of the test {what}");
+    let mut svg = Svg::new(COLUMN, &title);
+    svg.text((LEFT, 20.0), Anchor::Start, TITLE, &title);
     // One range for both, so that a round cloud is round.
-    let (low, high) = range(posteriors.mean.iter().copied()).unwrap_or((-1.0, 1.0));
+    let all = (0..n).flat_map(|image| [mean(image, 0), mean(image, 1)]);
+    let (low, high) = range(all).unwrap_or((-1.0, 1.0));
     let reach = 1.04 * low.abs().max(high.abs()).max(1.0);
     let x = Scale { from: (-reach, reach), to: (LEFT, LEFT + side) };
     let y = Scale { from: (-reach, reach), to: (top + side, top) };
     let axes = Axes { x, y };
     axes.y_ticks(&mut svg, 7.0);
     axes.x_ticks(&mut svg, 7.0, 0.0, true);
-    let mean = |image: usize, unit: usize| posteriors.mean[2 * image + unit];
     let diameter = if n <= FEW { 4.0 } else { 2.0 };
     // A share of every class in turn, so that none lies on top of all others.
     let shares = n.div_ceil(500);
@@ -145,8 +153,9 @@ pub fn scatter(posteriors: &Posteriors, labels: Option<&Labels>, note: &str) -> 
             svg.text(baseline, Anchor::Middle, &style, &class.name);
         }
     }
-    svg.text((LEFT + side / 2.0, top + side + 34.0), Anchor::Middle, "", "mean of unit 0");
-    svg.upright((16.0, top + side / 2.0), "mean of unit 1");
+    let of_unit = |unit: usize| format!("mean of unit {}", units[unit]);
+    svg.text((LEFT + side / 2.0, top + side + 34.0), Anchor::Middle, "", &of_unit(0));
+    svg.upright((16.0, top + side / 2.0), &of_unit(1));
     let mut bottom = top + side + 44.0;
     let mut entry = |(left, middle): (f64, f64), class: &Class| {
         svg.dots(&[(left + 4.0, middle)], 8.0, class.colour);

@@ -1,6 +1,7 @@
 //! What a person sees: the console and the pictures.
 
 pub mod bounds;
+pub mod columns;
 #[cfg(feature = "program")]
 pub mod console;
 pub mod evaluation;
@@ -11,6 +12,7 @@ pub mod network;
 pub mod plot;
 #[cfg(feature = "program")]
 pub mod progress;
+pub mod rows;
 pub mod svg;
 pub mod table;
 pub mod tensorboard;

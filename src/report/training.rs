@@ -19,8 +19,13 @@ type Figure = (String, fn(&Figures) -> f64);
 /// A panel each for ELBO, reconstruction and KL, and L_K where that is the objective; none without epochs.
 /// The frames show every value but the first epoch's average over training, from the first parameters
 /// on, where it would press all others together: then it is told below. `samples` is K; `note` says what
-/// was trained.
-pub fn training(epochs: &[EpochReport], samples: Option<usize>, note: &str) -> Option<String> {
+/// was trained, on images or on rows: nats are of one `what`.
+pub fn training(
+    epochs: &[EpochReport],
+    samples: Option<usize>,
+    what: &str,
+    note: &str,
+) -> Option<String> {
     let (first, last) = (epochs.first()?, epochs.last()?);
     let mut figures: Vec<Figure> = vec![("ELBO".to_string(), |f| f.elbo)];
     if let (Some(k), Some(_)) = (samples, last.test.bound) {
@@ -29,8 +34,9 @@ pub fn training(epochs: &[EpochReport], samples: Option<usize>, note: &str) -> O
     figures.push(("reconstruction".to_string(), |f| f.reconstruction));
     figures.push(("KL".to_string(), |f| f.kl));
 
-    let mut svg = Svg::new(COLUMN, "Training curve, nats per image");
-    svg.text((LEFT, 20.0), Anchor::Start, TITLE, "Training curve, nats per image");
+    let title = format!("Training curve, nats per {what}");
+    let mut svg = Svg::new(COLUMN, &title);
+    svg.text((LEFT, 20.0), Anchor::Start, TITLE, &title);
     let mut left = LEFT;
     let watched = if last.validation { "validation set" } else { "test set" };
     for (label, of) in [(watched, TEST), ("training set, epoch average", TRAIN)] {

@@ -9,7 +9,7 @@ use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
 use crate::vae::network::Moments;
 use crate::vae::objective::Bound;
-use crate::vae::step::{Content, Flips, Pass, Source, TrainProgram};
+use crate::vae::step::{Flips, Pass, Source, TrainProgram};
 use crate::vae::{Binarization, Init};
 
 /// Bytes of the host's memory that a run's states take, at most: the last and the next, one while it is written
@@ -56,8 +56,8 @@ pub(super) fn record_within(
         let batch = settings.batch.min(images.n_images);
         Source {
             images: images.n_images,
-            window: data_stream::window(images.n_images, images.n_pixels(), batch, resident),
-            content: Content::Bytes(settings.binarization),
+            window: data_stream::window(images.n_images, images.image_bytes(), batch, resident),
+            content: images.content(architecture.likelihood, settings.binarization),
             flips,
             batch,
             samples,

@@ -9,10 +9,12 @@ mod state;
 mod trainer;
 mod watchdog;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config_error::ConfigError;
-use crate::data::{self, Channels, Dataset, Fit};
+use crate::data::{self, Channels, Dataset, Fit, Table, TableOptions};
 use crate::device::DeviceError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
@@ -20,9 +22,9 @@ use crate::nn::{NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::optim::{Optimizer, Update};
 use crate::plan::PlanError;
-use crate::vae::likelihood::LikelihoodKind;
+use crate::vae::likelihood::{Domain, LikelihoodKind};
 use crate::vae::objective::Bound;
-use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
+use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective, Variance};
 pub use begin::{begin, initialize, record, record_fused};
 pub use metrics::{Metrics, Sums};
 pub use run::{Outcome, resume, run};
@@ -49,6 +51,9 @@ pub struct Settings {
     /// Share of the training images that is held out, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<f64>,
+    /// What the columns are, if the data is a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
     /// Whether each training image is mirrored left to right with probability 1/2, anew each epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flip: bool,
@@ -122,6 +127,7 @@ impl Default for Settings {
             size: None,
             fit: Fit::default(),
             valid: None,
+            table: None,
             flip: false,
             architecture: Architecture {
                 image: (28, 28),
@@ -167,13 +173,19 @@ impl Settings {
     /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
     /// where all its pixels are black or white. Images in colour have a Gaussian likelihood of their values as they are,
     /// [`Init::Glorot`], so that the output begins at their mean, and, from 16 pixels in height and width on, a network of
-    /// convolutions.
+    /// convolutions. A table has a Gaussian likelihood with a variance for each column, a smaller network, and more epochs the
+    /// fewer rows there are.
     pub fn of(dataset: &Dataset) -> Settings {
         let mut settings = Settings { data: place(dataset), ..Settings::default() };
         let ImageShape { height, width, channels } = dataset.train.shape();
         settings.architecture.image = (height, width);
         settings.architecture.channels = channels;
         settings.batch = settings.batch.min(dataset.train.n_images);
+        settings.table = dataset.table().map(|table| Table::clone(table));
+        if settings.table.is_some() {
+            settings.suit_table(dataset.train.n_images);
+            return settings;
+        }
         if channels > 1 {
             settings.architecture.likelihood =
                 Likelihood::of_kind(LikelihoodKind::Gaussian, None).expect("it needs no variance");
@@ -192,6 +204,23 @@ impl Settings {
             settings.binarization = Binarization::Fixed;
         }
         settings
+    }
+
+    /// The defaults for a table of `n` training rows: most have fewer columns than an image has pixels, and fewer rows.
+    fn suit_table(&mut self, n: usize) {
+        let (_, columns) = self.architecture.image;
+        let variance = Some(Variance::Column);
+        self.architecture.likelihood =
+            Likelihood::of_kind(LikelihoodKind::Gaussian, variance).expect("it has a variance");
+        self.architecture.hidden = vec![128].into();
+        self.architecture.decoder_hidden = vec![128].into();
+        self.architecture.latent = columns.div_ceil(2).min(20);
+        self.binarization = Binarization::None;
+        self.init = Init::Glorot;
+        // So many steps of minibatches that are a tenth of the rows at most: more would learn few rows by heart.
+        self.batch = (n / 10).clamp(16, 128).min(n);
+        let epochs = (1500 * self.batch).div_ceil(n);
+        self.epochs = (epochs as u32).clamp(10, 200);
     }
 
     /// # Errors
@@ -261,7 +290,12 @@ impl Settings {
     pub fn data_options(&self) -> data::Options {
         // Pictures that were read as grey, as all once were, are so again.
         let channels = Some(Channels::of(self.architecture.channels));
-        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels }
+        let table = self.table.as_ref().map(|table| {
+            let counts = self.architecture.likelihood.module().domain() == Domain::Counts;
+            let like = Some(table.clone());
+            Arc::new(TableOptions { counts, like, ..TableOptions::default() })
+        });
+        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels, table }
     }
 
     /// The learning rate of an epoch (1 is the first) after the warm-up.
@@ -317,6 +351,13 @@ impl Settings {
         self.check()?;
         dataset.check()?;
         dataset.train.check_shape(self.architecture.shape())?;
+        for images in [&dataset.train, &dataset.test].into_iter().chain(&dataset.valid) {
+            images.check_domain(self.architecture.likelihood)?;
+        }
+        if dataset.table().is_some() && self.flip {
+            let right = "leave `flip` out";
+            return Err(ConfigError::conflict("flip", "true", "is for images, not tables", right));
+        }
         let (batch, n) = (self.batch, dataset.train.n_images);
         match batch > n {
             true => Err(ConfigError::conflict(

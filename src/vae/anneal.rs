@@ -2,7 +2,7 @@
 //! from the prior to the posterior, or back from a code that is known to be a draw from it.
 
 use super::architecture::Architecture;
-use super::minibatch::{Content, Source, Streams};
+use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};
 use super::prior;
@@ -66,7 +66,11 @@ pub struct AnnealProgram {
 impl AnnealProgram {
     /// # Errors
     /// Sizes beyond what a kernel's grid can cover.
-    pub fn record(architecture: &Architecture, chains: Chains) -> Result<Self, PlanError> {
+    pub fn record(
+        architecture: &Architecture,
+        content: Content,
+        chains: Chains,
+    ) -> Result<Self, PlanError> {
         let Chains { batch, samples, path, temperatures, leapfrogs } = chains;
         let (rows, latent, k) = (batch * samples, architecture.latent, samples as f64);
         let mut program = Program::new();
@@ -76,7 +80,8 @@ impl AnnealProgram {
         let schedule = program.tensor("schedule", &[temperatures, COLUMNS], DType::F32);
 
         let mut r = Recorder::new(&mut program, "encode");
-        let heads = nn::forward(&mut r, &network.encoder, x)?;
+        let of = minibatch::as_encoded(&mut r, content, x)?;
+        let heads = nn::forward(&mut r, &network.encoder, of.seen)?;
         let encode = r.finish();
 
         let mut r = Recorder::new(&mut program, "begin");
@@ -105,7 +110,7 @@ impl AnnealProgram {
         let likelihood = architecture.likelihood.module();
         let mut decoder = Tape::default();
         let eta = decoder.forward(&mut r, &network.decoder, z)?;
-        let observed = network.observed(x, eta, samples);
+        let observed = network.observed(of, eta, samples);
         let log_px = likelihood.log_px(&mut r, observed)?;
         let weight = r.filled("weight", rows, 1.0);
         let d_eta = likelihood.backward(&mut r, observed, weight)?.d_eta;

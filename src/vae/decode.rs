@@ -1,7 +1,6 @@
 //! What the decoder makes of latent codes: draws from the prior, reconstructions, codes that the host gives.
 
 use super::architecture::Architecture;
-use super::binarization::Binarization;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};
@@ -11,8 +10,17 @@ use crate::nn;
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
 /// E[x|z] of z (R, Z): (R, D).
-fn expectation(r: &mut Recorder, network: &Network, z: TensorId) -> Result<TensorId, PlanError> {
+fn decoded(r: &mut Recorder, network: &Network, z: TensorId) -> Result<TensorId, PlanError> {
     let eta = nn::forward(r, &network.decoder, z)?;
+    expectation(r, network, eta)
+}
+
+/// E[x|z] of the decoder's output: (R, D).
+pub(super) fn expectation(
+    r: &mut Recorder,
+    network: &Network,
+    eta: TensorId,
+) -> Result<TensorId, PlanError> {
     let Architecture { likelihood, .. } = network.architecture;
     likelihood.module().mean(r, eta, network.architecture.pixels())
 }
@@ -38,7 +46,7 @@ impl DecodeProgram {
         let network = Network::declare(&mut program, architecture);
         let mut r = Recorder::new(&mut program, "decode");
         let z = r.tensor("z", &[count, architecture.latent]);
-        let mean = expectation(&mut r, &network, z)?;
+        let mean = decoded(&mut r, &network, z)?;
         let plan = r.finish();
         Ok(DecodeProgram { program, network, plan, z, mean })
     }
@@ -64,7 +72,7 @@ impl SampleProgram {
         let mut r = Recorder::new(&mut program, "sample");
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
         let z = prior::sample(&mut r, clock, [count, architecture.latent], count)?;
-        let mean = expectation(&mut r, &network, z)?;
+        let mean = decoded(&mut r, &network, z)?;
         let plan = r.finish();
         Ok(SampleProgram { program, network, plan, clock, mean })
     }
@@ -75,7 +83,7 @@ pub struct ReconstructProgram {
     pub program: Program,
     pub network: Network,
     pub plan: PlanId,
-    /// (N, D) u8
+    /// (N, D) u8, or f32 of a table
     pub data: TensorId,
     /// (8) u32
     pub clock: TensorId,
@@ -90,21 +98,22 @@ impl ReconstructProgram {
     /// Sizes beyond what a kernel's grid can cover.
     pub fn record(
         architecture: &Architecture,
-        binarization: Binarization,
+        content: Content,
         count: usize,
     ) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let source = Source { content: Content::Bytes(binarization), ..Source::rows(count) };
+        let source = Source { content, ..Source::rows(count) };
         let mut r = Recorder::new(&mut program, "reconstruct");
         let dims = [count, architecture.pixels()];
         let data = r.tensor_of("data", &dims, source.content.dtype());
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
-        let Minibatch { x, seen } = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
+        let Minibatch { x, seen, .. } =
+            minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
         let heads = nn::forward(&mut r, &network.encoder, seen)?;
         let q = posterior::module();
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?;
-        let mean = expectation(&mut r, &network, drawn.z)?;
+        let mean = decoded(&mut r, &network, drawn.z)?;
         let plan = r.finish();
         Ok(ReconstructProgram { program, network, plan, data, clock, x, mean })
     }

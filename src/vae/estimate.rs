@@ -93,14 +93,14 @@ impl EstimateProgram {
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
 
         let mut r = Recorder::new(&mut program, "encode");
-        let Minibatch { x, seen } = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
-        let heads = nn::forward(&mut r, &network.encoder, seen)?;
+        let of = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder, of.seen)?;
         let encode = r.finish();
 
         let q = posterior::module();
         let mut r = Recorder::new(&mut program, "importance");
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
-        let likelihood = log_likelihood(&mut r, &network, x, drawn.z, samples)?;
+        let likelihood = log_likelihood(&mut r, &network, of, drawn.z, samples)?;
         let weight = q.log_weights(&mut r, drawn, likelihood, samples)?;
         let log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         let log_w = store(&mut r, "stored log_w", weight, clock, runs)?;
@@ -109,7 +109,7 @@ impl EstimateProgram {
 
         let mut r = Recorder::new(&mut program, "prior");
         let z = prior::sample(&mut r, clock, [rows, latent], samples)?;
-        let likelihood = log_likelihood(&mut r, &network, x, z, samples)?;
+        let likelihood = log_likelihood(&mut r, &network, of, z, samples)?;
         let prior_log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", k)])?;
         let prior = r.finish();
@@ -120,7 +120,7 @@ impl EstimateProgram {
             chunks,
             data,
             clock,
-            x,
+            x: of.x,
             heads,
             encode,
             importance,
@@ -136,13 +136,13 @@ impl EstimateProgram {
 fn log_likelihood(
     r: &mut Recorder,
     network: &Network,
-    x: TensorId,
+    of: Minibatch,
     z: TensorId,
     samples: usize,
 ) -> Result<TensorId, PlanError> {
     let eta = nn::forward(r, &network.decoder, z)?;
     let likelihood = network.architecture.likelihood.module();
-    likelihood.log_px(r, network.observed(x, eta, samples))
+    likelihood.log_px(r, network.observed(of, eta, samples))
 }
 
 /// Records that a run's `values` (R) go into its row of a tensor (runs, R).

@@ -1,7 +1,7 @@
 //! A data set on the device: how minibatches are drawn from it, and where the figures of a step go.
 
 use super::binarization::Binarization;
-use crate::kernels::{clock, end_step, gather, rates};
+use crate::kernels::{clock, end_step, gather, rates, seen};
 use crate::numeric::philox::{Stream, half_bits};
 use crate::plan::{DType, PlanError, PlanId, Recorder, TensorId};
 
@@ -10,15 +10,21 @@ use crate::plan::{DType, PlanError, PlanId, Recorder, TensorId};
 pub enum Content {
     /// Grey levels, and what becomes of them.
     Bytes(Binarization),
-    /// Real values, taken as they are.
+    /// Real values, taken as they are by encoder and likelihood.
     Reals,
+    /// Real values of which some are missing, see [`seen`]: they have no part in the likelihood, and the encoder gets 0
+    /// in their place, the mean of a standardised column.
+    Masked,
+    /// Counts, 0, 1, 2 and so on, as real values. The likelihood is of them as they are: [`Minibatch::x`]. The encoder gets
+    /// ln(1 + x), [`Minibatch::seen`], in whose range a network begins well whatever the counts are.
+    Counts,
 }
 
 impl Content {
     pub(super) fn dtype(self) -> DType {
         match self {
             Content::Bytes(_) => DType::U8,
-            Content::Reals => DType::F32,
+            Content::Reals | Content::Masked | Content::Counts => DType::F32,
         }
     }
 }
@@ -28,7 +34,7 @@ impl Content {
 pub struct Source {
     /// N
     pub images: usize,
-    /// Rows of a window of bytes that the host keeps filled with the next draws, a power of two below N;
+    /// Rows of a window that the host keeps filled with the next draws, a power of two below N;
     /// `None` for a data set that is on the device as a whole.
     pub window: Option<usize>,
     /// What an element of it is.
@@ -155,6 +161,8 @@ pub(super) struct Minibatch {
     pub x: TensorId,
     /// (B, D) what the encoder gets
     pub seen: TensorId,
+    /// Whether elements of x may be missing.
+    pub masked: bool,
 }
 
 /// Records the next minibatch of a data set.
@@ -188,11 +196,28 @@ pub(super) fn draw(
             }
             r.dispatch(&gather::GATHER, &[("data", data), ("clock", clock), ("x", x)], &constants)?;
         }
-        Content::Reals => r.dispatch(
+        Content::Reals | Content::Masked | Content::Counts => r.dispatch(
             &gather::GATHER_REAL,
             &[("values", data), ("clock", clock), ("x", x)],
-            &[shuffle, half_bits],
+            &[("N", images as f64), shuffle, half_bits],
         )?,
     }
-    Ok(Minibatch { x, seen: x })
+    as_encoded(r, content, x)
+}
+
+/// Records what the encoder gets of observations `x` (B, D).
+pub(super) fn as_encoded(
+    r: &mut Recorder,
+    content: Content,
+    x: TensorId,
+) -> Result<Minibatch, PlanError> {
+    let masked = content == Content::Masked;
+    let counts = match content {
+        Content::Bytes(_) | Content::Reals => return Ok(Minibatch { x, seen: x, masked }),
+        Content::Masked => 0.0,
+        Content::Counts => 1.0,
+    };
+    let seen = r.tensor("seen", &r.dims(x));
+    r.dispatch(&seen::SEEN, &[("x", x), ("seen", seen)], &[("COUNTS", counts)])?;
+    Ok(Minibatch { x, seen, masked })
 }

@@ -12,6 +12,8 @@ mod bound;
 pub mod decode;
 #[doc(hidden)]
 pub mod estimate;
+#[doc(hidden)]
+pub mod impute;
 pub mod likelihood;
 mod minibatch;
 #[doc(hidden)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::architecture::{Architecture, PlacedLayer};
 use super::likelihood::Observed;
+use super::minibatch::Minibatch;
 use super::posterior::{self, Posterior};
 use crate::nn::{Activation, Dense, Init, Layer, Shape, SplitChannels, Stack, Uniform};
 use crate::optim::{Optimizer, TrainedParameter};
@@ -126,9 +127,10 @@ impl Network {
         Some(self.architecture.layout().ok()?.decoder.last()?.to)
     }
 
-    /// What the likelihood is computed of: x (B, D) and the decoder's output `eta` (B*K, outputs).
-    pub(super) fn observed(&self, x: TensorId, eta: TensorId, samples: usize) -> Observed<'_> {
-        Observed { x, eta, parameters: &self.likelihood, samples }
+    /// What the likelihood is computed of: a minibatch and the decoder's output `eta` (B*K, outputs).
+    pub(super) fn observed(&self, of: Minibatch, eta: TensorId, samples: usize) -> Observed<'_> {
+        let Minibatch { x, masked, .. } = of;
+        Observed { x, eta, parameters: &self.likelihood, samples, masked }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The best q of the trained family for each image alone: the ELBO ascended in its mean and log variance.
 
 use super::architecture::Architecture;
-use super::minibatch::{Content, Source, Streams};
+use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use super::objective::Objective;
 use super::posterior::{self, Arriving, Posterior};
@@ -56,7 +56,11 @@ pub struct RefineProgram {
 impl RefineProgram {
     /// # Errors
     /// Sizes beyond what a kernel's grid can cover.
-    pub fn record(architecture: &Architecture, draws: Draws) -> Result<Self, PlanError> {
+    pub fn record(
+        architecture: &Architecture,
+        content: Content,
+        draws: Draws,
+    ) -> Result<Self, PlanError> {
         let Draws { batch, samples, scored } = draws;
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
@@ -64,7 +68,8 @@ impl RefineProgram {
         let x = program.tensor("x", &[batch, architecture.pixels()], DType::F32);
         let rates = program.tensor("rates", &[rates::WORDS], DType::F32);
         let mut r = Recorder::new(&mut program, "encode");
-        let heads = nn::forward(&mut r, &network.encoder, x)?;
+        let images = minibatch::as_encoded(&mut r, content, x)?;
+        let heads = nn::forward(&mut r, &network.encoder, images.seen)?;
         let encode = r.finish();
         let adam = Adam::default();
         let update = Update {
@@ -77,7 +82,7 @@ impl RefineProgram {
         };
         let moved = update.optimizer.declare(&mut program, heads, false);
 
-        let of = Posteriors { network: &network, draws, clock, x, heads, rates };
+        let of = Posteriors { network: &network, draws, clock, images, heads, rates };
         let mut r = Recorder::new(&mut program, "step");
         let d_heads = of.gradient(&mut r)?;
         update.record(&mut r, [rates, clock], 1, &[moved], &[(heads, d_heads)])?;
@@ -120,7 +125,7 @@ struct Posteriors<'a> {
     network: &'a Network,
     draws: Draws,
     clock: TensorId,
-    x: TensorId,
+    images: Minibatch,
     heads: TensorId,
     rates: TensorId,
 }
@@ -142,7 +147,7 @@ impl Posteriors<'_> {
         let drawn = self.sample(r, samples)?;
         let mut decoder = Tape::default();
         let eta = decoder.forward(r, &self.network.decoder, drawn.z)?;
-        let observed = self.network.observed(self.x, eta, samples);
+        let observed = self.network.observed(self.images, eta, samples);
         likelihood.log_px(r, observed)?;
         let weight = r.filled("weight", batch * samples, 1.0 / samples as f32);
         let d_eta = likelihood.backward(r, observed, weight)?.d_eta;
@@ -154,7 +159,7 @@ impl Posteriors<'_> {
     fn log_px(&self, r: &mut Recorder) -> Result<TensorId, PlanError> {
         let drawn = self.sample(r, self.draws.scored)?;
         let eta = nn::forward(r, &self.network.decoder, drawn.z)?;
-        let observed = self.network.observed(self.x, eta, self.draws.scored);
+        let observed = self.network.observed(self.images, eta, self.draws.scored);
         self.network.architecture.likelihood.module().log_px(r, observed)
     }
 }

@@ -1,6 +1,7 @@
 //! Images drawn from the model itself: of these the code that made them is known, a draw from the true posterior.
 
 use super::architecture::Architecture;
+use super::minibatch::Minibatch;
 use super::network::Network;
 use super::prior;
 use crate::kernels::clock;
@@ -46,7 +47,8 @@ impl SimulateProgram {
         let decode = r.finish();
         let mut r = Recorder::new(&mut program, "score");
         let likelihood = architecture.likelihood.module();
-        let log_px = likelihood.log_px(&mut r, network.observed(x, eta, 1))?;
+        let of = Minibatch { x, seen: x, masked: false };
+        let log_px = likelihood.log_px(&mut r, network.observed(of, eta, 1))?;
         let score = r.finish();
         Ok(SimulateProgram { program, network, batch, clock, decode, z, eta, x, score, log_px })
     }

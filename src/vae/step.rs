@@ -4,7 +4,7 @@
 use super::architecture::Architecture;
 use super::bound;
 use super::likelihood::{Fitted, Observed};
-use super::minibatch::{self, Minibatch, Streams};
+use super::minibatch::{self, Streams};
 pub use super::minibatch::{Content, Flips, Pass, Source};
 use super::network::Network;
 use super::objective::{Bound, Objective};
@@ -102,14 +102,13 @@ fn training_step(
     let (mut encoder, mut decoder) = (Tape::default(), Tape::default());
     let mut pass = Pass::declare(r, source, network.architecture.pixels());
 
-    let Minibatch { x, seen } =
-        minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TRAIN)?;
-    let heads = encoder.forward(r, &network.encoder, seen)?;
+    let images = minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TRAIN)?;
+    let heads = encoder.forward(r, &network.encoder, images.seen)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TRAIN, 1.0)?;
     let kl = q.kl(r, heads)?;
     let eta = decoder.forward(r, &network.decoder, drawn.z)?;
     let known_weight = bound::known_weight(r, objective.bound, source);
-    let kept = network.observed(x, eta, source.samples);
+    let kept = network.observed(images, eta, source.samples);
     let own = match (likelihood.fitted(), known_weight) {
         (Fitted::First, Some(weight)) => likelihood.fit(r, kept, weight, pass.clock)?,
         _ => kept.parameters.to_vec(),
@@ -151,13 +150,12 @@ fn evaluation_step(
     let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
     let mut pass = Pass::declare(r, source, network.architecture.pixels());
 
-    let Minibatch { x, seen } =
-        minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TEST)?;
-    let heads = nn::forward(r, &network.encoder, seen)?;
+    let images = minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TEST)?;
+    let heads = nn::forward(r, &network.encoder, images.seen)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TEST, 1.0)?;
     let kl = q.kl(r, heads)?;
     let eta = nn::forward(r, &network.decoder, drawn.z)?;
-    let log_px = likelihood.log_px(r, network.observed(x, eta, source.samples))?;
+    let log_px = likelihood.log_px(r, network.observed(images, eta, source.samples))?;
     pass.bound = bound::value(r, bound, source, &q, drawn, log_px)?;
 
     pass.end_step(r, log_px, kl, false, &[])?;

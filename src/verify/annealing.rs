@@ -8,7 +8,7 @@ use nalgebra::DVector;
 use super::linear_gaussian::LinearGaussian;
 use super::{ERRORS, Row, VerifyError, architecture, encoder, mean, parameters};
 use crate::bounds::{
-    Annealed, Annealing, Observed, Simulated, Spoilt, Tempering, anneal_spoilt, simulate, tune,
+    Annealed, Annealing, Simulated, Spoilt, Tempering, anneal_spoilt, simulate, tune,
 };
 use crate::device::Device;
 use crate::loaded::Model;
@@ -57,11 +57,11 @@ impl Both {
             seed: 2,
         };
         let simulated = simulate(device, loaded, SIMULATED)?;
-        let observed = Observed { x: &simulated.x, z: Some(&simulated.z) };
+        let observed = simulated.observed();
         let on = &mut |_| ControlFlow::Continue(());
         let mut along = |path| -> Result<Annealed, VerifyError> {
             let settings = Annealing { path, temperatures: 8, chains: 4, leapfrogs: 3 };
-            let tempering: Tempering = tune(device, loaded, &simulated.x, settings, on)?;
+            let tempering: Tempering = tune(device, loaded, observed, settings, on)?;
             Ok(anneal_spoilt(device, loaded, observed, &tempering, spoilt, on)?)
         };
         let annealed = [along(Path::Posterior)?, along(Path::Prior)?];

@@ -54,7 +54,7 @@ impl Best {
         let simulated = simulate(device, loaded, SIMULATED)?;
         let refining = Refining { steps: 300, ..Refining::default() };
         let on = &mut |_| ControlFlow::Continue(());
-        let refined = refine(device, loaded, &simulated.x, refining, on)?.0;
+        let refined = refine(device, loaded, simulated.observed(), refining, on)?.0;
         Ok(Best { simulated, refined })
     }
 

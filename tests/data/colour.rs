@@ -88,10 +88,10 @@ fn shapes_that_say_too_little_are_refused() {
         (&[2, 5, 7, 2], AS_IS, &["its shape is (2, 5, 7, 2)", "in colour (N, height, width, 3)"]),
         (
             &[2, 30],
-            size,
+            size.clone(),
             &["(2, 30) could be colour images of 2x5", "(N, 2, 5, 3) or (N, 3, 2, 5)"],
         ),
-        (&[2, 31], size, &["images of 31 pixels"]),
+        (&[2, 31], size.clone(), &["images of 31 pixels"]),
     ] {
         assert_words(load_file("a.npy", &file(shape), options), words);
     }
@@ -177,11 +177,11 @@ fn colourless_files_are_grey() {
     let home = folder(&[("train/a.png", &a), ("test/b.png", &b)]);
     let size = Options { size: Some((3, 3)), ..AS_IS };
     for options in [AS_IS, size] {
-        let data = load(home.path(), options).unwrap();
+        let data = load(home.path(), options.clone()).unwrap();
         assert_eq!(shape(&data).channels, 1);
         assert_eq!(
             data,
-            load(home.path(), Options { channels: GREY.channels, ..options }).unwrap()
+            load(home.path(), Options { channels: GREY.channels, ..options.clone() }).unwrap()
         );
     }
     // Of all levels, as red, green and blue.

@@ -9,3 +9,4 @@ mod interchange;
 mod loaders;
 mod pictures;
 mod python;
+mod tables;

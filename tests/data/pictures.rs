@@ -257,7 +257,7 @@ fn inactive_units_are_grey() {
     // Unit 0 is the same for all images, unit 1 is not.
     let mean = (0..40).flat_map(|i| [0.5, f64::from(i % 4)]).collect();
     let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
-    let text = latent::units(&posteriors.units(), "");
+    let text = latent::units(&posteriors.units(), "image", "");
     let document = Document::parse(&text).unwrap();
     let fills: Vec<_> =
         elements(&document, "rect").iter().map(|r| r.attribute("fill").unwrap()).collect();
@@ -306,7 +306,7 @@ fn names_of_classes_do_not_cover_each_other() {
     let mean = (0..80).map(|i| [0.0, 0.0, 0.01, 0.0, 0.0, 0.02, 3.0, 3.0][i % 8]).collect();
     let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
     let labels = Labels::numbered((0..40).map(|i| i % 4).collect());
-    let text = latent::scatter(&posteriors, Some(&labels), "");
+    let text = latent::scatter(&posteriors, [0, 1], Some(&labels), ("", "images"));
     let document = Document::parse(&text).unwrap();
     let names = elements(&document, "text");
     let names: Vec<_> =
@@ -327,7 +327,7 @@ fn long_names_do_not_cover_each_other() {
     let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
     let names = ["Ankle boot", "T-shirt/top", "Sneaker", "Pullover"].map(String::from);
     let labels = Labels { classes: (0..40).map(|i| i % 4).collect(), names: names.into() };
-    let text = latent::scatter(&posteriors, Some(&labels), "");
+    let text = latent::scatter(&posteriors, [0, 1], Some(&labels), ("", "images"));
     let document = Document::parse(&text).unwrap();
     let names = elements(&document, "text");
     let names: Vec<_> =
@@ -352,7 +352,7 @@ fn long_names_of_many_classes_have_room() {
     let mean = (0..240).map(|i| f64::from(i % 17) - 8.0).collect();
     let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 240] };
     let labels = Labels { classes, names: names.into() };
-    let text = latent::scatter(&posteriors, Some(&labels), "");
+    let text = latent::scatter(&posteriors, [0, 1], Some(&labels), ("", "images"));
     let document = Document::parse(&text).unwrap();
     for node in elements(&document, "text") {
         let Some(text) = node.text().filter(|text| text.contains("class")) else { continue };

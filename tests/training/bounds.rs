@@ -232,8 +232,9 @@ fn annealed_weights_are_unbiased_both_ways() {
         let p: Vec<f64> = simulated.x.chunks(6).map(|x| log_p[number(x)]).collect();
         for path in [Path::Posterior, Path::Prior] {
             let settings = Annealing { path, ..SETTINGS };
-            let tempering = tune(&device, model, &simulated.x, settings, &mut on).expect("it runs");
-            let observed = Observed { x: &simulated.x, z: Some(&simulated.z) };
+            let tempering =
+                tune(&device, model, simulated.observed(), settings, &mut on).expect("it runs");
+            let observed = simulated.observed();
             let found = anneal(&device, model, observed, &tempering, &mut on).expect("it runs");
             let images = || found.images.iter().zip(&p);
             for (ratio, error) in [
@@ -269,7 +270,11 @@ fn chains_do_not_depend_on_their_company() {
     let run = |images: usize, chains: usize| {
         let settings = Annealing { chains, ..SETTINGS };
         let tempering = Tempering { settings, ..tempering.clone() };
-        let observed = Observed { x: &simulated.x[..6 * images], z: Some(&simulated.z[..images]) };
+        let observed = Observed {
+            x: &simulated.x[..6 * images],
+            z: Some(&simulated.z[..images]),
+            ..simulated.observed()
+        };
         anneal(&cpu(), model, observed, &tempering, &mut on).expect("it runs").images
     };
     let (all, few, one) = (run(40, 600), run(3, 600), run(40, 1));
@@ -287,7 +292,7 @@ fn chains_do_not_depend_on_their_company() {
         all[0].forward.iter().chain(&all[0].backward).map(|w| w.to_bits()).collect();
     assert!(different.len() > 1100); // f32, so that a few may meet
     let single = Tempering::new(Annealing { temperatures: 1, ..SETTINGS });
-    let observed = Observed { x: &simulated.x, z: Some(&simulated.z) };
+    let observed = simulated.observed();
     let found = anneal(&cpu(), model, observed, &single, &mut on).expect("it runs");
     let bounds = sandwich(&cpu(), model, &simulated, &[1], None, &mut on).expect("it runs");
     for (weights, bracket) in found.images.iter().zip(&bounds.images) {
@@ -404,7 +409,7 @@ fn planted_errors_are_noticed() {
         let settings = Annealing { path: Path::Prior, temperatures: 12, chains, leapfrogs: 4 };
         let mut tempering = Tempering::new(settings);
         tempering.sizes.fill(size);
-        let observed = Observed { x: &simulated.x, z: Some(&simulated.z) };
+        let observed = simulated.observed();
         let found =
             anneal_spoilt(&cpu(), model, observed, &tempering, spoilt, &mut on).expect("it runs");
         let images = || found.images.iter().zip(&p);
@@ -447,7 +452,7 @@ fn an_adaptive_step_size_is_noticed() {
             let settings = Annealing { path: Path::Prior, temperatures: 30, chains: 1, leapfrogs };
             let mut tempering = Tempering::new(settings);
             tempering.sizes.fill(size);
-            let observed = Observed { x: &simulated.x, z: Some(&simulated.z) };
+            let observed = simulated.observed();
             let found = anneal_spoilt(&cpu(), model, observed, &tempering, spoilt, &mut on);
             let Weights { forward, backward } = found.expect("it runs").images.remove(0);
             [(forward[0] - p).exp(), (p - backward[0]).exp()]

@@ -2,7 +2,7 @@
 //! the f64 one. The estimators that are no derivative of a sampled number are held against the plain one
 //! over many draws.
 
-use elbo::data::{Dataset, Images};
+use elbo::data::{Dataset, Images, Table};
 use elbo::device::cpu::CpuExecutor;
 use elbo::device::{Device, Executor};
 use elbo::kernels::activation::Activation;
@@ -244,6 +244,45 @@ impl Oracle {
                     "{label}: {name}[{i}]: gradient {got}, finite difference {expected}",
                 );
             }
+        }
+    }
+}
+
+/// Rows of a table of which some cells are missing, all of one column but one too.
+fn table() -> Dataset {
+    let rows = |n: usize| -> Vec<f64> {
+        let cell = |i: usize| match (i % 4, i % 5) {
+            (2, _) | (_, 3) if i != 13 => f64::NAN,
+            _ => (1.7 * i as f64).sin() + 0.3 * (i % 5) as f64,
+        };
+        (0..5 * n).map(cell).collect()
+    };
+    let names: Vec<String> = (0..5).map(|i| i.to_string()).collect();
+    let table = std::sync::Arc::new(Table::unscaled(&names));
+    let [train, test] = [9, 4].map(|n| Images::of_table(table.clone(), &rows(n)).expect("rows"));
+    assert!(train.has_missing());
+    Dataset { name: "a table".to_string(), train, test, valid: None }
+}
+
+#[test]
+fn the_step_of_a_table_with_missing_cells_is_the_gradient() {
+    let variances = [
+        Variance::Optimal,
+        Variance::Pixel,
+        Variance::Column,
+        Variance::Decoder,
+        Variance::Given(0.3),
+    ];
+    let elbo = Objective { beta: 0.7, ..Objective::default() };
+    for objective in [elbo, iwae(Estimator::Reparameterized)] {
+        for variance in variances {
+            let mut settings = settings(&[7], &[6], Activation::Tanh);
+            settings.architecture.image = (1, 5);
+            settings.architecture.likelihood = Likelihood::Gaussian { variance };
+            settings.binarization = Binarization::None;
+            settings.objective = objective.clone();
+            let label = format!("{variance}, {}", objective.describe(settings.samples));
+            Oracle::new(&table(), &settings).check_against_finite_differences(&label);
         }
     }
 }

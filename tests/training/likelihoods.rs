@@ -17,7 +17,7 @@ fn of(likelihood: Likelihood, x: &[f64], eta: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let (rows, outputs) = (x.len(), module.outputs(1));
     let observed = r.tensor("x", &[rows, 1]);
     let output = r.tensor("eta", &[rows, outputs]);
-    let of = Observed { x: observed, eta: output, parameters: &[], samples: 1 };
+    let of = Observed { x: observed, eta: output, parameters: &[], samples: 1, masked: false };
     let log_px = module.log_px(&mut r, of).expect("records");
     let mean = module.mean(&mut r, output, 1).expect("records");
     let plan = r.finish();
@@ -141,7 +141,7 @@ fn extreme_outputs_give_numbers_on_every_device() {
             let dims = [rows, columns];
             r.tensor(name, if columns == 0 { &dims[..1] } else { &dims })
         });
-        let of = Observed { x, eta, parameters: &[], samples: 1 };
+        let of = Observed { x, eta, parameters: &[], samples: 1, masked: false };
         let log_px = module.log_px(&mut r, of).expect("records");
         let mean = module.mean(&mut r, eta, 1).expect("records");
         let d_eta = module.backward(&mut r, of, weight).expect("records").d_eta;

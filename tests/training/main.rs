@@ -17,4 +17,5 @@ mod real_values;
 mod resume;
 mod runs;
 mod settings;
+mod tables;
 mod verify;

@@ -243,6 +243,14 @@ impl<T: Number> Executor for CpuExecutor<T> {
         offset: usize,
         bytes: &[u8],
     ) -> Result<(), DeviceError> {
+        if self.program.get(tensor).dtype == DType::F32 {
+            let values = &mut self.floats_mut(tensor)[offset / 4..];
+            let given = bytemuck::pod_collect_to_vec::<u8, f32>(bytes);
+            for (value, v) in values.iter_mut().zip(given) {
+                *value = T::from_f64(f64::from(v));
+            }
+            return Ok(());
+        }
         match self.buffers[tensor.0].get_mut() {
             Buffer::U8(values) => values[offset..][..bytes.len()].copy_from_slice(bytes),
             _ => panic!("{} is not of bytes", self.program.get(tensor)),

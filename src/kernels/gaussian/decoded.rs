@@ -2,6 +2,7 @@
 
 use super::{LN_TWO_PI, squared_error};
 use crate::kernels::library::single;
+use crate::kernels::seen::{MISSING, is_missing};
 use crate::kernels::{grid_of_groups, pixel_cost};
 use crate::numeric::{Real, parallel, sum};
 use crate::plan::case::Fill;
@@ -45,6 +46,7 @@ pub static DECODED_MEAN: Kernel = single(Parts {
         let mut cases = cases_of_elements();
         for case in &mut cases {
             case.fills.retain(|(name, _)| *name == "eta");
+            case.constants.retain(|(name, _)| *name != "MASKED");
             // Its tensors tell B K alone.
             let k = case.dims[1].1;
             case.constants.push(("K", k as f64));
@@ -62,6 +64,10 @@ fn cases() -> Vec<Case> {
     let case = |b, k, d| {
         Case::new(&[("B", b), ("K", k), ("D", d)]).fill("weight", Fill::Uniform(0.0, 1.0))
     };
+    let masked = |case: Case| {
+        let cells = vec![0.4, f64::from(MISSING), -1.3, 2.0, 0.1, f64::from(MISSING), 0.9];
+        case.constant("MASKED", 1.0).fill("x", Fill::Cycle(cells))
+    };
     vec![
         case(1, 1, 1),
         case(3, 1, 5),
@@ -74,6 +80,9 @@ fn cases() -> Vec<Case> {
         case(4, 1, 33).fill("eta", Fill::Cycle(vec![0.1, -13.0, -14.2, -12.1, 0.7])),
         case(3, 2, 33).fill("eta", Fill::Cycle(vec![0.3, -40.0])),
         case(7, 1, 97).fill("eta", Fill::Cycle(vec![30.0, -2.0, 12.5])),
+        masked(case(5, 3, 63)),
+        masked(case(40, 1, 13)),
+        case(3, 1, 5).constant("MASKED", 1.0),
     ]
 }
 
@@ -90,12 +99,15 @@ fn log_variance<T: Real>(a: T) -> (T, T) {
 
 /// log p(x|z) = -1/2 sum_d (x - m)^2 e^-v + ln 2 pi + v.
 fn log_likelihood<T: Real>(c: &Call<T>) {
-    let (k, d) = (c.dim("K"), c.dim("D"));
+    let (k, d, masked) = (c.dim("K"), c.dim("D"), c.dim("MASKED") == 1);
     let (x, eta) = (&c.read("x")[..], &c.read("eta")[..]);
     parallel::rows(&mut c.write("log_px"), 1, |row, log_px| {
         let x = &x[row / k * d..][..d];
         let (m, a) = eta[row * 2 * d..][..2 * d].split_at(d);
         let of_value = |d: usize| {
+            if masked && is_missing(x[d]) {
+                return T::ZERO;
+            }
             let (_, v) = log_variance(a[d]);
             squared_error(x[d], m[d]) * (-v).exp() + (T::from_f64(LN_TWO_PI) + v)
         };
@@ -106,12 +118,17 @@ fn log_likelihood<T: Real>(c: &Call<T>) {
 /// d_m = w (x - m) e^-v, d_a = w/2 ((x - m)^2 e^-v - 1) dv/da.
 fn backward<T: Real>(c: &Call<T>) {
     let (k, d, half) = (c.dim("K"), c.dim("D"), T::from_f64(0.5));
+    let masked = c.dim("MASKED") == 1;
     let (x, eta, weight) = (&c.read("x")[..], &c.read("eta")[..], &c.read("weight")[..]);
     parallel::rows(&mut c.write("d_eta"), 2 * d, |row, d_eta| {
         let (x, w) = (&x[row / k * d..][..d], weight[row]);
         let (m, a) = eta[row * 2 * d..][..2 * d].split_at(d);
         let (d_m, d_a) = d_eta.split_at_mut(d);
         for i in 0..d {
+            if masked && is_missing(x[i]) {
+                (d_m[i], d_a[i]) = (T::ZERO, T::ZERO);
+                continue;
+            }
             let (above, v) = log_variance(a[i]);
             let (r, precision) = (x[i] - m[i], (-v).exp());
             d_m[i] = w * (r * precision);

@@ -3,6 +3,7 @@
 use super::{LN_TWO_PI, squared_error};
 use crate::kernels::library::single;
 use crate::kernels::posterior::clamp_log_variance;
+use crate::kernels::seen::{MISSING, is_missing};
 use crate::kernels::{grid_of_groups, pixel_cost};
 use crate::numeric::{Real, parallel, sum};
 use crate::plan::case::Fill;
@@ -39,6 +40,10 @@ fn cases() -> Vec<Case> {
             .fill("weight", Fill::Uniform(0.0, 1.0))
     };
     let at = |case: Case, v| case.fill("log_variance", Fill::Cycle(vec![v, 0.2]));
+    let masked = |case: Case| {
+        let cells = vec![0.4, f64::from(MISSING), -1.3, 2.0, 0.1, f64::from(MISSING), 0.9];
+        case.constant("MASKED", 1.0).fill("x", Fill::Cycle(cells))
+    };
     vec![
         case(1, 1, 1, 1),
         case(3, 1, 5, 5),
@@ -53,6 +58,9 @@ fn cases() -> Vec<Case> {
         at(case(3, 2, 34, 34), 20.0),
         at(case(3, 2, 34, 34), 50.0),
         at(case(3, 2, 34, 2), -50.0),
+        masked(case(5, 3, 63, 63)),
+        masked(case(40, 1, 13, 1)),
+        case(3, 1, 5, 5).constant("MASKED", 1.0),
     ]
 }
 
@@ -65,10 +73,13 @@ fn variances_of<T: Real>(c: &Call<T>) -> Vec<(T, T)> {
 /// log p(x|z) = -1/2 sum_d (x - eta)^2 / s + ln 2 pi s.
 fn log_likelihood<T: Real>(c: &Call<T>) {
     let (k, d, variances) = (c.dim("K"), c.dim("D"), variances_of(c));
-    let (x, eta) = (&c.read("x")[..], &c.read("eta")[..]);
+    let (x, eta, masked) = (&c.read("x")[..], &c.read("eta")[..], c.dim("MASKED") == 1);
     parallel::rows(&mut c.write("log_px"), 1, |row, log_px| {
         let (x, eta) = (&x[row / k * d..][..d], &eta[row * d..][..d]);
         let of_value = |d: usize| {
+            if masked && is_missing(x[d]) {
+                return T::ZERO;
+            }
             let (v, precision) = variances[d % variances.len()];
             squared_error(x[d], eta[d]) * precision + (T::from_f64(LN_TWO_PI) + v)
         };
@@ -79,11 +90,16 @@ fn log_likelihood<T: Real>(c: &Call<T>) {
 /// d_eta = w (x - eta) / s.
 fn backward<T: Real>(c: &Call<T>) {
     let (k, d, variances) = (c.dim("K"), c.dim("D"), variances_of(c));
+    let masked = c.dim("MASKED") == 1;
     let (x, eta, weight) = (&c.read("x")[..], &c.read("eta")[..], &c.read("weight")[..]);
     parallel::rows(&mut c.write("d_eta"), d, |row, d_eta| {
         for (i, d_eta) in d_eta.iter_mut().enumerate() {
             let (_, precision) = variances[i % variances.len()];
-            *d_eta = weight[row] * ((x[row / k * d + i] - eta[row * d + i]) * precision);
+            let x = x[row / k * d + i];
+            *d_eta = match masked && is_missing(x) {
+                true => T::ZERO,
+                false => weight[row] * ((x - eta[row * d + i]) * precision),
+            };
         }
     });
 }

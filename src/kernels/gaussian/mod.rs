@@ -1,6 +1,7 @@
 //! The Gaussian likelihood of real values: here with one variance for all of them, below with several.
 
 mod decoded;
+mod fit_observed;
 mod fit_variance;
 mod grouped;
 
@@ -11,6 +12,7 @@ use crate::numeric::{Real, parallel, sum};
 use crate::plan::case::Fill;
 use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
 pub use decoded::{DECODED_BACKWARD, DECODED_LOG_LIKELIHOOD, DECODED_MEAN, LOWEST_DECODED};
+pub use fit_observed::{FIT_OBSERVED, OBSERVED_ERRORS};
 pub use fit_variance::{COLUMN_ERRORS, FIT_VARIANCE, LOWEST_FITTED, ROW_ERRORS, ROWS};
 pub use grouped::{GROUPED_BACKWARD, GROUPED_LOG_LIKELIHOOD};
 

@@ -3,7 +3,7 @@
 
 use super::kernels::Kernels;
 use super::onnx::OnnxNode;
-use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, Sampler, draw};
+use super::{Backward, Domain, Module, Observed, OnnxGraph, OnnxOutput, Sampler, draw};
 use crate::kernels::gaussian;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -24,6 +24,14 @@ impl Module for DecodedGaussian {
     }
 
     fn is_likelihood_of(&self, _: Binarization) -> bool {
+        true
+    }
+
+    fn domain(&self) -> Domain {
+        Domain::Reals
+    }
+
+    fn accepts_missing(&self) -> bool {
         true
     }
 

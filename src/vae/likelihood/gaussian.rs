@@ -2,7 +2,7 @@
 //! channel or pixel.
 
 use super::{
-    Backward, Fitted, Module, Observed, OnnxOutput, OwnParameter, Sampler, Variance, draw,
+    Backward, Domain, Fitted, Module, Observed, OnnxOutput, OwnParameter, Sampler, Variance, draw,
 };
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
@@ -26,6 +26,10 @@ const DECAY: f64 = 0.5;
 /// a pixel that hardly ever differs would have a variance that makes the next time a catastrophe.
 const PIXEL_DECAY: f64 = 0.99;
 
+/// The least variance of a column of a table, whose own is 1: below it a column that is a function of others would have all
+/// the weight, and one that has few values densities without bound.
+pub const COLUMN_LOWEST: f64 = 1e-3;
+
 /// What ln s is called in files.
 const STORED: &str = "observation_log_variance";
 
@@ -33,7 +37,7 @@ impl Module for Gaussian {
     fn label(&self) -> Option<String> {
         Some(match self.variance {
             Variance::Given(s) => format!("Gaussian of variance {s}"),
-            Variance::Channel | Variance::Pixel => {
+            Variance::Channel | Variance::Pixel | Variance::Column => {
                 format!("Gaussian with a variance for each {}", self.variance)
             }
             named => format!("Gaussian of {named} variance"),
@@ -62,6 +66,15 @@ impl Module for Gaussian {
         true
     }
 
+    fn domain(&self) -> Domain {
+        Domain::Reals
+    }
+
+    /// The gradient of a variance that the optimizer moves counts every value.
+    fn accepts_missing(&self) -> bool {
+        self.variance != Variance::Learned
+    }
+
     fn accepts(&self, binarization: Binarization) -> bool {
         binarization == Binarization::None
     }
@@ -76,7 +89,7 @@ impl Module for Gaussian {
 
     fn parameters(&self, image: ImageShape) -> Vec<OwnParameter> {
         let groups = match self.variance {
-            Variance::Pixel => image.values(),
+            Variance::Pixel | Variance::Column => image.values(),
             Variance::Channel => image.channels,
             _ => 1,
         };
@@ -97,14 +110,14 @@ impl Module for Gaussian {
     /// gained by telling images apart.
     fn begin_at(&self, variance: f64, _: &mut [f32], own: &mut [Vec<f32>]) {
         if !matches!(self.variance, Variance::Given(_)) {
-            own[0].fill(variance.max(gaussian::LOWEST_FITTED).ln() as f32);
+            own[0].fill(variance.max(self.lowest()).ln() as f32);
         }
     }
 
     fn fitted(&self) -> Fitted {
         match self.variance {
             Variance::Optimal | Variance::Channel => Fitted::First,
-            Variance::Pixel => Fitted::Last,
+            Variance::Pixel | Variance::Column => Fitted::Last,
             Variance::Learned | Variance::Decoder | Variance::Given(_) => Fitted::Never,
         }
     }
@@ -116,6 +129,9 @@ impl Module for Gaussian {
         weight: TensorId,
         clock: TensorId,
     ) -> Result<Vec<TensorId>, PlanError> {
+        if of.masked || self.variance == Variance::Column {
+            return self.fit_observed(r, of, weight, clock);
+        }
         let (dims, log_variance) = (r.dims(of.eta), of.parameters[0]);
         let groups = r.dims(log_variance)[0];
         let (kernel, rows, output, decay) = match self.variance {
@@ -152,13 +168,13 @@ impl Module for Gaussian {
     fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
         let log_px = r.tensor("log_px", &[r.dims(of.eta)[0]]);
         let kernel = match r.dims(of.parameters[0])[..] {
-            [1] => &gaussian::LOG_LIKELIHOOD,
+            [1] if !of.masked => &gaussian::LOG_LIKELIHOOD,
             _ => &gaussian::GROUPED_LOG_LIKELIHOOD,
         };
         r.dispatch(
             kernel,
             &[("x", of.x), ("eta", of.eta), ("log_variance", of.parameters[0]), ("log_px", log_px)],
-            &[("K", of.samples as f64)],
+            &of.constants(),
         )?;
         Ok(log_px)
     }
@@ -171,7 +187,7 @@ impl Module for Gaussian {
     ) -> Result<Backward, PlanError> {
         let (dims, log_variance) = (r.dims(of.eta), of.parameters[0]);
         let d_eta = r.tensor("d_eta", &dims);
-        if r.dims(log_variance) != [1] {
+        if of.masked || r.dims(log_variance) != [1] {
             r.dispatch(
                 &gaussian::GROUPED_BACKWARD,
                 &[
@@ -181,7 +197,7 @@ impl Module for Gaussian {
                     ("weight", weight),
                     ("d_eta", d_eta),
                 ],
-                &[("K", of.samples as f64)],
+                &of.constants(),
             )?;
             return Ok(Backward { d_eta, parameters: Vec::new() });
         }
@@ -233,5 +249,48 @@ impl Module for Gaussian {
                 meaning: Some("the variance of every pixel, or of each channel or pixel"),
             },
         ]
+    }
+}
+
+impl Gaussian {
+    /// The least variance that is fitted.
+    fn lowest(&self) -> f64 {
+        match self.variance {
+            Variance::Column => COLUMN_LOWEST,
+            _ => gaussian::LOWEST_FITTED,
+        }
+    }
+
+    /// [`Module::fit`] of what is observed.
+    fn fit_observed(
+        &self,
+        r: &mut Recorder,
+        of: Observed,
+        weight: TensorId,
+        clock: TensorId,
+    ) -> Result<Vec<TensorId>, PlanError> {
+        let (dims, log_variance) = (r.dims(of.eta), of.parameters[0]);
+        let errors = r.tensor("part_errors", &[dims[0].div_ceil(gaussian::ROWS), 2 * dims[1]]);
+        let fitted = r.tensor("fitted_log_variance", &r.dims(log_variance));
+        r.dispatch(
+            &gaussian::OBSERVED_ERRORS,
+            &[("x", of.x), ("eta", of.eta), ("weight", weight), ("part_errors", errors)],
+            &[("K", of.samples as f64)],
+        )?;
+        let decay = match self.fitted() {
+            Fitted::Last => PIXEL_DECAY,
+            Fitted::First | Fitted::Never => DECAY,
+        };
+        r.dispatch(
+            &gaussian::FIT_OBSERVED,
+            &[
+                ("errors", errors),
+                ("clock", clock),
+                ("log_variance", log_variance),
+                ("fitted", fitted),
+            ],
+            &[("D", dims[1] as f64), ("DECAY", decay), ("LOWEST", self.lowest())],
+        )?;
+        Ok(vec![fitted])
     }
 }

@@ -23,7 +23,7 @@ impl Kernels {
     pub fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
         let log_px = r.tensor("log_px", &[r.dims(of.eta)[0]]);
         let tensors = [("x", of.x), (self.output[0], of.eta), ("log_px", log_px)];
-        r.dispatch(self.log_likelihood, &tensors, &[("K", of.samples as f64)])?;
+        r.dispatch(self.log_likelihood, &tensors, &of.constants())?;
         Ok(log_px)
     }
 
@@ -40,7 +40,7 @@ impl Kernels {
         let d_eta = r.tensor("d_eta", &r.dims(of.eta));
         let [output, gradient] = self.output;
         let tensors = [("x", of.x), (output, of.eta), ("weight", weight), (gradient, d_eta)];
-        r.dispatch(self.backward, &tensors, &[("K", of.samples as f64)])?;
+        r.dispatch(self.backward, &tensors, &of.constants())?;
         Ok(Backward { d_eta, parameters: Vec::new() })
     }
 

@@ -110,6 +110,17 @@ impl Likelihood {
     }
 }
 
+/// The observations that a likelihood is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Domain {
+    /// Pixels, in [0, 1].
+    Levels,
+    /// Real values: pixels as they are, or the standardised cells of a table.
+    Reals,
+    /// Counts, 0, 1, 2 and so on: the cells of a table as they are. The encoder gets ln(1 + x).
+    Counts,
+}
+
 /// A likelihood's computation, its parameters, and what others call its parts.
 pub trait Module {
     /// How it is told beside the layers' widths, as in "Gaussian of variance 0.1"; `None` of the default.
@@ -127,6 +138,16 @@ pub trait Module {
 
     /// Whether p(x|z) is a probability of pixels of 256 levels, rather than a density or one of black and white.
     fn is_of_levels(&self) -> bool {
+        false
+    }
+
+    /// What it is of.
+    fn domain(&self) -> Domain {
+        Domain::Levels
+    }
+
+    /// Whether it can be computed where observations are missing, which have no part in it then.
+    fn accepts_missing(&self) -> bool {
         false
     }
 
@@ -249,6 +270,16 @@ pub struct Observed<'a> {
     pub parameters: &'a [TensorId],
     /// K
     pub samples: usize,
+    /// Whether elements of x may be missing, see [`crate::kernels::seen`].
+    pub masked: bool,
+}
+
+impl Observed<'_> {
+    /// The constants of kernels that compute a likelihood where some may be missing.
+    fn constants(&self) -> Vec<(&'static str, f64)> {
+        let masked = self.masked.then_some(("MASKED", 1.0));
+        [("K", self.samples as f64)].into_iter().chain(masked).collect()
+    }
 }
 
 /// What a likelihood's backward pass has computed.

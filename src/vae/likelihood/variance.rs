@@ -20,6 +20,8 @@ pub enum Variance {
     /// One for each pixel, or each of its channels: as [`Variance::Optimal`], but that a minibatch is computed with the
     /// running mean, since it has too few values of each for an optimum of its own.
     Pixel,
+    /// One for each column of a table: as [`Variance::Pixel`], but bounded below at 1e-3, as columns are standardised.
+    Column,
     /// One for each pixel of each image: the decoder's output has its logarithm beside the mean.
     Decoder,
     /// One for all, which stays.
@@ -27,11 +29,12 @@ pub enum Variance {
 }
 
 /// The names of what is no number, in their order.
-const NAMES: [(&str, Variance); 5] = [
+const NAMES: [(&str, Variance); 6] = [
     ("optimal", Variance::Optimal),
     ("learned", Variance::Learned),
     ("channel", Variance::Channel),
     ("pixel", Variance::Pixel),
+    ("column", Variance::Column),
     ("decoder", Variance::Decoder),
 ];
 
@@ -102,6 +105,7 @@ mod tests {
             ("learned", Variance::Learned),
             ("channel", Variance::Channel),
             ("pixel", Variance::Pixel),
+            ("column", Variance::Column),
             ("decoder", Variance::Decoder),
             ("0.25", Variance::Given(0.25)),
         ] {
@@ -111,7 +115,10 @@ mod tests {
             assert_eq!(read(&json).expect("a likelihood"), likelihood, "{json}");
         }
         let refused = "best".parse::<Variance>().expect_err("no variance");
-        assert_eq!(refused, "expected optimal, learned, channel, pixel, decoder or a number");
+        assert_eq!(
+            refused,
+            "expected optimal, learned, channel, pixel, column, decoder or a number"
+        );
         assert!(read(r#"{"gaussian":{"variance":"best"}}"#).is_err());
     }
 

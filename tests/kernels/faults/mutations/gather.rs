@@ -48,6 +48,7 @@ pub static FAULTS: &[Faults] = &[
             ("at % N", "min(at, N - 1u)"),
             ("clock[EPOCH] + at / N", "clock[EPOCH]"),
             ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
+            ("held(at % N", "drawn(at % N"),
             ("values[image * D + id.x]", "values[image * D]"),
             ("id.x >= D", "id.x >= D - 1u"),
         ],

@@ -25,6 +25,11 @@ pub static FAULTS: &[Faults] = &[
         ],
     },
     Faults {
+        file: "lib/missing",
+        kernels: &["seen.seen_of"],
+        mutations: &[("x >= 1e29", "x >= 2e30"), ("x >= 1e29", "x >= 1.0")],
+    },
+    Faults {
         file: "lib/math",
         kernels: &["end_step.end_step"],
         mutations: &[("a / 4.0", "a / 5.0"), ("if a < -0.5", "if a < -5.0")],

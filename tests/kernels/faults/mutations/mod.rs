@@ -18,9 +18,11 @@ mod linear;
 mod optimizer;
 mod posterior;
 mod prior;
+mod seen;
 mod split_channels;
 mod store_samples;
 mod sum_rows;
+mod weighted_mean;
 
 /// A text in a shader, and a wrong one in its place.
 pub type Mutation = (&'static str, &'static str);
@@ -55,9 +57,11 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         optimizer::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
+        seen::FAULTS,
         split_channels::FAULTS,
         store_samples::FAULTS,
         sum_rows::FAULTS,
+        weighted_mean::FAULTS,
         end_step::FAULTS,
     ];
     files.into_iter().flatten()
