@@ -4,6 +4,7 @@
 
 pub mod activation;
 pub mod add;
+pub mod annealed;
 pub mod average;
 pub mod bernoulli;
 pub mod ceiling;
@@ -105,6 +106,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &discretized_logistic::EXPECTATION,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
+    &annealed::TRANSITION,
+    &annealed::LEAPFROG,
     &weighted_mean::WEIGHTED_MEAN,
     &add::ADD,
     &optimizer::STEP,

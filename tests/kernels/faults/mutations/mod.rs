@@ -1,6 +1,7 @@
 //! Faults of shaders, by the file that they are in.
 
 mod add;
+mod annealed;
 mod average;
 mod bernoulli;
 mod ceiling;
@@ -44,6 +45,7 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         add::FAULTS,
+        annealed::FAULTS,
         average::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
