@@ -5,6 +5,7 @@ mod bernoulli;
 mod continuous_bernoulli;
 mod decoded_gaussian;
 mod discretized_logistic;
+mod draw;
 mod gaussian;
 mod kernels;
 mod negative_binomial;
@@ -25,6 +26,7 @@ use bernoulli::Bernoulli;
 use continuous_bernoulli::ContinuousBernoulli;
 use decoded_gaussian::DecodedGaussian;
 use discretized_logistic::DiscretizedLogistic;
+pub use draw::{Decoded, Sampler};
 use gaussian::Gaussian;
 use negative_binomial::NegativeBinomial;
 pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
@@ -281,6 +283,11 @@ pub trait Module {
     fn reconstruction(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
         let pixels = r.dims(of.x)[1];
         self.mean(r, of.eta, pixels)
+    }
+
+    /// What draws a value of p(x|z); `None` while nothing does.
+    fn sampler(&self) -> Option<Sampler> {
+        None
     }
 
     /// The outputs of a decoder in ONNX, in their order.

@@ -1,6 +1,7 @@
 //! Faults of shaders, by the file that they are in.
 
 mod add;
+mod annealed;
 mod average;
 mod bernoulli;
 mod ceiling;
@@ -9,6 +10,7 @@ mod continuous_bernoulli;
 mod convolution;
 mod counts;
 mod discretized_logistic;
+mod embedding;
 mod end_step;
 mod gate;
 mod gather;
@@ -46,6 +48,7 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         add::FAULTS,
+        annealed::FAULTS,
         average::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
@@ -54,6 +57,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         convolution::FAULTS,
         counts::FAULTS,
         discretized_logistic::FAULTS,
+        embedding::FAULTS,
         end_step::FAULTS,
         gate::FAULTS,
         gather::FAULTS,
