@@ -55,7 +55,7 @@ fn trained(dataset: &Dataset, likelihood: Likelihood, init: Init) -> (f64, Vec<f
             hidden: vec![32].into(),
             decoder_hidden: vec![32].into(),
             latent: 1,
-            classes: 0,
+            classes: Vec::new(),
             activation: Activation::Tanh,
             likelihood,
         },
