@@ -16,3 +16,4 @@ mod refusals;
 mod run;
 mod signals;
 mod small;
+mod tables;

@@ -64,6 +64,7 @@ fn likelihoods() -> Vec<Likelihood> {
         Variance::Optimal,
         Variance::Channel,
         Variance::Pixel,
+        Variance::Column,
         Variance::Learned,
         Variance::Decoder,
         Variance::Given(0.3),
