@@ -173,8 +173,8 @@ fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
     let file = args.file.display();
     if pixels.is_none() && args.hidden.is_none() {
         return Err(Failure::input(format!(
-            "{file}: it has convolutions, whose strides the tensors do not tell: give the layers by --encoder, as in \
-             --encoder \"conv 32 4/2, conv 64 4/2, 256\""
+            "{file}: it has convolutions or normalisations, of which the tensors do not tell strides and groups: give \
+             the layers by --encoder, as in --encoder \"conv 32 4/2, conv 64 4/2, 256\""
         )));
     }
     let trained = &imported.trained;

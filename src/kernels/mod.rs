@@ -13,8 +13,10 @@ pub mod convolution;
 pub mod discretized_logistic;
 pub mod end_step;
 mod fusions;
+pub mod gate;
 pub mod gather;
 pub mod gaussian;
+pub mod group_norm;
 pub mod importance;
 mod library;
 pub mod linear;
@@ -22,7 +24,9 @@ pub mod optimizer;
 pub mod posterior;
 pub mod prior;
 pub mod product;
+pub mod residual;
 pub mod seen;
+pub mod silu;
 pub mod split_channels;
 pub mod store_samples;
 pub mod sum_rows;
@@ -50,6 +54,15 @@ pub static REGISTRY: &[&Kernel] = &[
     &transposed_convolution::BACKWARD_INPUT,
     &transposed_convolution::BACKWARD_WEIGHT,
     &sum_rows::SUM_ROWS,
+    &group_norm::FORWARD,
+    &group_norm::CHANNEL_SUMS,
+    &group_norm::BACKWARD_INPUT,
+    &residual::FORWARD,
+    &residual::BACKWARD,
+    &silu::FORWARD,
+    &silu::BACKWARD,
+    &gate::FORWARD,
+    &gate::BACKWARD,
     &split_channels::SPLIT,
     &split_channels::MERGE,
     &posterior::SAMPLE,

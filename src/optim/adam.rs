@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Rule;
+use super::{Rule, check_decay, check_epsilon};
 use crate::config_error::ConfigError;
 use crate::kernels::optimizer;
 
@@ -30,24 +30,9 @@ impl Rule for Adam {
 
     /// A decay outside [0, 1), or an epsilon that is not positive.
     fn check(&self) -> Result<(), ConfigError> {
-        for (field, decay) in [("adam.beta1", self.beta1), ("adam.beta2", self.beta2)] {
-            // The kernels compute with its logarithm, and in single precision.
-            if !(decay > 0.0 && decay <= 0.999999) {
-                return Err(ConfigError::range(
-                    field,
-                    "must be above 0 and at most 0.999999",
-                    decay,
-                ));
-            }
-        }
-        if !(self.epsilon >= 1e-30 && self.epsilon.is_finite()) {
-            return Err(ConfigError::range(
-                "adam.epsilon",
-                "must be a positive number, 1e-30 at least",
-                self.epsilon,
-            ));
-        }
-        Ok(())
+        check_decay("adam.beta1", self.beta1)?;
+        check_decay("adam.beta2", self.beta2)?;
+        check_epsilon("adam.epsilon", self.epsilon)
     }
 
     fn constants(&self) -> Vec<(&'static str, f64)> {

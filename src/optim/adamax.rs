@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Rule;
+use super::{Rule, check_decay, check_epsilon};
 use crate::config_error::ConfigError;
 use crate::kernels::optimizer;
 
@@ -31,17 +31,9 @@ impl Rule for Adamax {
 
     /// A decay outside (0, 1), or an epsilon that is not positive.
     fn check(&self) -> Result<(), ConfigError> {
-        for (field, decay) in [("adamax.beta1", self.beta1), ("adamax.beta2", self.beta2)] {
-            if !(decay > 0.0 && decay <= 0.999999) {
-                let right = "must be above 0 and at most 0.999999";
-                return Err(ConfigError::range(field, right, decay));
-            }
-        }
-        if !(self.epsilon >= 1e-30 && self.epsilon.is_finite()) {
-            let right = "must be a positive number, 1e-30 at least";
-            return Err(ConfigError::range("adamax.epsilon", right, self.epsilon));
-        }
-        Ok(())
+        check_decay("adamax.beta1", self.beta1)?;
+        check_decay("adamax.beta2", self.beta2)?;
+        check_epsilon("adamax.epsilon", self.epsilon)
     }
 
     fn constants(&self) -> Vec<(&'static str, f64)> {

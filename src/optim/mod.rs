@@ -7,6 +7,7 @@ mod rmsprop;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config_error::ConfigError;
 use crate::kernels::{clip, optimizer};
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 pub use adam::Adam;
@@ -208,6 +209,22 @@ impl From<Optimizer> for Fields {
     }
 }
 
+/// What a running mean keeps of itself in a step: the kernels compute with its logarithm, in single precision.
+fn check_decay(field: &'static str, decay: f64) -> Result<(), ConfigError> {
+    match decay > 0.0 && decay <= 0.999999 {
+        true => Ok(()),
+        false => Err(ConfigError::range(field, "must be above 0 and at most 0.999999", decay)),
+    }
+}
+
+/// What is added to a divisor: in single precision neither zero nor infinite, and not so large that nothing moves.
+fn check_epsilon(field: &'static str, epsilon: f64) -> Result<(), ConfigError> {
+    match (1e-30..=1000.0).contains(&epsilon) {
+        true => Ok(()),
+        false => Err(ConfigError::range(field, "must be from 1e-30 to 1000", epsilon)),
+    }
+}
+
 /// An optimizer's step.
 pub trait Rule {
     /// Names of the planes that it keeps of each parameter, each of the parameter's shape and zero at first.
@@ -215,7 +232,7 @@ pub trait Rule {
 
     /// # Errors
     /// A constant out of its range.
-    fn check(&self) -> Result<(), crate::config_error::ConfigError>;
+    fn check(&self) -> Result<(), ConfigError>;
 
     /// The overrides of `optimizer.step` that make it this optimizer.
     fn constants(&self) -> Vec<(&'static str, f64)>;

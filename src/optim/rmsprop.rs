@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Rule;
+use super::{Rule, check_decay, check_epsilon};
 use crate::config_error::ConfigError;
 use crate::kernels::optimizer;
 
@@ -29,21 +29,8 @@ impl Rule for RmsProp {
 
     /// A decay outside (0, 1), or an epsilon that is not positive.
     fn check(&self) -> Result<(), ConfigError> {
-        if !(self.decay > 0.0 && self.decay <= 0.999999) {
-            return Err(ConfigError::range(
-                "rmsprop.decay",
-                "must be above 0 and at most 0.999999",
-                self.decay,
-            ));
-        }
-        if !(self.epsilon >= 1e-30 && self.epsilon.is_finite()) {
-            return Err(ConfigError::range(
-                "rmsprop.epsilon",
-                "must be a positive number, 1e-30 at least",
-                self.epsilon,
-            ));
-        }
-        Ok(())
+        check_decay("rmsprop.decay", self.decay)?;
+        check_epsilon("rmsprop.epsilon", self.epsilon)
     }
 
     fn constants(&self) -> Vec<(&'static str, f64)> {

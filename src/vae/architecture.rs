@@ -9,7 +9,7 @@ use super::posterior::{self, Posterior};
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
-use crate::nn::{LayerSpec, Layers, Shape};
+use crate::nn::{Kind, LayerSpec, Layers, Shape};
 
 /// What names of layers begin with.
 const ENCODER: &str = "encoder";
@@ -62,7 +62,9 @@ impl Architecture {
                 return Err(ConfigError::range("architecture", right, self));
             }
             let [from, to] = [layer.from, layer.to];
-            if layer.spec.parameters([from, to])[0].max(to.units()) >= 1 << 31 {
+            let largest =
+                layer.spec.parameters([from, to]).into_iter().fold(to.units(), usize::max);
+            if largest >= 1 << 31 {
                 return Err(ConfigError::conflict(
                     "architecture",
                     format!("with a layer from {from} to {to} units"),
@@ -85,7 +87,7 @@ impl Architecture {
         let last = encoder.last().map_or(Shape::Map(image), |layer| layer.to);
         let heads = PlacedLayer {
             name: format!("{ENCODER}.heads"),
-            spec: LayerSpec::Dense(Shape::Units(posterior::module().heads(self.latent))),
+            spec: LayerSpec::dense(Shape::Units(posterior::module().heads(self.latent))),
             // A linear encoder takes the values of an image as they are.
             from: if encoder.is_empty() { Shape::Units(last.units()) } else { last },
             to: Shape::Units(posterior::module().heads(self.latent)),
@@ -105,7 +107,7 @@ impl Architecture {
         };
         let spec = match (output, from) {
             (Some(output), _) => output,
-            (None, Shape::Units(_)) => LayerSpec::Dense(Shape::Units(outputs)),
+            (None, Shape::Units(_)) => LayerSpec::dense(Shape::Units(outputs)),
             (None, Shape::Map(map)) => {
                 LayerSpec::to_image(map, [height, width]).ok_or_else(|| {
                     wrong(
@@ -159,7 +161,7 @@ pub struct PlacedLayer {
 }
 
 impl PlacedLayer {
-    /// Numbers of its weight and bias.
+    /// Numbers of its parameters.
     pub fn parameters(&self) -> usize {
         self.spec.parameters([self.from, self.to]).iter().sum()
     }
@@ -179,7 +181,7 @@ fn chain(
             ConfigError::conflict(field, layers, "does not meet", problem)
         })?;
         // A fully connected layer takes the values of an image as they are: in files too.
-        if i == 0 && matches!(spec, LayerSpec::Dense(_)) {
+        if i == 0 && matches!(spec.kind, Kind::Dense(_)) {
             from = Shape::Units(from.units());
         }
         placed.push(PlacedLayer { name: format!("{prefix}.{i}"), spec: *spec, from, to });
@@ -204,7 +206,7 @@ impl Display for Architecture {
         let dense = self.hidden.are_dense() && self.decoder_hidden.are_dense();
         let ends = if dense { self.pixels().to_string() } else { self.shape().to_string() };
         let layer = |layer: &LayerSpec| match layer {
-            LayerSpec::Dense(Shape::Units(n)) => n.to_string(),
+            plain if plain.is_plain() => plain.to_string(),
             other => format!("({other})"),
         };
         write!(f, "{ends}-")?;

@@ -7,6 +7,7 @@ use elbo::device::cpu::CpuExecutor;
 use elbo::device::{Device, Executor};
 use elbo::kernels::activation::Activation;
 use elbo::kernels::{clock, rates};
+use elbo::nn::Shape;
 use elbo::plan::{Program, TensorId};
 use elbo::train::{self, Settings};
 use elbo::vae::network::Moments;
@@ -331,6 +332,27 @@ fn the_step_of_convolutions_is_the_gradient_of_the_elbo() {
     }
 }
 
+/// The same with residual blocks, normalisations and gates.
+fn of_blocks(activation: Activation) -> (Dataset, Settings) {
+    let (dataset, mut settings) = convolutional(activation);
+    let a = &mut settings.architecture;
+    a.hidden = "conv 4 3/2 norm 2, res 4, res 3 norm 1, gated 5 norm".parse().expect("layers");
+    a.decoder_hidden =
+        "gated dense 2x2x3 norm 1, res 2, convt 4 3/2 to 3x3 norm 2, gated conv 2 3/1"
+            .parse()
+            .expect("layers");
+    (dataset, settings)
+}
+
+#[test]
+fn the_step_of_blocks_is_the_gradient_of_the_elbo() {
+    for activation in [Activation::Silu, Activation::Tanh, Activation::Elu] {
+        let (dataset, settings) = of_blocks(activation);
+        let label = settings.architecture.to_string();
+        Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
+    }
+}
+
 #[test]
 fn the_step_is_the_gradient_of_every_objective_and_likelihood() {
     for likelihood in likelihoods() {
@@ -566,6 +588,14 @@ fn check_device(device: &Device) {
     };
     for activation in Activation::ALL {
         check_settings(device, &large(activation), &format!("{activation:?}"));
+    }
+    for activation in [Activation::Silu, Activation::Relu] {
+        let mut settings = large(activation);
+        let a = &mut settings.architecture;
+        a.hidden =
+            "conv 16 3/2 norm 4, res 16 norm 4, res 24, gated 30 norm".parse().expect("layers");
+        a.decoder_hidden = a.hidden.mirrored(Shape::Map([12, 11, 1])).expect("layers");
+        check_settings(device, &settings, &settings.architecture.to_string());
     }
     let path = [
         sampled(Estimator::StickingTheLanding),

@@ -130,7 +130,11 @@ fn what_means_nothing_is_refused_in_one_line() {
         Optimizer::RmsProp(constants).rule().check().expect_err("refused").to_string()
     };
     assert!(rmsprop(|r| r.decay = 1.0).contains("rmsprop.decay"));
-    assert!(rmsprop(|r| r.epsilon = -1.0).contains("rmsprop.epsilon"));
+    for epsilon in [-1.0, 1e300, f64::NAN] {
+        let rule = Optimizer::RmsProp(RmsProp { epsilon, ..RmsProp::default() });
+        let message = rule.rule().check().expect_err("refused").to_string();
+        assert!(message.contains("rmsprop.epsilon"), "{message}");
+    }
     let default = Adamax::default();
     for (adamax, word) in [
         (Adamax { beta1: 1.0, ..default }, "`adamax.beta1`"),

@@ -9,15 +9,19 @@ mod continuous_bernoulli;
 mod convolution;
 mod discretized_logistic;
 mod end_step;
+mod gate;
 mod gather;
 mod gaussian;
+mod group_norm;
 mod importance;
 mod library;
 mod linear;
 mod optimizer;
 mod posterior;
 mod prior;
+mod residual;
 mod seen;
+mod silu;
 mod split_channels;
 mod store_samples;
 mod sum_rows;
@@ -47,14 +51,18 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         convolution::FAULTS,
         discretized_logistic::FAULTS,
         end_step::FAULTS,
+        gate::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
+        group_norm::FAULTS,
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
         optimizer::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
+        residual::FAULTS,
+        silu::FAULTS,
         seen::FAULTS,
         split_channels::FAULTS,
         store_samples::FAULTS,
