@@ -41,7 +41,7 @@ fn records(text: &str) -> Vec<Vec<String>> {
 fn a_table_is_data_in_every_command() {
     let home = home();
     let ended = home.ok(&format!("train --data people.csv --label kind --run run {OPTIONS}"));
-    let said = "75 training and 15 test rows of 4 columns, 14.3% of the training cells missing";
+    let said = "75 training and 15 test rows of 4 columns, 15.3% of the training cells missing";
     assert!(ended.stderr.contains(said), "{ended:?}");
     assert!(ended.stdout.contains("nats per row, of standardised cells"), "{ended:?}");
     assert!(ended.stdout.contains("nats per row (of standardised cells, 15 rows"), "{ended:?}");
@@ -106,6 +106,26 @@ fn a_table_is_data_in_every_command() {
     assert_eq!(records(&own).len(), 91);
     assert!(records(&own).iter().flatten().all(|cell| !cell.is_empty()));
 
+    // Of an array, which has no names, all columns too.
+    let cells: [f64; 12] =
+        [160.0, 50.0, f64::NAN, 62.0, 7.0, 8.0, 170.0, f64::NAN, 30.0, 65.0, 9.0, f64::NAN];
+    let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 6), }";
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend(118_u16.to_le_bytes());
+    npy.extend(format!("{header:<117}\n").bytes());
+    npy.extend(cells.iter().flat_map(|v| v.to_le_bytes()));
+    fs::write(home.at("rows.npy"), npy).unwrap();
+    home.refuses("impute run rows.npy --out o.csv", &["no column \"height\"", "it has 6 columns"]);
+    let rows = fs::read(home.at("rows.npy")).unwrap();
+    let text = String::from_utf8_lossy(&rows[..128]).replace("(2, 6)", "(3, 4)");
+    let rows = [&b"\x93"[..], &text.as_bytes()[text.find('N').unwrap()..], &rows[128..]].concat();
+    fs::write(home.at("rows.npy"), rows).unwrap();
+    home.ok("impute run rows.npy --out rows.csv --samples 5 --device cpu");
+    let rows = records(&fs::read_to_string(home.at("rows.csv")).unwrap());
+    assert_eq!((rows.len(), &rows[0]), (4, &["1", "2", "3", "4"].map(str::to_string).to_vec()));
+    assert_eq!((&*rows[1][0], &*rows[1][1], &*rows[2][2], &*rows[3][2]), ("160", "50", "170", "9"));
+    assert!(rows.iter().flatten().all(|cell| !cell.is_empty()), "{rows:?}");
+
     let drawn = home.ok("sample run --count 7 --device cpu --out drawn.csv");
     assert!(drawn.stdout.contains("drawn.csv"));
     let drawn = records(&fs::read_to_string(home.at("drawn.csv")).unwrap());
@@ -127,7 +147,8 @@ fn a_table_is_data_in_every_command() {
     home.ok("train --data images --device cpu --hidden 8 --epochs 1 --run pictures");
     home.refuses("impute pictures --out o.csv", &["pictures is a run of images"]);
     let words = ["these are a table, and the run's data are images"];
-    home.refuses("eval pictures --data people.csv", &words);
+    fs::write(home.at("plain.csv"), "height,weight\n1,2\n3,4\n5,9\n").unwrap();
+    home.refuses("eval pictures --data plain.csv", &words);
 }
 
 /// Stopped and resumed or not, a run on a table comes to the same bits.
