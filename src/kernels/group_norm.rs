@@ -71,7 +71,8 @@ fn forward_cases() -> Vec<Case> {
     // so near one another that the epsilon counts
     cases.push(case([3, 4, 6, 2]).fill("x", Fill::Normal(1e-3)));
     // more workgroups than one dimension of a grid has room for
-    cases.push(case([33_000, 2, 1, 1]).constant("WORKGROUP", 1.0));
+    let apart = Fill::Cycle(vec![0.5, -1.0, 2.0]);
+    cases.push(case([33_000, 2, 1, 1]).constant("WORKGROUP", 1.0).fill("x", apart));
     for activation in Activation::IN_LAYERS {
         cases.push(case([2, 9, 6, 2]).constant("ACTIVATION", activation.number()));
     }
