@@ -101,21 +101,33 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
 /// Where the modules of each of a network's layers are, in the order of the layers.
 pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
     let network = Network::declare(&mut Program::new(), architecture);
-    let (_, encoder) = network.encoder.split_last().expect("an encoder has heads");
-    let hidden = of_stack(encoder, Place::Encoder);
-    let mut decoder = of_stack(&network.decoder, Place::Decoder);
-    let output = decoder.iter_mut().flatten().last().expect("a decoder has an output");
+    let (encoder, decoder) = (network.encoder(None), network.decoder(None, 1));
+    let heads = encoder.iter().rposition(|layer| !layer.takes_class());
+    let heads = heads.expect("an encoder has heads");
+    let mut of_encoder = of_stack(&encoder[..heads], Place::Encoder, Place::EncoderEmbedding);
+    of_encoder.push(vec![Place::Mu, Place::LogVariance]);
+    of_encoder.extend(encoder[heads + 1..].iter().map(|_| vec![Place::EncoderEmbedding]));
+    let mut of_decoder = of_stack(&decoder, Place::Decoder, Place::DecoderEmbedding);
+    let mut all = of_decoder.iter_mut().flatten();
+    let output = all.rfind(|place| **place != Place::DecoderEmbedding);
+    let output = output.expect("a decoder has an output");
     if let Place::Decoder(hidden) = *output {
         *output = Place::Output { hidden, likelihood: architecture.likelihood };
     }
-    [hidden, vec![vec![Place::Mu, Place::LogVariance]], decoder].concat()
+    [of_encoder, of_decoder].concat()
 }
 
-/// The places of layers one after the other: their modules that have parameters are numbered.
-fn of_stack(layers: &[Arc<dyn Layer>], place: fn(usize) -> Place) -> Vec<Vec<Place>> {
+/// The places of layers one after the other: their modules that have parameters are numbered, but for embeddings.
+fn of_stack(
+    layers: &[Arc<dyn Layer>],
+    place: fn(usize) -> Place,
+    embedding: Place,
+) -> Vec<Vec<Place>> {
     let mut numbers = 0..;
-    let of_layer =
-        |layer: &Arc<dyn Layer>| numbers.by_ref().take(layer.stored().len()).map(place).collect();
+    let of_layer = |layer: &Arc<dyn Layer>| match layer.takes_class() {
+        true => vec![embedding],
+        false => numbers.by_ref().take(layer.stored().len()).map(place).collect(),
+    };
     layers.iter().map(of_layer).collect()
 }
 
@@ -199,8 +211,10 @@ const STACKS: [&str; 2] = ["encoder", "decoder"];
 /// between them.
 fn modules(architecture: &Architecture) -> [Vec<usize>; 2] {
     let network = Network::declare(&mut Program::new(), architecture);
-    let heads = network.encoder.len() - 1;
-    [&network.encoder[..heads], &network.decoder[..]].map(|layers| {
+    let places = places(architecture);
+    let hidden = places.iter().position(|places| places.first() == Some(&Place::Mu));
+    let hidden = hidden.expect("an encoder has heads");
+    [&network.encoder(None)[..hidden], &network.decoder(None, 1)].map(|layers| {
         let modules = layers.iter().flat_map(|layer| layer.modules()).enumerate();
         let stored = modules.filter(|(_, module)| *module == Module::Stored);
         stored.map(|(number, _)| number).collect()

@@ -4,6 +4,7 @@
 
 pub mod activation;
 pub mod add;
+pub mod annealed;
 pub mod average;
 pub mod bernoulli;
 pub mod ceiling;
@@ -11,6 +12,7 @@ pub mod clip;
 pub mod continuous_bernoulli;
 pub mod convolution;
 pub mod discretized_logistic;
+pub mod embedding;
 pub mod end_step;
 mod fusions;
 pub mod gate;
@@ -41,6 +43,7 @@ pub use library::{LIBRARY, resolve_imports, validate};
 pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER,
     &gather::GATHER_REAL,
+    &gather::GATHER_CLASSES,
     &seen::SEEN,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
@@ -65,6 +68,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &gate::BACKWARD,
     &split_channels::SPLIT,
     &split_channels::MERGE,
+    &embedding::FORWARD,
+    &embedding::BACKWARD,
     &posterior::SAMPLE,
     &posterior::GAUSSIAN_KL,
     &posterior::KL_OF_UNITS,
@@ -101,6 +106,8 @@ pub static REGISTRY: &[&Kernel] = &[
     &discretized_logistic::EXPECTATION,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
+    &annealed::TRANSITION,
+    &annealed::LEAPFROG,
     &weighted_mean::WEIGHTED_MEAN,
     &add::ADD,
     &optimizer::STEP,

@@ -108,6 +108,8 @@ pub enum Attribute {
 pub enum Operand {
     /// The layer's input.
     Input,
+    /// The classes of the rows, (N).
+    Class,
     /// The output of the node of this number.
     Node(usize),
     /// A parameter tensor, see [`StoredTensor::name`], of one of the layer's modules that have some.

@@ -9,6 +9,7 @@
 mod chain;
 pub mod convolution;
 pub mod dense;
+pub mod embedding;
 pub mod gate;
 pub mod graph;
 pub mod group_norm;
@@ -32,6 +33,7 @@ use crate::kernels::sum_rows;
 use crate::plan::{PlanError, Recorder, TensorId};
 pub use convolution::Convolution;
 pub use dense::Dense;
+pub use embedding::{Embedding, Told};
 pub use gate::Gate;
 pub use graph::{Module, Nodes, Operand, StoredTensor};
 pub use group_norm::GroupNorm;
@@ -76,6 +78,16 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// What it is where PyTorch has modules one after the other.
     fn modules(&self) -> Vec<Module>;
 
+    /// The same layer told the classes of the rows, if it takes them.
+    fn telling(&self, _: Told) -> Option<Arc<dyn Layer>> {
+        None
+    }
+
+    /// Whether it takes the classes of the rows: then it is a module beside those that stand one after the other.
+    fn takes_class(&self) -> bool {
+        false
+    }
+
     /// The tensors of each of its modules that have parameters, as files know them. Of a layer in parts that lie side by
     /// side in the output (the encoder's heads are two) each part is a module.
     fn stored(&self) -> Vec<Vec<StoredTensor>>;
@@ -86,6 +98,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
 /// Layers one after the other.
 pub type Stack = Vec<Arc<dyn Layer>>;
+
+/// The same layers told the classes of what goes through them, if there are any.
+pub fn told(layers: &[Arc<dyn Layer>], told: Option<Told>) -> Stack {
+    let with = |layer: &Arc<dyn Layer>| told.and_then(|told| layer.telling(told));
+    layers.iter().map(|layer| with(layer).unwrap_or_else(|| layer.clone())).collect()
+}
 
 /// Records layers one after the other, without a backward pass.
 ///

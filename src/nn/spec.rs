@@ -88,6 +88,11 @@ impl LayerSpec {
             && matches!(self.kind, Kind::Dense(Shape::Units(_)))
     }
 
+    /// Whether the network's activation is the last that it computes, so that it can be left out.
+    pub fn ends_with_activation(&self) -> bool {
+        !self.gated && !matches!(self.kind, Kind::Residual(_))
+    }
+
     /// Whether its channels are the likelihood's: it can only be a decoder's last.
     pub fn is_open(&self) -> bool {
         match &self.kind {

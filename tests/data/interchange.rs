@@ -108,6 +108,7 @@ fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Ar
         latent,
         activation: Activation::Relu,
         likelihood: Likelihood::Bernoulli,
+        classes: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@
 //! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
 //! | decoder, discretized logistic | `z` (N, Z) | `mean` (N, D), `location` (N, D), `log_scale` (N, D) |
 //!
-//! All F32, N as it comes. A layer is a Gemm with PyTorch's (outputs, inputs) weight, transposed.
+//! All F32, N as it comes. Both parts of a model that is told classes have an input `class` (N) besides, of int64. A layer is a Gemm with PyTorch's (outputs, inputs) weight, transposed.
 
 mod proto;
 
@@ -83,17 +83,36 @@ pub fn encode(
     let pixels = format!("pixels in rows from the top, {}{of_a_pixel}, in [0, 1]", a.shape());
     let network = Network::declare(&mut Program::new(), a);
     let mut places = places(a);
-    let of_decoder = places.split_off(network.encoder.len());
+    let (encoder, decoder) = (network.encoder(None), network.decoder(None, 1));
+    let of_decoder = places.split_off(encoder.len());
     let mut initializer = Vec::new();
     let (prefix, input, outputs) = match part {
         Part::Encoder => {
-            let (heads, hidden) = network.encoder.split_last().expect("an encoder has layers");
-            let h = graph.stack(hidden, &places, "x");
-            let [mu, log_variance] = places[hidden.len()][..] else {
-                unreachable!("the heads are two modules")
+            let at = places.iter().position(|places| places.first() == Some(&Place::Mu));
+            let at = at.expect("the heads are two modules");
+            let h = graph.stack(&encoder[..at], &places, "x");
+            let raw = match encoder.len() == at + 1 {
+                true => {
+                    graph.layer(&*encoder[at], &places[at][..1], &h, Some("mu"));
+                    graph.layer(&*encoder[at], &places[at][1..], &h, None)
+                }
+                // Without a hidden layer the class adds to the heads.
+                false => {
+                    let [mu, log_variance] =
+                        [0, 1].map(|i| graph.layer(&*encoder[at], &places[at][i..=i], &h, None));
+                    let name = Names::Sequential.layer(Place::EncoderEmbedding);
+                    let [both, of_mu, of_log_variance] =
+                        ["output", "mu", "log_variance"].map(|part| format!("{name}.{part}"));
+                    graph.node("Gather", &[&format!("{name}.weight"), CLASS], &both);
+                    let split = graph.node("Split", &[&both], &of_mu);
+                    split.output.push(of_log_variance.clone());
+                    split.attribute.push(attribute("axis", &Attribute::Int(1)));
+                    graph.node("Add", &[&mu, &of_mu], "mu");
+                    let raw = format!("{log_variance}.told");
+                    graph.node("Add", &[&log_variance, &of_log_variance], &raw);
+                    raw
+                }
             };
-            graph.layer(&**heads, &[mu], &h, Some("mu"));
-            let raw = graph.layer(&**heads, &[log_variance], &h, None);
             graph.node("Clip", &[&raw, LOW, HIGH], "log_variance");
             let outputs = vec![
                 value("mu", &[None, z], "the mean of q(z|x)"),
@@ -104,7 +123,7 @@ pub fn encode(
         Part::Decoder => {
             // What has no parameters stands between channels last and channels first alone.
             let layers: Vec<_> =
-                network.decoder.iter().filter(|l| !l.parameters().is_empty()).cloned().collect();
+                decoder.iter().filter(|l| !l.parameters().is_empty()).cloned().collect();
             let (last, hidden) = layers.split_last().expect("a decoder has layers");
             let h = graph.stack(hidden, &of_decoder, "z");
             let likelihood = a.likelihood.module();
@@ -159,8 +178,16 @@ pub fn encode(
         initializer.push(tensor(LOW, &[], &[LOG_VARIANCE.0 as f32]));
         initializer.push(tensor(HIGH, &[], &[LOG_VARIANCE.1 as f32]));
     }
-    let interface =
-        format!("{} to {}", in_words(&[&input]), in_words(&outputs.iter().collect::<Vec<_>>()));
+    let mut inputs = vec![input];
+    if !a.classes.is_empty() {
+        let doc = format!("the number of the class: {}", numbered(&a.classes));
+        inputs.push(value_of(INT64, CLASS, &[None], &doc));
+    }
+    let interface = format!(
+        "{} to {}",
+        in_words(&inputs.iter().collect::<Vec<_>>()),
+        in_words(&outputs.iter().collect::<Vec<_>>())
+    );
     let model = ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_string(),
@@ -170,7 +197,7 @@ pub fn encode(
             node: graph.nodes,
             name: prefix.to_string(),
             initializer,
-            input: vec![input],
+            input: inputs,
             output: outputs,
         }),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
@@ -189,6 +216,8 @@ pub fn encode(
 
 const ENCODER: &str = "encoder";
 const DECODER: &str = "decoder";
+/// The input that tells the class.
+const CLASS: &str = "class";
 /// The bounds of the log variance.
 const LOW: &str = "log_variance.lowest";
 const HIGH: &str = "log_variance.highest";
@@ -248,6 +277,7 @@ impl Graph {
                 .enumerate()
                 .map(|(k, operand)| match operand {
                     Operand::Input => input.to_string(),
+                    Operand::Class => CLASS.to_string(),
                     Operand::Node(n) => outputs[*n].clone(),
                     Operand::Parameter { module, name } => {
                         format!("{}.{name}", Names::Sequential.layer(places[*module]))
@@ -344,14 +374,24 @@ fn dims_of(shape: Shape) -> Vec<Option<usize>> {
     }
 }
 
-/// An input or output; `None` is the number of rows, N.
+/// Names with their numbers: "0 shirt, 1 coat".
+fn numbered(names: &[String]) -> String {
+    let each = names.iter().enumerate().map(|(i, name)| format!("{i} {name}"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// An input or output of floats; `None` is the number of rows, N.
 fn value(name: &str, dims: &[Option<usize>], doc: &str) -> ValueInfoProto {
+    value_of(FLOAT, name, dims, doc)
+}
+
+fn value_of(elem_type: i32, name: &str, dims: &[Option<usize>], doc: &str) -> ValueInfoProto {
     let size = |n: &Option<usize>| match n {
         Some(n) => Size::DimValue(*n as i64),
         None => Size::DimParam("N".to_string()),
     };
     let dim = dims.iter().map(|n| Dimension { value: Some(size(n)) }).collect();
-    let tensor = TensorTypeProto { elem_type: FLOAT, shape: Some(TensorShapeProto { dim }) };
+    let tensor = TensorTypeProto { elem_type, shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto {
         name: name.to_string(),
         r#type: Some(TypeProto { tensor_type: Some(tensor) }),

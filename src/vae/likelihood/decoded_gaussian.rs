@@ -3,7 +3,7 @@
 
 use super::kernels::Kernels;
 use super::onnx::OnnxNode;
-use super::{Backward, Domain, Module, Observed, OnnxGraph, OnnxOutput};
+use super::{Backward, Domain, Module, Observed, OnnxGraph, OnnxOutput, Sampler, draw};
 use crate::kernels::gaussian;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -72,6 +72,10 @@ impl Module for DecodedGaussian {
 
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError> {
         KERNELS.mean(r, eta, pixels)
+    }
+
+    fn sampler(&self) -> Option<Sampler> {
+        Some(draw::decoded_gaussian)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

@@ -1,7 +1,9 @@
 //! log p(x|z) = -1/2 sum_d (x - eta)^2 / s + ln 2 pi s: eta are means, s is the variance of every pixel, or of each
 //! channel or pixel.
 
-use super::{Backward, Domain, Fitted, Module, Observed, OnnxOutput, OwnParameter, Variance};
+use super::{
+    Backward, Domain, Fitted, Module, Observed, OnnxOutput, OwnParameter, Sampler, Variance, draw,
+};
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::kernels::gaussian;
@@ -231,6 +233,10 @@ impl Module for Gaussian {
 
     fn mean(&self, _: &mut Recorder, eta: TensorId, _: usize) -> Result<TensorId, PlanError> {
         Ok(eta)
+    }
+
+    fn sampler(&self) -> Option<Sampler> {
+        Some(draw::gaussian)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

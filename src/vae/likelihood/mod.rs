@@ -5,6 +5,7 @@ mod bernoulli;
 mod continuous_bernoulli;
 mod decoded_gaussian;
 mod discretized_logistic;
+mod draw;
 mod gaussian;
 mod kernels;
 mod onnx;
@@ -21,6 +22,7 @@ use bernoulli::Bernoulli;
 use continuous_bernoulli::ContinuousBernoulli;
 use decoded_gaussian::DecodedGaussian;
 use discretized_logistic::DiscretizedLogistic;
+pub use draw::{Decoded, Sampler};
 use gaussian::Gaussian;
 pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
 pub use variance::Variance;
@@ -216,6 +218,11 @@ pub trait Module {
     /// # Errors
     /// As [`Module::log_px`].
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError>;
+
+    /// What draws a value of p(x|z); `None` while nothing does.
+    fn sampler(&self) -> Option<Sampler> {
+        None
+    }
 
     /// The outputs of a decoder in ONNX, in their order.
     fn onnx(&self) -> Vec<OnnxOutput>;

@@ -1,6 +1,7 @@
 //! Faults of shaders, by the file that they are in.
 
 mod add;
+mod annealed;
 mod average;
 mod bernoulli;
 mod ceiling;
@@ -8,6 +9,7 @@ mod clip;
 mod continuous_bernoulli;
 mod convolution;
 mod discretized_logistic;
+mod embedding;
 mod end_step;
 mod gate;
 mod gather;
@@ -43,6 +45,7 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         add::FAULTS,
+        annealed::FAULTS,
         average::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
@@ -50,6 +53,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         continuous_bernoulli::FAULTS,
         convolution::FAULTS,
         discretized_logistic::FAULTS,
+        embedding::FAULTS,
         end_step::FAULTS,
         gate::FAULTS,
         gather::FAULTS,
