@@ -2,13 +2,14 @@
 //   gather       x[b, d] = binarize(data[order(position + b), d])
 //                with FLIP, the mirror image of every second one, as a bit of noise says
 //   gather_real  x[b, d] = values[order(position + b), d], of real numbers as they are
+//   gather_classes  classes[b] = labels[order(position + b)], numbers of two bytes
 // `order` is a fresh permutation each epoch (without SHUFFLE: 0, 1, 2, ...). A batch that begins in one
 // epoch and ends in the next takes its last rows from the next, so every image is drawn once an epoch.
 // With ROWS < N, a power of two, the host fills the rows in the order they are drawn: the t-th draw of all
 // epochs is in row t mod ROWS. Pixels are bytes, four to a word. Binarization by integers, hence equal on every device:
 // dynamic is 1 with probability v / 255 (v * 0x01010101 is v / 255 of 2^32), fixed is v >= 128.
 // Grid: x over groups of four pixels (gather_real: over elements), y over rows; an invocation owns its
-// elements of x.
+// elements of x. gather_classes: x over rows, an invocation owns one.
 #import clock
 #import philox
 #import shuffle
@@ -42,10 +43,14 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(0) var<storage, read> data: array<u32>;
 /// (ROWS, D)
 @group(0) @binding(0) var<storage, read> values: array<f32>;
+/// (ROWS, 2) u8 the number of a class, its low byte first
+@group(0) @binding(0) var<storage, read> labels: array<u32>;
 /// (8) seed low, seed high, step, epoch, position
 @group(0) @binding(1) var<storage, read> clock: array<u32>;
 /// (B, D) pixels in [0, 1], or real values
 @group(0) @binding(2) var<storage, read_write> x: array<f32>;
+/// (B)
+@group(0) @binding(2) var<storage, read_write> classes: array<u32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -105,4 +110,14 @@ fn gather_real(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = clock[POSITION] + id.y;
     let image = held(at % N, vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]), clock[EPOCH] + at / N);
     x[id.y * D + id.x] = values[image * D + id.x];
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gather_classes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let row = id.x;
+    if row >= B { return; }
+    let epoch = clock[EPOCH] + (clock[POSITION] + row) / N;
+    let place = (clock[POSITION] + row) % N;
+    let image = held(place, vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]), epoch);
+    classes[row] = (labels[image / 2u] >> (16u * (image % 2u))) & 65535u;
 }

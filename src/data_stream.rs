@@ -76,6 +76,8 @@ pub struct DataStream {
     held: Range<u64>,
     /// The half window from this draw on, while it is gathered.
     coming: Option<(u64, JoinHandle<Vec<u8>>)>,
+    /// What is in a window of as many rows beside it.
+    beside: Option<Box<DataStream>>,
 }
 
 /// Which images are drawn when.
@@ -107,14 +109,19 @@ impl DataStream {
     pub fn new(images: &Images, tensor: TensorId, rows: usize, seed: Option<u64>) -> Self {
         let key = seed.map(|seed| [seed as u32, (seed >> 32) as u32]);
         let (n_images, size) = (images.n_images, images.image_bytes());
-        DataStream {
-            images: images.pixels.clone(),
-            order: Order { n_images, size, key },
-            tensor,
-            rows,
-            held: 0..0,
-            coming: None,
-        }
+        DataStream::of(images.pixels.clone(), Order { n_images, size, key }, tensor, rows)
+    }
+
+    fn of(images: Pixels, order: Order, tensor: TensorId, rows: usize) -> Self {
+        DataStream { images, order, tensor, rows, held: 0..0, coming: None, beside: None }
+    }
+
+    /// The same with the window `tensor` of the images' classes beside it, where there is one: two bytes each.
+    pub fn with_labels(self, tensor: Option<TensorId>, labels: Vec<u8>) -> Self {
+        let Some(tensor) = tensor else { return self };
+        let order = Order { size: 2, ..self.order };
+        let labels = DataStream::of(labels.into(), order, tensor, self.rows);
+        DataStream { beside: Some(Box::new(labels)), ..self }
     }
 
     /// Sees to it that the draws from `first` on are in the window, and returns the first that is not:
@@ -123,6 +130,9 @@ impl DataStream {
     /// # Errors
     /// The device failed.
     pub fn prepare(&mut self, executor: &mut dyn Executor, first: u64) -> Result<u64, DeviceError> {
+        if let Some(beside) = &mut self.beside {
+            beside.prepare(executor, first)?;
+        }
         let half = self.rows as u64 / 2;
         let start = first / half * half;
         for part in [start, start + half] {

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::config_error::ConfigError;
 use crate::data::Images;
 use crate::device::{Device, DeviceError};
 use crate::evaluate::Posteriors;
@@ -23,9 +24,20 @@ pub enum GenerateError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Images without the classes that the network is told.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
-/// Expected pixels in [0, 1] of `count` draws z ~ N(0, I): one (D) image after the other.
+/// The classes of `count` images, as many of each of `classes` as of the others, or one more of the first, class by class;
+/// none where there are no classes.
+pub fn by_class(count: usize, classes: usize) -> Vec<u32> {
+    let of = |class| count / classes + usize::from(class < count % classes);
+    (0..classes).flat_map(|class| std::iter::repeat_n(class as u32, of(class))).collect()
+}
+
+/// Expected pixels in [0, 1] of `count` draws z ~ N(0, I): one (D) image after the other. A network that is told classes is
+/// told those of [`by_class`].
 ///
 /// # Errors
 /// The device, or a count beyond what a kernel's grid can cover.
@@ -36,9 +48,24 @@ pub fn sample(
     count: usize,
     seed: u64,
 ) -> Result<Vec<Vec<f32>>, GenerateError> {
+    let classes = by_class(count, architecture.classes.len());
+    sample_of(device, architecture, parameters, (count, &classes), seed)
+}
+
+/// The same of these classes, (`count`), of a network that is told them.
+///
+/// # Errors
+/// As [`sample`].
+pub fn sample_of(
+    device: &Device,
+    architecture: &Architecture,
+    parameters: &[Vec<f32>],
+    (count, classes): (usize, &[u32]),
+    seed: u64,
+) -> Result<Vec<Vec<f32>>, GenerateError> {
     let program = SampleProgram::record(architecture, count)?;
     let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
-    Ok(images(loaded.sample()?, architecture.pixels()))
+    Ok(images(loaded.sample(classes)?, architecture.pixels()))
 }
 
 /// The first `count` test images as the encoder sees them, each followed by the decoder's expected
@@ -58,14 +85,17 @@ pub fn reconstruct(
     let count = count.min(test.n_images);
     let d = architecture.pixels();
     let shown = test.first(count);
+    let classes = shown.classes_among(&architecture.classes, "the images")?;
     let content = shown.content(architecture.likelihood, binarization);
     let program = ReconstructProgram::record(architecture, content, count)?;
     let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
-    let [inputs, outputs] = loaded.reconstruct(&shown.pixels)?.map(|values| images(values, d));
+    let [inputs, outputs] =
+        loaded.reconstruct(&shown.pixels, &classes)?.map(|values| images(values, d));
     Ok(inputs.into_iter().zip(outputs).flat_map(|(x, mean)| [x, mean]).collect())
 }
 
-/// Expected pixels in [0, 1] at each of the codes `z`, (R, Z) row by row: one (D) image after the other.
+/// Expected pixels in [0, 1] at each of the codes `z`, (R, Z) row by row: one (D) image after the other. `classes`, (R), are
+/// told to a network that is told them.
 ///
 /// # Errors
 /// The device, or more codes than a kernel's grid can cover.
@@ -74,10 +104,11 @@ pub fn decode(
     architecture: &Architecture,
     parameters: &[Vec<f32>],
     z: &[f32],
+    classes: &[u32],
 ) -> Result<Vec<Vec<f32>>, GenerateError> {
     let program = DecodeProgram::record(architecture, z.len() / architecture.latent)?;
     let mut loaded = LoadedModel::load(device, program, parameters, 0)?;
-    Ok(images(loaded.decode(z)?, architecture.pixels()))
+    Ok(images(loaded.decode(z, classes)?, architecture.pixels()))
 }
 
 /// q(z|x) of the first `count` test images, binarized as they are for the test ELBO.

@@ -1,6 +1,7 @@
 //! A trained model on a device: its parameters are there, and one of its programs is ready to run.
 
-use crate::data::Images;
+use crate::config_error::ConfigError;
+use crate::data::{self, Images};
 use crate::data_stream::{self, DataStream};
 use crate::device::{Device, DeviceError, Executor};
 use crate::kernels::clock;
@@ -87,6 +88,14 @@ impl<P: ModelProgram> LoadedModel<P> {
         self.executor.write_u32(tensor, &clock::at(self.seed, position))
     }
 
+    /// Writes the classes of rows, where the network is told them.
+    fn tell(&mut self, tensor: Option<TensorId>, classes: &[u32]) -> Result<(), DeviceError> {
+        match tensor {
+            Some(tensor) => self.executor.write_u32(tensor, classes),
+            None => Ok(()),
+        }
+    }
+
     /// Runs a plan once.
     ///
     /// # Errors
@@ -105,11 +114,13 @@ impl<P: ModelProgram> LoadedModel<P> {
 }
 
 impl LoadedModel<SampleProgram> {
-    /// Draws z ~ N(0, I) from the first on and returns their expected pixels, (R, D).
+    /// Draws z ~ N(0, I) from the first on and returns their expected pixels, (R, D), as images of `classes`, (R), where
+    /// the network is told them.
     ///
     /// # Errors
     /// The device failed.
-    pub fn sample(&mut self) -> Result<Vec<f32>, DeviceError> {
+    pub fn sample(&mut self, classes: &[u32]) -> Result<Vec<f32>, DeviceError> {
+        self.tell(self.program.classes, classes)?;
         self.begin_at(0)?;
         self.run(self.program.plan)?;
         self.read(self.program.mean)
@@ -117,11 +128,12 @@ impl LoadedModel<SampleProgram> {
 }
 
 impl LoadedModel<DecodeProgram> {
-    /// The expected pixels, (R, D), of the codes `z`, (R, Z).
+    /// The expected pixels, (R, D), of the codes `z`, (R, Z), as images of `classes`, (R), where the network is told them.
     ///
     /// # Errors
     /// The device failed.
-    pub fn decode(&mut self, z: &[f32]) -> Result<Vec<f32>, DeviceError> {
+    pub fn decode(&mut self, z: &[f32], classes: &[u32]) -> Result<Vec<f32>, DeviceError> {
+        self.tell(self.program.classes, classes)?;
         self.executor.write_f32(self.program.z, z)?;
         self.run(self.program.plan)?;
         self.read(self.program.mean)
@@ -130,11 +142,19 @@ impl LoadedModel<DecodeProgram> {
 
 impl LoadedModel<ReconstructProgram> {
     /// The images whose bytes `pixels` are, (N, D), as they are binarized, and their expected pixels at the posterior mean.
+    /// `classes`, (N), are theirs where the network is told them.
     ///
     /// # Errors
     /// The device failed.
-    pub fn reconstruct(&mut self, pixels: &[u8]) -> Result<[Vec<f32>; 2], DeviceError> {
+    pub fn reconstruct(
+        &mut self,
+        pixels: &[u8],
+        classes: &[u16],
+    ) -> Result<[Vec<f32>; 2], DeviceError> {
         self.executor.write_bytes(self.program.data, pixels)?;
+        if let Some(labels) = self.program.labels {
+            self.executor.write_bytes(labels, &data::bytes_of(classes))?;
+        }
         self.begin_at(0)?;
         self.run(self.program.plan)?;
         Ok([self.read(self.program.x)?, self.read(self.program.mean)?])
@@ -157,6 +177,9 @@ pub trait DataProgram: ModelProgram + Sized {
 
     /// (N, D), or (ROWS, D) of a window
     fn data(&self) -> TensorId;
+
+    /// (N, 2) or (ROWS, 2), the classes of the images, where the network is told them
+    fn labels(&self) -> Option<TensorId>;
 }
 
 impl<P: DataProgram> LoadedModel<P> {
@@ -164,8 +187,8 @@ impl<P: DataProgram> LoadedModel<P> {
     /// as many as it takes; no figure depends on it.
     ///
     /// # Errors
-    /// Sizes beyond what a kernel's grid can cover, or the device.
-    pub fn of_images<E: From<PlanError> + From<DeviceError>>(
+    /// Sizes beyond what a kernel's grid can cover, images without the classes that the network is told, or the device.
+    pub fn of_images<E: From<PlanError> + From<DeviceError> + From<ConfigError>>(
         device: &Device,
         model: Model,
         images: &Images,
@@ -174,6 +197,8 @@ impl<P: DataProgram> LoadedModel<P> {
     ) -> Result<Self, E> {
         let (n, size) = (images.n_images, images.image_bytes());
         let content = images.content(model.architecture.likelihood, model.binarization);
+        let labels = images.classes_among(&model.architecture.classes, "the images")?;
+        let labels = data::bytes_of(&labels);
         let record = |resident| {
             let window = data_stream::window(n, size, chunks.batch, resident);
             P::record(model.architecture, content, n, window, chunks)
@@ -185,10 +210,15 @@ impl<P: DataProgram> LoadedModel<P> {
         let mut loaded = LoadedModel::on(executor, program, model.parameters, model.seed)?;
         match window {
             Some(rows) => {
-                let data = loaded.program.data();
-                loaded.stream = Some(DataStream::new(images, data, rows, None));
+                let stream = DataStream::new(images, loaded.program.data(), rows, None);
+                loaded.stream = Some(stream.with_labels(loaded.program.labels(), labels));
             }
-            None => loaded.executor.write_bytes(loaded.program.data(), &images.pixels)?,
+            None => {
+                loaded.executor.write_bytes(loaded.program.data(), &images.pixels)?;
+                if let Some(tensor) = loaded.program.labels() {
+                    loaded.executor.write_bytes(tensor, &labels)?;
+                }
+            }
         }
         Ok(loaded)
     }
@@ -251,6 +281,10 @@ impl DataProgram for EstimateProgram {
     fn data(&self) -> TensorId {
         self.data
     }
+
+    fn labels(&self) -> Option<TensorId> {
+        self.labels
+    }
 }
 
 impl ModelProgram for ImputeProgram {
@@ -272,5 +306,9 @@ impl DataProgram for ImputeProgram {
 
     fn data(&self) -> TensorId {
         self.data
+    }
+
+    fn labels(&self) -> Option<TensorId> {
+        self.labels
     }
 }

@@ -84,7 +84,8 @@ impl Vae {
     }
 
     /// Draws from the prior: the expected pixels of each, (D), in rows from the top, the channels of a pixel
-    /// side by side, in [0, 1]. A GPU compiles the kernels for a count once.
+    /// side by side, in [0, 1]. A GPU compiles the kernels for a count once. Of a model that is told classes they come
+    /// class by class, as many of each: see [`generate::by_class`].
     ///
     /// # Errors
     /// The device failed, or there are more than it can compute at once.
@@ -95,11 +96,31 @@ impl Vae {
         }
     }
 
-    /// The posterior q(z|x) of each image. Where the settings binarize pixels at random, so does this, the
-    /// same way each time.
+    /// The same of one class, by its name.
     ///
     /// # Errors
-    /// Images of another size, the device failed, or sizes beyond what it can compute.
+    /// As [`Vae::sample`], or the model is told no such class.
+    pub fn sample_class(
+        &self,
+        device: &Device,
+        class: &str,
+        count: usize,
+        seed: u64,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let classes = vec![self.class(class)?; count];
+        let (a, parameters) = (self.architecture(), &self.parameters);
+        match count {
+            0 => Ok(Vec::new()),
+            _ => Ok(generate::sample_of(device, a, parameters, (count, &classes), seed)?),
+        }
+    }
+
+    /// The posterior q(z|x) of each image, or q(z|x,y) with the class y of its label. Where the settings binarize pixels at
+    /// random, so does this, the same way each time.
+    ///
+    /// # Errors
+    /// Images of another size or without the classes that the model is told, the device failed, or sizes beyond what it can
+    /// compute.
     pub fn encode(&self, device: &Device, images: &Images) -> Result<Posteriors, Error> {
         self.check(images)?;
         Ok(generate::posteriors(device, self.model(), images, images.n_images)?)
@@ -108,8 +129,40 @@ impl Vae {
     /// The expected pixels at latent codes `z`, (R, Z) row by row: R images of (D).
     ///
     /// # Errors
-    /// No whole number of codes, the device failed, or there are more than it can compute at once.
+    /// No whole number of codes, a model that is told classes, the device failed, or there are more than it can compute at
+    /// once.
     pub fn decode(&self, device: &Device, z: &[f32]) -> Result<Vec<Vec<f32>>, Error> {
+        match self.architecture().classes.len() {
+            0 => self.decode_as(device, z, &[]),
+            n => {
+                let problem =
+                    format!("cannot be decoded by a model that is told one of {n} classes");
+                let right = "use `Vae::decode_class`";
+                Err(ConfigError::conflict("z", "without a class", problem, right).into())
+            }
+        }
+    }
+
+    /// The same as images of one class, by its name.
+    ///
+    /// # Errors
+    /// As [`Vae::decode`], or the model is told no such class.
+    pub fn decode_class(
+        &self,
+        device: &Device,
+        z: &[f32],
+        class: &str,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let codes = z.len() / self.architecture().latent;
+        self.decode_as(device, z, &vec![self.class(class)?; codes])
+    }
+
+    fn decode_as(
+        &self,
+        device: &Device,
+        z: &[f32],
+        classes: &[u32],
+    ) -> Result<Vec<Vec<f32>>, Error> {
         let latent = self.architecture().latent;
         if !z.len().is_multiple_of(latent) {
             let n = z.len();
@@ -118,11 +171,19 @@ impl Vae {
         }
         match z.is_empty() {
             true => Ok(Vec::new()),
-            false => Ok(generate::decode(device, self.architecture(), &self.parameters, z)?),
+            false => {
+                let (a, parameters) = (self.architecture(), &self.parameters);
+                Ok(generate::decode(device, a, parameters, z, classes)?)
+            }
         }
     }
 
-    /// ELBO and log p(x) of images, by `samples` draws from the posterior and as many from the prior of
+    /// The number of a class that the model is told.
+    fn class(&self, name: &str) -> Result<u32, ConfigError> {
+        self.architecture().class(name)
+    }
+
+    /// ELBO and log p(x) of images, or log p(x|y) with the class y of their labels, by `samples` draws from the posterior and as many from the prior of
     /// each image.
     ///
     /// # Errors
@@ -155,7 +216,8 @@ impl Vae {
 
     fn check(&self, images: &Images) -> Result<(), ConfigError> {
         images.check("the images")?;
-        images.check_shape(self.architecture().shape())
+        images.check_shape(self.architecture().shape())?;
+        images.classes_among(&self.architecture().classes, "the images").map(drop)
     }
 }
 

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use super::{Bounds, Estimate, EvaluateError, Observed, Simulated, UpperBounds, Work, finite};
+use super::{
+    Bounds, Estimate, EvaluateError, Observed, Simulated, UpperBounds, Work, finite, unconditional,
+};
 use crate::device::Device;
 use crate::kernels::posterior::clamp_log_variance;
 use crate::loaded::{LoadedModel, Model, rows_of};
@@ -109,6 +111,7 @@ fn draw(
     rows: Option<usize>,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Sandwich, EvaluateError> {
+    unconditional(model.architecture)?;
     let (images, latent) = (x.len() / model.architecture.pixels(), model.architecture.latent);
     let samples = *ks.last().expect("at least one k");
     let chunks = Chunks::new(rows.unwrap_or(rows_of(device)), images, samples);

@@ -23,8 +23,10 @@ pub use simulate::{Simulated, simulate};
 pub use tempering::{Tempering, tune};
 pub use work::{Kept, Work, finite};
 
+use crate::config_error::ConfigError;
 use crate::device::DeviceError;
 use crate::plan::PlanError;
+use crate::vae::Architecture;
 use crate::vae::step::Content;
 
 /// Images as the likelihood is of them, and the codes that made them if they are known.
@@ -47,6 +49,14 @@ pub enum EvaluateError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Images without the classes that the network is told.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The network is told the classes of images.
+    #[error(
+        "it was trained with --condition labels: of such models elbo eval has the bound from below alone"
+    )]
+    Conditional,
     /// The numbers of an image (0 is the first) overflow.
     #[error("image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
     NotFinite {
@@ -66,4 +76,13 @@ pub enum EvaluateError {
     /// It was told to end.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// # Errors
+/// The network is told classes: what is drawn or observed here has none.
+fn unconditional(architecture: &Architecture) -> Result<(), EvaluateError> {
+    match architecture.classes[..] {
+        [] => Ok(()),
+        _ => Err(EvaluateError::Conditional),
+    }
 }

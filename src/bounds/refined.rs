@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 use std::ops::ControlFlow;
 
-use super::{EvaluateError, Observed};
+use super::{EvaluateError, Observed, unconditional};
 use crate::device::Device;
 use crate::kernels::posterior::clamp_log_variance;
 use crate::kernels::{clock, rates};
@@ -67,6 +67,7 @@ pub fn refine(
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<(Vec<Refined>, Vec<f32>), EvaluateError> {
     let (pixels, latent) = (model.architecture.pixels(), model.architecture.latent);
+    unconditional(model.architecture)?;
     let images = x.len() / pixels;
     let rows = rows_of(device);
     let batch = (rows / refining.samples).clamp(1, images);

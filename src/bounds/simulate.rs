@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{EvaluateError, Observed};
+use super::{EvaluateError, Observed, unconditional};
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
 use crate::numeric::philox::{Stream, counter, philox};
@@ -44,6 +44,7 @@ impl ModelProgram for SimulateProgram {
 /// The device failed, or nothing draws from this likelihood.
 pub fn simulate(device: &Device, model: Model, images: usize) -> Result<Simulated, EvaluateError> {
     let architecture = model.architecture;
+    unconditional(architecture)?;
     let (likelihood, pixels) = (architecture.likelihood.module(), architecture.pixels());
     let Some(sampler) = likelihood.sampler() else {
         return Err(EvaluateError::NoSampler { kind: architecture.likelihood.kind().to_string() });

@@ -118,6 +118,18 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             other.display()
         )));
     }
+    let told = |s: &Settings| s.architecture.log_likelihood();
+    if let Some((run, other)) =
+        args.runs.iter().zip(&trained).find(|(_, t)| told(&t.settings) != told(first))
+    {
+        return Err(Failure::input(format!(
+            "{}: its figures are of {}, those of {} of {}; they do not compare",
+            run.display(),
+            told(&other.settings),
+            args.runs[0].display(),
+            told(first)
+        )));
+    }
     let dataset = trained[0].data(&args.data)?;
     for (run, t) in args.runs.iter().zip(&trained) {
         let (shape, first) = (t.settings.architecture.shape(), first.architecture.shape());
@@ -237,7 +249,8 @@ fn picture(curves: &[Curve]) -> Chart {
     let e = &curves[0].evaluation;
     Chart {
         title: format!(
-            "log p(x), mean of {} test images ± standard error, {}",
+            "{}, mean of {} test images ± standard error, {}",
+            curves[0].architecture.log_likelihood(),
             e.images.len(),
             e.binarization.label()
         ),

@@ -29,6 +29,8 @@ use crate::report::progress::Progress;
 /// Of a run of a table, --data names another with its columns, whose rows are all scored. Figures are of
 /// standardised cells, those that are there.
 ///
+/// Of a model that was trained with --condition labels all figures are of log p(x|y), y the class of the image.
+///
 /// Where the likelihood is one of 256 levels, bits per dimension stand beside the nats: -log2 p(x) / D.
 ///
 /// The pixels are binarized as they were for the test ELBO in training. No draw depends on the device or
@@ -100,6 +102,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             .is_likelihood_of(trained.settings.binarization),
         likelihood: trained.settings.architecture.likelihood,
         pixels: trained.settings.architecture.pixels(),
+        classes: trained.settings.architecture.classes.len(),
         log_scale: trained.settings.table.as_ref().map(Table::log_scale),
         device: device.description().clone(),
         seconds: begin.elapsed().as_secs_f64(),
@@ -150,8 +153,10 @@ impl Trained {
         let named = |e: EvaluateError| format!("{}: {e}", self.folder.path().display());
         match error {
             EvaluateError::Device(e) => Failure::device(&e, &e),
-            EvaluateError::Plan(_) => Failure::input(error),
-            EvaluateError::NoSampler { .. } => Failure::input(named(error)),
+            EvaluateError::Plan(_) | EvaluateError::Config(_) => Failure::input(error),
+            EvaluateError::NoSampler { .. } | EvaluateError::Conditional => {
+                Failure::input(named(error))
+            }
             _ => Failure::run(named(error)),
         }
     }

@@ -9,7 +9,7 @@ use super::Failure;
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
-use crate::data::Images;
+use crate::data::{Images, Labels};
 use crate::device::Device;
 use crate::evaluate::{EvaluateError, Model};
 use crate::explore::End;
@@ -145,7 +145,11 @@ fn drawn(device: &Device, trained: &Trained) -> Result<Images, Failure> {
     let draws = generate::sample(device, architecture, &trained.parameters, DRAWS, seed);
     let levels = draws.map_err(Failure::run)?.concat();
     let pixels = levels.iter().map(|v| (255.0 * v.clamp(0.0, 1.0)).round() as u8).collect();
-    Images::of(architecture.shape(), pixels).map_err(Failure::run)
+    let images = Images::of(architecture.shape(), pixels).map_err(Failure::run)?;
+    let names = &architecture.classes;
+    let classes = generate::by_class(DRAWS, names.len()).into_iter().map(|class| class as u16);
+    let labels = Labels { classes: classes.collect(), names: names.iter().cloned().collect() };
+    Ok(Images { labels: (!names.is_empty()).then_some(labels), ..images })
 }
 
 /// 128 bits that nobody can guess: the keys of the standard library's hash come from the operating system.

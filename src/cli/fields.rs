@@ -5,6 +5,7 @@
 const FIELDS: &[(&str, &str)] = &[
     ("architecture", "the network"),
     ("architecture.channels", "--channels"),
+    ("architecture.classes", "--condition"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
     ("average", "--ema"),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::fields::in_flags;
 use super::options::{DeviceOption, seed};
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::checkpoint::{RECONSTRUCTIONS, RunFolder, SAMPLES, check_writable, write_whole};
@@ -25,6 +26,10 @@ pub struct SampleArgs {
     /// Images to draw, 10000 at most
     #[arg(long, default_value_t = 100)]
     count: usize,
+    /// Draw images of this class, by its name or number, from a model that was trained with --condition labels [default:
+    /// every class, a row for each]
+    #[arg(long, value_name = "NAME")]
+    class: Option<String>,
 }
 
 /// Show test images beside their reconstructions at the posterior mean, as a PNG grid of pairs; of a table the
@@ -61,16 +66,25 @@ pub fn sample(args: SampleArgs) -> Result<u8, Failure> {
     check_count(args.count)?;
     let trained = Trained::open(&args.common.run, &args.common.model)?;
     let Trained { folder, settings, parameters, .. } = &trained;
-    let architecture = &settings.architecture;
+    let a = &settings.architecture;
+    let count = args.count;
+    let class = args.class.map(|class| a.class(&class)).transpose();
+    let class = class
+        .map_err(|e| Failure::input(format!("--{}", in_flags(&e.to_string()).replace('`', ""))))?;
+    let (classes, layout) = match (class, a.classes.len()) {
+        (Some(class), _) => (vec![class; count], Layout::Square),
+        (None, 0) => (Vec::new(), Layout::Square),
+        (None, n) => (generate::by_class(count, n), Layout::Classes(n)),
+    };
     let table = settings.table.as_ref();
     let out = out_file(args.common.out, folder, table.map_or(SAMPLES, |_| SAMPLED_ROWS))?;
     let device = args.common.device.open()?;
     let seed = args.common.seed.unwrap_or(settings.seed);
-    let images =
-        generate::sample(&device, architecture, parameters, args.count, seed).map_err(failure)?;
+    let images = generate::sample_of(&device, a, parameters, (count, &classes), seed);
+    let images = images.map_err(failure)?;
     match table {
         Some(table) => write_rows(table, &images, &out),
-        None => write_grid(&images, architecture.shape(), Layout::Square, &out),
+        None => write_grid(&images, a.shape(), layout, &out),
     }
 }
 
@@ -170,7 +184,7 @@ fn write_rows(table: &Table, rows: &[Vec<f32>], out: &Path) -> Result<u8, Failur
 
 pub fn failure(error: GenerateError) -> Failure {
     match error {
-        GenerateError::Plan(_) => Failure::input(error),
+        GenerateError::Plan(_) | GenerateError::Config(_) => Failure::input(error),
         GenerateError::Device(device) => Failure::device(&device, &device),
     }
 }

@@ -173,8 +173,8 @@ fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
     let file = args.file.display();
     if pixels.is_none() && args.hidden.is_none() {
         return Err(Failure::input(format!(
-            "{file}: it has convolutions, whose strides the tensors do not tell: give the layers by --encoder, as in \
-             --encoder \"conv 32 4/2, conv 64 4/2, 256\""
+            "{file}: it has convolutions or normalisations, of which the tensors do not tell strides and groups: give \
+             the layers by --encoder, as in --encoder \"conv 32 4/2, conv 64 4/2, 256\""
         )));
     }
     let trained = &imported.trained;
@@ -298,6 +298,24 @@ fn settings(
         }
         (None, None, None) => unreachable!("it was asked for when the images were read"),
     };
+    let embedding = imported.tensors.get("encoder_embedding.weight");
+    let classes = match (own, embedding) {
+        (Some(own), _) => own.classes.clone(),
+        (None, None) => Vec::new(),
+        (None, Some(embedding)) => {
+            let (classes, n) = (dataset.train.classes(), embedding.shape.first());
+            if n != Some(&classes.len()) {
+                return Err(format!(
+                    "it has an embedding of {} classes, the images of {} have {}: name the images that it was \
+                     trained on by --data",
+                    n.unwrap_or(&0),
+                    dataset.name,
+                    classes.len()
+                ));
+            }
+            classes
+        }
+    };
     Ok(Settings {
         data,
         size: args.size.or(trained.size),
@@ -311,6 +329,7 @@ fn settings(
             latent: imported.latent,
             activation,
             likelihood,
+            classes,
         },
         binarization,
         batch: defaults.batch.min(dataset.train.n_images),

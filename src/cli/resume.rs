@@ -107,6 +107,15 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
         )));
     }
     settings.check_with(&dataset).map_err(Failure::input)?;
+    let classes = dataset.digest_of_classes(&settings.architecture.classes);
+    let classes = classes.map_err(Failure::input)?;
+    if settings.classes_sha256.is_some() && settings.classes_sha256 != classes {
+        return Err(Failure::input(format!(
+            "{}: the images are those that the run was trained on, but their classes are others: write the labels of \
+             before back",
+            dataset.name
+        )));
+    }
     if let Some(checkpoint) = &checkpoint {
         let total = settings.steps_total(dataset.train.n_images as u64);
         let (state, shown) = (&checkpoint.state, path.display());

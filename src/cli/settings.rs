@@ -10,6 +10,7 @@ use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
 use crate::data::{self, Channels, Dataset, FASHION_MNIST, Fit, MNIST, Table, TableOptions};
 use crate::kernels::activation::Activation;
+use crate::named::named;
 use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
@@ -130,6 +131,16 @@ pub struct Args {
     optimizer: OptimizerOptions,
 }
 
+named! {
+    /// What a network is told.
+    pub enum Condition {
+        /// Nothing
+        None = "none",
+        /// The class of the image
+        Labels = "labels",
+    }
+}
+
 #[derive(clap::Args, Clone, Default)]
 #[command(next_help_heading = "Model")]
 struct ModelOptions {
@@ -165,6 +176,10 @@ struct ModelOptions {
     /// (of each pixel, by the decoder), or a number; column for tables, else [default: optimal]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<Variance>,
+    /// What encoder and decoder are told beside the image: with labels, the class of each image, so that the model is one of
+    /// p(x|y) and draws images of a class; all figures are then of log p(x|y) [default: none]
+    #[arg(long, value_parser = values::<Condition>())]
+    condition: Option<Condition>,
     /// How parameters begin; glorot for images in colour and tables, else [default: pytorch]
     #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,
@@ -291,6 +306,7 @@ impl Args {
         Ok(Settings {
             data: absolute(&self.data),
             data_sha256: None,
+            classes_sha256: None,
             size: self.size,
             fit: self.fit,
             valid: self.valid,
@@ -304,6 +320,12 @@ impl Args {
                 latent: model.latent.unwrap_or(base.architecture.latent),
                 activation: model.activation.unwrap_or(base.architecture.activation),
                 likelihood,
+                // Those that a run to begin from was told keep their numbers.
+                classes: match (model.condition, base.architecture.classes) {
+                    (Some(Condition::None), _) => Vec::new(),
+                    (Some(Condition::Labels), known) if known.is_empty() => classes(dataset)?,
+                    (_, known) => known,
+                },
             },
             binarization,
             epochs,
@@ -393,6 +415,19 @@ impl Args {
                 Settings { data, data_sha256, ..own } == *settings
             })
         })
+    }
+}
+
+/// The classes of the training images.
+fn classes(dataset: &Dataset) -> Result<Vec<String>, String> {
+    match dataset.train.classes() {
+        classes if classes.len() >= 2 => Ok(classes),
+        classes => Err(format!(
+            "--condition labels needs images of two classes at least, and the training images of {} have {}: give \
+             labels, as in sub-folders by class, or leave --condition out",
+            dataset.name,
+            if classes.is_empty() { "no labels" } else { "one" }
+        )),
     }
 }
 

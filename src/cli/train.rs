@@ -62,6 +62,8 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     let mut settings = args.settings_like(base, &dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
+    let classes = &settings.architecture.classes;
+    settings.classes_sha256 = dataset.digest_of_classes(classes).map_err(Failure::input)?;
     if args.figures_every.is_some() && settings.table.is_some() {
         return Err(Failure::input(
             "--figures-every shows images, and the data is a table: leave it out",

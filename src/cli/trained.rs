@@ -101,7 +101,12 @@ impl Trained {
         };
         let (now, then) = (dataset.test.shape(), self.settings.architecture.shape());
         match now == then {
-            true => Ok(dataset),
+            true => {
+                let what = format!("the test images of {}", dataset.name);
+                let classes = &self.settings.architecture.classes;
+                dataset.test.classes_among(classes, &what).map_err(Failure::input)?;
+                Ok(dataset)
+            }
             false if self.settings.table.is_some() != dataset.table().is_some() => {
                 let what = |is: bool| if is { "a table" } else { "images" };
                 Err(Failure::input(format!(
@@ -186,6 +191,12 @@ impl Trained {
                 "{named}: these are not the images that the run was trained on (SHA-256 {digest}, the run's \
                  {expected}): it may have learnt some of those that it is tested on"
             ));
+        }
+        let classes = dataset.digest_of_classes(&self.settings.architecture.classes).ok().flatten();
+        let expected = &self.settings.classes_sha256;
+        if !other && expected.is_some() && *expected != classes {
+            let name = &dataset.name;
+            note(format_args!("{name}: the classes of the images are not those of the training"));
         }
         other
     }

@@ -6,6 +6,7 @@ mod archive;
 mod array;
 mod array_files;
 mod cifar;
+mod classes;
 mod colour;
 mod digest;
 mod element;
@@ -32,6 +33,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use classes::bytes_of;
 pub use colour::Channels;
 pub use error::DataError;
 use error::shown;

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::model::{About, ExploreError, Explorer, FURTHEST, Inferred, Map};
 use crate::image_shape::ImageShape;
@@ -47,16 +48,17 @@ const JSON: &str = "application/json";
 #[derive(Debug, Clone, PartialEq)]
 pub enum Question {
     About,
-    Map,
+    /// Of a class, as the following; 0 of a model that is told none.
+    Map(u32),
     Scatter,
     /// (Z)
-    Decode(Vec<f32>),
+    Decode(Vec<f32>, u32),
     /// The seed of a draw from the prior.
-    Sample(u64),
-    /// The number of a test image.
-    Test(usize),
+    Sample(u64, u32),
+    /// The number of a test image, to be judged under a class or under its own.
+    Test(usize, Option<u32>),
     /// (D) levels
-    Drawn(Vec<u8>),
+    Drawn(Vec<u8>, u32),
 }
 
 #[derive(Deserialize)]
@@ -83,7 +85,8 @@ enum InferBody {
 pub enum Endpoint {
     Page(&'static str, &'static str),
     About,
-    Map,
+    /// Of a class.
+    Map(u32),
     Scatter,
     Decode,
     Sample,
@@ -101,13 +104,22 @@ impl Endpoint {
             "/page.js" => {
                 Endpoint::Page("text/javascript; charset=utf-8", include_str!("page/page.js"))
             }
+            "/dom.js" => {
+                Endpoint::Page("text/javascript; charset=utf-8", include_str!("page/dom.js"))
+            }
+            "/classes.js" => {
+                Endpoint::Page("text/javascript; charset=utf-8", include_str!("page/classes.js"))
+            }
             "/model" => Endpoint::About,
-            "/map.png" => Endpoint::Map,
+            "/map.png" => Endpoint::Map(0),
             "/scatter" => Endpoint::Scatter,
             "/decode" => Endpoint::Decode,
             "/sample" => Endpoint::Sample,
             "/infer" => Endpoint::Infer,
-            _ => return None,
+            _ => {
+                let class = path.strip_prefix("/map/")?.strip_suffix(".png")?;
+                Endpoint::Map(class.parse().ok()?)
+            }
         })
     }
 
@@ -128,10 +140,10 @@ impl Endpoint {
         Ok(match self {
             Endpoint::Page(content_type, text) => return Err(Reply::ok(content_type, text)),
             Endpoint::About => Question::About,
-            Endpoint::Map => Question::Map,
+            Endpoint::Map(class) => Question::Map(check_class(class, about)?),
             Endpoint::Scatter => Question::Scatter,
             Endpoint::Decode => {
-                let DecodeBody { z } = parse(body)?;
+                let (DecodeBody { z }, class) = parse_with_class(body, about)?;
                 if z.len() != about.latent {
                     return bad(format!("z must have {} numbers, got {}", about.latent, z.len()));
                 }
@@ -141,21 +153,24 @@ impl Endpoint {
                         z[unit]
                     ));
                 }
-                Question::Decode(z)
+                Question::Decode(z, told(class, about)?)
             }
-            Endpoint::Sample => Question::Sample(parse::<SampleBody>(body)?.seed),
-            Endpoint::Infer => match parse(body)? {
-                InferBody::Test(n) if n < about.test_images => Question::Test(n),
-                InferBody::Test(n) => {
+            Endpoint::Sample => {
+                let (SampleBody { seed }, class) = parse_with_class(body, about)?;
+                Question::Sample(seed, told(class, about)?)
+            }
+            Endpoint::Infer => match parse_with_class(body, about)? {
+                (InferBody::Test(n), class) if n < about.test_images => Question::Test(n, class),
+                (InferBody::Test(n), _) => {
                     return bad(format!(
                         "test must be from 0 to {}, got {n}",
                         about.test_images - 1
                     ));
                 }
-                InferBody::Image(pixels) if pixels.len() == shape(about).values() => {
-                    Question::Drawn(pixels)
+                (InferBody::Image(pixels), class) if pixels.len() == shape(about).values() => {
+                    Question::Drawn(pixels, told(class, about)?)
                 }
-                InferBody::Image(pixels) => {
+                (InferBody::Image(pixels), _) => {
                     let shape = shape(about);
                     let levels = if shape.channels == 1 { "grey levels" } else { "levels" };
                     return bad(format!(
@@ -191,6 +206,42 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Reply> {
     serde_json::from_slice(body).map_err(|e| Reply::error(400, format!("not the JSON wanted: {e}")))
 }
 
+/// A body, and the class beside it where the model is told one.
+fn parse_with_class<T: DeserializeOwned>(
+    body: &[u8],
+    about: &About,
+) -> Result<(T, Option<u32>), Reply> {
+    if about.classes.is_empty() {
+        return Ok((parse(body)?, None));
+    }
+    let mut fields: serde_json::Map<String, Value> = parse(body)?;
+    let wrong = |e| Reply::error(400, format!("not the JSON wanted: {e}"));
+    let class = fields.remove("class").map(serde_json::from_value::<u32>).transpose();
+    let class = class.map_err(|e| Reply::error(400, format!("class must be a number: {e}")))?;
+    let class = class.map(|class| check_class(class, about)).transpose()?;
+    Ok((serde_json::from_value(Value::Object(fields)).map_err(wrong)?, class))
+}
+
+/// The class that a question has to tell, of a model that is told one.
+fn told(class: Option<u32>, about: &About) -> Result<u32, Reply> {
+    match (class, about.classes.len()) {
+        (Some(class), _) => Ok(class),
+        (None, 0) => Ok(0),
+        (None, n) => {
+            let reason = format!("class is missing: the model is told one, from 0 to {}", n - 1);
+            Err(Reply::error(400, reason))
+        }
+    }
+}
+
+fn check_class(class: u32, about: &About) -> Result<u32, Reply> {
+    match about.classes.len().max(1) {
+        n if (class as usize) < n => Ok(class),
+        1 => Err(Reply::error(400, format!("the model is told no class, got {class}"))),
+        n => Err(Reply::error(400, format!("class must be from 0 to {}, got {class}", n - 1))),
+    }
+}
+
 #[derive(Serialize)]
 struct Drawn {
     z: Vec<f32>,
@@ -214,24 +265,24 @@ pub fn answer(explorer: &mut Explorer, question: Question) -> Result<Reply, Expl
     let no_map = || Reply::error(404, "there is a map for 2 latent units only");
     Ok(match question {
         Question::About => Reply::json(explorer.about()),
-        Question::Map => explorer.map().map_or_else(no_map, png),
+        Question::Map(class) => explorer.map_of(class)?.as_ref().map_or_else(no_map, png),
         Question::Scatter => explorer.map().map_or_else(no_map, |map| Reply::json(&map.scatter)),
-        Question::Decode(z) => {
-            let image = explorer.decode(&z)?;
+        Question::Decode(z, class) => {
+            let image = explorer.decode(&z, class)?;
             Reply::json(&Drawn { z, image })
         }
-        Question::Sample(seed) => {
+        Question::Sample(seed, class) => {
             let z = explorer.draw(seed);
-            let image = explorer.decode(&z)?;
+            let image = explorer.decode(&z, class)?;
             Reply::json(&Drawn { z, image })
         }
-        Question::Test(n) => {
-            let inferred = explorer.infer_test(n)?;
+        Question::Test(n, class) => {
+            let inferred = explorer.infer_test(n, class)?;
             let (image, label) = explorer.test_image(n);
             Reply::json(&Judged { image, label, inferred })
         }
-        Question::Drawn(image) => {
-            let inferred = explorer.infer(&image)?;
+        Question::Drawn(image, class) => {
+            let inferred = explorer.infer(&image, class)?;
             Reply::json(&Judged { image: &image, label: None, inferred })
         }
     })

@@ -5,16 +5,16 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
+use super::inference::{Decoder, Inference};
+use crate::config_error::ConfigError;
 use crate::data::Images;
 use crate::device::{Description, Device, DeviceError, Executor};
-use crate::evaluate::{Bounds, Estimate, EvaluateError, Evaluation, Posteriors, Request, evaluate};
-use crate::loaded::{LoadedModel, Model, rows_of};
+use crate::evaluate::{EvaluateError, Evaluation, Posteriors, Request, evaluate};
+use crate::image_shape::ImageShape;
+use crate::loaded::Model;
 use crate::numeric::philox::{Stream, counter, normal4, philox};
 use crate::plan::PlanError;
 use crate::vae::Architecture;
-use crate::vae::decode::DecodeProgram;
-use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::step::Content;
 
 /// Test images that the KL of the units and the map are made from: those of a run's pictures.
 const MEASURED: usize = 10_000;
@@ -30,6 +30,9 @@ pub enum ExploreError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Test images without the classes that the network is told.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The figures that are measured first could not be.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
@@ -68,6 +71,8 @@ pub struct About {
     pub channels: usize,
     /// Z
     pub latent: usize,
+    /// The names of the classes that the network is told, if it is told them.
+    pub classes: Vec<String>,
     /// How bytes become observations.
     pub pixels: &'static str,
     /// Whether log p(x) is that: of grey pixels under a Bernoulli likelihood it is a cross entropy.
@@ -157,6 +162,12 @@ pub struct Inferred {
     pub elbo: Figure,
     /// L_K
     pub importance_weighted: Figure,
+    /// The class that encoder and decoder were told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<u32>,
+    /// L_K of log p(x|y) under each class y, where there are few enough: they tell p(y|x).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_class: Vec<f64>,
 }
 
 /// The programs on their device.
@@ -164,8 +175,13 @@ pub struct Explorer {
     decoder: Decoder,
     inference: Inference,
     images: Images,
+    /// The class of each image as the network numbers them.
+    classes: Vec<u16>,
     about: About,
+    /// As images of the first class.
     map: Option<Map>,
+    /// What decodes a whole map.
+    mapper: Option<Decoder>,
 }
 
 impl Explorer {
@@ -193,11 +209,21 @@ impl Explorer {
             .collect();
         units.sort_by(|a, b| b.kl.total_cmp(&a.kl));
         let tiles = (latent == 2).then(|| (560 / height.max(width)).clamp(8, 20));
-        let map = match tiles {
-            Some(tiles) => Some(map(device, model, &evaluation, &images, tiles, extent)?),
-            None => None,
+        let mapper = tiles.map(|tiles| Decoder::load(device, model, tiles * tiles));
+        let mut mapper = mapper.transpose()?;
+        let map = match (&mut mapper, tiles) {
+            (Some(mapper), Some(tiles)) => {
+                let pixels = map_pixels(mapper, model.architecture.shape(), tiles, extent, 0)?;
+                let scatter = scatter(&evaluation, &images);
+                let (width, height) = (tiles * width, tiles * height);
+                Some(Map { pixels, width, height, channels, scatter })
+            }
+            _ => None,
         };
+        let classes = images.classes_among(&model.architecture.classes, "the test images")?;
         Ok(Explorer {
+            classes,
+            mapper,
             decoder: Decoder::load(device, model, 1)?,
             inference: Inference::load(device, model, images.n_images, samples)?,
             about: About {
@@ -207,6 +233,7 @@ impl Explorer {
                 width,
                 channels,
                 latent,
+                classes: model.architecture.classes.clone(),
                 pixels: model.binarization.label(),
                 probability: model
                     .architecture
@@ -240,20 +267,36 @@ impl Explorer {
         &self.about
     }
 
-    /// The decoder over a grid, where there are two latent units.
+    /// The decoder over a grid, where there are two latent units; as images of the first class.
     pub fn map(&self) -> Option<&Map> {
         self.map.as_ref()
     }
 
-    /// E[x|z] as levels from 0 to 255, (D).
+    /// The same as images of a class.
+    ///
+    /// # Errors
+    /// The device failed, or the numbers did.
+    pub fn map_of(&mut self, class: u32) -> Result<Option<Map>, ExploreError> {
+        let (Some(map), Some(mapper), Some(tiles)) =
+            (&self.map, &mut self.mapper, self.about.tiles)
+        else {
+            return Ok(None);
+        };
+        let About { height, width, channels, extent, .. } = self.about;
+        let shape = ImageShape { height, width, channels };
+        let pixels = map_pixels(mapper, shape, tiles, extent, class)?;
+        Ok(Some(Map { pixels, ..map.clone() }))
+    }
+
+    /// E[x|z] as levels from 0 to 255, (D), as an image of a class where the network is told it.
     ///
     /// # Errors
     /// The device failed, or the numbers did.
     ///
     /// # Panics
     /// If `z` is not (Z).
-    pub fn decode(&mut self, z: &[f32]) -> Result<Vec<u8>, ExploreError> {
-        self.decoder.decode(z)
+    pub fn decode(&mut self, z: &[f32], class: u32) -> Result<Vec<u8>, ExploreError> {
+        self.decoder.decode(z, class)
     }
 
     /// z ~ N(0, I): the first draw of `elbo sample --seed`, but for rounding.
@@ -272,23 +315,27 @@ impl Explorer {
         (self.images.image(n), self.images.labels.as_ref().map(|labels| labels.name(n)))
     }
 
-    /// What the model makes of a test image, with the binarization and the draws that `elbo eval` has for it.
+    /// What the model makes of a test image, with the binarization and the draws that `elbo eval` has for it, under a class
+    /// or under its own.
     ///
     /// # Errors
     /// The device failed, or the numbers did.
-    pub fn infer_test(&mut self, n: usize) -> Result<Inferred, ExploreError> {
-        self.inference.infer(self.images.image(n), n, &mut self.decoder)
+    pub fn infer_test(&mut self, n: usize, class: Option<u32>) -> Result<Inferred, ExploreError> {
+        let own = self.classes.get(n).map_or(0, |&class| class.into());
+        let pixels = self.images.image(n);
+        self.inference.judge(pixels, n, class.unwrap_or(own), &mut self.decoder)
     }
 
-    /// What the model makes of levels, (D), with the noise that the first test image has.
+    /// What the model makes of levels, (D), with the noise that the first test image has, under a class where the network is
+    /// told it.
     ///
     /// # Errors
     /// The device failed, or the numbers did.
     ///
     /// # Panics
     /// If `pixels` is not (D).
-    pub fn infer(&mut self, pixels: &[u8]) -> Result<Inferred, ExploreError> {
-        self.inference.infer(pixels, 0, &mut self.decoder)
+    pub fn infer(&mut self, pixels: &[u8], class: u32) -> Result<Inferred, ExploreError> {
+        self.inference.judge(pixels, 0, class, &mut self.decoder)
     }
 }
 
@@ -300,19 +347,18 @@ fn extent(posteriors: &Posteriors) -> f32 {
     ((2.0 * within).ceil() / 2.0).clamp(3.0, 8.0) as f32
 }
 
-fn map(
-    device: &Device,
-    model: Model,
-    evaluation: &Evaluation,
-    images: &Images,
+/// The pixels of a map, rows of all tiles.
+fn map_pixels(
+    mapper: &mut Decoder,
+    shape: ImageShape,
     tiles: usize,
     extent: f32,
-) -> Result<Map, ExploreError> {
-    let Architecture { image: (height, width), channels, .. } = *model.architecture;
+    class: u32,
+) -> Result<Vec<u8>, ExploreError> {
+    let ImageShape { height, width, channels } = shape;
     let at = |i: usize| extent * ((2 * i + 1) as f32 / tiles as f32 - 1.0);
     let z: Vec<f32> = (0..tiles * tiles).flat_map(|i| [at(i % tiles), -at(i / tiles)]).collect();
-    let decoded = Decoder::load(device, model, tiles * tiles)?.decode(&z)?;
-    let side = tiles * width;
+    let decoded = mapper.decode(&z, class)?;
     let mut pixels = Vec::with_capacity(decoded.len());
     for y in 0..tiles * height {
         for tile in 0..tiles {
@@ -320,119 +366,14 @@ fn map(
             pixels.extend(&decoded[from..][..width * channels]);
         }
     }
+    Ok(pixels)
+}
+
+fn scatter(evaluation: &Evaluation, images: &Images) -> Scatter {
     let measured = evaluation.posteriors.images();
     let z = evaluation.posteriors.mean.chunks_exact(2).map(|mu| [mu[0] as f32, mu[1] as f32]);
     let labels = images.first(measured).labels;
     let names = labels.iter().flat_map(|labels| labels.names.iter().cloned()).collect();
     let classes = labels.map(|labels| labels.classes);
-    let scatter = Scatter { z: z.collect(), classes, names };
-    Ok(Map { pixels, width: side, height: tiles * height, channels, scatter })
-}
-
-/// A decoder of `rows` codes.
-struct Decoder(LoadedModel<DecodeProgram>);
-
-impl Decoder {
-    fn load(device: &Device, model: Model, rows: usize) -> Result<Self, ExploreError> {
-        let program = DecodeProgram::record(model.architecture, rows)?;
-        Ok(Decoder(LoadedModel::load(device, program, model.parameters, model.seed)?))
-    }
-
-    fn decode(&mut self, z: &[f32]) -> Result<Vec<u8>, ExploreError> {
-        levels(&self.0.decode(z)?)
-    }
-}
-
-/// An image, encoder and estimators.
-struct Inference {
-    loaded: LoadedModel<EstimateProgram>,
-    latent: usize,
-    samples: usize,
-}
-
-impl Inference {
-    fn load(
-        device: &Device,
-        model: Model,
-        images: usize,
-        samples: usize,
-    ) -> Result<Self, ExploreError> {
-        let chunks = Chunks::new(rows_of(device), 1, samples);
-        let content = Content::Bytes(model.binarization);
-        // The device holds the one image that is asked about, but draws as if it held all.
-        let window = Some(1);
-        let program = EstimateProgram::record(model.architecture, content, images, window, chunks)?;
-        let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
-        Ok(Inference { loaded, latent: model.architecture.latent, samples })
-    }
-
-    /// `place` is that of the image among the test images, on which its noise depends.
-    fn infer(
-        &mut self,
-        pixels: &[u8],
-        place: usize,
-        decoder: &mut Decoder,
-    ) -> Result<Inferred, ExploreError> {
-        let loaded = &mut self.loaded;
-        let EstimateProgram { chunks, data, x, importance, log_px, log_w, .. } = loaded.program;
-        let EstimateProgram { prior, prior_log_px, .. } = loaded.program;
-        let runs = self.samples.div_ceil(chunks.samples) as u64;
-        let drawn = |values: Vec<f32>| -> Result<Vec<f64>, ExploreError> {
-            let finite = |&v: &f32| v.is_finite().then_some(f64::from(v));
-            let drawn: Option<Vec<f64>> = values[..self.samples].iter().map(finite).collect();
-            drawn.ok_or(ExploreError::Overflow)
-        };
-        loaded.executor.write_bytes(data, pixels)?;
-        loaded.begin_at(place)?;
-        let heads = loaded.encode()?;
-        let x = levels(&loaded.read(x)?)?;
-        loaded.executor.run_all(importance, runs)?;
-        let log_px = drawn(loaded.read(log_px)?)?;
-        let log_w = drawn(loaded.read(log_w)?)?;
-        loaded.begin_at(place)?;
-        loaded.executor.run_all(prior, runs)?;
-        let prior = drawn(loaded.read(prior_log_px)?)?;
-
-        let mut posterior = Posteriors { latent: self.latent, ..Posteriors::default() };
-        posterior.extend(&heads);
-        let kl: Vec<f64> = posterior.units().iter().map(|unit| unit.kl.value).collect();
-        let reconstruction = Estimate::of(log_px.iter().copied());
-        let mu = &heads[..self.latent];
-        Ok(Inferred {
-            x,
-            reconstruction: decoder.decode(mu)?,
-            simple_monte_carlo: log_mean(&prior),
-            elbo: Figure {
-                value: reconstruction.value - kl.iter().sum::<f64>(),
-                standard_error: reconstruction.standard_error,
-                effective_size: None,
-            },
-            importance_weighted: log_mean(&log_w),
-            mu: posterior.mean.clone(),
-            sigma: posterior.log_variance.iter().map(|l| (0.5 * l).exp()).collect(),
-            kl,
-        })
-    }
-}
-
-/// log (1/K) sum exp v. With w = e^v its error is that of the mean of w over the mean itself:
-/// Var(w) / (K mean(w)^2) = (1/S - 1/K) K/(K-1), S the effective size.
-fn log_mean(draws: &[f64]) -> Figure {
-    let mut bounds = Bounds::new(&[draws.len()]);
-    draws.iter().for_each(|&v| bounds.push(v));
-    let (k, size) = (draws.len() as f64, bounds.effective_size());
-    let variance = || (1.0 / size - 1.0 / k).max(0.0) * k / (k - 1.0);
-    Figure {
-        value: bounds.values()[0],
-        standard_error: (draws.len() > 1).then(|| variance().sqrt()),
-        effective_size: Some(size),
-    }
-}
-
-fn levels(values: &[f32]) -> Result<Vec<u8>, ExploreError> {
-    let level = |&v: &f32| match v.is_nan() {
-        true => Err(ExploreError::Overflow),
-        false => Ok((v.clamp(0.0, 1.0) * 255.0).round() as u8),
-    };
-    values.iter().map(level).collect()
+    Scatter { z: z.collect(), classes, names }
 }

@@ -57,6 +57,13 @@ impl Imported {
     /// Not a safetensors file, a tensor of no floating-point type, or names that are not known.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(bytes, &e))?;
+        let statistics = file.names().into_iter().filter_map(|n| n.strip_suffix(".running_mean"));
+        if let Some(module) = statistics.min() {
+            return Err(format!(
+                "{module} is a batch normalisation, which elbo has not: its norm is a group normalisation, \
+                 nn.GroupNorm, which computes the same in training and evaluation"
+            ));
+        }
         let (mut tensors, mut converted) = (HashMap::new(), BTreeSet::new());
         for (name, view) in file.iter() {
             if view.dtype() != Dtype::F32 {
@@ -71,8 +78,11 @@ impl Imported {
             }
         }
         let names = identify(&mut tensors)?;
-        let convolutional = |t: &Tensor| names == Names::Sequential && t.shape.len() == 4;
-        let widths = match tensors.values().any(convolutional) {
+        // Convolutions and normalisations.
+        let other = |(name, t): (&String, &Tensor)| {
+            names == Names::Sequential && name.ends_with(".weight") && t.shape.len() != 2
+        };
+        let widths = match tensors.iter().any(other) {
             true => None,
             false => Some(Widths::of(names, &tensors)?),
         };
@@ -85,8 +95,8 @@ impl Imported {
             .and_then(|text| serde_json::from_str(text).ok())
             .filter(|a: &Architecture| match &widths {
                 _ if a.check().is_err() => false,
-                Some(widths) => widths.are_those_of(a),
-                None => fit(a, names, &tensors).is_ok(),
+                Some(widths) if widths.are_those_of(a) => true,
+                _ => fit(a, names, &tensors).is_ok(),
             });
         let trained = match architecture {
             Some(_) => Trained::read(&metadata),

@@ -34,6 +34,10 @@ pub enum Place {
     Decoder(usize),
     /// The decoder's last layer, behind its hidden ones.
     Output { hidden: usize, likelihood: Likelihood },
+    /// What the first layer of the encoder is told of the class.
+    EncoderEmbedding,
+    /// The same of the decoder.
+    DecoderEmbedding,
 }
 
 impl Names {
@@ -63,6 +67,7 @@ impl Names {
                     .iter()
                     .all(|layers| layers.len() == 1 && layers.are_dense())
                     && architecture.likelihood == Likelihood::Bernoulli
+                    && architecture.classes.is_empty()
             }
         }
     }
@@ -80,6 +85,9 @@ impl Names {
     /// The name of a layer, to which `.weight` and `.bias` are added.
     pub fn layer(self, place: Place) -> String {
         let name = match (self, place) {
+            (_, Place::EncoderEmbedding) => "encoder_embedding",
+            (_, Place::DecoderEmbedding) => "decoder_embedding",
+
             (Names::Example, Place::Encoder(_)) => "fc1",
             (Names::Example, Place::Mu) => "fc21",
             (Names::Example, Place::LogVariance) => "fc22",

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -14,6 +15,7 @@ use safetensors::{SafeTensors, serialize};
 use super::names::{Names, Place};
 use super::trained::Trained;
 use crate::nn::graph::Order;
+use crate::nn::{Layer, Module};
 use crate::plan::Program;
 use crate::vae::{Architecture, Network};
 
@@ -96,18 +98,37 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
     all
 }
 
-/// Where the parts of each of a network's layers are, in the order of the layers.
+/// Where the modules of each of a network's layers are, in the order of the layers.
 pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
-    let layout = architecture.layout().expect("a network that was checked");
-    // Without the heads and the output.
-    let (encoder, decoder) = (layout.encoder.len() - 1, layout.decoder.len() - 1);
-    let output = Place::Output { hidden: decoder, likelihood: architecture.likelihood };
-    (0..encoder)
-        .map(|i| vec![Place::Encoder(i)])
-        .chain([vec![Place::Mu, Place::LogVariance]])
-        .chain((0..decoder).map(|i| vec![Place::Decoder(i)]))
-        .chain([vec![output]])
-        .collect()
+    let network = Network::declare(&mut Program::new(), architecture);
+    let (encoder, decoder) = (network.encoder(None), network.decoder(None, 1));
+    let heads = encoder.iter().rposition(|layer| !layer.takes_class());
+    let heads = heads.expect("an encoder has heads");
+    let mut of_encoder = of_stack(&encoder[..heads], Place::Encoder, Place::EncoderEmbedding);
+    of_encoder.push(vec![Place::Mu, Place::LogVariance]);
+    of_encoder.extend(encoder[heads + 1..].iter().map(|_| vec![Place::EncoderEmbedding]));
+    let mut of_decoder = of_stack(&decoder, Place::Decoder, Place::DecoderEmbedding);
+    let mut all = of_decoder.iter_mut().flatten();
+    let output = all.rfind(|place| **place != Place::DecoderEmbedding);
+    let output = output.expect("a decoder has an output");
+    if let Place::Decoder(hidden) = *output {
+        *output = Place::Output { hidden, likelihood: architecture.likelihood };
+    }
+    [of_encoder, of_decoder].concat()
+}
+
+/// The places of layers one after the other: their modules that have parameters are numbered, but for embeddings.
+fn of_stack(
+    layers: &[Arc<dyn Layer>],
+    place: fn(usize) -> Place,
+    embedding: Place,
+) -> Vec<Vec<Place>> {
+    let mut numbers = 0..;
+    let of_layer = |layer: &Arc<dyn Layer>| match layer.takes_class() {
+        true => vec![embedding],
+        false => numbers.by_ref().take(layer.stored().len()).map(place).collect(),
+    };
+    layers.iter().map(of_layer).collect()
 }
 
 /// A safetensors file of the parameters, which are in the order of [`crate::vae::Network::parameters`], with
@@ -186,23 +207,21 @@ pub fn decode(architecture: &Architecture, bytes: &[u8]) -> Result<Vec<Vec<f32>>
 /// The stacks of nn.Sequential that modules are numbered in.
 const STACKS: [&str; 2] = ["encoder", "decoder"];
 
-/// The numbers of the layers in each of [`STACKS`], with their activations, flattenings and unflattenings between them.
+/// The numbers of the modules with parameters in each of [`STACKS`], with activations, flattenings and unflattenings
+/// between them.
 fn modules(architecture: &Architecture) -> [Vec<usize>; 2] {
     let network = Network::declare(&mut Program::new(), architecture);
-    let heads = network.encoder.len() - 1;
-    [&network.encoder[..heads], &network.decoder[..]].map(|layers| {
-        let mut next = 0;
-        let mut numbers = Vec::new();
-        for layer in layers.iter().filter(|layer| !layer.parameters().is_empty()) {
-            let [before, behind] = layer.modules();
-            numbers.push(next + before);
-            next += before + 2 + behind;
-        }
-        numbers
+    let places = places(architecture);
+    let hidden = places.iter().position(|places| places.first() == Some(&Place::Mu));
+    let hidden = hidden.expect("an encoder has heads");
+    [&network.encoder(None)[..hidden], &network.decoder(None, 1)].map(|layers| {
+        let modules = layers.iter().flat_map(|layer| layer.modules()).enumerate();
+        let stored = modules.filter(|(_, module)| *module == Module::Stored);
+        stored.map(|(number, _)| number).collect()
     })
 }
 
-/// The name of a tensor of the layer that is the i-th of a stack, "encoder.2i.weight" or so, by another number.
+/// The name of a tensor of the i-th module with parameters of a stack, "encoder.2i.weight" or so, by another number.
 fn renumbered(name: &str, number: impl Fn(usize, usize) -> Option<usize>) -> String {
     let other = || {
         let (stack, rest) = name.split_once('.')?;
@@ -214,8 +233,8 @@ fn renumbered(name: &str, number: impl Fn(usize, usize) -> Option<usize>) -> Str
     other().unwrap_or_else(|| name.to_string())
 }
 
-/// Renames the tensors of nn.Sequential stacks by the rank of their layers: whatever stood between these, the i-th is
-/// called "encoder.2i".
+/// Renames the tensors of nn.Sequential stacks by the rank of their modules: whatever stood between those that have
+/// parameters, the i-th is called "encoder.2i".
 ///
 /// # Errors
 /// Two would have the same name.

@@ -19,11 +19,24 @@ named! {
         LeakyRelu = "leaky-relu",
         /// y = v, or e^v - 1 below 0
         Elu = "elu",
+        /// y = v / (1 + e^-v)
+        Silu = "silu",
     }
 }
 
 impl Activation {
-    pub const ALL: [Activation; 6] = [
+    pub const ALL: [Activation; 7] = [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::Tanh,
+        Activation::Softplus,
+        Activation::LeakyRelu,
+        Activation::Elu,
+        Activation::Silu,
+    ];
+
+    /// Those whose derivative follows from their value: the kernels of a layer compute them.
+    pub const IN_LAYERS: [Activation; 6] = [
         Activation::Identity,
         Activation::Relu,
         Activation::Tanh,
@@ -32,14 +45,20 @@ impl Activation {
         Activation::Elu,
     ];
 
-    /// The number the shader calls ACTIVATION.
+    /// What of it the kernels of a layer compute: all of it or nothing.
+    pub fn in_layer(self) -> Self {
+        if Activation::IN_LAYERS.contains(&self) { self } else { Activation::Identity }
+    }
+
+    /// The number the shader calls ACTIVATION, of one that it computes.
     pub fn number(self) -> f64 {
+        debug_assert!(Activation::IN_LAYERS.contains(&self));
         f64::from(self as u8)
     }
 
     /// The one that a call is given.
     pub(crate) fn of(c: &Call<impl Real>) -> Self {
-        Activation::ALL[c.dim("ACTIVATION")]
+        Activation::IN_LAYERS[c.dim("ACTIVATION")]
     }
 
     /// Where values of it lie that the tests take: [low, high).
@@ -59,6 +78,7 @@ impl Activation {
             Activation::Softplus => loops.run(|v| Activation::Softplus.apply(v)),
             Activation::LeakyRelu => loops.run(|v| Activation::LeakyRelu.apply(v)),
             Activation::Elu => loops.run(|v| Activation::Elu.apply(v)),
+            Activation::Silu => loops.run(|v| Activation::Silu.apply(v)),
         }
     }
 
@@ -71,6 +91,7 @@ impl Activation {
             Activation::Softplus => v.softplus(),
             Activation::LeakyRelu => v.relu() - T::from_f64(LEAK) * (-v).relu(),
             Activation::Elu => v.relu() + (-(-v).relu()).exp_m1(),
+            Activation::Silu => v * v.sigmoid(),
         }
     }
 
@@ -86,6 +107,7 @@ impl Activation {
             Activation::LeakyRelu | Activation::Elu if y > T::ZERO => T::ONE,
             Activation::LeakyRelu => T::from_f64(LEAK),
             Activation::Elu => y + T::ONE,
+            Activation::Silu => unreachable!("two values of v have the same y"),
         }
     }
 }

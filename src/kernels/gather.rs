@@ -57,6 +57,33 @@ pub static GATHER_REAL: Kernel = single(Parts {
     },
 });
 
+pub static GATHER_CLASSES: Kernel = single(Parts {
+    file: "gather",
+    source: include_str!("../../shaders/gather.wgsl"),
+    entry: "gather_classes",
+    summary: "the classes of a minibatch's images",
+    grid: |c| [c.dim("B").div_ceil(c.dim("WORKGROUP")), 1, 1],
+    formula: formula!(gather_classes),
+    cases: || {
+        let mut cases = Vec::new();
+        let resident = [(1, 1, 1), (3, 3, 7), (10, 10, 4), (129, 129, 128)];
+        let window = [(11, 8, 3), (1_000_003, 16, 16)];
+        for (n, rows, b) in resident.into_iter().chain(window) {
+            for shuffle in [0.0, 1.0] {
+                let case = Case::new(&[("ROWS", rows), ("B", b)])
+                    .constant("N", n as f64)
+                    .constant("SHUFFLE", shuffle)
+                    .constant("HALF_BITS", f64::from(half_bits(n)))
+                    .fill("labels", Fill::Bytes)
+                    .fill("clock", clock_words(0x1234_5678_9abc_def0, 77, 3, n as u32 / 2));
+                cases.push(case);
+            }
+        }
+        cases
+    },
+    cost: |c: &Constants| Cost { flops: 0, bytes: 6 * c.dim("B") as u64 },
+});
+
 /// x of row b: the image at the b-th place from the clock's on, shuffled by epoch, mirrored by a bit of noise,
 /// binarized.
 fn gather<T: Real>(c: &Call<T>) {
@@ -171,4 +198,20 @@ fn gather_real<T: Real>(c: &Call<T>) {
         };
         x.copy_from_slice(&values[image * d..][..d]);
     });
+}
+
+fn gather_classes<T: Real>(c: &Call<T>) {
+    let (n, held, shuffle) = (c.dim("N"), c.dim("ROWS"), c.dim("SHUFFLE") == 1);
+    let (labels, words) = (c.read_u8("labels"), c.read_u32("clock"));
+    let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
+    for (row, class) in c.write_u32("classes").iter_mut().enumerate() {
+        let drawn = words[clock::POSITION] as usize + row;
+        let (epoch, place) = (words[clock::EPOCH] + (drawn / n) as u32, drawn % n);
+        let image = match shuffle {
+            _ if held < n => window_row(epoch, place, n, held),
+            true => permute(place, n, key, epoch),
+            false => place,
+        };
+        *class = u32::from(u16::from_le_bytes([labels[2 * image], labels[2 * image + 1]]));
+    }
 }

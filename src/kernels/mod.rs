@@ -12,10 +12,13 @@ pub mod clip;
 pub mod continuous_bernoulli;
 pub mod convolution;
 pub mod discretized_logistic;
+pub mod embedding;
 pub mod end_step;
 mod fusions;
+pub mod gate;
 pub mod gather;
 pub mod gaussian;
+pub mod group_norm;
 pub mod importance;
 mod library;
 pub mod linear;
@@ -23,7 +26,9 @@ pub mod optimizer;
 pub mod posterior;
 pub mod prior;
 pub mod product;
+pub mod residual;
 pub mod seen;
+pub mod silu;
 pub mod split_channels;
 pub mod store_samples;
 pub mod sum_rows;
@@ -38,6 +43,7 @@ pub use library::{LIBRARY, resolve_imports, validate};
 pub static REGISTRY: &[&Kernel] = &[
     &gather::GATHER,
     &gather::GATHER_REAL,
+    &gather::GATHER_CLASSES,
     &seen::SEEN,
     &linear::FORWARD,
     &linear::BACKWARD_INPUT,
@@ -51,8 +57,19 @@ pub static REGISTRY: &[&Kernel] = &[
     &transposed_convolution::BACKWARD_INPUT,
     &transposed_convolution::BACKWARD_WEIGHT,
     &sum_rows::SUM_ROWS,
+    &group_norm::FORWARD,
+    &group_norm::CHANNEL_SUMS,
+    &group_norm::BACKWARD_INPUT,
+    &residual::FORWARD,
+    &residual::BACKWARD,
+    &silu::FORWARD,
+    &silu::BACKWARD,
+    &gate::FORWARD,
+    &gate::BACKWARD,
     &split_channels::SPLIT,
     &split_channels::MERGE,
+    &embedding::FORWARD,
+    &embedding::BACKWARD,
     &posterior::SAMPLE,
     &posterior::GAUSSIAN_KL,
     &posterior::KL_OF_UNITS,

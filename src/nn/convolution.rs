@@ -1,8 +1,9 @@
 //! Convolutions, y = f(x ∗ W + b), of maps with their channels last.
 
-use super::graph::{Node, StoredTensor};
-use super::notation::Window;
+use super::graph::{Module, Nodes, Operand, StoredTensor};
 use super::sliding::Sliding;
+use super::spec::Window;
+use super::tape::{Input, Operation, Passed, Tape};
 use super::{Activation, Init, Layer, Uniform};
 use crate::kernels::convolution::{self, Geometry};
 use crate::plan::{PlanError, Program, Recorder, TensorId};
@@ -42,10 +43,6 @@ impl Layer for Convolution {
         self.sliding.geometry.places_len()
     }
 
-    fn activation(&self) -> Activation {
-        self.sliding.activation
-    }
-
     fn parameters(&self) -> Vec<TensorId> {
         vec![self.sliding.weight, self.sliding.bias]
     }
@@ -56,42 +53,55 @@ impl Layer for Convolution {
         init.of_window(uniform, [inputs, outputs], kernel * kernel, [inputs, outputs])
     }
 
-    fn forward(&self, r: &mut Recorder, x: TensorId) -> Result<TensorId, PlanError> {
-        self.sliding.forward(r, &convolution::FORWARD, x, self.outputs())
-    }
-
-    fn backward_input(
+    fn forward(
         &self,
         r: &mut Recorder,
+        tape: &mut Tape,
         x: TensorId,
-        made_by: Activation,
-        d_y: TensorId,
     ) -> Result<TensorId, PlanError> {
-        self.sliding.backward_input(r, &convolution::BACKWARD_INPUT, x, made_by, d_y)
+        let y = self.sliding.forward(r, &convolution::FORWARD, x, self.outputs())?;
+        tape.push(self.clone(), &[x], y);
+        Ok(y)
     }
 
-    fn backward_parameters(
-        &self,
-        r: &mut Recorder,
-        x: TensorId,
-        d_y: TensorId,
-    ) -> Result<Vec<TensorId>, PlanError> {
-        let d_weight =
-            r.tensor(&format!("d_{}.weight", self.sliding.name), &r.dims(self.sliding.weight));
-        let d_bias = r.tensor(&format!("d_{}.bias", self.sliding.name), &r.dims(self.sliding.bias));
-        r.dispatch(
-            &convolution::BACKWARD_PARAMETERS,
-            &[("x", x), ("d_y", d_y), ("d_weight", d_weight), ("d_bias", d_bias)],
-            &self.sliding.geometry.constants(),
-        )?;
-        Ok(vec![d_weight, d_bias])
+    fn modules(&self) -> Vec<Module> {
+        vec![Module::Stored, Module::Activation]
     }
 
     fn stored(&self) -> Vec<Vec<StoredTensor>> {
         self.sliding.stored(self.sliding.geometry.places[2])
     }
 
-    fn nodes(&self) -> Vec<Node> {
-        self.sliding.nodes("Conv", Vec::new())
+    fn nodes(&self, nodes: &mut Nodes, x: Operand) -> Operand {
+        self.sliding.nodes(nodes, x, "Conv", Vec::new())
+    }
+}
+
+impl Operation for Convolution {
+    fn activation(&self) -> Activation {
+        self.sliding.activation
+    }
+
+    fn backward(
+        &self,
+        r: &mut Recorder,
+        inputs: &[Input],
+        d_y: TensorId,
+        to_parameters: bool,
+    ) -> Result<Passed, PlanError> {
+        let x = inputs[0];
+        let d_x = self.sliding.backward_input(r, &convolution::BACKWARD_INPUT, x, d_y)?;
+        if !to_parameters {
+            return Ok(Passed { inputs: vec![d_x], parameters: Vec::new() });
+        }
+        let Sliding { name, weight, bias, .. } = &self.sliding;
+        let d_weight = r.tensor(&format!("d_{name}.weight"), &r.dims(*weight));
+        let d_bias = r.tensor(&format!("d_{name}.bias"), &r.dims(*bias));
+        r.dispatch(
+            &convolution::BACKWARD_PARAMETERS,
+            &[("x", x.tensor), ("d_y", d_y), ("d_weight", d_weight), ("d_bias", d_bias)],
+            &self.sliding.geometry.constants(),
+        )?;
+        Ok(Passed { inputs: vec![d_x], parameters: vec![(*weight, d_weight), (*bias, d_bias)] })
     }
 }

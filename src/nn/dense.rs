@@ -1,6 +1,7 @@
 //! The fully connected layer, y = f(x W^T + b).
 
-use super::graph::{Attribute, Node, Operand, StoredTensor, activation_node};
+use super::graph::{Attribute, Module, Nodes, Operand, StoredTensor};
+use super::tape::{Input, Operation, Passed, Tape};
 use super::{Activation, Init, Layer, Shape, Uniform};
 use crate::kernels::linear;
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
@@ -56,10 +57,6 @@ impl Layer for Dense {
         self.outputs
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
-    }
-
     fn parameters(&self) -> Vec<TensorId> {
         vec![self.weight, self.bias]
     }
@@ -78,51 +75,33 @@ impl Layer for Dense {
         }
     }
 
-    fn forward(&self, r: &mut Recorder, x: TensorId) -> Result<TensorId, PlanError> {
+    fn forward(
+        &self,
+        r: &mut Recorder,
+        tape: &mut Tape,
+        x: TensorId,
+    ) -> Result<TensorId, PlanError> {
         let y = r.tensor(&self.name, &[r.dims(x)[0], self.outputs]);
         r.dispatch(
             &linear::FORWARD,
             &[("x", x), ("weight", self.weight), ("bias", self.bias), ("y", y)],
             &[("ACTIVATION", self.activation.number())],
         )?;
+        tape.push(self.clone(), &[x], y);
         Ok(y)
     }
 
-    fn backward_input(
-        &self,
-        r: &mut Recorder,
-        x: TensorId,
-        made_by: Activation,
-        d_y: TensorId,
-    ) -> Result<TensorId, PlanError> {
-        let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x));
-        r.dispatch(
-            &linear::BACKWARD_INPUT,
-            &[("x", x), ("weight", self.weight), ("d_y", d_y), ("d_x", d_x)],
-            &[("ACTIVATION", made_by.number())],
-        )?;
-        Ok(d_x)
-    }
-
-    fn backward_parameters(
-        &self,
-        r: &mut Recorder,
-        x: TensorId,
-        d_y: TensorId,
-    ) -> Result<Vec<TensorId>, PlanError> {
-        let d_weight = r.tensor(&format!("d_{}.weight", self.name), &[self.outputs, self.inputs]);
-        let d_bias = r.tensor(&format!("d_{}.bias", self.name), &[self.outputs]);
-        r.dispatch(
-            &linear::BACKWARD_PARAMETERS,
-            &[("x", x), ("d_y", d_y), ("d_weight", d_weight), ("d_bias", d_bias)],
-            &[],
-        )?;
-        Ok(vec![d_weight, d_bias])
-    }
-
-    fn modules(&self) -> [usize; 2] {
+    fn modules(&self) -> Vec<Module> {
         // nn.Flatten before it, nn.Unflatten behind it
-        self.shapes.map(|shape| usize::from(matches!(shape, Shape::Map(_))))
+        let [from, to] = self.shapes.map(|shape| matches!(shape, Shape::Map(_)));
+        let mut modules = vec![Module::Stored, Module::Activation];
+        if from {
+            modules.insert(0, Module::Reshape);
+        }
+        if to {
+            modules.push(Module::Reshape);
+        }
+        modules
     }
 
     fn stored(&self) -> Vec<Vec<StoredTensor>> {
@@ -161,33 +140,57 @@ impl Layer for Dense {
             .collect()
     }
 
-    fn nodes(&self) -> Vec<Node> {
-        let mut nodes = Vec::new();
+    fn nodes(&self, nodes: &mut Nodes, x: Operand) -> Operand {
+        let mut h = x;
         if let Shape::Map(_) = self.shapes[0] {
-            nodes.push(Node {
-                op: "Flatten",
-                inputs: vec![Operand::Previous],
-                attributes: vec![("axis", Attribute::Int(1))],
-            });
+            h = nodes.add("Flatten", &[h], vec![("axis", Attribute::Int(1))]);
         }
-        nodes.push(Node {
-            op: "Gemm",
-            inputs: vec![
-                Operand::Previous,
-                Operand::Parameter("weight"),
-                Operand::Parameter("bias"),
-            ],
-            attributes: vec![("transB", Attribute::Int(1))], // the weight is (outputs, inputs)
-        });
-        nodes.extend(activation_node(self.activation));
+        let inputs = [h, nodes.parameter("weight"), nodes.parameter("bias")];
+        // The weight is (outputs, inputs).
+        h = nodes.add("Gemm", &inputs, vec![("transB", Attribute::Int(1))]);
+        h = nodes.activation(self.activation, h);
         if let Shape::Map([height, width, channels]) = self.shapes[1] {
             let shape = [-1, channels as i64, height as i64, width as i64];
-            nodes.push(Node {
-                op: "Reshape",
-                inputs: vec![Operand::Previous, Operand::Ints(shape.to_vec())],
-                attributes: Vec::new(),
-            });
+            h = nodes.add("Reshape", &[h, Operand::Ints(shape.to_vec())], Vec::new());
         }
-        nodes
+        h
+    }
+}
+
+impl Operation for Dense {
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn backward(
+        &self,
+        r: &mut Recorder,
+        inputs: &[Input],
+        d_y: TensorId,
+        to_parameters: bool,
+    ) -> Result<Passed, PlanError> {
+        let x = inputs[0];
+        let mut d_x = None;
+        if x.wanted {
+            let to = r.tensor(&format!("d_input of {}", self.name), &r.dims(x.tensor));
+            r.dispatch(
+                &linear::BACKWARD_INPUT,
+                &[("x", x.tensor), ("weight", self.weight), ("d_y", d_y), ("d_x", to)],
+                &[("ACTIVATION", x.made_by.number())],
+            )?;
+            d_x = Some(to);
+        }
+        if !to_parameters {
+            return Ok(Passed { inputs: vec![d_x], parameters: Vec::new() });
+        }
+        let d_weight = r.tensor(&format!("d_{}.weight", self.name), &[self.outputs, self.inputs]);
+        let d_bias = r.tensor(&format!("d_{}.bias", self.name), &[self.outputs]);
+        r.dispatch(
+            &linear::BACKWARD_PARAMETERS,
+            &[("x", x.tensor), ("d_y", d_y), ("d_weight", d_weight), ("d_bias", d_bias)],
+            &[],
+        )?;
+        let parameters = vec![(self.weight, d_weight), (self.bias, d_bias)];
+        Ok(Passed { inputs: vec![d_x], parameters })
     }
 }

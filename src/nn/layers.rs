@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Shape;
-use super::notation::{LayerSpec, Window};
+use super::spec::{Kind, LayerSpec, Window};
 use crate::named::named;
 
 named! {
@@ -42,10 +42,10 @@ impl Layers {
         let mut channels = 32;
         while least >= 8 && layers.len() < 4 {
             let window = Window { channels: Some(channels), kernel: 4, stride: 2, padding: None };
-            layers.push(LayerSpec::Convolution(window));
+            layers.push(Kind::Convolution(window).into());
             (least, channels) = (least / 2, (2 * channels).min(256));
         }
-        layers.push(LayerSpec::Dense(Shape::Units(256)));
+        layers.push(LayerSpec::dense(Shape::Units(256)));
         Layers(layers)
     }
 
@@ -58,21 +58,21 @@ impl Layers {
         let mut back = Vec::new();
         for (i, layer) in self.iter().enumerate() {
             // Of a first fully connected layer the way back is the likelihood's own, which any decoder has.
-            if i > 0 || !matches!(layer, LayerSpec::Dense(_)) {
+            if i > 0 || !matches!(layer.kind, Kind::Dense(_)) {
                 back.push(layer.mirrored(from, i == 0));
             }
             from = layer.output(from, None)?;
         }
-        if !self.is_empty() {
-            back.push(LayerSpec::Dense(from));
+        if let Some(last) = self.last() {
+            back.push(LayerSpec { kind: Kind::Dense(from), ..*last });
         }
         back.reverse();
         Ok(Layers(back))
     }
 
-    /// Whether all are fully connected, without a map.
+    /// Whether all are fully connected layers of units with nothing besides.
     pub fn are_dense(&self) -> bool {
-        self.iter().all(|layer| matches!(layer, LayerSpec::Dense(Shape::Units(_))))
+        self.iter().all(LayerSpec::is_plain)
     }
 }
 
@@ -87,7 +87,7 @@ impl Deref for Layers {
 impl From<&[usize]> for Layers {
     /// Fully connected layers of these widths.
     fn from(widths: &[usize]) -> Self {
-        Layers(widths.iter().map(|&n| LayerSpec::Dense(Shape::Units(n))).collect())
+        Layers(widths.iter().map(|&n| LayerSpec::dense(Shape::Units(n))).collect())
     }
 }
 
@@ -161,6 +161,8 @@ mod tests {
             "conv 32 4/2, conv 64 3/1 pad 0, 256",
             "convt 16 4/2, convt 8 3/2 to 7x8, convt 4/2",
             "conv 5/1 pad 2",
+            "conv 32 4/2 norm 8, res 32, res 12 norm 3, gated 300, gated dense 7x7x64 norm 4",
+            "gated convt 16 4/2 to 7x8, 400 norm 1",
         ] {
             assert_eq!(layers(text).to_string(), text);
             let json = serde_json::to_string(&layers(text)).expect("JSON");
@@ -170,6 +172,10 @@ mod tests {
         assert_eq!(layers("none"), Layers::default());
         assert_eq!(layers("conv 32 3"), layers("conv 32 3/1"));
         assert_eq!(layers("dense 9"), vec![9].into());
+        assert_eq!(
+            layers("conv 12 3 norm, res 64 norm, dense 2x2x3 norm, 400 norm"),
+            layers("conv 12 3/1 norm 4, res 64 norm 8, dense 2x2x3 norm 1, 400 norm 1")
+        );
         assert_eq!(
             serde_json::to_string(&layers("200, conv 3 4/2")).unwrap(),
             r#"[200,"conv 3 4/2"]"#
@@ -196,6 +202,17 @@ mod tests {
             "dense",
             "pool 2",
             "conv x 4/2",
+            "res",
+            "res 64/2",
+            "res 0",
+            "gated",
+            "norm",
+            "400 norm 0",
+            "400 norm x",
+            "400 norm 2 2",
+            "norm 400",
+            "400 gated",
+            "conv 32 norm",
             "99999999999999",
         ] {
             let error = text.parse::<Layers>().expect_err(text);
@@ -203,6 +220,16 @@ mod tests {
         }
         let error = "conv 32 4/2 pad 4".parse::<Layers>().expect_err("too much padding");
         assert!(error.contains("pads by 4, which must be less than its kernel of 4"), "{error}");
+        for (text, words) in [
+            ("conv 30 3 norm 8", "normalises 30 channels in 8 groups"),
+            ("10 norm 3", "normalises 10 channels in 3 groups"),
+            ("gated res 8", "a residual block has no gate"),
+            ("convt 4/2 norm", "has no gate and no norm"),
+            ("gated conv 3/1", "has no gate and no norm"),
+        ] {
+            let error = text.parse::<Layers>().expect_err(text);
+            assert!(error.contains(words), "{text}: {error}");
+        }
     }
 
     /// By PyTorch's formulas for Conv2d and ConvTranspose2d.
@@ -225,6 +252,7 @@ mod tests {
             ("20, conv 8 3", "give \"dense HxWxC\" before it"),
             ("convt 8 4/2 to 20x10", "leads from 7x5x3 to 14x10, or to up to 1 pixels more"),
             ("conv 3/1, 4", "needs its number of channels"),
+            ("20, res 8", "res 8 needs a map of pixels, it gets 20 units"),
         ] {
             let error = shapes(text, [7, 5, 3]).expect_err(text);
             assert!(error.contains(words), "{text}: {error}");
@@ -242,6 +270,13 @@ mod tests {
                 "256, dense 7x7x64, convt 32 4/2, convt 4/2",
             ),
             ("conv 8 3/2, conv 9 3/1", [15, 10, 3], "dense 8x5x9, convt 8 3/1, convt 3/2 to 15x10"),
+            (
+                "conv 12 4/2 norm, res 16 norm, gated conv 8 4/2, gated 30 norm",
+                [16, 16, 3],
+                "gated 30 norm, gated dense 4x4x8 norm 1, gated convt 16 4/2, res 12 norm 4, convt 4/2",
+            ),
+            ("res 8 norm, 9", [5, 5, 3], "9, dense 5x5x8, conv 3/1"),
+            ("gated 300, gated 200", [28, 28, 1], "gated 200, gated 300"),
         ] {
             let mirrored = layers(text).mirrored(Shape::Map(image)).expect("shapes that meet");
             assert_eq!(mirrored, layers(back), "{text}: {mirrored}");

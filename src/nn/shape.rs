@@ -19,6 +19,21 @@ impl Shape {
             Shape::Map(sizes) => sizes.iter().fold(1, |n: usize, &size| n.saturating_mul(size)),
         }
     }
+
+    /// Channels of each pixel: units are a single one's.
+    pub fn channels(self) -> usize {
+        match self {
+            Shape::Units(n) | Shape::Map([_, _, n]) => n,
+        }
+    }
+
+    /// The same pixels with other channels.
+    pub fn with_channels(self, channels: usize) -> Self {
+        match self {
+            Shape::Units(_) => Shape::Units(channels),
+            Shape::Map([height, width, _]) => Shape::Map([height, width, channels]),
+        }
+    }
 }
 
 impl fmt::Display for Shape {

@@ -1,7 +1,8 @@
 //! What convolutions and transposed convolutions share: a kernel that slides over a map, with its weight and bias.
 
 use super::Activation;
-use super::graph::{Attribute, Node, Operand, StoredTensor, activation_node};
+use super::graph::{Attribute, Nodes, Operand, StoredTensor};
+use super::tape::Input;
 use crate::kernels::convolution::Geometry;
 use crate::plan::{DType, Kernel, PlanError, Program, Recorder, TensorId};
 
@@ -55,7 +56,7 @@ impl Sliding {
         Ok(y)
     }
 
-    /// Records the gradient at x by a backward kernel.
+    /// Records the gradient at x by a backward kernel, where it is wanted.
     ///
     /// # Errors
     /// As [`Sliding::forward`].
@@ -63,14 +64,16 @@ impl Sliding {
         &self,
         r: &mut Recorder,
         kernel: &'static Kernel,
-        x: TensorId,
-        made_by: Activation,
+        x: Input,
         d_y: TensorId,
-    ) -> Result<TensorId, PlanError> {
-        let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x));
-        let tensors = [("x", x), ("weight", self.weight), ("d_y", d_y), ("d_x", d_x)];
-        r.dispatch(kernel, &tensors, &self.constants(made_by))?;
-        Ok(d_x)
+    ) -> Result<Option<TensorId>, PlanError> {
+        if !x.wanted {
+            return Ok(None);
+        }
+        let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x.tensor));
+        let tensors = [("x", x.tensor), ("weight", self.weight), ("d_y", d_y), ("d_x", d_x)];
+        r.dispatch(kernel, &tensors, &self.constants(x.made_by))?;
+        Ok(Some(d_x))
     }
 
     /// Weight and bias as PyTorch has them, channels before the kernel's rows and columns.
@@ -81,8 +84,14 @@ impl Sliding {
         vec![vec![weight.ordered(&[0, 3, 1, 2]), bias]]
     }
 
-    /// The ONNX operator with what it is told besides, then the activation.
-    pub fn nodes(&self, op: &'static str, more: Vec<(&'static str, Attribute)>) -> Vec<Node> {
+    /// Adds the ONNX operator with what it is told besides, then the activation.
+    pub fn nodes(
+        &self,
+        nodes: &mut Nodes,
+        x: Operand,
+        op: &'static str,
+        more: Vec<(&'static str, Attribute)>,
+    ) -> Operand {
         let Geometry { kernel, stride, padding, .. } = self.geometry;
         let ints = |value: usize, times| Attribute::Ints(vec![value as i64; times]);
         let mut attributes = vec![
@@ -91,9 +100,8 @@ impl Sliding {
             ("pads", ints(padding, 4)),
         ];
         attributes.extend(more);
-        let parameters = [Operand::Parameter("weight"), Operand::Parameter("bias")];
-        let inputs = std::iter::once(Operand::Previous).chain(parameters).collect();
-        let node = Node { op, inputs, attributes };
-        std::iter::once(node).chain(activation_node(self.activation)).collect()
+        let inputs = [x, nodes.parameter("weight"), nodes.parameter("bias")];
+        let y = nodes.add(op, &inputs, attributes);
+        nodes.activation(self.activation, y)
     }
 }

@@ -1,7 +1,8 @@
 //! The channels of a map in parts, one part behind the other, as likelihoods take them.
 
-use super::graph::{Node, StoredTensor};
-use super::{Activation, Init, Layer, Uniform};
+use super::graph::{Module, Nodes, Operand, StoredTensor};
+use super::tape::{Input, Operation, Passed, Tape};
+use super::{Init, Layer, Uniform};
 use crate::kernels::split_channels;
 use crate::plan::{PlanError, Recorder, TensorId};
 
@@ -38,10 +39,6 @@ impl Layer for SplitChannels {
         self.inputs()
     }
 
-    fn activation(&self) -> Activation {
-        Activation::Identity
-    }
-
     fn parameters(&self) -> Vec<TensorId> {
         Vec::new()
     }
@@ -50,41 +47,43 @@ impl Layer for SplitChannels {
         Vec::new()
     }
 
-    fn forward(&self, r: &mut Recorder, x: TensorId) -> Result<TensorId, PlanError> {
+    fn forward(
+        &self,
+        r: &mut Recorder,
+        tape: &mut Tape,
+        x: TensorId,
+    ) -> Result<TensorId, PlanError> {
         let y = r.tensor(&self.name, &r.dims(x));
         let tensors = [("from_layer", x), ("in_parts", y)];
         r.dispatch(&split_channels::SPLIT, &tensors, &self.constants())?;
+        tape.push(self.clone(), &[x], y);
         Ok(y)
     }
 
-    fn backward_input(
-        &self,
-        r: &mut Recorder,
-        x: TensorId,
-        made_by: Activation,
-        d_y: TensorId,
-    ) -> Result<TensorId, PlanError> {
-        assert_eq!(made_by, Activation::Identity, "{}: no activation is undone here", self.name);
-        let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x));
-        let tensors = [("d_in_parts", d_y), ("d_from_layer", d_x)];
-        r.dispatch(&split_channels::MERGE, &tensors, &self.constants())?;
-        Ok(d_x)
-    }
-
-    fn backward_parameters(
-        &self,
-        _: &mut Recorder,
-        _: TensorId,
-        _: TensorId,
-    ) -> Result<Vec<TensorId>, PlanError> {
-        Ok(Vec::new())
+    fn modules(&self) -> Vec<Module> {
+        Vec::new()
     }
 
     fn stored(&self) -> Vec<Vec<StoredTensor>> {
         Vec::new()
     }
 
-    fn nodes(&self) -> Vec<Node> {
-        Vec::new()
+    fn nodes(&self, _: &mut Nodes, x: Operand) -> Operand {
+        x
+    }
+}
+
+impl Operation for SplitChannels {
+    fn backward(
+        &self,
+        r: &mut Recorder,
+        inputs: &[Input],
+        d_y: TensorId,
+        _: bool,
+    ) -> Result<Passed, PlanError> {
+        let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(inputs[0].linear()));
+        let tensors = [("d_in_parts", d_y), ("d_from_layer", d_x)];
+        r.dispatch(&split_channels::MERGE, &tensors, &self.constants())?;
+        Ok(Passed { inputs: vec![Some(d_x)], parameters: Vec::new() })
     }
 }

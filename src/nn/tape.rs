@@ -1,21 +1,72 @@
 //! The backward pass: what was computed forward, walked in reverse.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Activation, Layer};
 use crate::kernels::add;
 use crate::plan::{PlanError, Recorder, TensorId};
 
-/// The layers that were recorded, each with its input and output.
+/// What leads from some tensors to another: how gradients pass back.
+pub trait Operation: fmt::Debug {
+    /// What its output has gone through last.
+    fn activation(&self) -> Activation {
+        Activation::Identity
+    }
+
+    /// Records the gradients at its inputs and, where they are asked for, of its parameters from `d_y`, the gradient at its
+    /// output before its activation.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    fn backward(
+        &self,
+        r: &mut Recorder,
+        inputs: &[Input],
+        d_y: TensorId,
+        to_parameters: bool,
+    ) -> Result<Passed, PlanError>;
+}
+
+/// An input of an operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Input {
+    pub tensor: TensorId,
+    /// The activation that made it: the gradient is the one before it.
+    pub made_by: Activation,
+    /// Whether its gradient is asked for.
+    pub wanted: bool,
+}
+
+impl Input {
+    /// The tensor, which no activation made.
+    ///
+    /// # Panics
+    /// One did: the operation would have to undo it.
+    pub fn linear(self) -> TensorId {
+        assert_eq!(self.made_by, Activation::Identity, "no activation is undone here");
+        self.tensor
+    }
+}
+
+/// What an operation passes back.
+pub struct Passed {
+    /// The gradient at each of its inputs; at least at those that are wanted.
+    pub inputs: Vec<Option<TensorId>>,
+    /// Each of its parameters with its gradient, if they were asked for.
+    pub parameters: Vec<(TensorId, TensorId)>,
+}
+
+/// The operations that were recorded, each with its inputs and its output.
 #[derive(Default)]
 pub struct Tape {
     entries: Vec<Entry>,
 }
 
 struct Entry {
-    layer: Arc<dyn Layer>,
-    x: TensorId,
+    operation: Box<dyn Operation>,
+    inputs: Vec<TensorId>,
     y: TensorId,
 }
 
@@ -35,6 +86,12 @@ impl Gradients {
 }
 
 impl Tape {
+    /// Says that an operation has made `y` of `inputs`: a layer does where it records it.
+    pub fn push(&mut self, operation: impl Operation + 'static, inputs: &[TensorId], y: TensorId) {
+        let operation = Box::new(operation);
+        self.entries.push(Entry { operation, inputs: inputs.to_vec(), y });
+    }
+
     /// Records layers one after the other; returns the output of the last, or `x` if there are none.
     ///
     /// # Errors
@@ -45,11 +102,7 @@ impl Tape {
         layers: &[Arc<dyn Layer>],
         x: TensorId,
     ) -> Result<TensorId, PlanError> {
-        layers.iter().try_fold(x, |x, layer| {
-            let y = layer.forward(r, x)?;
-            self.entries.push(Entry { layer: layer.clone(), x, y });
-            Ok(y)
-        })
+        layers.iter().try_fold(x, |x, layer| layer.forward(r, self, x))
     }
 
     /// Records the backward pass from some outputs, each with its gradient, to every parameter before them, and
@@ -57,7 +110,7 @@ impl Tape {
     /// is used twice, are added.
     ///
     /// # Errors
-    /// As [`Layer::forward`].
+    /// As [`Operation::backward`].
     pub fn backward(
         &self,
         r: &mut Recorder,
@@ -71,7 +124,7 @@ impl Tape {
     /// made, and to no parameter.
     ///
     /// # Errors
-    /// As [`Layer::forward`].
+    /// As [`Operation::backward`].
     ///
     /// # Panics
     /// If no layers lead from it to an output.
@@ -94,21 +147,25 @@ impl Tape {
     ) -> Result<Gradients, PlanError> {
         let tensors = outputs.iter().copied().collect();
         let mut gradients = Gradients { tensors, parameters: Vec::new() };
-        for Entry { layer, x, y } in self.entries.iter().rev() {
-            let Some(d_y) = gradients.at(*y) else { continue };
-            let made_by = self.entries.iter().find(|entry| entry.y == *x);
-            if made_by.is_some() || inputs.contains(x) {
-                let made_by =
-                    made_by.map_or(Activation::Identity, |entry| entry.layer.activation());
-                let d_x = layer.backward_input(r, *x, made_by, d_y)?;
-                let d_x = sum(r, gradients.at(*x), d_x)?;
-                gradients.tensors.insert(*x, d_x);
+        let input = |tensor: TensorId| {
+            let made = self.entries.iter().find(|entry| entry.y == tensor);
+            Input {
+                tensor,
+                made_by: made.map_or(Activation::Identity, |made| made.operation.activation()),
+                wanted: made.is_some() || inputs.contains(&tensor),
             }
-            if !to_parameters {
-                continue;
+        };
+        for entry in self.entries.iter().rev() {
+            let Some(d_y) = gradients.at(entry.y) else { continue };
+            let inputs: Vec<Input> = entry.inputs.iter().map(|&tensor| input(tensor)).collect();
+            let passed = entry.operation.backward(r, &inputs, d_y, to_parameters)?;
+            for (Input { tensor, wanted, .. }, gradient) in inputs.into_iter().zip(passed.inputs) {
+                if let (true, Some(gradient)) = (wanted, gradient) {
+                    let gradient = sum(r, gradients.at(tensor), gradient)?;
+                    gradients.tensors.insert(tensor, gradient);
+                }
             }
-            let own = layer.backward_parameters(r, *x, d_y)?;
-            for (parameter, gradient) in layer.parameters().into_iter().zip(own) {
+            for (parameter, gradient) in passed.parameters {
                 match gradients.parameters.iter().position(|(known, _)| *known == parameter) {
                     None => gradients.parameters.push((parameter, gradient)),
                     Some(i) => {

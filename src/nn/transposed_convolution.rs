@@ -1,11 +1,13 @@
 //! Transposed convolutions, y = f(x ∗ᵀ W + b), of maps with their channels last.
 
-use super::graph::{Attribute, Node, StoredTensor};
-use super::notation::Window;
+use super::graph::{Attribute, Module, Nodes, Operand, StoredTensor};
 use super::sliding::Sliding;
+use super::spec::Window;
+use super::sum_blocks;
+use super::tape::{Input, Operation, Passed, Tape};
 use super::{Activation, Init, Layer, Uniform};
 use crate::kernels::convolution::Geometry;
-use crate::kernels::{sum_rows, transposed_convolution};
+use crate::kernels::transposed_convolution;
 use crate::plan::{PlanError, Program, Recorder, TensorId};
 
 /// A transposed convolution: in its geometry the output is the image, and the input's pixels are the places.
@@ -30,24 +32,6 @@ impl TransposedConvolution {
             sliding: Sliding::declare(program, name, geometry, to[2], activation),
         }
     }
-
-    /// Records `sums` of blocks of the rows of `values`, (rows, channels).
-    fn sum_blocks(
-        &self,
-        r: &mut Recorder,
-        [values, sums]: [TensorId; 2],
-        rows: usize,
-        block: usize,
-    ) -> Result<(), PlanError> {
-        let sizes = [
-            ("N", rows),
-            ("C", self.sliding.geometry.image[2]),
-            ("BLOCK", block),
-            ("G", rows.div_ceil(block)),
-        ];
-        let sizes = sizes.map(|(name, size)| (name, size as f64));
-        r.dispatch(&sum_rows::SUM_ROWS, &[("values", values), ("sums", sums)], &sizes)
-    }
 }
 
 impl Layer for TransposedConvolution {
@@ -63,10 +47,6 @@ impl Layer for TransposedConvolution {
         self.sliding.geometry.image_len()
     }
 
-    fn activation(&self) -> Activation {
-        self.sliding.activation
-    }
-
     fn parameters(&self) -> Vec<TensorId> {
         vec![self.sliding.weight, self.sliding.bias]
     }
@@ -78,55 +58,69 @@ impl Layer for TransposedConvolution {
         init.of_window(uniform, [inputs, outputs], kernel * kernel, [outputs, inputs])
     }
 
-    fn forward(&self, r: &mut Recorder, x: TensorId) -> Result<TensorId, PlanError> {
-        self.sliding.forward(r, &transposed_convolution::FORWARD, x, self.outputs())
-    }
-
-    fn backward_input(
+    fn forward(
         &self,
         r: &mut Recorder,
+        tape: &mut Tape,
         x: TensorId,
-        made_by: Activation,
-        d_y: TensorId,
     ) -> Result<TensorId, PlanError> {
-        self.sliding.backward_input(r, &transposed_convolution::BACKWARD_INPUT, x, made_by, d_y)
+        let y = self.sliding.forward(r, &transposed_convolution::FORWARD, x, self.outputs())?;
+        tape.push(self.clone(), &[x], y);
+        Ok(y)
     }
 
-    fn backward_parameters(
-        &self,
-        r: &mut Recorder,
-        x: TensorId,
-        d_y: TensorId,
-    ) -> Result<Vec<TensorId>, PlanError> {
-        let d_weight =
-            r.tensor(&format!("d_{}.weight", self.sliding.name), &r.dims(self.sliding.weight));
-        r.dispatch(
-            &transposed_convolution::BACKWARD_WEIGHT,
-            &[("x", x), ("d_y", d_y), ("d_weight", d_weight)],
-            &self.sliding.geometry.constants(),
-        )?;
-        // In two rounds of about as many sums each, so that many are computed at a time.
-        let [height, width, channels] = self.sliding.geometry.image;
-        let rows = r.dims(d_y)[0] * height * width;
-        let block = rows.isqrt().max(1);
-        let blocks = rows.div_ceil(block);
-        let sums = r.tensor(&format!("sums to d_{}.bias", self.sliding.name), &[blocks, channels]);
-        let d_bias = r.tensor(&format!("d_{}.bias", self.sliding.name), &[channels]);
-        self.sum_blocks(r, [d_y, sums], rows, block)?;
-        self.sum_blocks(r, [sums, d_bias], blocks, blocks)?;
-        Ok(vec![d_weight, d_bias])
+    fn modules(&self) -> Vec<Module> {
+        vec![Module::Stored, Module::Activation]
     }
 
     fn stored(&self) -> Vec<Vec<StoredTensor>> {
         self.sliding.stored(self.sliding.geometry.image[2])
     }
 
-    fn nodes(&self) -> Vec<Node> {
+    fn nodes(&self, nodes: &mut Nodes, x: Operand) -> Operand {
         let Geometry { image, places, kernel, stride, padding } = self.sliding.geometry;
         // Pixels beyond the last patch.
         let beyond =
             |axis: usize| (image[axis] + 2 * padding - kernel - (places[axis] - 1) * stride) as i64;
         let beyond = Attribute::Ints(vec![beyond(0), beyond(1)]);
-        self.sliding.nodes("ConvTranspose", vec![("output_padding", beyond)])
+        self.sliding.nodes(nodes, x, "ConvTranspose", vec![("output_padding", beyond)])
+    }
+}
+
+impl Operation for TransposedConvolution {
+    fn activation(&self) -> Activation {
+        self.sliding.activation
+    }
+
+    fn backward(
+        &self,
+        r: &mut Recorder,
+        inputs: &[Input],
+        d_y: TensorId,
+        to_parameters: bool,
+    ) -> Result<Passed, PlanError> {
+        let x = inputs[0];
+        let d_x =
+            self.sliding.backward_input(r, &transposed_convolution::BACKWARD_INPUT, x, d_y)?;
+        if !to_parameters {
+            return Ok(Passed { inputs: vec![d_x], parameters: Vec::new() });
+        }
+        let Sliding { name, weight, bias, geometry, .. } = &self.sliding;
+        let d_weight = r.tensor(&format!("d_{name}.weight"), &r.dims(*weight));
+        r.dispatch(
+            &transposed_convolution::BACKWARD_WEIGHT,
+            &[("x", x.tensor), ("d_y", d_y), ("d_weight", d_weight)],
+            &geometry.constants(),
+        )?;
+        // In two rounds of about as many sums each, so that many are computed at a time.
+        let [height, width, channels] = geometry.image;
+        let rows = r.dims(d_y)[0] * height * width;
+        let block = rows.isqrt().max(1);
+        let blocks = rows.div_ceil(block);
+        let sums = r.tensor(&format!("sums to d_{name}.bias"), &[blocks, channels]);
+        let d_bias = r.tensor(&format!("d_{name}.bias"), &[channels]);
+        sum_blocks(r, [d_y, sums], [rows, channels], block)?;
+        sum_blocks(r, [sums, d_bias], [blocks, channels], blocks)?;
+        Ok(Passed { inputs: vec![d_x], parameters: vec![(*weight, d_weight), (*bias, d_bias)] })
     }
 }

@@ -1,5 +1,6 @@
 //! The pictures of a run: what each shows, computed on the run's device, and where it is kept.
 
+mod classes;
 mod progress;
 
 use std::fs;
@@ -35,6 +36,7 @@ pub const SCATTER: &str = "scatter.svg";
 pub const COLUMNS: &str = "columns.svg";
 pub const INTERPOLATION: &str = "interpolation.svg";
 pub const TRAVERSALS: &str = "traversals.svg";
+pub const STYLES: &str = "styles.svg";
 pub use crate::checkpoint::PROGRESS;
 
 /// Draws of `samples.png`.
@@ -114,7 +116,7 @@ impl Pictures<'_> {
             None => Vec::new(),
         };
         Ok(Glimpse {
-            samples: self.png(&self.draw(parameters)?, Layout::Square)?,
+            samples: self.png(&self.draw(parameters)?, self.layout())?,
             reconstructions: self.png(&pairs, Layout::Pairs)?,
         })
     }
@@ -131,7 +133,10 @@ impl Pictures<'_> {
     fn draw(&self, parameters: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, GenerateError> {
         let Settings { architecture, seed, .. } = self.settings;
         let draws = self.fitting(1, DRAWS);
-        generate::sample(self.device, architecture, parameters, draws, *seed)
+        match self.classes() {
+            0 => generate::sample(self.device, architecture, parameters, draws, *seed),
+            _ => self.draw_classes(parameters, draws),
+        }
     }
 
     fn reconstruct(
@@ -187,11 +192,15 @@ impl Pictures<'_> {
             }
             return Ok(written);
         }
-        write(SAMPLES, &self.png(&draws, Layout::Square)?)?;
+        write(SAMPLES, &self.png(&draws, self.layout())?)?;
         write(SAMPLES_CHART, self.samples(&draws, &note)?.as_bytes())?;
         let plane = self.settings.architecture.latent == 2;
         if plane {
-            write(MANIFOLD, self.manifold(parameters, &note)?.as_bytes())?;
+            let manifold = match self.classes() {
+                0 => self.manifold(parameters, &note)?,
+                _ => self.manifold_of_classes(parameters, &note)?,
+            };
+            write(MANIFOLD, manifold.as_bytes())?;
         }
         let Some(test) = self.test else { return Ok(written) };
 
@@ -204,6 +213,11 @@ impl Pictures<'_> {
         write(RECONSTRUCTIONS_CHART, self.reconstructions(shown, &note)?.as_bytes())?;
 
         let posteriors = self.posteriors(parameters, test)?;
+        let told = self.told(test)?;
+        if !told.is_empty() {
+            let svg = self.styles(parameters, (&posteriors, &pairs), &chosen, &note)?;
+            write(STYLES, svg.as_bytes())?;
+        }
         let units = posteriors.units();
         let n = posteriors.images();
         let of = match n == test.n_images {
@@ -217,10 +231,11 @@ impl Pictures<'_> {
             write(SCATTER, latent::scatter(&posteriors, [0, 1], labels, of).as_bytes())?;
         } else {
             if chosen.len() >= 2 {
-                let svg = self.interpolation(parameters, &posteriors, &chosen, &pairs, &note)?;
+                let between = (&posteriors, &told[..]);
+                let svg = self.interpolation(parameters, between, &chosen, &pairs, &note)?;
                 write(INTERPOLATION, svg.as_bytes())?;
             }
-            let svg = self.traversals(parameters, &posteriors, &units, &note)?;
+            let svg = self.traversals(parameters, (&posteriors, &told), &units, &note)?;
             write(TRAVERSALS, svg.as_bytes())?;
         }
         Ok(written)
@@ -291,12 +306,20 @@ impl Pictures<'_> {
         )
     }
 
-    fn decode(&self, parameters: &[Vec<f32>], z: &[f32]) -> Result<Vec<Vec<f32>>, PictureError> {
-        Ok(generate::decode(self.device, &self.settings.architecture, parameters, z)?)
+    fn decode(
+        &self,
+        parameters: &[Vec<f32>],
+        z: &[f32],
+        classes: &[u32],
+    ) -> Result<Vec<Vec<f32>>, PictureError> {
+        Ok(generate::decode(self.device, &self.settings.architecture, parameters, z, classes)?)
     }
 
     fn samples(&self, draws: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
         const COLUMNS: usize = 10;
+        if self.classes() > 0 {
+            return self.samples_of_classes(draws, note);
+        }
         let rows = draws.chunks(COLUMNS).map(<[_]>::to_vec).collect();
         let groups = [Group { labels: vec![String::new(); COLUMNS], rows }];
         let note = format!("Expected pixels at {} draws z from N(0, I). {note}", draws.len());
@@ -325,7 +348,7 @@ impl Pictures<'_> {
 
     fn manifold(&self, parameters: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
         let side = self.fitting(4, latent::MANIFOLD * latent::MANIFOLD).isqrt();
-        let images = self.decode(parameters, &latent::manifold_codes(side))?;
+        let images = self.decode(parameters, &latent::manifold_codes(side), &[])?;
         let note = format!(
             "Decoded at {side} × {side} codes, each unit at quantiles of N(0,1): equal areas are equally \
              likely under the prior. {note}"
@@ -334,27 +357,29 @@ impl Pictures<'_> {
             .map_err(PictureError::Encode)
     }
 
-    /// `pairs` are reconstructed test images, up to the last of the `chosen`.
+    /// `pairs` are reconstructed test images, up to the last of the `chosen`, `told` the classes that the network is told of
+    /// them, if any.
     fn interpolation(
         &self,
         parameters: &[Vec<f32>],
-        posteriors: &Posteriors,
+        (posteriors, told): (&Posteriors, &[u32]),
         chosen: &[usize],
         pairs: &[Vec<f32>],
         note: &str,
     ) -> Result<String, PictureError> {
         let width = posteriors.latent;
         let mean = |image: usize| &posteriors.mean[image * width..][..width];
-        let mut z = Vec::new();
+        let (mut z, mut classes) = (Vec::new(), Vec::new());
         let ways = || chosen.chunks_exact(2).take(self.fitting(STEPS, WAYS * STEPS) / STEPS);
         for ends in ways() {
             for step in 0..STEPS {
                 let share = step as f64 / (STEPS - 1) as f64;
                 let between = mean(ends[0]).iter().zip(mean(ends[1]));
                 z.extend(between.map(|(a, b)| (a + share * (b - a)) as f32));
+                classes.extend(told.get(ends[0]));
             }
         }
-        let images = self.decode(parameters, &z)?;
+        let images = self.decode(parameters, &z, &classes)?;
         let seen = |image: usize| vec![pairs[2 * image].clone()];
         let shares = (0..STEPS).map(|step| match step * 8 / (STEPS - 1) {
             0 => "0",
@@ -374,7 +399,8 @@ impl Pictures<'_> {
         ];
         let note = format!(
             "Decoded on the straight line from the posterior mean of a test image x to that of another, \
-             x′; above each column the share of x′. {note}"
+             x′; above each column the share of x′.{} {note}",
+            if told.is_empty() { "" } else { " All as images of the class of x." }
         );
         let title = "Interpolation between test images";
         let tiles = Tiles { title, row_labels: &[], groups: &groups, note: &note };
@@ -384,7 +410,7 @@ impl Pictures<'_> {
     fn traversals(
         &self,
         parameters: &[Vec<f32>],
-        posteriors: &Posteriors,
+        (posteriors, told): (&Posteriors, &[u32]),
         units: &[Unit],
         note: &str,
     ) -> Result<String, PictureError> {
@@ -400,7 +426,8 @@ impl Pictures<'_> {
                 z.extend(code.into_iter().map(|v| v as f32));
             }
         }
-        let images = self.decode(parameters, &z)?;
+        let class = told.first().map(|&class| vec![class; z.len() / posteriors.latent]);
+        let images = self.decode(parameters, &z, &class.unwrap_or_default())?;
         let label =
             |&unit: &usize| [format!("unit {unit}"), format!("{:.2} nats", units[unit].kl.value)];
         let row_labels: Vec<[String; 2]> = order.iter().map(label).collect();
@@ -419,7 +446,8 @@ impl Pictures<'_> {
             _ => "Traversals of the latent units".to_string(),
         };
         let note = format!(
-            "One unit goes from −3 to 3, the others stay at the posterior mean of the first test image. {note}"
+            "One unit goes from −3 to 3, the others stay at the posterior mean of the first test image{}. {note}",
+            if told.is_empty() { "" } else { ", and all are images of its class" }
         );
         let tiles = Tiles { title: &title, row_labels: &row_labels, groups: &groups, note: &note };
         tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)

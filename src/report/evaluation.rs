@@ -27,6 +27,9 @@ pub struct Subject {
     /// D
     #[serde(skip)]
     pub pixels: usize,
+    /// How many classes the model is told, of which the figures are given: then they are of p(x|y).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub classes: usize,
     /// Of a table the sum of the logarithms of its columns' standard deviations: log p of cells in their own units is less
     /// than that of standardised ones by it, if none is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +174,7 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
         if subject.log_scale.is_some() { "" } else { "  pixels" }
     );
     let mut row = |name: &str, f: &Figure| {
+        let name = given(name, subject.classes);
         let samples = f.samples.map_or("exact".to_string(), |n| n.to_string());
         let _ = writeln!(
             t,
@@ -220,6 +224,9 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
             best.k
         );
     }
+    if subject.classes > 0 {
+        t.push_str("y is the class of an image, which encoder and decoder are told: the ELBO bounds log p(x|y)\n");
+    }
     if let Some(log_scale) = subject.log_scale {
         let _ = writeln!(
             t,
@@ -232,6 +239,18 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
         t.push_str("log densities of the pixels' values, in [0, 1]: they can be positive\n");
     }
     t
+}
+
+/// Words on p(x) as words on p(x|y), of a model that is told classes.
+pub fn given(text: &str, classes: usize) -> String {
+    match classes {
+        0 => text.to_string(),
+        _ => text.replace("p(x)", "p(x|y)").replace("(x|z)", "(x|z,y)").replace("(z|x)", "(z|x,y)"),
+    }
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// Effective draws of each image below which an estimate of log p(x) hangs on a few of them.

@@ -15,6 +15,8 @@ pub enum Layout {
     Square,
     /// Images come in pairs, the second below the first.
     Pairs,
+    /// Images of so many classes, one after the other, as many of each or one more of the first: a row for each.
+    Classes(usize),
 }
 
 /// A PNG of images of `shape` with values in [0, 1], white where 1; in colour if they are. Small images are enlarged
@@ -32,11 +34,15 @@ pub fn grid(
     let columns = match layout {
         Layout::Square => (n as f64).sqrt().ceil() as usize,
         Layout::Pairs => columns_of_pairs(n),
+        Layout::Classes(classes) => n.div_ceil(classes),
     };
     let tiles: Vec<Option<&[f32]>> = match layout {
         Layout::Square => images.iter().map(|image| Some(&image[..])).collect(),
         Layout::Pairs => {
             rows_of_pairs(images, columns).flat_map(|row| padded(row, columns)).collect()
+        }
+        Layout::Classes(classes) => {
+            rows_of_classes(images, classes).flat_map(|row| padded(row, columns)).collect()
         }
     };
     let zoom = (56 / shape.height.max(shape.width)).max(1);
@@ -55,6 +61,16 @@ pub fn rows_of_pairs(images: &[Vec<f32>], columns: usize) -> impl Iterator<Item 
     images.chunks(2 * columns).flat_map(|pairs| {
         [0, 1].map(|of| pairs.iter().skip(of).step_by(2).map(|image| &image[..]).collect())
     })
+}
+
+/// The images of each class, where they come as [`Layout::Classes`] says.
+pub fn rows_of_classes(images: &[Vec<f32>], classes: usize) -> impl Iterator<Item = Vec<&[f32]>> {
+    let (each, more) = (images.len() / classes, images.len() % classes);
+    let rows = (0..classes.min(images.len())).map(move |class| {
+        let first = class * each + class.min(more);
+        images[first..][..each + usize::from(class < more)].iter().map(|image| &image[..])
+    });
+    rows.map(Iterator::collect)
 }
 
 /// The images of a row, then empty places.

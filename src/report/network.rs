@@ -1,6 +1,7 @@
 //! The layers of a network as a table.
 
 use super::table::{Column, lines};
+use crate::nn::Embedding;
 use crate::vae::Architecture;
 
 /// A line for each layer, with what it takes and gives and how many numbers its parameters are, and one for all: of a
@@ -24,7 +25,13 @@ pub fn network(architecture: &Architecture) -> Vec<String> {
         column("to", false, &|i| layers[i].to.to_string()),
         column("parameters", true, &|i| layers[i].parameters().to_string()),
     ]);
-    let all: usize = layers.iter().map(|layer| layer.parameters()).sum();
+    let embeddings = [layout.encoder[0].to, layout.decoder[0].to]
+        .map(|shape| Embedding::parameters_of(shape, architecture.classes.len()));
+    let all: usize = layers.iter().map(|layer| layer.parameters()).chain(embeddings).sum();
+    if !architecture.classes.is_empty() {
+        let [encoder, decoder] = embeddings;
+        table.push(format!("{encoder} and {decoder} of the classes' embeddings"));
+    }
     table.push(format!("{all} parameters"));
     table
 }

@@ -1,7 +1,7 @@
 //! The beginning of a run: its plans, and what is on the device before the first step.
 
 use super::Settings;
-use crate::data::{Dataset, Images};
+use crate::data::{self, Dataset, Images};
 use crate::data_stream;
 use crate::device::{DeviceError, Executor};
 use crate::kernels::{clock, fusions, rates};
@@ -90,6 +90,9 @@ pub fn begin(
     for (pass, images) in [(plan.train, &dataset.train), (plan.test, dataset.watched().1)] {
         if pass.source.window.is_none() {
             executor.write_bytes(pass.data, &images.pixels)?;
+            if let Some(tensor) = pass.labels {
+                executor.write_bytes(tensor, &labels(images, &settings.architecture.classes))?;
+            }
         }
     }
     let means = match settings.init {
@@ -98,6 +101,15 @@ pub fn begin(
     };
     let variance = Some(dataset.train.variance());
     initialize(executor, plan, settings, &Moments { means, variance })
+}
+
+/// The classes of images as the device takes them.
+///
+/// # Panics
+/// The images have not been checked to have the classes of those names.
+pub(super) fn labels(images: &Images, names: &[String]) -> Vec<u8> {
+    let classes = images.classes_among(names, "the images").expect("classes that were checked");
+    data::bytes_of(&classes)
 }
 
 /// Puts first parameters and clock on the device; the data is there. `moments` are the training data's.

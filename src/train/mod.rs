@@ -42,6 +42,9 @@ pub struct Settings {
     /// [`Dataset::digest`] of what was found there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<String>,
+    /// [`Dataset::digest_of_classes`] of them, where the network is told classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes_sha256: Option<String>,
     /// Height and width that the images become, if they are to be of another size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<(usize, usize)>,
@@ -124,6 +127,7 @@ impl Default for Settings {
         Settings {
             data: "mnist".to_string(),
             data_sha256: None,
+            classes_sha256: None,
             size: None,
             fit: Fit::default(),
             valid: None,
@@ -137,6 +141,7 @@ impl Default for Settings {
                 latent: 20,
                 activation: Activation::Relu,
                 likelihood: Likelihood::Bernoulli,
+                classes: Vec::new(),
             },
             binarization: Binarization::Dynamic,
             epochs: 10,
@@ -167,7 +172,9 @@ impl Settings {
         let is_default = self.data == data::MNIST && dataset.source() != data::MNIST;
         let data = if is_default { place(dataset) } else { self.data.clone() };
         let digest = self.data_sha256.clone().unwrap_or_else(|| dataset.digest());
-        Settings { data, data_sha256: Some(digest), ..self.clone() }
+        let of_classes = dataset.digest_of_classes(&self.architecture.classes).ok().flatten();
+        let classes_sha256 = self.classes_sha256.clone().or(of_classes);
+        Settings { data, data_sha256: Some(digest), classes_sha256, ..self.clone() }
     }
 
     /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
@@ -351,6 +358,7 @@ impl Settings {
         self.check()?;
         dataset.check()?;
         dataset.train.check_shape(self.architecture.shape())?;
+        dataset.check_classes(&self.architecture.classes)?;
         for images in [&dataset.train, &dataset.test].into_iter().chain(&dataset.valid) {
             images.check_domain(self.architecture.likelihood)?;
         }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::begin::{begin, host_bytes, record_within, rewind};
+use super::begin::{begin, host_bytes, labels, record_within, rewind};
 use super::metrics::{Metrics, Sums, average, read_history};
 use super::snapshot::{Saved, Snapshot, digest};
 use super::{Settings, TrainError};
@@ -76,8 +76,11 @@ impl Trainer {
         settings: &Settings,
     ) -> Result<Self, DeviceError> {
         begin(&mut *executor, &plan, dataset, settings)?;
+        let names = &settings.architecture.classes;
         let stream = |pass: Pass, images: &Images, seed| {
-            pass.source.window.map(|rows| DataStream::new(images, pass.data, rows, seed))
+            let stream =
+                pass.source.window.map(|rows| DataStream::new(images, pass.data, rows, seed));
+            stream.map(|stream| stream.with_labels(pass.labels, labels(images, names)))
         };
         let train = stream(plan.train, &dataset.train, Some(settings.seed));
         let test = stream(plan.test, dataset.watched().1, None);

@@ -81,7 +81,7 @@ impl AnnealProgram {
 
         let mut r = Recorder::new(&mut program, "encode");
         let of = minibatch::as_encoded(&mut r, content, x)?;
-        let heads = nn::forward(&mut r, &network.encoder, of.seen)?;
+        let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
         let encode = r.finish();
 
         let mut r = Recorder::new(&mut program, "begin");
@@ -109,7 +109,7 @@ impl AnnealProgram {
         let mut r = Recorder::new(&mut program, "step");
         let likelihood = architecture.likelihood.module();
         let mut decoder = Tape::default();
-        let eta = decoder.forward(&mut r, &network.decoder, z)?;
+        let eta = decoder.forward(&mut r, &network.decoder(of.classes, samples), z)?;
         let observed = network.observed(of, eta, samples);
         let log_px = likelihood.log_px(&mut r, observed)?;
         let weight = r.filled("weight", rows, 1.0);

@@ -9,11 +9,12 @@ use super::posterior::{self, Posterior};
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
-use crate::nn::{LayerSpec, Layers, Shape};
+use crate::nn::{Embedding, Kind, LayerSpec, Layers, Shape};
+use crate::text::listed;
 
 /// What names of layers begin with.
-const ENCODER: &str = "encoder";
-const DECODER: &str = "decoder";
+pub(super) const ENCODER: &str = "encoder";
+pub(super) const DECODER: &str = "decoder";
 
 /// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits or means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,11 @@ pub struct Architecture {
     /// What the decoder's output means.
     #[serde(default)]
     pub likelihood: Likelihood,
+    /// The names of the classes that encoder and decoder are told, in the order of their numbers: then the model is one of
+    /// p(x|y), with q(z|x,y), y the class of an image (Kingma et al. 2014, Sohn et al. 2015). Empty where they are told
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
 }
 
 impl Architecture {
@@ -47,14 +53,59 @@ impl Architecture {
         self.shape().values()
     }
 
+    /// The number of a class, by its name or its number.
+    ///
     /// # Errors
-    /// Pixels of other than 1 or 3 values, a width of zero, or so large that a weight has 2^31 elements.
+    /// The model is told none, or others.
+    pub fn class(&self, named: &str) -> Result<u32, ConfigError> {
+        let wrong = |problem: String, right: String| {
+            Err(ConfigError::conflict("class", named, problem, right))
+        };
+        let n = self.classes.len();
+        if n == 0 {
+            let problem = "cannot be told to a model of images without classes".to_string();
+            return wrong(problem, "train one by `architecture.classes`".to_string());
+        }
+        let by_name = self.classes.iter().position(|name| name == named);
+        match by_name.or(named.parse().ok().filter(|&number: &usize| number < n)) {
+            Some(number) => Ok(number as u32),
+            None => wrong(
+                format!("is none of the {n} classes"),
+                format!(
+                    "give a name or a number from 0 to {}, of {}",
+                    n - 1,
+                    listed(&self.classes)
+                ),
+            ),
+        }
+    }
+
+    /// log p(x), or log p(x|y) of a model that is told the class y, as figures name it.
+    pub fn log_likelihood(&self) -> &'static str {
+        if self.classes.is_empty() { "log p(x)" } else { "log p(x|y)" }
+    }
+
+    /// # Errors
+    /// A single class or one that is named twice, pixels of other than 1 or 3 values, a width of zero, or so large that a weight has 2^31 elements.
     pub fn check(&self) -> Result<(), ConfigError> {
         if ![1, 3].contains(&self.channels) {
             let right = "must be 1 (grey) or 3 (red, green, blue)";
             return Err(ConfigError::range("architecture.channels", right, self.channels));
         }
         self.likelihood.module().check()?;
+        let wrong = |problem: String, right: &str| {
+            Err(ConfigError::conflict("architecture.classes", "labels", problem, right))
+        };
+        if let [name] = &self.classes[..] {
+            let problem = format!("tells nothing where there is one class, {name:?}");
+            return wrong(problem, "give two at least, or none");
+        }
+        let mut names: Vec<&String> = self.classes.iter().collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let problem = format!("has two classes with the name {:?}", twice[0]);
+            return wrong(problem, "give each a name of its own");
+        }
         let layout = self.layout()?;
         for layer in layout.encoder.iter().chain(&layout.decoder) {
             if layer.to.units() == 0 {
@@ -62,7 +113,10 @@ impl Architecture {
                 return Err(ConfigError::range("architecture", right, self));
             }
             let [from, to] = [layer.from, layer.to];
-            if layer.spec.parameters([from, to])[0].max(to.units()) >= 1 << 31 {
+            let embedding = Embedding::parameters_of(to, self.classes.len());
+            let parameters = layer.spec.parameters([from, to]).into_iter();
+            let largest = parameters.fold(to.units().max(embedding), usize::max);
+            if largest >= 1 << 31 {
                 return Err(ConfigError::conflict(
                     "architecture",
                     format!("with a layer from {from} to {to} units"),
@@ -85,7 +139,7 @@ impl Architecture {
         let last = encoder.last().map_or(Shape::Map(image), |layer| layer.to);
         let heads = PlacedLayer {
             name: format!("{ENCODER}.heads"),
-            spec: LayerSpec::Dense(Shape::Units(posterior::module().heads(self.latent))),
+            spec: LayerSpec::dense(Shape::Units(posterior::module().heads(self.latent))),
             // A linear encoder takes the values of an image as they are.
             from: if encoder.is_empty() { Shape::Units(last.units()) } else { last },
             to: Shape::Units(posterior::module().heads(self.latent)),
@@ -105,7 +159,7 @@ impl Architecture {
         };
         let spec = match (output, from) {
             (Some(output), _) => output,
-            (None, Shape::Units(_)) => LayerSpec::Dense(Shape::Units(outputs)),
+            (None, Shape::Units(_)) => LayerSpec::dense(Shape::Units(outputs)),
             (None, Shape::Map(map)) => {
                 LayerSpec::to_image(map, [height, width]).ok_or_else(|| {
                     wrong(
@@ -159,7 +213,7 @@ pub struct PlacedLayer {
 }
 
 impl PlacedLayer {
-    /// Numbers of its weight and bias.
+    /// Numbers of its parameters.
     pub fn parameters(&self) -> usize {
         self.spec.parameters([self.from, self.to]).iter().sum()
     }
@@ -179,7 +233,7 @@ fn chain(
             ConfigError::conflict(field, layers, "does not meet", problem)
         })?;
         // A fully connected layer takes the values of an image as they are: in files too.
-        if i == 0 && matches!(spec, LayerSpec::Dense(_)) {
+        if i == 0 && matches!(spec.kind, Kind::Dense(_)) {
             from = Shape::Units(from.units());
         }
         placed.push(PlacedLayer { name: format!("{prefix}.{i}"), spec: *spec, from, to });
@@ -204,7 +258,7 @@ impl Display for Architecture {
         let dense = self.hidden.are_dense() && self.decoder_hidden.are_dense();
         let ends = if dense { self.pixels().to_string() } else { self.shape().to_string() };
         let layer = |layer: &LayerSpec| match layer {
-            LayerSpec::Dense(Shape::Units(n)) => n.to_string(),
+            plain if plain.is_plain() => plain.to_string(),
             other => format!("({other})"),
         };
         write!(f, "{ends}-")?;
@@ -221,9 +275,12 @@ impl Display for Architecture {
             }
             write!(f, "{ends} {}", self.activation)?;
         }
-        match self.likelihood.module().label() {
-            None => Ok(()),
-            Some(label) => write!(f, ", {label}"),
+        if let Some(label) = self.likelihood.module().label() {
+            write!(f, ", {label}")?;
+        }
+        match self.classes.len() {
+            0 => Ok(()),
+            n => write!(f, ", told which of {n} classes"),
         }
     }
 }

@@ -9,9 +9,14 @@ use crate::kernels::clock;
 use crate::nn;
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
-/// E[x|z] of z (R, Z): (R, D).
-fn decoded(r: &mut Recorder, network: &Network, z: TensorId) -> Result<TensorId, PlanError> {
-    let eta = nn::forward(r, &network.decoder, z)?;
+/// E[x|z] of z (R, Z), with the classes (R) of a network that is told them: (R, D).
+fn decoded(
+    r: &mut Recorder,
+    network: &Network,
+    z: TensorId,
+    classes: Option<TensorId>,
+) -> Result<TensorId, PlanError> {
+    let eta = nn::forward(r, &network.decoder(classes, 1), z)?;
     expectation(r, network, eta)
 }
 
@@ -25,6 +30,12 @@ pub(super) fn expectation(
     likelihood.module().mean(r, eta, network.architecture.pixels())
 }
 
+/// The classes of `count` rows, where a network is told them: by the host.
+fn classes(r: &mut Recorder, architecture: &Architecture, count: usize) -> Option<TensorId> {
+    let told = !architecture.classes.is_empty();
+    told.then(|| r.tensor_of("classes", &[count], DType::U32))
+}
+
 /// Expected pixels at given z.
 pub struct DecodeProgram {
     pub program: Program,
@@ -32,6 +43,8 @@ pub struct DecodeProgram {
     pub plan: PlanId,
     /// (R, Z), by the host
     pub z: TensorId,
+    /// (R) u32, by the host, where the network is told classes
+    pub classes: Option<TensorId>,
     /// (R, D) probabilities
     pub mean: TensorId,
 }
@@ -46,9 +59,10 @@ impl DecodeProgram {
         let network = Network::declare(&mut program, architecture);
         let mut r = Recorder::new(&mut program, "decode");
         let z = r.tensor("z", &[count, architecture.latent]);
-        let mean = decoded(&mut r, &network, z)?;
+        let classes = classes(&mut r, architecture, count);
+        let mean = decoded(&mut r, &network, z, classes)?;
         let plan = r.finish();
-        Ok(DecodeProgram { program, network, plan, z, mean })
+        Ok(DecodeProgram { program, network, plan, z, classes, mean })
     }
 }
 
@@ -59,6 +73,8 @@ pub struct SampleProgram {
     pub plan: PlanId,
     /// (8) u32
     pub clock: TensorId,
+    /// (R) u32, by the host, where the network is told classes
+    pub classes: Option<TensorId>,
     /// (R, D) probabilities
     pub mean: TensorId,
 }
@@ -72,9 +88,10 @@ impl SampleProgram {
         let mut r = Recorder::new(&mut program, "sample");
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
         let z = prior::sample(&mut r, clock, [count, architecture.latent], count)?;
-        let mean = decoded(&mut r, &network, z)?;
+        let classes = classes(&mut r, architecture, count);
+        let mean = decoded(&mut r, &network, z, classes)?;
         let plan = r.finish();
-        Ok(SampleProgram { program, network, plan, clock, mean })
+        Ok(SampleProgram { program, network, plan, clock, classes, mean })
     }
 }
 
@@ -85,6 +102,8 @@ pub struct ReconstructProgram {
     pub plan: PlanId,
     /// (N, D) u8, or f32 of a table
     pub data: TensorId,
+    /// (N, 2) u8: the class of each image, where the network is told it
+    pub labels: Option<TensorId>,
     /// (8) u32
     pub clock: TensorId,
     /// (N, D) the binarized images
@@ -108,13 +127,15 @@ impl ReconstructProgram {
         let dims = [count, architecture.pixels()];
         let data = r.tensor_of("data", &dims, source.content.dtype());
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
-        let Minibatch { x, seen, .. } =
-            minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
-        let heads = nn::forward(&mut r, &network.encoder, seen)?;
+        let labels =
+            source.labels(architecture).map(|dims| r.tensor_of("labels", &dims, DType::U8));
+        let Minibatch { x, seen, classes, .. } =
+            minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder(classes), seen)?;
         let q = posterior::module();
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?;
-        let mean = decoded(&mut r, &network, drawn.z)?;
+        let mean = decoded(&mut r, &network, drawn.z, classes)?;
         let plan = r.finish();
-        Ok(ReconstructProgram { program, network, plan, data, clock, x, mean })
+        Ok(ReconstructProgram { program, network, plan, data, labels, clock, x, mean })
     }
 }

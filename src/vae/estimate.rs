@@ -50,6 +50,8 @@ pub struct EstimateProgram {
     pub chunks: Chunks,
     /// (N, D) u8, or f32 of real values
     pub data: TensorId,
+    /// (N, 2) u8: the class of each image, where the network is told it
+    pub labels: Option<TensorId>,
     /// (8) u32, see [`clock`]
     pub clock: TensorId,
     /// (B, D) the images as the encoder sees them, by `encode`
@@ -90,11 +92,13 @@ impl EstimateProgram {
             &[window.unwrap_or(images), architecture.pixels()],
             content.dtype(),
         );
+        let labels = source.labels(architecture);
+        let labels = labels.map(|dims| program.tensor("labels", &dims, DType::U8));
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
 
         let mut r = Recorder::new(&mut program, "encode");
-        let of = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
-        let heads = nn::forward(&mut r, &network.encoder, of.seen)?;
+        let of = minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
         let encode = r.finish();
 
         let q = posterior::module();
@@ -119,6 +123,7 @@ impl EstimateProgram {
             network,
             chunks,
             data,
+            labels,
             clock,
             x: of.x,
             heads,
@@ -140,7 +145,7 @@ fn log_likelihood(
     z: TensorId,
     samples: usize,
 ) -> Result<TensorId, PlanError> {
-    let eta = nn::forward(r, &network.decoder, z)?;
+    let eta = nn::forward(r, &network.decoder(of.classes, samples), z)?;
     let likelihood = network.architecture.likelihood.module();
     likelihood.log_px(r, network.observed(of, eta, samples))
 }

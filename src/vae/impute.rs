@@ -20,6 +20,8 @@ pub struct ImputeProgram {
     pub chunks: Chunks,
     /// (N, D) f32, or a window of it
     pub data: TensorId,
+    /// (N, 2) u8: the class of each row, where the network is told it, or a window of them
+    pub labels: Option<TensorId>,
     /// (8) u32
     pub clock: TensorId,
     pub encode: PlanId,
@@ -46,20 +48,22 @@ impl ImputeProgram {
         let network = Network::declare(&mut program, architecture);
         let dims = [window.unwrap_or(images), architecture.pixels()];
         let data = program.tensor("data", &dims, content.dtype());
+        let labels = source.labels(architecture);
+        let labels = labels.map(|dims| program.tensor("labels", &dims, DType::U8));
         let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
         let largest = program.tensor("largest", &[batch, 2], DType::F32);
         let sums = program.tensor("sums", &[batch, architecture.pixels()], DType::F32);
 
         let mut r = Recorder::new(&mut program, "encode");
-        let of = minibatch::draw(&mut r, source, [data, clock], &Streams::TEST)?;
-        let heads = nn::forward(&mut r, &network.encoder, of.seen)?;
+        let of = minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
+        let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
         let encode = r.finish();
 
         let q = posterior::module();
         let likelihood = architecture.likelihood.module();
         let mut r = Recorder::new(&mut program, "draw");
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
-        let eta = nn::forward(&mut r, &network.decoder, drawn.z)?;
+        let eta = nn::forward(&mut r, &network.decoder(of.classes, samples), drawn.z)?;
         let log_px = likelihood.log_px(&mut r, network.observed(of, eta, samples))?;
         let log_w = q.log_weights(&mut r, drawn, log_px, samples)?;
         let mean = expectation(&mut r, &network, eta)?;
@@ -70,6 +74,17 @@ impl ImputeProgram {
         )?;
         r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", samples as f64)])?;
         let draw = r.finish();
-        Ok(ImputeProgram { program, network, chunks, data, clock, encode, draw, largest, sums })
+        Ok(ImputeProgram {
+            program,
+            network,
+            chunks,
+            data,
+            labels,
+            clock,
+            encode,
+            draw,
+            largest,
+            sums,
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! A data set on the device: how minibatches are drawn from it, and where the figures of a step go.
 
+use super::architecture::Architecture;
 use super::binarization::Binarization;
 use crate::kernels::{clock, end_step, gather, rates, seen};
 use crate::numeric::philox::{Stream, half_bits};
@@ -57,6 +58,12 @@ pub struct Flips {
 }
 
 impl Source {
+    /// The dimensions of the tensor with the classes of the images, where a network is told them: two bytes each.
+    pub(super) fn labels(&self, architecture: &Architecture) -> Option<[usize; 2]> {
+        let told = !architecture.classes.is_empty();
+        told.then_some([self.window.unwrap_or(self.images), 2])
+    }
+
     /// As many images as rows, one sample each.
     pub(super) fn rows(count: usize) -> Self {
         let content = Content::Bytes(Binarization::None);
@@ -89,6 +96,8 @@ pub struct Pass {
     pub plan: PlanId,
     /// (N, D) u8, or f32 of real values; of a window (ROWS, D)
     pub data: TensorId,
+    /// (N, 2) u8: the class of each image, where the network is told it; of a window (ROWS, 2)
+    pub labels: Option<TensorId>,
     /// How its minibatches are drawn.
     pub source: Source,
     /// (8) u32, see [`clock`]
@@ -106,14 +115,19 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// Declares the tensors of a pass over images of `pixels`.
-    pub(super) fn declare(r: &mut Recorder, source: Source, pixels: usize) -> Self {
+    /// Declares the tensors of a pass over images for an architecture.
+    pub(super) fn declare(r: &mut Recorder, source: Source, architecture: &Architecture) -> Self {
         let Source { images, window, content, batch, .. } = source;
         let history_steps = images.div_ceil(batch) + 1;
         Pass {
             plan: PlanId(usize::MAX), // known once the plan is finished
             source,
-            data: r.tensor_of("data", &[window.unwrap_or(images), pixels], content.dtype()),
+            data: r.tensor_of(
+                "data",
+                &[window.unwrap_or(images), architecture.pixels()],
+                content.dtype(),
+            ),
+            labels: source.labels(architecture).map(|dims| r.tensor_of("labels", &dims, DType::U8)),
             clock: r.tensor_of("clock", &[clock::WORDS], DType::U32),
             rates: r.tensor("rates", &[rates::WORDS]),
             history: r.tensor("history", &[history_steps, end_step::COLUMNS]),
@@ -163,13 +177,16 @@ pub(super) struct Minibatch {
     pub seen: TensorId,
     /// Whether elements of x may be missing.
     pub masked: bool,
+    /// (B) u32: the classes that encoder and decoder are told, if they are
+    pub classes: Option<TensorId>,
 }
 
-/// Records the next minibatch of a data set.
+/// Records the next minibatch of a data set, with the classes of `labels`, if there are any.
 pub(super) fn draw(
     r: &mut Recorder,
     source: Source,
     [data, clock]: [TensorId; 2],
+    labels: Option<TensorId>,
     streams: &Streams,
 ) -> Result<Minibatch, PlanError> {
     let Source { images, content, flips, batch, .. } = source;
@@ -202,10 +219,22 @@ pub(super) fn draw(
             &[("N", images as f64), shuffle, half_bits],
         )?,
     }
-    as_encoded(r, content, x)
+    let classes = match labels {
+        Some(labels) => {
+            let classes = r.tensor_of("classes", &[batch], DType::U32);
+            r.dispatch(
+                &gather::GATHER_CLASSES,
+                &[("labels", labels), ("clock", clock), ("classes", classes)],
+                &[("N", images as f64), shuffle, half_bits],
+            )?;
+            Some(classes)
+        }
+        None => None,
+    };
+    Ok(Minibatch { classes, ..as_encoded(r, content, x)? })
 }
 
-/// Records what the encoder gets of observations `x` (B, D).
+/// Records what the encoder gets of observations `x` (B, D), whose classes it is not told.
 pub(super) fn as_encoded(
     r: &mut Recorder,
     content: Content,
@@ -213,11 +242,13 @@ pub(super) fn as_encoded(
 ) -> Result<Minibatch, PlanError> {
     let masked = content == Content::Masked;
     let counts = match content {
-        Content::Bytes(_) | Content::Reals => return Ok(Minibatch { x, seen: x, masked }),
+        Content::Bytes(_) | Content::Reals => {
+            return Ok(Minibatch { x, seen: x, masked, classes: None });
+        }
         Content::Masked => 0.0,
         Content::Counts => 1.0,
     };
     let seen = r.tensor("seen", &r.dims(x));
     r.dispatch(&seen::SEEN, &[("x", x), ("seen", seen)], &[("COUNTS", counts)])?;
-    Ok(Minibatch { x, seen, masked })
+    Ok(Minibatch { x, seen, masked, classes: None })
 }

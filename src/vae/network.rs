@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::architecture::{Architecture, PlacedLayer};
+use super::architecture::{Architecture, DECODER, ENCODER, PlacedLayer};
 use super::likelihood::Observed;
 use super::minibatch::Minibatch;
 use super::posterior::{self, Posterior};
-use crate::nn::{Activation, Dense, Init, Layer, Shape, SplitChannels, Stack, Uniform};
+use crate::nn::{
+    self, Activation, Dense, Embedding, Init, Layer, Shape, SplitChannels, Stack, Told, Uniform,
+};
 use crate::optim::{Optimizer, TrainedParameter};
 use crate::plan::{DType, Program, TensorId};
 
@@ -24,9 +26,9 @@ pub struct Moments {
 pub struct Network {
     pub architecture: Architecture,
     /// Hidden layers, then the heads of q(z|x): (D) -> (heads).
-    pub encoder: Stack,
+    encoder: Stack,
     /// Hidden layers, then what the likelihood takes: (Z) -> (outputs).
-    pub decoder: Stack,
+    decoder: Stack,
     /// The likelihood's own parameters.
     likelihood: Vec<TensorId>,
 }
@@ -37,13 +39,19 @@ impl Network {
         let layout = architecture.layout().expect("a network that was checked");
         let likelihood = architecture.likelihood.module();
         let (heads, hidden) = layout.encoder.split_last().expect("an encoder has heads");
-        let mut encoder = stack(program, hidden, architecture.activation);
-        let (output, hidden) = layout.decoder.split_last().expect("a decoder has an output");
+        let mut encoder = hidden_stack(program, ENCODER, hidden, architecture);
         let shapes = [heads.from, heads.to];
-        let heads = Dense::declare(program, heads.name.clone(), shapes, Activation::Identity);
-        encoder.push(Arc::new(heads.in_parts(posterior::module().parts())));
-        let mut decoder = stack(program, hidden, architecture.activation);
-        decoder.extend(stack(program, std::slice::from_ref(output), Activation::Identity));
+        let layer = Dense::declare(program, heads.name.clone(), shapes, Activation::Identity);
+        encoder.push(Arc::new(layer.in_parts(posterior::module().parts())));
+        if hidden.is_empty() {
+            encoder.extend(embedding(program, ENCODER, heads.to, architecture, None));
+        }
+        let (output, hidden) = layout.decoder.split_last().expect("a decoder has an output");
+        let mut decoder = hidden_stack(program, DECODER, hidden, architecture);
+        decoder.push(declare(program, output, Activation::Identity));
+        if hidden.is_empty() {
+            decoder.extend(embedding(program, DECODER, output.to, architecture, None));
+        }
         if let Shape::Map([height, width, channels]) = output.to
             && layout.parts > 1
         {
@@ -60,6 +68,17 @@ impl Network {
             .map(|own| program.tensor(format!("decoder.{}", own.name), &own.dims, DType::F32))
             .collect();
         Network { architecture: architecture.clone(), encoder, decoder, likelihood }
+    }
+
+    /// The encoder of images whose classes are `classes`, (B) u32; without them it can be looked at, and recorded if it is
+    /// told none.
+    pub fn encoder(&self, classes: Option<TensorId>) -> Stack {
+        nn::told(&self.encoder, classes.map(|classes| Told { classes, samples: 1 }))
+    }
+
+    /// The decoder of `samples` rows an image, as [`Network::encoder`].
+    pub fn decoder(&self, classes: Option<TensorId>, samples: usize) -> Stack {
+        nn::told(&self.decoder, classes.map(|classes| Told { classes, samples }))
     }
 
     pub fn layers(&self) -> impl Iterator<Item = &Arc<dyn Layer>> {
@@ -96,9 +115,13 @@ impl Network {
         let layers = self.layers();
         let mut values: Vec<Vec<f32>> =
             layers.flat_map(|layer| layer.initial_values(init, &mut uniform)).collect();
+        // The last but where an embedding is added to the output.
+        let hidden = self.architecture.layout().map_or(0, |layout| layout.decoder.len() - 1);
+        let is_told = hidden == 0 && !self.architecture.classes.is_empty();
+        let output_bias = values.len() - 1 - usize::from(is_told);
         let likelihood = self.architecture.likelihood.module();
         if init == Init::Glorot {
-            let bias = values.last_mut().expect("a decoder has layers");
+            let bias = &mut values[output_bias];
             let first = likelihood.first_bias(&data.means);
             if bias.len() == first.len() {
                 bias.copy_from_slice(&first);
@@ -115,7 +138,7 @@ impl Network {
         let own = likelihood.parameters(self.architecture.shape());
         let mut own: Vec<Vec<f32>> = own.into_iter().map(|own| own.initial).collect();
         if let Some(variance) = data.variance {
-            let bias = values.last_mut().expect("a decoder has layers");
+            let bias = &mut values[output_bias];
             likelihood.begin_at(variance, bias, &mut own);
         }
         values.extend(own);
@@ -134,9 +157,50 @@ impl Network {
     }
 }
 
-fn stack(program: &mut Program, layers: &[PlacedLayer], activation: Activation) -> Stack {
-    let declare = |PlacedLayer { name, spec, from, to }: &PlacedLayer| {
-        spec.declare(program, name.clone(), [*from, *to], activation)
-    };
-    layers.iter().map(declare).collect()
+/// Hidden layers, the first of which is told the class, before its activation if it ends with it, where the network is.
+fn hidden_stack(
+    program: &mut Program,
+    prefix: &str,
+    hidden: &[PlacedLayer],
+    a: &Architecture,
+) -> Stack {
+    let mut layers = Stack::new();
+    for (i, layer) in hidden.iter().enumerate() {
+        if i > 0 || a.classes.is_empty() {
+            layers.push(declare(program, layer, a.activation));
+            continue;
+        }
+        let none = Activation::Identity;
+        let (before, behind) = if layer.spec.ends_with_activation() {
+            (none, a.activation)
+        } else {
+            (a.activation, none)
+        };
+        layers.push(declare(program, layer, before));
+        layers.extend(embedding(program, prefix, layer.to, a, Some(behind)));
+    }
+    layers
+}
+
+/// What is added behind a layer that gives `shape`, before the activation, if it has one; nothing of a network that is told
+/// no classes.
+fn embedding(
+    program: &mut Program,
+    prefix: &str,
+    shape: Shape,
+    a: &Architecture,
+    activation: Option<Activation>,
+) -> Option<Arc<dyn Layer>> {
+    if a.classes.is_empty() {
+        return None;
+    }
+    let name = format!("{prefix}.embedding");
+    let f = activation.unwrap_or(Activation::Identity);
+    let embedding = Embedding::declare(program, name, shape, a.classes.len(), f);
+    Some(Arc::new(if activation.is_some() { embedding } else { embedding.from_zero() }))
+}
+
+fn declare(program: &mut Program, layer: &PlacedLayer, activation: Activation) -> Arc<dyn Layer> {
+    let PlacedLayer { name, spec, from, to } = layer;
+    spec.declare(program, name.clone(), [*from, *to], activation)
 }

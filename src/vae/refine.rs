@@ -69,7 +69,7 @@ impl RefineProgram {
         let rates = program.tensor("rates", &[rates::WORDS], DType::F32);
         let mut r = Recorder::new(&mut program, "encode");
         let images = minibatch::as_encoded(&mut r, content, x)?;
-        let heads = nn::forward(&mut r, &network.encoder, images.seen)?;
+        let heads = nn::forward(&mut r, &network.encoder(images.classes), images.seen)?;
         let encode = r.finish();
         let adam = Adam::default();
         let update = Update {
@@ -146,7 +146,8 @@ impl Posteriors<'_> {
         let likelihood = self.network.architecture.likelihood.module();
         let drawn = self.sample(r, samples)?;
         let mut decoder = Tape::default();
-        let eta = decoder.forward(r, &self.network.decoder, drawn.z)?;
+        let eta =
+            decoder.forward(r, &self.network.decoder(self.images.classes, samples), drawn.z)?;
         let observed = self.network.observed(self.images, eta, samples);
         likelihood.log_px(r, observed)?;
         let weight = r.filled("weight", batch * samples, 1.0 / samples as f32);
@@ -158,7 +159,8 @@ impl Posteriors<'_> {
 
     fn log_px(&self, r: &mut Recorder) -> Result<TensorId, PlanError> {
         let drawn = self.sample(r, self.draws.scored)?;
-        let eta = nn::forward(r, &self.network.decoder, drawn.z)?;
+        let eta =
+            nn::forward(r, &self.network.decoder(self.images.classes, self.draws.scored), drawn.z)?;
         let observed = self.network.observed(self.images, eta, self.draws.scored);
         self.network.architecture.likelihood.module().log_px(r, observed)
     }

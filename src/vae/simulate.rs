@@ -43,11 +43,11 @@ impl SimulateProgram {
         let mut r = Recorder::new(&mut program, "decode");
         let dims = [batch, architecture.latent];
         let z = prior::sample_of(&mut r, clock, dims, 1, Stream::SimulatedCode)?;
-        let eta = nn::forward(&mut r, &network.decoder, z)?;
+        let eta = nn::forward(&mut r, &network.decoder(None, 1), z)?;
         let decode = r.finish();
         let mut r = Recorder::new(&mut program, "score");
         let likelihood = architecture.likelihood.module();
-        let of = Minibatch { x, seen: x, masked: false };
+        let of = Minibatch { x, seen: x, masked: false, classes: None };
         let log_px = likelihood.log_px(&mut r, network.observed(of, eta, 1))?;
         let score = r.finish();
         Ok(SimulateProgram { program, network, batch, clock, decode, z, eta, x, score, log_px })

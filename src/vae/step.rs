@@ -100,13 +100,13 @@ fn training_step(
 ) -> Result<Pass, PlanError> {
     let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
     let (mut encoder, mut decoder) = (Tape::default(), Tape::default());
-    let mut pass = Pass::declare(r, source, network.architecture.pixels());
+    let mut pass = Pass::declare(r, source, &network.architecture);
 
-    let images = minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TRAIN)?;
-    let heads = encoder.forward(r, &network.encoder, images.seen)?;
+    let images = minibatch::draw(r, source, [pass.data, pass.clock], pass.labels, &Streams::TRAIN)?;
+    let heads = encoder.forward(r, &network.encoder(images.classes), images.seen)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TRAIN, 1.0)?;
     let kl = q.kl(r, heads)?;
-    let eta = decoder.forward(r, &network.decoder, drawn.z)?;
+    let eta = decoder.forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let known_weight = bound::known_weight(r, objective.bound, source);
     let kept = network.observed(images, eta, source.samples);
     let own = match (likelihood.fitted(), known_weight) {
@@ -148,13 +148,13 @@ fn evaluation_step(
     bound: Bound,
 ) -> Result<Pass, PlanError> {
     let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
-    let mut pass = Pass::declare(r, source, network.architecture.pixels());
+    let mut pass = Pass::declare(r, source, &network.architecture);
 
-    let images = minibatch::draw(r, source, [pass.data, pass.clock], &Streams::TEST)?;
-    let heads = nn::forward(r, &network.encoder, images.seen)?;
+    let images = minibatch::draw(r, source, [pass.data, pass.clock], pass.labels, &Streams::TEST)?;
+    let heads = nn::forward(r, &network.encoder(images.classes), images.seen)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TEST, 1.0)?;
     let kl = q.kl(r, heads)?;
-    let eta = nn::forward(r, &network.decoder, drawn.z)?;
+    let eta = nn::forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let log_px = likelihood.log_px(r, network.observed(images, eta, source.samples))?;
     pass.bound = bound::value(r, bound, source, &q, drawn, log_px)?;
 

@@ -271,6 +271,7 @@ fn architecture(d: usize, z: usize, variance: Variance) -> Architecture {
         latent: z,
         activation: Activation::Identity,
         likelihood: Likelihood::Gaussian { variance },
+        classes: Vec::new(),
     }
 }
 

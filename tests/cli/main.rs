@@ -8,6 +8,7 @@ mod devices;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod help;
+mod labels;
 mod library;
 mod networks;
 mod pages;

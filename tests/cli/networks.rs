@@ -13,6 +13,12 @@ fn run(home: &Home, args: &str, option: &str, layers: &str) -> Ended {
     output.expect("the program runs").into()
 }
 
+/// What stands in a file behind its header.
+fn tensors(bytes: Vec<u8>) -> Vec<u8> {
+    let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    bytes[8 + header..].to_vec()
+}
+
 const TRAIN: &str = "train --data data --device cpu --latent 3 --batch 25";
 
 #[test]
@@ -52,10 +58,6 @@ fn convolutions_in_every_command() {
     home.ok("train --resume cut --steps 24 --device cpu");
     let model =
         |run: &str| fs::read(home.at(&format!("{run}/model.safetensors"))).expect("a model");
-    let tensors = |bytes: Vec<u8>| {
-        let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
-        bytes[8 + header..].to_vec()
-    };
     assert!(tensors(model("cut")) == tensors(model("run")));
 
     // There and back by a file, with what it says of itself and without.
@@ -90,6 +92,57 @@ fn convolutions_in_every_command() {
     wrong.assert_error(2, &["encoder.2.weight should be [7, 4, 2, 2]", "it is [6, 4, 2, 2]"]);
 }
 
+/// Residual blocks, normalisations, gates and the SiLU: trained, stopped and resumed, exported and imported.
+#[test]
+fn blocks_in_every_command() {
+    const LAYERS: &str = "conv 8 3/2 norm, res 12 norm, gated 16 norm";
+    let home = Home::new();
+    let train = format!("{TRAIN} --activation silu");
+    let ended = run(&home, &format!("{train} --epochs 3 --run run"), "--encoder", LAYERS);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // Each with its groups: 9 * 8 + 8 + 16; 9 * 8 * 12 + 9 * 12 * 12 + 8 * 12 + 3 * 12 + 2 * 24.
+    for line in [
+        "encoder.0 conv 8 3/2 norm 8 6x5x1 3x3x8 96",
+        "encoder.1 res 12 norm 4 3x3x8 3x3x12 2340",
+        "encoder.2 gated 16 norm 1 3x3x12 16 3552",
+        "decoder.0 gated 16 norm 1 3 16 192",
+        "decoder.1 gated dense 3x3x12 norm 1 16 3x3x12 3720",
+        "decoder.2 res 8 norm 4 3x3x12 3x3x8 1592",
+        "decoder.logits convt 3/2 to 6x5 3x3x8 6x5x1 73",
+    ] {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let found = ended.stderr.lines().any(|l| l.split_whitespace().eq(words.iter().copied()));
+        assert!(found, "no {line} in {}", ended.stderr);
+    }
+    let ended =
+        run(&home, &format!("{train} --epochs 3 --steps 11 --run cut"), "--encoder", LAYERS);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    home.ok("train --resume cut --steps 24 --device cpu");
+    let model =
+        |run: &str| fs::read(home.at(&format!("{run}/model.safetensors"))).expect("a model");
+    assert!(model("cut") == model("run"), "stopped and resumed it is the run that never stopped");
+    for command in ["figures run", "sample run --count 4 --out s.png"] {
+        home.ok(&format!("{command} --device cpu"));
+    }
+
+    home.ok("export run --pytorch model.safetensors --onnx encoder.onnx --onnx decoder.onnx");
+    home.ok("import model.safetensors --data data --run imported");
+    assert!(tensors(model("imported")) == tensors(model("run")));
+    let text = String::from_utf8_lossy(&model("run")).into_owned();
+    for name in
+        ["encoder.1.weight", "encoder.3.norm2.bias", "encoder.3.skip.weight", "encoder.7.bias"]
+    {
+        assert!(text.contains(&format!("\"{name}\"")), "no {name}");
+    }
+    // Networks without convolutions, whose gates and normalisations the tensors do not tell: the metadata do.
+    for (name, layers) in [("gated", "gated 12"), ("norm", "16 norm, 9 norm 3")] {
+        let ended = run(&home, &format!("{TRAIN} --steps 2 --run {name}"), "--encoder", layers);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        home.ok(&format!("import {name}/model.safetensors --data data --run {name}-imported"));
+        assert!(tensors(model(&format!("{name}-imported"))) == tensors(model(name)), "{layers}");
+    }
+}
+
 #[test]
 fn networks_by_the_size_of_the_images() {
     let home = Home::new();
@@ -118,6 +171,12 @@ fn layers_that_do_not_meet_are_refused() {
         ("--decoder", "convt 3/1, 20", &["convt 3/1 needs"]),
         ("--hidden", "conv 3/1, 20", &["conv 3/1 needs its number of channels"]),
         ("--hidden", "conv 99999 4/2, 99999", &["2^31 weights"]),
+        ("--hidden", "conv 30 3 norm 8", &["\"conv 30 3 norm 8\"", "30 channels in 8 groups"]),
+        ("--hidden", "conv 32 4/2 nrom", &["\"conv 32 4/2 nrom\" is no layer", "norm GROUPS"]),
+        ("--hidden", "gatd 30", &["\"gatd 30\" is no layer", "\"gated\""]),
+        ("--hidden", "20, res 8", &["res 8 needs a map of pixels", "dense HxWxC"]),
+        ("--decoder", "dense 3x3x8, convt 4/2 norm", &["convt 4/2 norm", "no gate and no norm"]),
+        ("--hidden", "res 99999", &["2^31 weights"]),
     ] {
         let ended = run(&home, "train --data data --device cpu", option, layers);
         ended.assert_error(2, words);

@@ -94,6 +94,7 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize]) -> Settings {
             latent: 2,
             activation: Activation::Relu,
             likelihood: Likelihood::Bernoulli,
+            classes: Vec::new(),
         },
         binarization: Binarization::Fixed,
         epochs: 3,

@@ -80,11 +80,15 @@ impl Home {
         let folder = RunFolder::create(&self.at(name), &settings).unwrap();
         let parameters = match architecture.hidden.are_dense() {
             true => parameters(architecture),
-            false => Network::declare(&mut Program::new(), architecture).initial_values(
-                Init::Pytorch,
-                3,
-                &Moments::default(),
-            ),
+            false => {
+                let network = Network::declare(&mut Program::new(), architecture);
+                let mut values = network.initial_values(Init::Pytorch, 3, &Moments::default());
+                // Normalisations begin with ones and zeros.
+                for (i, v) in values.iter_mut().flatten().enumerate() {
+                    *v += 0.05 * (i as f32 * 0.7).sin();
+                }
+                values
+            }
         };
         folder.write_model(&settings, &parameters).unwrap();
         parameters
@@ -104,6 +108,7 @@ fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Ar
         latent,
         activation: Activation::Relu,
         likelihood: Likelihood::Bernoulli,
+        classes: Vec::new(),
     }
 }
 
@@ -205,6 +210,9 @@ fn stack(mut h: Vec<Value>, pairs: &[Vec<f32>], activation: Activation) -> Vec<V
         h = layer(&h, &pair[0], &pair[1]);
         if i + 1 < n {
             for v in &mut h {
+                // The slope of the SiLU is up to 1.1.
+                let slope = if activation == Activation::Silu { 1.1 } else { 1.0 };
+                v.error *= slope;
                 *v = v.map(|v| match activation {
                     Activation::Identity => v,
                     Activation::Relu => v.max(0.0),
@@ -212,6 +220,7 @@ fn stack(mut h: Vec<Value>, pairs: &[Vec<f32>], activation: Activation) -> Vec<V
                     Activation::Softplus => v.max(0.0) + (-v.abs()).exp().ln_1p(),
                     Activation::LeakyRelu => v.max(0.01 * v),
                     Activation::Elu => v.max(0.0) + v.min(0.0).exp_m1(),
+                    Activation::Silu => v * sigmoid(v),
                 });
             }
         }
@@ -422,6 +431,7 @@ fn onnxruntime_computes_what_elbo_does() {
         (&[20], &[30], Activation::Relu, decoder),
         (&[20], &[30], Activation::LeakyRelu, Likelihood::Bernoulli),
         (&[20], &[30], Activation::Elu, Likelihood::Bernoulli),
+        (&[20], &[30], Activation::Silu, Likelihood::Bernoulli),
         (&[20], &[30], Activation::Relu, Likelihood::ContinuousBernoulli),
         (&[20], &[30], Activation::Tanh, Likelihood::DiscretizedLogistic),
     ];
@@ -572,6 +582,97 @@ fn convolutions_are_pytorchs() {
         assert!((mean - own).abs() < 1e-5, "{mean}, {own}");
     }
     // Read back, by its metadata, the parameters are the same bits.
+    let bytes = fs::read(home.at("run/model.safetensors")).unwrap();
+    assert_eq!(weights::decode(&a, &bytes).unwrap(), parameters);
+}
+
+const ONNX_OF_BLOCKS: &str = "
+import numpy as np, onnx, onnxruntime
+from safetensors.numpy import load_file
+def run(part, x):
+    onnx.checker.check_model(onnx.load(part + '.onnx'), full_check=True)
+    s = onnxruntime.InferenceSession(part + '.onnx')
+    return s.run(None, {s.get_inputs()[0].name: np.ascontiguousarray(x, dtype='f')})
+x = np.fromfile('x.f32', 'f').reshape(-1, 9, 10, 3).transpose(0, 3, 1, 2)
+mu, log_variance = run('encoder', x)
+mean, variance = run('decoder', mu)
+np.ascontiguousarray(mean.transpose(0, 2, 3, 1)).tofile('mean.f32')
+# The same by the tensors of the file, as PyTorch's documentation has Conv2d, GroupNorm, SiLU and GLU.
+t = {k: v.astype('d') for k, v in load_file('run/model.safetensors').items()}
+block = lambda name, parts: [name + '.' + part for part in parts.split()]
+names = ['encoder.0', 'encoder.1', *block('encoder.3', 'conv1 norm1 conv2 norm2 skip'), *block('encoder.5', 'conv1 conv2'),
+    'encoder.8', 'encoder.9', 'mu', 'log_variance', 'decoder.0', 'decoder.2',
+    *block('decoder.4', 'conv1 norm1 conv2 norm2 skip'), 'decoder.6', 'decoder.8']
+of_pixels = np.exp(t.pop('observation_log_variance')).reshape(9, 10, 3).transpose(2, 0, 1)
+assert variance.shape == (3, 9, 10) and abs(variance - of_pixels).max() < 1e-5
+assert sorted(t) == sorted(k + s for k in names for s in ('.weight', '.bias')), sorted(t)
+def conv(x, name, stride=1):
+    weight = t[name + '.weight']
+    k = weight.shape[2]
+    pad = (k - stride + 1) // 2
+    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), (2, 3))[:, :, ::stride, ::stride]
+    return np.einsum('ncpqab,ocab->nopq', windows, weight) + t[name + '.bias'][:, None, None]
+def norm(x, name, groups):
+    parts = x.reshape(len(x), groups, -1)
+    centred = parts - parts.mean(2, keepdims=True)
+    y = (centred / np.sqrt(parts.var(2, keepdims=True) + 1e-5)).reshape(x.shape)
+    of_channel = (-1,) + (1,) * (x.ndim - 2)
+    return y * t[name + '.weight'].reshape(of_channel) + t[name + '.bias'].reshape(of_channel)
+dense = lambda x, name: x.reshape(len(x), -1) @ t[name + '.weight'].T + t[name + '.bias']
+sigmoid = lambda v: 1 / (1 + np.exp(-v))
+silu = lambda v: v * sigmoid(v)
+def glu(v):
+    a, b = np.split(v, 2, 1)
+    return a * sigmoid(b)
+def res(x, name, groups=None):
+    of = (lambda h, part: norm(h, name + part, groups)) if groups else (lambda h, part: h)
+    h = silu(of(conv(x, name + '.conv1'), '.norm1'))
+    h = of(conv(h, name + '.conv2'), '.norm2')
+    return silu(h + (conv(x, name + '.skip') if name + '.skip.weight' in t else x))
+h = silu(norm(conv(x.astype('d'), 'encoder.0', 2), 'encoder.1', 2))
+h = res(res(h, 'encoder.3', 3), 'encoder.5')
+own_mu = dense(glu(norm(dense(h, 'encoder.8'), 'encoder.9', 1)), 'mu')
+assert abs(own_mu - mu).max() < 2e-5, abs(own_mu - mu).max()
+d = glu(norm(dense(own_mu, 'decoder.0').reshape(-1, 12, 5, 5), 'decoder.2', 2))
+d = glu(conv(res(d, 'decoder.4', 4), 'decoder.6'))
+weight = t['decoder.8.weight']
+y = np.zeros((len(x), 3, 12, 12))
+for a in range(weight.shape[2]):
+    for b in range(weight.shape[3]):
+        y[:, :, a:a + 10:2, b:b + 10:2] += np.einsum('nopq,oi->nipq', d, weight[:, :, a, b])
+own = y[:, :, 1:10, 1:11] + t['decoder.8.bias'][:, None, None]
+assert abs(own - mean).max() < 2e-5, abs(own - mean).max()
+";
+
+/// Residual blocks, normalisations, gates and the SiLU, as [`convolutions_are_pytorchs`]; a variance of pixels beside.
+#[test]
+fn blocks_are_pytorchs() {
+    let (python, home) = (Python::find(), Home::new());
+    let device = Device::Cpu(CpuDevice::new(None).unwrap());
+    let a = Architecture {
+        image: (9, 10),
+        channels: 3,
+        hidden: "conv 4 3/2 norm 2, res 6 norm 3, res 6, gated 8 norm".parse().unwrap(),
+        decoder_hidden: "gated dense 5x5x6 norm 2, res 4 norm, gated conv 4 3".parse().unwrap(),
+        activation: Activation::Silu,
+        likelihood: Likelihood::Gaussian { variance: Variance::Pixel },
+        ..architecture(&[], 5, &[])
+    };
+    let parameters = home.with_run("run", &a);
+    home.ok("export run --onnx encoder.onnx --onnx decoder.onnx");
+    let pixels = (0..7 * a.pixels()).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
+    let images = Images { n_images: 7, height: 9, width: 10, channels: 3, pixels, labels: None };
+    let own = reconstruct(&device, &a, &parameters, Binarization::None, &images, 7, 0).unwrap();
+    let (x, own): (Vec<_>, Vec<_>) =
+        own.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).unzip();
+    fs::write(home.at("x.f32"), bytemuck::cast_slice(&x.concat())).unwrap();
+    python.run_with(home.0.path(), ONNX_OF_BLOCKS, &[]);
+    let (mean, own) = (home.read_f32("mean.f32"), own.concat());
+    assert_eq!(mean.len(), own.len());
+    for (mean, own) in mean.iter().zip(&own) {
+        assert!((mean - own).abs() < 1e-5, "{mean}, {own}");
+    }
     let bytes = fs::read(home.at("run/model.safetensors")).unwrap();
     assert_eq!(weights::decode(&a, &bytes).unwrap(), parameters);
 }
@@ -903,6 +1004,13 @@ fn files_that_are_no_vae_are_refused() {
     change(
         &|e| e.push(("bn.weight".to_string(), Dtype::F32, vec![1], vec![0; 4])),
         &["a tensor bn.weight too many"],
+    );
+    change(
+        &|e| {
+            e.push(("bn.running_mean".to_string(), Dtype::F32, vec![1], vec![0; 4]));
+            e.push(("bn.num_batches_tracked".to_string(), Dtype::I64, vec![], vec![0; 8]));
+        },
+        &["bn is a batch normalisation, which elbo has not", "nn.GroupNorm"],
     );
     let sequential = entries(&a, Names::Sequential);
     let twice: Vec<Entry> =

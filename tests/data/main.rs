@@ -6,6 +6,7 @@ mod formats;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod interchange;
+mod labels;
 mod loaders;
 mod pictures;
 mod python;

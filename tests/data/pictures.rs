@@ -509,6 +509,7 @@ fn posterior_means_decode_to_the_reconstructions() {
         latent: 3,
         activation: elbo::kernels::activation::Activation::Tanh,
         likelihood: Likelihood::Bernoulli,
+        classes: Vec::new(),
     };
     let sizes = [84, 7, 42, 6, 15, 5, 30, 6, 72, 12];
     let value = |i: usize| ((i * 7919 % 613) as f32 / 306.0 - 1.0) * 0.8;
@@ -534,7 +535,7 @@ fn posterior_means_decode_to_the_reconstructions() {
         let posteriors = generate::posteriors(&device, model, &test, n).unwrap();
         assert_eq!(posteriors.images(), n);
         let z: Vec<f32> = posteriors.mean.iter().map(|&v| v as f32).collect();
-        let decoded = generate::decode(&device, &architecture, &parameters, &z).unwrap();
+        let decoded = generate::decode(&device, &architecture, &parameters, &z, &[]).unwrap();
         let pairs = generate::reconstruct(
             &device,
             &architecture,

@@ -154,6 +154,8 @@ fn the_page_is_whole() {
         ("/", "text/html; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
         ("/page.js", "text/javascript; charset=utf-8"),
+        ("/dom.js", "text/javascript; charset=utf-8"),
+        ("/classes.js", "text/javascript; charset=utf-8"),
         ("/?from=somewhere", "text/html; charset=utf-8"),
     ] {
         let response = server.ask("GET", path, "");

@@ -7,6 +7,7 @@ mod colour;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod http;
+mod labels;
 mod lost;
 mod model;
 mod page;

@@ -31,11 +31,11 @@ fn every_device_answers_alike() {
     let home = Home::with_run("--latent 2");
     let mut devices = harness::devices().into_iter();
     let mut cpu = explorer(&home, &devices.next().expect("the CPU"), 3, 500);
-    let expected = cpu.infer_test(7).expect("an answer");
+    let expected = cpu.infer_test(7, None).expect("an answer");
     for device in devices {
         let name = device.description().name.clone();
         let mut other = explorer(&home, &device, 3, 500);
-        let got = other.infer_test(7).expect("an answer");
+        let got = other.infer_test(7, None).expect("an answer");
         assert_eq!(got.x, expected.x, "{name}");
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-3, "{name}: {a} and {b}");
         for figure in FIGURES {
@@ -59,7 +59,7 @@ fn standard_errors_are_right() {
     const SEEDS: u64 = 60;
     let home = Home::with_run("--latent 2 --binarization fixed");
     let cpu = Device::Cpu(harness::cpu());
-    let of_seed = |seed| explorer(&home, &cpu, seed, 400).infer_test(7).expect("an answer");
+    let of_seed = |seed| explorer(&home, &cpu, seed, 400).infer_test(7, None).expect("an answer");
     let answers: Vec<Inferred> = (0..SEEDS).map(of_seed).collect();
     for figure in FIGURES {
         let values = answers.iter().map(|i| figure(i).value);
@@ -72,6 +72,6 @@ fn standard_errors_are_right() {
         let ratio = claimed / deviation;
         assert!((0.7..1.4).contains(&ratio), "{claimed} for {deviation}");
     }
-    let one = explorer(&home, &cpu, 0, 1).infer_test(7).expect("an answer");
+    let one = explorer(&home, &cpu, 0, 1).infer_test(7, None).expect("an answer");
     assert!(FIGURES.iter().all(|figure| figure(&one).standard_error.is_none()));
 }

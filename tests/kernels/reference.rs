@@ -207,6 +207,7 @@ const HIDDEN: &[(&str, &str)] = &[
     ("linear.backward_input", "x"), // only the sign of a ReLU's value matters, the forward pass has it
     ("convolution.backward_input", "x"),
     ("transposed_convolution.backward_input", "x"),
+    ("residual.backward", "a"),
     ("end_step.end_step", "history"), // other rows, which stay as they are
     ("store_samples.store", "stored"),
     ("end_step.end_step", "rates"),

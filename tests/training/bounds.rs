@@ -48,6 +48,7 @@ fn a_gaussian_of_one_dimension_has_the_bounds_of_another_program() {
         hidden: Layers::default(),
         decoder_hidden: Layers::default(),
         latent: 1,
+        classes: Vec::new(),
         activation: Activation::Identity,
         likelihood: Likelihood::Gaussian { variance: Variance::Given(0.25) },
     };
@@ -83,6 +84,7 @@ fn tiny() -> (Architecture, Vec<Vec<f32>>) {
         hidden: vec![6].into(),
         decoder_hidden: vec![5].into(),
         latent: 1,
+        classes: Vec::new(),
         activation: Activation::Tanh,
         likelihood: Likelihood::Bernoulli,
     };

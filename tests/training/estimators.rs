@@ -36,6 +36,7 @@ fn tiny(latent: usize) -> Architecture {
         latent,
         activation: Activation::Tanh,
         likelihood: Likelihood::Bernoulli,
+        classes: Vec::new(),
     }
 }
 
@@ -344,6 +345,7 @@ fn memory_does_not_grow_with_the_samples() {
         latent: 20,
         activation: Activation::Relu,
         likelihood: Likelihood::Bernoulli,
+        classes: Vec::new(),
     };
     let bytes = |rows: usize, samples: usize| {
         let chunks = Chunks::new(rows, 10_000, samples);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use elbo::data::{Dataset, Images};
+use elbo::data::{Dataset, Images, Labels};
 use elbo::device::Executor;
 use elbo::kernels::activation::Activation;
 use elbo::kernels::{FUSIONS, fusions};
@@ -21,7 +21,9 @@ const STEPS: u64 = 3;
 fn dataset() -> Dataset {
     let images = |n: usize| {
         let pixels = (0..n * 12 * 11).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
-        Images { n_images: n, height: 12, width: 11, channels: 1, pixels, labels: None }
+        // What a network is told that asks for it.
+        let labels = Some(Labels::numbered((0..n).map(|i| (i * i % 3) as u16).collect()));
+        Images { n_images: n, height: 12, width: 11, channels: 1, pixels, labels }
     };
     Dataset { name: "bytes".to_string(), train: images(64), test: images(5), valid: None }
 }
@@ -36,6 +38,7 @@ fn settings(hidden: &[usize], samples: usize) -> Settings {
             latent: 5,
             activation: Activation::Tanh,
             likelihood: Likelihood::Bernoulli,
+            classes: Vec::new(),
         },
         batch: 17,
         samples,
@@ -52,6 +55,13 @@ fn of_variance(variance: Variance, settings: Settings) -> Settings {
     let likelihood = Likelihood::Gaussian { variance };
     let architecture = Architecture { likelihood, ..settings.architecture };
     Settings { architecture, binarization: Binarization::None, ..settings }
+}
+
+fn told(settings: Settings) -> Settings {
+    let classes = ["0", "1", "2"].map(String::from).to_vec();
+    let architecture = Architecture { classes, ..settings.architecture };
+    // Embeddings begin far from zero: of a smaller way their own rounding would be a large part.
+    Settings { architecture, learning_rate: 0.01, ..settings }
 }
 
 fn iwae(settings: Settings) -> Settings {
@@ -73,6 +83,9 @@ fn all_settings() -> Vec<(&'static str, Settings)> {
         ("free bits", Settings { objective: free_bits, ..settings(&[40], 1) }),
         ("iwae", iwae(settings(&[40], 3))),
         ("iwae, Gaussian", iwae(gaussian(settings(&[40], 3)))),
+        ("told classes", told(settings(&[40], 1))),
+        ("told classes, no hidden layer", told(settings(&[], 1))),
+        ("told classes, iwae", told(iwae(settings(&[40], 3)))),
     ]
 }
 

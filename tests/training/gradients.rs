@@ -2,11 +2,12 @@
 //! the f64 one. The estimators that are no derivative of a sampled number are held against the plain one
 //! over many draws.
 
-use elbo::data::{Dataset, Images, Table};
+use elbo::data::{Dataset, Images, Labels, Table};
 use elbo::device::cpu::CpuExecutor;
 use elbo::device::{Device, Executor};
 use elbo::kernels::activation::Activation;
 use elbo::kernels::{clock, rates};
+use elbo::nn::Shape;
 use elbo::plan::{Program, TensorId};
 use elbo::train::{self, Settings};
 use elbo::vae::network::Moments;
@@ -36,6 +37,7 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) 
             latent: 3,
             activation,
             likelihood: Likelihood::Bernoulli,
+            classes: Vec::new(),
         },
         batch: 4,
         samples: 2,
@@ -169,8 +171,14 @@ impl Oracle {
     /// The objective by its formula, from the noise and what encoder and decoder make of it.
     fn objective(&mut self) -> f64 {
         self.run();
+        let a = &self.plan.network.architecture;
+        // Without a hidden layer the class adds to the heads.
+        let heads = match a.hidden.is_empty() && !a.classes.is_empty() {
+            true => "train/encoder.embedding",
+            false => "train/encoder.heads",
+        };
         let (heads, z, eps) =
-            (self.values("train/encoder.heads"), self.values("train/z"), self.values("train/eps"));
+            (self.values(heads), self.values("train/z"), self.values("train/eps"));
         let (beta, k, b) =
             (self.rates[rates::KL_WEIGHT], self.samples, self.values("train/kl").len());
         let (rows, n) = (b * k, z.len() / (b * k));
@@ -330,6 +338,72 @@ fn the_step_of_convolutions_is_the_gradient_of_the_elbo() {
     }
 }
 
+/// The same with residual blocks, normalisations and gates.
+fn of_blocks(activation: Activation) -> (Dataset, Settings) {
+    let (dataset, mut settings) = convolutional(activation);
+    let a = &mut settings.architecture;
+    a.hidden = "conv 4 3/2 norm 2, res 4, res 3 norm 1, gated 5 norm".parse().expect("layers");
+    a.decoder_hidden =
+        "gated dense 2x2x3 norm 1, res 2, convt 4 3/2 to 3x3 norm 2, gated conv 2 3/1"
+            .parse()
+            .expect("layers");
+    (dataset, settings)
+}
+
+#[test]
+fn the_step_of_blocks_is_the_gradient_of_the_elbo() {
+    for activation in [Activation::Silu, Activation::Tanh, Activation::Elu] {
+        let (dataset, settings) = of_blocks(activation);
+        let label = settings.architecture.to_string();
+        Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
+    }
+}
+
+/// The classes of the images, in no order.
+fn labelled(dataset: Dataset, settings: &mut Settings) -> Dataset {
+    settings.architecture.classes = ["a", "b", "c"].map(String::from).to_vec();
+    let with_labels = |images: Images| {
+        let names = settings.architecture.classes.iter().cloned().collect();
+        let classes = (0..images.n_images).map(|i| (i * i % 5 % 3) as u16).collect();
+        Images { labels: Some(Labels { classes, names }), ..images }
+    };
+    let Dataset { train, test, .. } = dataset;
+    Dataset { train: with_labels(train), test: with_labels(test), ..dataset }
+}
+
+/// Behind dense layers, behind maps, blocks and gates, and, without a hidden layer, behind heads and output.
+#[test]
+fn the_step_of_a_network_that_is_told_classes_is_the_gradient_of_the_elbo() {
+    let likelihoods = [Likelihood::Bernoulli, GAUSSIAN, Likelihood::DiscretizedLogistic];
+    for likelihood in likelihoods {
+        for (hidden, decoder_hidden) in [(&[7, 5][..], &[6][..]), (&[], &[])] {
+            let mut settings = settings(hidden, decoder_hidden, Activation::Tanh);
+            settings.architecture.likelihood = likelihood;
+            if likelihood != Likelihood::Bernoulli {
+                settings.binarization = Binarization::None;
+            }
+            let dataset = labelled(dataset(), &mut settings);
+            let label = settings.architecture.to_string();
+            Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
+        }
+    }
+    let mut all = Vec::new();
+    for decoder in ["4, dense 2x2x3, convt 2 3/2 to 3x3, conv 2 3/1", "dense 6x5x2"] {
+        let (dataset, mut settings) = convolutional(Activation::Softplus);
+        settings.architecture.decoder_hidden = decoder.parse().expect("layers");
+        all.push((dataset, settings));
+    }
+    all.push(of_blocks(Activation::Silu));
+    let (dataset, mut settings) = of_blocks(Activation::Tanh);
+    settings.architecture.hidden = "res 4, 5".parse().expect("layers");
+    all.push((dataset, settings));
+    for (dataset, mut settings) in all {
+        let dataset = labelled(dataset, &mut settings);
+        let label = settings.architecture.to_string();
+        Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
+    }
+}
+
 #[test]
 fn the_step_is_the_gradient_of_every_objective_and_likelihood() {
     for likelihood in likelihoods() {
@@ -363,6 +437,7 @@ fn real_data_trains_a_gaussian() {
         latent: 2,
         activation: Activation::Tanh,
         likelihood: GAUSSIAN,
+        classes: Vec::new(),
     };
     let source = Source {
         images: n,
@@ -452,7 +527,7 @@ fn compare_over_draws(plain: Objective, other: Objective, samples: usize) -> (f6
         Oracle::new(&dataset(), &settings)
     };
     let (mut plain, mut other) = (oracle(plain), oracle(other));
-    let encoder = 2 * plain.plan.network.encoder.len();
+    let encoder = 2 * plain.plan.network.encoder(None).len();
     let mut sums: Vec<[f64; 6]> = Vec::new();
     for draw in 0..DRAWS {
         for oracle in [&mut plain, &mut other] {
@@ -565,6 +640,14 @@ fn check_device(device: &Device) {
     };
     for activation in Activation::ALL {
         check_settings(device, &large(activation), &format!("{activation:?}"));
+    }
+    for activation in [Activation::Silu, Activation::Relu] {
+        let mut settings = large(activation);
+        let a = &mut settings.architecture;
+        a.hidden =
+            "conv 16 3/2 norm 4, res 16 norm 4, res 24, gated 30 norm".parse().expect("layers");
+        a.decoder_hidden = a.hidden.mirrored(Shape::Map([12, 11, 1])).expect("layers");
+        check_settings(device, &settings, &settings.architecture.to_string());
     }
     let path = [
         sampled(Estimator::StickingTheLanding),

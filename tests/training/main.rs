@@ -9,6 +9,7 @@ mod fusions;
 mod gradients;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod labels;
 mod layers;
 mod library;
 mod likelihoods;

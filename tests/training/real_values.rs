@@ -69,6 +69,7 @@ fn settings(variance: Variance) -> Settings {
         latent: 5,
         activation: Activation::Relu,
         likelihood: Likelihood::Gaussian { variance },
+        classes: Vec::new(),
     };
     let (batch, binarization) = (32, Binarization::None);
     Settings {

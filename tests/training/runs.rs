@@ -45,6 +45,7 @@ fn settings(hidden: usize, batch: usize) -> Settings {
             latent: 10,
             activation: Activation::Relu,
             likelihood: Likelihood::Bernoulli,
+            classes: Vec::new(),
         },
         epochs: 3,
         batch,

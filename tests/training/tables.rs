@@ -60,6 +60,7 @@ impl Known {
             latent: Z,
             activation: Activation::Relu,
             likelihood: Likelihood::Gaussian { variance },
+            classes: Vec::new(),
         }
     }
 

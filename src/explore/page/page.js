@@ -1,6 +1,8 @@
 // The page of `elbo explore`. It asks the server only when somebody does something.
 
-const $ = (id) => document.getElementById(id);
+import { addClasses, chosenClass, judgedClass, showClasses, told } from "./classes.js";
+import { $, clamp, element, number } from "./dom.js";
+
 const TOKEN = new URLSearchParams(location.search).get("token");
 const SHOWN_SLIDERS = 10;
 const SHOWN_POSTERIORS = 20;
@@ -48,21 +50,6 @@ function latest(work) {
   };
 }
 
-function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function number(value, digits = 2) {
-  if (value === null || value === undefined) return "–";
-  const text = value.toFixed(digits);
-  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
-}
-
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-
 /** The channels of pixel i as red, green and blue. */
 function rgb(levels, i) {
   return model.channels === 1 ? [levels[i], levels[i], levels[i]] : levels.slice(3 * i, 3 * i + 3);
@@ -77,10 +64,10 @@ function paint(canvas, levels) {
 
 // Latent space
 
-const decode = latest(async (at) => paint($("decoded"), (await ask("decode", { z: at })).image));
+const decode = latest(async (at) => paint($("decoded"), (await ask("decode", told(model, { z: at }))).image));
 
 const sample = latest(async (seed) => {
-  const drawn = await ask("sample", { seed });
+  const drawn = await ask("sample", told(model, { seed }));
   setZ(drawn.z, `drawn with seed ${seed}`, drawn.image);
 });
 
@@ -141,11 +128,17 @@ function placeCross(at) {
   $("cross").style.top = `${50 - (50 * at[1]) / model.extent}%`;
 }
 
+function showTiles() {
+  if (!model.tiles) return;
+  const file = model.classes.length ? `map/${chosenClass()}.png` : "map.png";
+  $("tiles").src = `${file}?token=${TOKEN}`;
+}
+
 function addMap() {
   const map = $("map");
   document.body.classList.add("mapped");
   $("map-part").hidden = false;
-  $("tiles").src = `map.png?token=${TOKEN}`;
+  showTiles();
   const under = (event) => {
     const box = map.getBoundingClientRect();
     const part = (value) => clamp(value, 0, 1);
@@ -227,11 +220,17 @@ const infer = latest(async (question) => {
     const label = answer.label === null ? "" : `, label ${answer.label}`;
     $("label").textContent = `over test image ${question.test}${label}`;
   }
+  if (question === wanted) showClasses(model, answer, judgeAs);
   paint($("seen"), answer.x);
   paint($("reconstruction"), answer.reconstruction);
   showEstimates(answer);
   showPosterior(answer);
 });
+
+/** The same image under another class. */
+function judgeAs(i) {
+  if (wanted) inferWanted({ ...wanted, class: i });
+}
 
 function inferWanted(question) {
   wanted = question;
@@ -287,7 +286,8 @@ function showPosterior({ mu, sigma, kl }) {
 function drawn(how) {
   $("label").textContent = how;
   paint($("sheet"), levels);
-  inferWanted({ image: [...levels] });
+  const image = [...levels];
+  inferWanted(model.classes.length ? { image, class: judgedClass() } : { image });
 }
 
 /** What the pen leaves: white on grey images, of its colour on others. */
@@ -425,7 +425,13 @@ function addButtons() {
   });
   click("previous", () => test($("number").valueAsNumber - 1));
   click("next", () => test($("number").valueAsNumber + 1));
-  click("follow", () => setZ(mean, "at the image's μ"));
+  click("follow", () => {
+    if (model.classes.length) {
+      $("class").value = judgedClass();
+      showTiles();
+    }
+    setZ(mean, "at the image's μ");
+  });
   $("number").max = model.test_images - 1;
   $("number").addEventListener("change", () => test($("number").valueAsNumber));
   $("file").addEventListener("change", () => {
@@ -449,6 +455,11 @@ const begin = latest(async () => {
   for (const id of ["decoded", "sheet", "seen", "reconstruction"]) {
     Object.assign($(id), { width: model.width, height: model.height });
   }
+  const walkAs = () => {
+    setZ(z, $("origin").textContent);
+    showTiles();
+  };
+  addClasses(model, walkAs, judgeAs);
   addSliders();
   if (model.tiles) addMap();
   addSheet();

@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | encoder | `x` (N, D) | `mu` (N, Z), `log_variance` (N, Z), clamped to [-30, 20] |
 //! | decoder, Bernoulli | `z` (N, Z) | `probabilities` (N, D), `logits` (N, D) |
-//! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel (D) |
+//! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel: as the mean, without N |
 //! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
 //! | decoder, discretized logistic | `z` (N, Z) | `mean` (N, D), `location` (N, D), `log_scale` (N, D) |
 //!
-//! All F32, N as it comes. A layer is a Gemm with PyTorch's (outputs, inputs) weight, transposed.
+//! All F32, N as it comes. Both parts of a model that is told classes have an input `class` (N) besides, of int64. A layer is a Gemm with PyTorch's (outputs, inputs) weight, transposed.
 
 mod proto;
 
@@ -25,8 +25,8 @@ use super::names::{Names, Place};
 use super::weights::{ARCHITECTURE, places, stored};
 use crate::kernels::posterior::LOG_VARIANCE;
 use crate::named::named;
-use crate::nn::graph::{Attribute, Operand};
-use crate::nn::{Layer, Shape};
+use crate::nn::graph::Attribute;
+use crate::nn::{Layer, Nodes, Operand, Shape};
 use crate::plan::Program;
 use crate::vae::likelihood::{OnnxConstant, OnnxValues};
 use crate::vae::{Architecture, Network};
@@ -39,7 +39,8 @@ const IR_VERSION: i64 = 7;
 const FLOAT: i32 = 1;
 /// `TensorProto.INT64`
 const INT64: i32 = 7;
-/// `AttributeProto.INT` and `AttributeProto.INTS`
+/// `AttributeProto.FLOAT`, `AttributeProto.INT` and `AttributeProto.INTS`
+const REAL: i32 = 1;
 const INT: i32 = 2;
 const INTS: i32 = 7;
 /// What a protobuf message may hold.
@@ -65,7 +66,7 @@ pub fn encode(
     parameters: &[Vec<f32>],
     part: Part,
 ) -> Result<(Vec<u8>, String), String> {
-    let mut graph = Graph { nodes: Vec::new(), integers: Vec::new() };
+    let mut graph = Graph { nodes: Vec::new(), constants: Vec::new() };
     let a = architecture;
     let z = Some(a.latent);
     let layout = a.layout().map_err(|e| e.to_string())?;
@@ -82,17 +83,36 @@ pub fn encode(
     let pixels = format!("pixels in rows from the top, {}{of_a_pixel}, in [0, 1]", a.shape());
     let network = Network::declare(&mut Program::new(), a);
     let mut places = places(a);
-    let of_decoder = places.split_off(network.encoder.len());
+    let (encoder, decoder) = (network.encoder(None), network.decoder(None, 1));
+    let of_decoder = places.split_off(encoder.len());
     let mut initializer = Vec::new();
     let (prefix, input, outputs) = match part {
         Part::Encoder => {
-            let (heads, hidden) = network.encoder.split_last().expect("an encoder has layers");
-            let h = graph.stack(hidden, &places, "x");
-            let [mu, log_variance] = places[hidden.len()][..] else {
-                unreachable!("the heads are two modules")
+            let at = places.iter().position(|places| places.first() == Some(&Place::Mu));
+            let at = at.expect("the heads are two modules");
+            let h = graph.stack(&encoder[..at], &places, "x");
+            let raw = match encoder.len() == at + 1 {
+                true => {
+                    graph.layer(&*encoder[at], &places[at][..1], &h, Some("mu"));
+                    graph.layer(&*encoder[at], &places[at][1..], &h, None)
+                }
+                // Without a hidden layer the class adds to the heads.
+                false => {
+                    let [mu, log_variance] =
+                        [0, 1].map(|i| graph.layer(&*encoder[at], &places[at][i..=i], &h, None));
+                    let name = Names::Sequential.layer(Place::EncoderEmbedding);
+                    let [both, of_mu, of_log_variance] =
+                        ["output", "mu", "log_variance"].map(|part| format!("{name}.{part}"));
+                    graph.node("Gather", &[&format!("{name}.weight"), CLASS], &both);
+                    let split = graph.node("Split", &[&both], &of_mu);
+                    split.output.push(of_log_variance.clone());
+                    split.attribute.push(attribute("axis", &Attribute::Int(1)));
+                    graph.node("Add", &[&mu, &of_mu], "mu");
+                    let raw = format!("{log_variance}.told");
+                    graph.node("Add", &[&log_variance, &of_log_variance], &raw);
+                    raw
+                }
             };
-            graph.layer(&**heads, mu, &h, Some("mu"));
-            let raw = graph.layer(&**heads, log_variance, &h, None);
             graph.node("Clip", &[&raw, LOW, HIGH], "log_variance");
             let outputs = vec![
                 value("mu", &[None, z], "the mean of q(z|x)"),
@@ -103,47 +123,51 @@ pub fn encode(
         Part::Decoder => {
             // What has no parameters stands between channels last and channels first alone.
             let layers: Vec<_> =
-                network.decoder.iter().filter(|l| !l.parameters().is_empty()).cloned().collect();
+                decoder.iter().filter(|l| !l.parameters().is_empty()).cloned().collect();
             let (last, hidden) = layers.split_last().expect("a decoder has layers");
             let h = graph.stack(hidden, &of_decoder, "z");
             let likelihood = a.likelihood.module();
-            graph.layer(&**last, of_decoder[hidden.len()][0], &h, Some(likelihood.output()));
+            graph.layer(&**last, &of_decoder[hidden.len()], &h, Some(likelihood.output()));
             let computed = likelihood.onnx_graph();
             for node in computed.nodes {
                 let (first, others) = node.outputs.split_first().expect("a node has an output");
                 let added = graph.node(node.op, &node.inputs, first);
                 added.output.extend(others.iter().map(|name| name.to_string()));
-                let one = |&(name, i): &(&str, i64)| AttributeProto {
-                    name: name.to_string(),
-                    i,
-                    ints: Vec::new(),
-                    r#type: INT,
-                };
+                let one = |&(name, i): &(&str, i64)| attribute(name, &Attribute::Int(i));
                 added.attribute = node.attributes.iter().map(one).collect();
             }
             initializer.extend(computed.constants.iter().map(constant));
             let mut outputs = Vec::new();
             for output in likelihood.onnx() {
-                if let Some((op, of)) = output.of {
-                    graph.node(op, &[of], output.name);
-                }
                 // What is computed of a parameter has its size.
                 let own = likelihood.parameters(a.shape());
                 let own = own.iter().find(|own| output.of.is_some_and(|(_, of)| of == own.stored));
-                let dims = match layout.decoder.last().map(|last| last.to) {
-                    _ if own.is_some() => {
-                        own.iter().flat_map(|o| &o.dims).map(|&n| Some(n)).collect()
-                    }
-                    Some(Shape::Map(_)) => dims_of(image),
-                    _ => dims_of(Shape::Units(a.pixels())),
+                let of_pixels = own.is_some_and(|own| own.dims == [a.pixels()]);
+                let dims = match (own, is_map) {
+                    (Some(_), true) if of_pixels => dims_of(image)[1..].to_vec(),
+                    (Some(own), _) => own.dims.iter().map(|&n| Some(n)).collect(),
+                    (None, true) => dims_of(image),
+                    (None, false) => dims_of(Shape::Units(a.pixels())),
                 };
+                match output.of {
+                    Some((op, of)) if of_pixels && is_map => {
+                        let [flat, last] = ["in_rows", "channels_last"]
+                            .map(|word| format!("{}.{word}", output.name));
+                        graph.node(op, &[of], &flat);
+                        graph.channels_first([&flat, &last, output.name], image);
+                    }
+                    Some((op, of)) => {
+                        graph.node(op, &[of], output.name);
+                    }
+                    None => {}
+                }
                 outputs.push(value(output.name, &dims, output.meaning.unwrap_or(&pixels)));
             }
             (DECODER, value("z", &[None, z], "latent units, N(0, 1) each by the prior"), outputs)
         }
     };
     // Those of this part, as the nodes name them.
-    initializer.append(&mut graph.integers);
+    initializer.append(&mut graph.constants);
     for s in stored(a, Names::Sequential) {
         if graph.nodes.iter().any(|node| node.input.contains(&s.name)) {
             let values = s.of(parameters);
@@ -154,8 +178,16 @@ pub fn encode(
         initializer.push(tensor(LOW, &[], &[LOG_VARIANCE.0 as f32]));
         initializer.push(tensor(HIGH, &[], &[LOG_VARIANCE.1 as f32]));
     }
-    let interface =
-        format!("{} to {}", in_words(&[&input]), in_words(&outputs.iter().collect::<Vec<_>>()));
+    let mut inputs = vec![input];
+    if !a.classes.is_empty() {
+        let doc = format!("the number of the class: {}", numbered(&a.classes));
+        inputs.push(value_of(INT64, CLASS, &[None], &doc));
+    }
+    let interface = format!(
+        "{} to {}",
+        in_words(&inputs.iter().collect::<Vec<_>>()),
+        in_words(&outputs.iter().collect::<Vec<_>>())
+    );
     let model = ModelProto {
         ir_version: IR_VERSION,
         producer_name: env!("CARGO_PKG_NAME").to_string(),
@@ -165,7 +197,7 @@ pub fn encode(
             node: graph.nodes,
             name: prefix.to_string(),
             initializer,
-            input: vec![input],
+            input: inputs,
             output: outputs,
         }),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
@@ -184,6 +216,8 @@ pub fn encode(
 
 const ENCODER: &str = "encoder";
 const DECODER: &str = "decoder";
+/// The input that tells the class.
+const CLASS: &str = "class";
 /// The bounds of the log variance.
 const LOW: &str = "log_variance.lowest";
 const HIGH: &str = "log_variance.highest";
@@ -191,7 +225,7 @@ const HIGH: &str = "log_variance.highest";
 struct Graph {
     nodes: Vec<NodeProto>,
     /// What nodes take besides parameters.
-    integers: Vec<TensorProto>,
+    constants: Vec<TensorProto>,
 }
 
 impl Graph {
@@ -206,58 +240,77 @@ impl Graph {
         self.nodes.last_mut().expect("just pushed")
     }
 
+    /// The values of pixels in rows from the top, their channels last, as an image with its channels first.
+    fn channels_first(&mut self, [rows, last, first]: [&str; 3], image: Shape) {
+        let Shape::Map(sizes) = image else { unreachable!("an image is a map") };
+        let shape = format!("{last}.shape");
+        self.constants.push(integers(&shape, &sizes.map(|n| n as i64)));
+        self.node("Reshape", &[rows, &shape], last);
+        let perm = attribute("perm", &Attribute::Ints(vec![2, 0, 1]));
+        self.node("Transpose", &[last], first).attribute = vec![perm];
+    }
+
     /// Layers one after the other; returns what the last output is called.
     fn stack(&mut self, layers: &[Arc<dyn Layer>], places: &[Vec<Place>], input: &str) -> String {
         let mut h = input.to_string();
         for (layer, places) in layers.iter().zip(places) {
-            h = self.layer(&**layer, places[0], &h, None);
+            h = self.layer(&**layer, places, &h, None);
         }
         h
     }
 
-    /// A module of a layer; returns what its output is called, if not as it is said.
+    /// A layer whose modules are at these places; returns what its output is called, if not as it is said.
     fn layer(
         &mut self,
         layer: &dyn Layer,
-        place: Place,
+        places: &[Place],
         input: &str,
         output: Option<&str>,
     ) -> String {
-        let name = Names::Sequential.layer(place);
-        let nodes = layer.nodes();
-        let mut previous = input.to_string();
+        let name = Names::Sequential.layer(places[0]);
+        let nodes = Nodes::of(layer);
+        let mut outputs: Vec<String> = Vec::new();
         for (i, node) in nodes.iter().enumerate() {
             let inputs: Vec<String> = node
                 .inputs
                 .iter()
-                .map(|operand| match operand {
-                    Operand::Previous => previous.clone(),
-                    Operand::Parameter(parameter) => format!("{name}.{parameter}"),
+                .enumerate()
+                .map(|(k, operand)| match operand {
+                    Operand::Input => input.to_string(),
+                    Operand::Class => CLASS.to_string(),
+                    Operand::Node(n) => outputs[*n].clone(),
+                    Operand::Parameter { module, name } => {
+                        format!("{}.{name}", Names::Sequential.layer(places[*module]))
+                    }
                     Operand::Ints(values) => {
-                        let of_node = format!("{name}.{i}.integers");
-                        self.integers.push(integers(&of_node, values));
+                        self.constants.push(integers(&format!("{name}.{i}.{k}"), values));
+                        format!("{name}.{i}.{k}")
+                    }
+                    Operand::Reals(values) => {
+                        let of_node = format!("{name}.{i}.{k}");
+                        self.constants.push(tensor(&of_node, &[values.len()], values));
                         of_node
                     }
                 })
                 .collect();
             let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
             let own =
-                if i == 0 { format!("{name}.output") } else { format!("{previous}.activation") };
+                format!("{name}.output{}", if i == 0 { String::new() } else { format!(".{i}") });
             let output = output.filter(|_| i + 1 == nodes.len()).map_or(own, str::to_string);
-            self.node(node.op, &inputs, &output).attribute = node
-                .attributes
-                .iter()
-                .map(|(name, value)| {
-                    let (i, ints, r#type) = match value {
-                        Attribute::Int(i) => (*i, Vec::new(), INT),
-                        Attribute::Ints(ints) => (0, ints.clone(), INTS),
-                    };
-                    AttributeProto { name: name.to_string(), i, ints, r#type }
-                })
-                .collect();
-            previous = output;
+            self.node(node.op, &inputs, &output).attribute =
+                node.attributes.iter().map(|(name, value)| attribute(name, value)).collect();
+            outputs.push(output);
         }
-        previous
+        outputs.pop().unwrap_or_else(|| input.to_string())
+    }
+}
+
+fn attribute(name: &str, value: &Attribute) -> AttributeProto {
+    let none = AttributeProto { name: name.to_string(), ..AttributeProto::default() };
+    match value {
+        Attribute::Int(i) => AttributeProto { i: *i, r#type: INT, ..none },
+        Attribute::Ints(ints) => AttributeProto { ints: ints.clone(), r#type: INTS, ..none },
+        Attribute::Real(f) => AttributeProto { f: *f, r#type: REAL, ..none },
     }
 }
 
@@ -321,14 +374,24 @@ fn dims_of(shape: Shape) -> Vec<Option<usize>> {
     }
 }
 
-/// An input or output; `None` is the number of rows, N.
+/// Names with their numbers: "0 shirt, 1 coat".
+fn numbered(names: &[String]) -> String {
+    let each = names.iter().enumerate().map(|(i, name)| format!("{i} {name}"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// An input or output of floats; `None` is the number of rows, N.
 fn value(name: &str, dims: &[Option<usize>], doc: &str) -> ValueInfoProto {
+    value_of(FLOAT, name, dims, doc)
+}
+
+fn value_of(elem_type: i32, name: &str, dims: &[Option<usize>], doc: &str) -> ValueInfoProto {
     let size = |n: &Option<usize>| match n {
         Some(n) => Size::DimValue(*n as i64),
         None => Size::DimParam("N".to_string()),
     };
     let dim = dims.iter().map(|n| Dimension { value: Some(size(n)) }).collect();
-    let tensor = TensorTypeProto { elem_type: FLOAT, shape: Some(TensorShapeProto { dim }) };
+    let tensor = TensorTypeProto { elem_type, shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto {
         name: name.to_string(),
         r#type: Some(TypeProto { tensor_type: Some(tensor) }),

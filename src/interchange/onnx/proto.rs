@@ -67,16 +67,18 @@ pub struct NodeProto {
     pub attribute: Vec<AttributeProto>,
 }
 
-/// An integer or several.
+/// A number, an integer or several.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
     pub name: String,
+    #[prost(float, tag = "2")]
+    pub f: f32,
     #[prost(int64, tag = "3")]
     pub i: i64,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// 2 for an integer, 7 for several.
+    /// 1 for a number, 2 for an integer, 7 for several.
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }

@@ -17,7 +17,7 @@ pub static BACKWARD_INPUT: Kernel = product(Parts {
     formula: formula!(backward_input),
     cases: || {
         let mut cases = sizes();
-        for activation in Activation::ALL {
+        for activation in Activation::IN_LAYERS {
             let range = activation.range();
             let case = case([5, 7, 9]).constant("ACTIVATION", activation.number());
             cases.push(case.clone().fill("x", Fill::Uniform(range.0, range.1)));

@@ -29,7 +29,7 @@ pub static BACKWARD_INPUT: Kernel = product(Parts {
             case(128, 20, 400),
             case(65, 129, 31),
         ];
-        for activation in Activation::ALL {
+        for activation in Activation::IN_LAYERS {
             let range = activation.range();
             let case = case(5, 6, 33).constant("ACTIVATION", activation.number());
             cases.push(case.clone().fill("x", Fill::Uniform(range.0, range.1)));

@@ -6,11 +6,13 @@ mod ceiling;
 mod continuous_bernoulli;
 mod convolution;
 mod discretized_logistic;
+mod elementwise;
 mod gather;
 mod gaussian;
 mod gemm;
 mod gemm_skinny;
 mod grad_weight;
+mod group_norm;
 mod importance;
 mod lanes;
 mod linear;
@@ -43,6 +45,16 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::transposed_convolution::BACKWARD_INPUT, convolution::transposed_backward_input),
     (&kernels::transposed_convolution::BACKWARD_WEIGHT, convolution::transposed_backward_weight),
     (&kernels::sum_rows::SUM_ROWS, sum_rows::sum_rows),
+    (&kernels::group_norm::FORWARD, group_norm::forward),
+    (&kernels::group_norm::CHANNEL_SUMS, group_norm::channel_sums),
+    (&kernels::group_norm::BACKWARD_INPUT, group_norm::backward_input),
+    (&kernels::residual::FORWARD, elementwise::residual),
+    (&kernels::residual::BACKWARD, elementwise::residual_backward),
+    (&kernels::silu::FORWARD, elementwise::silu),
+    (&kernels::silu::BACKWARD, elementwise::silu_backward),
+    (&kernels::gate::FORWARD, elementwise::gate),
+    (&kernels::gate::BACKWARD, elementwise::gate_backward),
+    (&kernels::add::ADD, elementwise::add),
     (&kernels::posterior::SAMPLE, posterior::sample),
     (&kernels::posterior::GAUSSIAN_KL, posterior::gaussian_kl),
     (&kernels::posterior::KL_OF_UNITS, posterior::kl_of_units),

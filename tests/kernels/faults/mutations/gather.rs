@@ -53,4 +53,18 @@ pub static FAULTS: &[Faults] = &[
             ("id.x >= D", "id.x >= D - 1u"),
         ],
     },
+    Faults {
+        file: "gather",
+        kernels: &["gather.gather_classes"],
+        mutations: &[
+            ("(clock[POSITION] + row) / N", "row / N"),
+            ("clock[EPOCH] + (clock[POSITION] + row) / N", "clock[EPOCH]"),
+            ("(clock[POSITION] + row) % N", "min(clock[POSITION] + row, N - 1u)"),
+            ("if SHUFFLE == 1u", "if SHUFFLE == 0u"),
+            ("if ROWS < N", "if ROWS > N"),
+            ("16u * (image % 2u)", "16u - 16u * (image % 2u)"),
+            ("& 65535u", "& 255u"),
+            ("row >= B { return; }", "row >= B - 1u { return; }"),
+        ],
+    },
 ];

@@ -9,16 +9,21 @@ mod clip;
 mod continuous_bernoulli;
 mod convolution;
 mod discretized_logistic;
+mod embedding;
 mod end_step;
+mod gate;
 mod gather;
 mod gaussian;
+mod group_norm;
 mod importance;
 mod library;
 mod linear;
 mod optimizer;
 mod posterior;
 mod prior;
+mod residual;
 mod seen;
+mod silu;
 mod split_channels;
 mod store_samples;
 mod sum_rows;
@@ -48,15 +53,20 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         continuous_bernoulli::FAULTS,
         convolution::FAULTS,
         discretized_logistic::FAULTS,
+        embedding::FAULTS,
         end_step::FAULTS,
+        gate::FAULTS,
         gather::FAULTS,
         gaussian::FAULTS,
+        group_norm::FAULTS,
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
         optimizer::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
+        residual::FAULTS,
+        silu::FAULTS,
         seen::FAULTS,
         split_channels::FAULTS,
         store_samples::FAULTS,
