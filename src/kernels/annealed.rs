@@ -28,6 +28,7 @@ pub static TRANSITION: Kernel = single(Parts {
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
     formula: formula!(transition),
     cases: || {
+        let mut cases = Vec::new();
         for (b, k, z) in [(3, 4, 5), (5, 4, 20), (8, 1, 64), (8, 1, 65)] {
             for from_prior in [0, 1] {
                 // so that energies before and after differ by little, and some proposals are refused
