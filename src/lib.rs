@@ -36,6 +36,8 @@
 #[doc(hidden)]
 pub mod bench;
 #[doc(hidden)]
+pub mod bounds;
+#[doc(hidden)]
 pub mod checkpoint;
 #[cfg(feature = "program")]
 #[doc(hidden)]

@@ -144,9 +144,20 @@ impl Trained {
         match result {
             Ok(evaluation) => Ok(Some(evaluation)),
             Err(EvaluateError::Interrupted) => Ok(None),
-            Err(e @ (EvaluateError::Plan(_) | EvaluateError::Config(_))) => Err(Failure::input(e)),
-            Err(EvaluateError::Device(e)) => Err(Failure::device(&e, &e)),
-            Err(e) => Err(Failure::run(format!("{}: {e}", self.folder.path().display()))),
+            Err(error) => Err(self.failure(error)),
+        }
+    }
+
+    /// How an evaluation's error is told.
+    pub fn failure(&self, error: EvaluateError) -> Failure {
+        let named = |e: EvaluateError| format!("{}: {e}", self.folder.path().display());
+        match error {
+            EvaluateError::Device(e) => Failure::device(&e, &e),
+            EvaluateError::Plan(_) | EvaluateError::Config(_) => Failure::input(error),
+            EvaluateError::NoSampler { .. } | EvaluateError::Conditional => {
+                Failure::input(named(error))
+            }
+            _ => Failure::run(named(error)),
         }
     }
 }

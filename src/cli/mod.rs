@@ -3,6 +3,7 @@
 #![allow(rustdoc::invalid_html_tags, reason = "the help's placeholders, as in <FILE>, are clap's")]
 
 mod bench;
+mod bounds;
 mod completions;
 mod curve;
 mod devices;
@@ -13,6 +14,7 @@ mod explore;
 mod export;
 mod fields;
 mod figures;
+mod gaps;
 mod generate;
 mod import;
 mod impute;
@@ -67,6 +69,8 @@ enum Command {
     Reconstruct(generate::ReconstructArgs),
     Figures(figures::Args),
     Eval(evaluate::Args),
+    Bounds(bounds::Args),
+    Gaps(gaps::Args),
     Impute(impute::Args),
     Curve(curve::Args),
     Explore(explore::Args),
@@ -173,6 +177,8 @@ pub fn main() -> u8 {
         Command::Reconstruct(args) => generate::reconstruct(args),
         Command::Figures(args) => figures::run(args),
         Command::Eval(args) => evaluate::run(args),
+        Command::Bounds(args) => bounds::run(args),
+        Command::Gaps(args) => gaps::run(args),
         Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Explore(args) => explore::run(args),

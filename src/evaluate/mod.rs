@@ -10,48 +10,21 @@
 //! - effective sample size = (sum w)^2 / sum w^2 of the K weights;
 //! - simple Monte Carlo: the same log-mean of log p(x|z_k) alone, with K other draws z_k ~ N(0, I).
 
-mod estimators;
 mod posteriors;
 
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use crate::config_error::ConfigError;
+pub use crate::bounds::{Bounds, Estimate, EvaluateError};
+use crate::bounds::{Work, finite};
 use crate::data::Images;
-use crate::device::{Device, DeviceError, Executor};
+use crate::device::Device;
 pub use crate::loaded::Model;
 use crate::loaded::{LoadedModel, rows_of};
-use crate::plan::{PlanError, PlanId, TensorId};
 use crate::vae::Binarization;
 use crate::vae::estimate::{Chunks, EstimateProgram};
-pub use estimators::{Bounds, Estimate};
 pub use posteriors::{ACTIVE, Information, Posteriors, Unit};
-
-/// Why a model could not be evaluated.
-#[derive(Debug, thiserror::Error)]
-pub enum EvaluateError {
-    /// Sizes beyond what a kernel can cover.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The device failed.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    /// Images without the classes that the network is told.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The numbers of an image (0 is the first) overflow.
-    #[error("test image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
-    NotFinite {
-        /// The first is 0.
-        image: usize,
-        /// log p(x|z) of the draw.
-        value: f32,
-    },
-    /// It was told to end.
-    #[error("interrupted")]
-    Interrupted,
-}
 
 /// What is to be estimated.
 #[derive(Debug, Clone)]
@@ -225,77 +198,5 @@ struct Draws {
 impl Draws {
     fn new(ks: &[usize]) -> Self {
         Draws { log_px: 0.0, weights: Bounds::new(ks), prior: Bounds::new(ks) }
-    }
-}
-
-/// Runs whose values the host has in hand.
-#[derive(Clone, Copy)]
-struct Kept {
-    chunks: Chunks,
-    /// Draws of an image in them; the last run may have made more than are wanted.
-    wanted: usize,
-}
-
-impl Kept {
-    /// The draws of image `b` of the batch, in order, from (S, B*K) values.
-    fn of_image(self, values: &[f32], b: usize) -> impl Iterator<Item = &f32> {
-        let k = self.chunks.samples;
-        values
-            .chunks_exact(self.chunks.rows())
-            .flat_map(move |run| &run[b * k..][..k])
-            .take(self.wanted)
-    }
-}
-
-/// Runs of plans, and how far they are.
-struct Work<'a> {
-    progress: &'a mut dyn FnMut(f64) -> ControlFlow<()>,
-    /// Runs of all plans so far, and in all.
-    done: u64,
-    total: u64,
-}
-
-impl Work<'_> {
-    /// Runs `plan` until there are `samples` draws an image, and hands over what it leaves in `kept` from
-    /// time to time.
-    fn draw<const M: usize>(
-        &mut self,
-        executor: &mut dyn Executor,
-        plan: PlanId,
-        kept: [TensorId; M],
-        chunks: Chunks,
-        samples: usize,
-        mut take: impl FnMut(Kept, [&[f32]; M]) -> Result<(), EvaluateError>,
-    ) -> Result<(), EvaluateError> {
-        let mut left = samples;
-        while left > 0 {
-            let runs = left.div_ceil(chunks.samples).min(chunks.runs);
-            let mut stopped = false;
-            let (before, total) = (self.done, self.total);
-            executor.run(plan, runs as u64, &mut |done| {
-                let flow = (self.progress)((before + done) as f64 / total as f64);
-                stopped |= flow.is_break();
-                flow
-            })?;
-            if stopped {
-                return Err(EvaluateError::Interrupted);
-            }
-            self.done += runs as u64;
-            let wanted = left.min(runs * chunks.samples);
-            let mut values = Vec::with_capacity(M);
-            for tensor in kept {
-                values.push(executor.read_f32(tensor)?);
-            }
-            take(Kept { chunks, wanted }, std::array::from_fn(|i| &values[i][..]))?;
-            left -= wanted;
-        }
-        Ok(())
-    }
-}
-
-fn finite(image: usize, value: f32) -> Result<(), EvaluateError> {
-    match value.is_finite() {
-        true => Ok(()),
-        false => Err(EvaluateError::NotFinite { image, value }),
     }
 }

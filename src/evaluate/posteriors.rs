@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::estimators::Estimate;
+use crate::bounds::Estimate;
 use crate::kernels::posterior::clamp_log_variance;
 use crate::numeric::philox::{Stream, counter, normal4, philox};
 

@@ -167,6 +167,7 @@ impl Operation for Dense {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        to_parameters: bool,
     ) -> Result<Passed, PlanError> {
         let x = inputs[0];
         let mut d_x = None;
@@ -178,6 +179,9 @@ impl Operation for Dense {
                 &[("ACTIVATION", x.made_by.number())],
             )?;
             d_x = Some(to);
+        }
+        if !to_parameters {
+            return Ok(Passed { inputs: vec![d_x], parameters: Vec::new() });
         }
         let d_weight = r.tensor(&format!("d_{}.weight", self.name), &[self.outputs, self.inputs]);
         let d_bias = r.tensor(&format!("d_{}.bias", self.name), &[self.outputs]);

@@ -169,7 +169,26 @@ impl Operation for Embedding {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        to_parameters: bool,
     ) -> Result<Passed, PlanError> {
+        let x = inputs[0];
+        // Of a sum before the activation the gradient is that of each of its terms.
+        let d_x = match x.made_by {
+            _ if !x.wanted => None,
+            Activation::Identity => Some(d_y),
+            made_by => {
+                let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x.tensor));
+                r.dispatch(
+                    &residual::BACKWARD,
+                    &[("a", x.tensor), ("d_y", d_y), ("d_a", d_x)],
+                    &[("ACTIVATION", made_by.number())],
+                )?;
+                Some(d_x)
+            }
+        };
+        if !to_parameters {
+            return Ok(Passed { inputs: vec![d_x], parameters: Vec::new() });
+        }
         let Told { classes, samples } = self.told();
         let [pixels, units] = Embedding::sizes(self.shape);
         let rows = r.dims(d_y)[0];
@@ -187,21 +206,6 @@ impl Operation for Embedding {
             &[("classes", classes), ("d_y", of_rows), ("d_embedding", d_weight)],
             &[("K", samples as f64)],
         )?;
-        let x = inputs[0];
-        // Of a sum before the activation the gradient is that of each of its terms.
-        let d_x = match x.made_by {
-            _ if !x.wanted => None,
-            Activation::Identity => Some(d_y),
-            made_by => {
-                let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x.tensor));
-                r.dispatch(
-                    &residual::BACKWARD,
-                    &[("a", x.tensor), ("d_y", d_y), ("d_a", d_x)],
-                    &[("ACTIVATION", made_by.number())],
-                )?;
-                Some(d_x)
-            }
-        };
         Ok(Passed { inputs: vec![d_x], parameters: vec![(self.weight, d_weight)] })
     }
 }

@@ -76,6 +76,7 @@ impl Operation for Gate {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        _: bool,
     ) -> Result<Passed, PlanError> {
         let x = inputs[0].linear();
         let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x));

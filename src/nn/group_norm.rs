@@ -127,6 +127,7 @@ impl Operation for Normalised {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        to_parameters: bool,
     ) -> Result<Passed, PlanError> {
         let GroupNorm { name, shape, parameters, .. } = &self.norm;
         let x = inputs[0].linear();
@@ -139,6 +140,9 @@ impl Operation for Normalised {
         let of_channels = [("scale_and_shift", *parameters), ("channel_gradients", sums)];
         let tensors = [&known[..], &of_channels[..], &[("d_x", d_x)]].concat();
         r.dispatch(&group_norm::BACKWARD_INPUT, &tensors, &[])?;
+        if !to_parameters {
+            return Ok(Passed { inputs: vec![Some(d_x)], parameters: Vec::new() });
+        }
         let d_parameters = r.tensor(&format!("d_{name}"), &[2 * channels]);
         sum_blocks(r, [sums, d_parameters], [rows, 2 * channels], rows)?;
         Ok(Passed { inputs: vec![Some(d_x)], parameters: vec![(*parameters, d_parameters)] })

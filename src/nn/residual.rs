@@ -118,6 +118,7 @@ impl Operation for Meeting {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        _: bool,
     ) -> Result<Passed, PlanError> {
         let mut back = |input: &Input| {
             if !input.wanted {

@@ -66,6 +66,7 @@ impl Operation for Silu {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        _: bool,
     ) -> Result<Passed, PlanError> {
         let x = inputs[0].linear();
         let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(x));

@@ -79,6 +79,7 @@ impl Operation for SplitChannels {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        _: bool,
     ) -> Result<Passed, PlanError> {
         let d_x = r.tensor(&format!("d_input of {}", self.name), &r.dims(inputs[0].linear()));
         let tensors = [("d_in_parts", d_y), ("d_from_layer", d_x)];

@@ -15,8 +15,8 @@ pub trait Operation: fmt::Debug {
         Activation::Identity
     }
 
-    /// Records the gradients at its inputs and of its parameters from `d_y`, the gradient at its output before its
-    /// activation.
+    /// Records the gradients at its inputs and, where they are asked for, of its parameters from `d_y`, the gradient at its
+    /// output before its activation.
     ///
     /// # Errors
     /// Sizes beyond what a kernel's grid can cover.
@@ -25,6 +25,7 @@ pub trait Operation: fmt::Debug {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        to_parameters: bool,
     ) -> Result<Passed, PlanError>;
 }
 
@@ -53,7 +54,7 @@ impl Input {
 pub struct Passed {
     /// The gradient at each of its inputs; at least at those that are wanted.
     pub inputs: Vec<Option<TensorId>>,
-    /// Each of its parameters with its gradient.
+    /// Each of its parameters with its gradient, if they were asked for.
     pub parameters: Vec<(TensorId, TensorId)>,
 }
 
@@ -116,6 +117,34 @@ impl Tape {
         outputs: &[(TensorId, TensorId)],
         inputs: &[TensorId],
     ) -> Result<Gradients, PlanError> {
+        self.walk(r, outputs, inputs, true)
+    }
+
+    /// Records the backward pass from some outputs, each with its gradient, to `input` alone, which no layer of the tape
+    /// made, and to no parameter.
+    ///
+    /// # Errors
+    /// As [`Operation::backward`].
+    ///
+    /// # Panics
+    /// If no layers lead from it to an output.
+    pub fn backward_to(
+        &self,
+        r: &mut Recorder,
+        outputs: &[(TensorId, TensorId)],
+        input: TensorId,
+    ) -> Result<TensorId, PlanError> {
+        let gradients = self.walk(r, outputs, &[input], false)?;
+        Ok(gradients.at(input).expect("layers lead from it to an output"))
+    }
+
+    fn walk(
+        &self,
+        r: &mut Recorder,
+        outputs: &[(TensorId, TensorId)],
+        inputs: &[TensorId],
+        to_parameters: bool,
+    ) -> Result<Gradients, PlanError> {
         let tensors = outputs.iter().copied().collect();
         let mut gradients = Gradients { tensors, parameters: Vec::new() };
         let input = |tensor: TensorId| {
@@ -129,7 +158,7 @@ impl Tape {
         for entry in self.entries.iter().rev() {
             let Some(d_y) = gradients.at(entry.y) else { continue };
             let inputs: Vec<Input> = entry.inputs.iter().map(|&tensor| input(tensor)).collect();
-            let passed = entry.operation.backward(r, &inputs, d_y)?;
+            let passed = entry.operation.backward(r, &inputs, d_y, to_parameters)?;
             for (Input { tensor, wanted, .. }, gradient) in inputs.into_iter().zip(passed.inputs) {
                 if let (true, Some(gradient)) = (wanted, gradient) {
                     let gradient = sum(r, gradients.at(tensor), gradient)?;

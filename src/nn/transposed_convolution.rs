@@ -97,10 +97,14 @@ impl Operation for TransposedConvolution {
         r: &mut Recorder,
         inputs: &[Input],
         d_y: TensorId,
+        to_parameters: bool,
     ) -> Result<Passed, PlanError> {
         let x = inputs[0];
         let d_x =
             self.sliding.backward_input(r, &transposed_convolution::BACKWARD_INPUT, x, d_y)?;
+        if !to_parameters {
+            return Ok(Passed { inputs: vec![d_x], parameters: Vec::new() });
+        }
         let Sliding { name, weight, bias, geometry, .. } = &self.sliding;
         let d_weight = r.tensor(&format!("d_{name}.weight"), &r.dims(*weight));
         r.dispatch(

@@ -19,6 +19,18 @@ pub enum Stream {
     Prior = 4,
     /// Which training images are mirrored.
     TrainFlips = 5,
+    /// The codes of images that are drawn from a model.
+    SimulatedCode = 16,
+    /// The values of such images.
+    SimulatedValues = 17,
+    /// Where annealed chains begin.
+    ChainStart = 18,
+    /// Momenta of Hamiltonian Monte Carlo.
+    Momentum = 19,
+    /// Whether its proposals are accepted.
+    Acceptance = 20,
+    /// eps of the optimization of single posteriors.
+    Refinement = 21,
 }
 
 /// Four independent uniform integers.

@@ -1,10 +1,12 @@
 //! What a person sees: the console and the pictures.
 
+pub mod bounds;
 pub mod columns;
 #[cfg(feature = "program")]
 pub mod console;
 pub mod evaluation;
 pub mod figures;
+pub mod gaps;
 pub mod latent;
 pub mod network;
 pub mod plot;

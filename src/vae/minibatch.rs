@@ -231,15 +231,24 @@ pub(super) fn draw(
         }
         None => None,
     };
+    Ok(Minibatch { classes, ..as_encoded(r, content, x)? })
+}
+
+/// Records what the encoder gets of observations `x` (B, D), whose classes it is not told.
+pub(super) fn as_encoded(
+    r: &mut Recorder,
+    content: Content,
+    x: TensorId,
+) -> Result<Minibatch, PlanError> {
     let masked = content == Content::Masked;
     let counts = match content {
         Content::Bytes(_) | Content::Reals => {
-            return Ok(Minibatch { x, seen: x, masked, classes });
+            return Ok(Minibatch { x, seen: x, masked, classes: None });
         }
         Content::Masked => 0.0,
         Content::Counts => 1.0,
     };
-    let seen = r.tensor("seen", &[batch, pixels]);
+    let seen = r.tensor("seen", &r.dims(x));
     r.dispatch(&seen::SEEN, &[("x", x), ("seen", seen)], &[("COUNTS", counts)])?;
-    Ok(Minibatch { x, seen, masked, classes })
+    Ok(Minibatch { x, seen, masked, classes: None })
 }

@@ -3,6 +3,8 @@
 //! Notation throughout: B images of a minibatch, D pixels, H hidden units, Z latent units, K samples an
 //! image, R = B * K rows. `d_x` is the gradient of the objective with respect to `x`.
 
+#[doc(hidden)]
+pub mod anneal;
 mod architecture;
 mod binarization;
 mod bound;
@@ -19,6 +21,10 @@ pub mod network;
 pub mod objective;
 mod posterior;
 mod prior;
+#[doc(hidden)]
+pub mod refine;
+#[doc(hidden)]
+pub mod simulate;
 #[doc(hidden)]
 pub mod step;
 

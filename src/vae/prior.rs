@@ -8,14 +8,25 @@ use crate::plan::{PlanError, Recorder, TensorId};
 pub(super) fn sample(
     r: &mut Recorder,
     clock: TensorId,
+    dims: [usize; 2],
+    samples: usize,
+) -> Result<TensorId, PlanError> {
+    sample_of(r, clock, dims, samples, Stream::Prior)
+}
+
+/// The same by noise of this stream.
+pub(super) fn sample_of(
+    r: &mut Recorder,
+    clock: TensorId,
     [rows, latent]: [usize; 2],
     samples: usize,
+    stream: Stream,
 ) -> Result<TensorId, PlanError> {
     let z = r.tensor("z", &[rows, latent]);
     r.dispatch(
         &prior::SAMPLE,
         &[("clock", clock), ("z", z)],
-        &[("STREAM", Stream::Prior.number()), ("K", samples as f64)],
+        &[("STREAM", stream.number()), ("K", samples as f64)],
     )?;
     Ok(z)
 }

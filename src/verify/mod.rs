@@ -1,12 +1,16 @@
 //! The model whose answer is known, and what must hold on it: every estimator of log p(x) against the
 //! closed form, and training against the maximum of the likelihood.
 
+pub mod annealing;
 pub mod linear_gaussian;
+pub mod refining;
+pub mod two_sided;
 
 use nalgebra::{DMatrix, DVector};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::bounds::EvaluateError;
 use crate::device::{Device, DeviceError};
 use crate::kernels::activation::Activation;
 use crate::loaded::LoadedModel;
@@ -19,7 +23,10 @@ use crate::vae::network::Moments;
 use crate::vae::objective::{Estimator, Kl, Objective};
 use crate::vae::step::{Content, Source, TrainProgram};
 use crate::vae::{Architecture, Likelihood};
+use annealing::Both;
 use linear_gaussian::{Diagonal, LinearGaussian, Ppca, kl, ppca, subspace_distance};
+use refining::Best;
+use two_sided::TwoSided;
 
 /// (D, Z) of the models.
 pub const SIZES: [(usize, usize); 3] = [(2, 1), (8, 2), (24, 4)];
@@ -38,6 +45,9 @@ pub enum VerifyError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Bounds could not be had.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
 }
 
 /// One thing that must hold.
@@ -86,6 +96,12 @@ pub struct Experiment {
     pub exact: Draws,
     /// With a q beside it.
     pub off: Draws,
+    /// Bounds from both sides, with that q.
+    pub two_sided: TwoSided,
+    /// Annealed importance sampling, with that q.
+    pub annealing: Both,
+    /// The best q of each observation.
+    pub best: Best,
     /// Training data, and what training made of it.
     pub data: Vec<DVector<f64>>,
     /// The parameters after training on them.
@@ -105,8 +121,11 @@ pub fn experiment(device: &Device, (d, z): (usize, usize)) -> Result<Experiment,
     let (observations, data) = (draw_data(OBSERVATIONS), draw_data(1000));
     let exact = draw(device, &model, &observations, &encoder(&model, false))?;
     let off = draw(device, &model, &observations, &encoder(&model, true))?;
+    let two_sided = TwoSided::draw(device, &model)?;
+    let annealing = Both::draw(device, &model)?;
+    let best = Best::find(device, &model)?;
     let trained = train_on(device, &data, z)?;
-    Ok(Experiment { model, observations, exact, off, data, trained })
+    Ok(Experiment { model, observations, exact, off, two_sided, annealing, best, data, trained })
 }
 
 /// Every row of every size, on a device.
@@ -125,6 +144,9 @@ impl Experiment {
     /// What must hold.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows = estimator_rows(&self.model, &self.observations, &self.exact, &self.off);
+        rows.extend(self.two_sided.rows(&self.model));
+        rows.extend(self.annealing.rows(&self.model));
+        rows.extend(self.best.rows(&self.model));
         rows.extend(training_rows(&self.data, self.model.weight.ncols(), &self.trained));
         rows
     }
@@ -253,6 +275,17 @@ fn architecture(d: usize, z: usize, variance: Variance) -> Architecture {
     }
 }
 
+/// The parameters of a network with this encoder, and the model as decoder.
+fn parameters(model: &LinearGaussian, [weight, bias]: [&Vec<f32>; 2]) -> Vec<Vec<f32>> {
+    vec![
+        weight.clone(),
+        bias.clone(),
+        model.weight.transpose().iter().map(|&v| v as f32).collect(), // row by row
+        model.mean.iter().map(|&v| v as f32).collect(),
+        vec![model.variance.ln() as f32],
+    ]
+}
+
 /// Draws on the device with the model as decoder.
 fn draw(
     device: &Device,
@@ -265,15 +298,7 @@ fn draw(
     let chunks = Chunks { batch: n, samples: DRAWS, runs: 1 };
     let architecture = architecture(d, z, Variance::Given(model.variance));
     let program = EstimateProgram::record(&architecture, Content::Reals, n, None, chunks)?;
-    let row_major =
-        |m: &DMatrix<f64>| m.transpose().iter().map(|&v| v as f32).collect::<Vec<f32>>();
-    let values = [
-        weight.clone(),
-        bias.clone(),
-        row_major(&model.weight),
-        model.mean.iter().map(|&v| v as f32).collect(),
-        vec![model.variance.ln() as f32],
-    ];
+    let values = parameters(model, [weight, bias]);
     let mut loaded = LoadedModel::load(device, program, &values, 0)?;
     let EstimateProgram { data, importance, prior, log_px, log_w, prior_log_px, .. } =
         loaded.program;

@@ -93,6 +93,12 @@ fn classes_in_every_command() {
     };
     assert!(elbo("run") > elbo("without") + 0.5, "{} {}", elbo("run"), elbo("without"));
     home.refuses("curve run without --device cpu", &["log p(x)", "log p(x|y)", "do not compare"]);
+    for command in ["bounds", "gaps"] {
+        home.refuses(
+            &format!("{command} run --device cpu"),
+            &["run", "--condition labels", "eval"],
+        );
+    }
     home.refuses("sample without --class 1 --device cpu", &["--class 1", "--condition"]);
     home.refuses("sample run --class 3 --device cpu", &["--class 3", "0 to 2", "0, 1, 2"]);
 }

@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["data"],
     &["data_stream"],
     &["loaded", "train"],
+    &["bounds"],
     &["bench", "evaluate", "interchange", "verify"],
     &["checkpoint", "explore", "generate"],
     &["error", "report"],

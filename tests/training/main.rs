@@ -1,6 +1,9 @@
 //! Training and what is computed with a trained model: gradients, whole runs, runs that stop and go on,
 //! estimates of log p(x), `elbo verify`, settings, the library's examples.
 
+mod bounds;
+mod bounds_command;
+mod counts;
 mod estimators;
 mod evaluation;
 mod fusions;

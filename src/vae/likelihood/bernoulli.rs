@@ -1,7 +1,7 @@
 //! log p(x|z) = sum_d x eta - softplus(eta): eta are logits.
 
 use super::kernels::Kernels;
-use super::{Backward, Module, Observed, OnnxOutput};
+use super::{Backward, Module, Observed, OnnxOutput, Sampler, draw};
 use crate::kernels::bernoulli;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -57,6 +57,10 @@ impl Module for Bernoulli {
 
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError> {
         KERNELS.mean(r, eta, pixels)
+    }
+
+    fn sampler(&self) -> Option<Sampler> {
+        Some(draw::bernoulli)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

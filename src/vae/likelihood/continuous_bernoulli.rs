@@ -1,7 +1,7 @@
 //! log p(x|z) = sum_d x eta - ln((e^eta - 1) / eta): eta are logits, x is any value in [0, 1].
 
 use super::kernels::Kernels;
-use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput};
+use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, Sampler, draw};
 use crate::kernels::continuous_bernoulli;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -56,6 +56,10 @@ impl Module for ContinuousBernoulli {
 
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError> {
         KERNELS.mean(r, eta, pixels)
+    }
+
+    fn sampler(&self) -> Option<Sampler> {
+        Some(draw::continuous_bernoulli)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

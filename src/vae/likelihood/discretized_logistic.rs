@@ -3,7 +3,7 @@
 
 use super::kernels::Kernels;
 use super::onnx::{OnnxConstant, OnnxNode, OnnxValues};
-use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput};
+use super::{Backward, Module, Observed, OnnxGraph, OnnxOutput, Sampler, draw};
 use crate::kernels::discretized_logistic::{self, HIGHEST, LEVELS, LOWEST, OFFSET};
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
@@ -62,6 +62,10 @@ impl Module for DiscretizedLogistic {
 
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError> {
         KERNELS.mean(r, eta, pixels)
+    }
+
+    fn sampler(&self) -> Option<Sampler> {
+        Some(draw::discretized_logistic)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

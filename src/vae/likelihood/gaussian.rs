@@ -1,13 +1,16 @@
 //! log p(x|z) = -1/2 sum_d (x - eta)^2 / s + ln 2 pi s: eta are means, s is the variance of every pixel, or of each
 //! channel or pixel.
 
-use super::{Backward, Domain, Fitted, Module, Observed, OnnxOutput, OwnParameter, Variance};
+use super::{
+    Backward, Domain, Fitted, Module, Observed, OnnxOutput, OwnParameter, Sampler, Variance, draw,
+};
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::kernels::gaussian;
 use crate::kernels::posterior::LOG_VARIANCE;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
+use crate::vae::network::Moments;
 
 /// Means of real values whose variances are the same in every image.
 pub struct Gaussian {
@@ -24,8 +27,8 @@ const DECAY: f64 = 0.5;
 /// a pixel that hardly ever differs would have a variance that makes the next time a catastrophe.
 const PIXEL_DECAY: f64 = 0.99;
 
-/// The least variance of a column of a table, whose own is 1: below it a column that is a function of others would have all
-/// the weight, and one that has few values densities without bound.
+/// The least variance of a column of a table, whose own is 1: a column that is a function of others, or has few values,
+/// would have densities without bound.
 pub const COLUMN_LOWEST: f64 = 1e-3;
 
 /// What ln s is called in files.
@@ -106,8 +109,10 @@ impl Module for Gaussian {
 
     /// The error of a decoder that has learnt the means. A variance far above it is so broad that nothing is to be
     /// gained by telling images apart.
-    fn begin_at(&self, variance: f64, _: &mut [f32], own: &mut [Vec<f32>]) {
-        if !matches!(self.variance, Variance::Given(_)) {
+    fn begin_at(&self, data: &Moments, _: &mut [f32], own: &mut [Vec<f32>]) {
+        if let Some(variance) = data.variance
+            && !matches!(self.variance, Variance::Given(_))
+        {
             own[0].fill(variance.max(self.lowest()).ln() as f32);
         }
     }
@@ -231,6 +236,10 @@ impl Module for Gaussian {
 
     fn mean(&self, _: &mut Recorder, eta: TensorId, _: usize) -> Result<TensorId, PlanError> {
         Ok(eta)
+    }
+
+    fn sampler(&self) -> Option<Sampler> {
+        Some(draw::gaussian)
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

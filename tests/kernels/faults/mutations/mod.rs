@@ -1,12 +1,14 @@
 //! Faults of shaders, by the file that they are in.
 
 mod add;
+mod annealed;
 mod average;
 mod bernoulli;
 mod ceiling;
 mod clip;
 mod continuous_bernoulli;
 mod convolution;
+mod counts;
 mod discretized_logistic;
 mod embedding;
 mod end_step;
@@ -17,7 +19,9 @@ mod group_norm;
 mod importance;
 mod library;
 mod linear;
+mod negative_binomial;
 mod optimizer;
+mod poisson;
 mod posterior;
 mod prior;
 mod residual;
@@ -44,12 +48,14 @@ pub struct Faults {
 pub fn all() -> impl Iterator<Item = &'static Faults> {
     let files = [
         add::FAULTS,
+        annealed::FAULTS,
         average::FAULTS,
         bernoulli::FAULTS,
         ceiling::FAULTS,
         clip::FAULTS,
         continuous_bernoulli::FAULTS,
         convolution::FAULTS,
+        counts::FAULTS,
         discretized_logistic::FAULTS,
         embedding::FAULTS,
         end_step::FAULTS,
@@ -60,7 +66,9 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
+        negative_binomial::FAULTS,
         optimizer::FAULTS,
+        poisson::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
         residual::FAULTS,

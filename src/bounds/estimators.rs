@@ -28,7 +28,7 @@ impl Estimate {
 
 /// logsumexp(v) - log(n) of numbers as they come, shifted by the largest so far.
 #[derive(Debug, Clone, Copy)]
-struct LogMeanExp {
+pub(super) struct LogMeanExp {
     largest: f64,
     /// of e^(v - largest)
     sum: f64,
@@ -38,10 +38,10 @@ struct LogMeanExp {
 }
 
 impl LogMeanExp {
-    const EMPTY: LogMeanExp =
+    pub const EMPTY: LogMeanExp =
         LogMeanExp { largest: f64::NEG_INFINITY, sum: 0.0, squares: 0.0, count: 0 };
 
-    fn push(&mut self, v: f64) {
+    pub fn push(&mut self, v: f64) {
         self.count += 1;
         if v <= self.largest {
             let e = (v - self.largest).exp();
@@ -55,7 +55,7 @@ impl LogMeanExp {
         }
     }
 
-    fn value(&self) -> f64 {
+    pub fn value(&self) -> f64 {
         self.largest + (self.sum / self.count as f64).ln()
     }
 
@@ -63,6 +63,13 @@ impl LogMeanExp {
     fn effective_size(&self) -> f64 {
         self.sum * self.sum / self.squares
     }
+}
+
+/// logsumexp(v) - log(n)
+pub(super) fn log_mean_exp(values: impl Iterator<Item = f64>) -> f64 {
+    let mut all = LogMeanExp::EMPTY;
+    values.for_each(|v| all.push(v));
+    all.value()
 }
 
 /// Groups of k draws.
@@ -138,5 +145,60 @@ impl Bounds {
     /// Draws so far.
     pub fn count(&self) -> usize {
         self.all.count
+    }
+}
+
+/// log (1/k) [w* + sum of k - 1 weights], where w* is the weight of the code that made the image and the others are
+/// of draws from q, for several k at once, averaged over the disjoint groups of k - 1 of one stream of draws.
+///
+/// z* is a draw from the posterior. Under the density of (z*, z_2, .., z_k) that is uniform over which of the k is it,
+/// the ratio to that of k draws from q is the mean of the weights over p(x): so E 1 / mean = 1 / p(x), and the
+/// expectation of the log is log p(x) + a KL, which no k makes negative (Grosse et al. 2015, arXiv 1511.02543, have
+/// the same for annealed weights).
+#[derive(Debug, Clone)]
+pub struct UpperBounds {
+    /// log w*
+    truth: f64,
+    levels: Vec<UpperLevel>,
+}
+
+#[derive(Debug, Clone)]
+struct UpperLevel {
+    k: usize,
+    current: LogMeanExp,
+    /// Sum over finished groups of their log-mean-exp.
+    total: f64,
+    groups: usize,
+}
+
+impl UpperBounds {
+    /// For these numbers of draws, the code that made the image being one of them.
+    pub fn new(ks: &[usize], truth: f64) -> Self {
+        let mut first = LogMeanExp::EMPTY;
+        first.push(truth);
+        let level = |&k: &usize| UpperLevel { k, current: first, total: 0.0, groups: 0 };
+        UpperBounds { truth, levels: ks.iter().map(level).collect() }
+    }
+
+    /// The log weight of the next draw from q.
+    pub fn push(&mut self, draw: f64) {
+        for level in self.levels.iter_mut().filter(|level| level.k > 1) {
+            level.current.push(draw);
+            if level.current.count == level.k {
+                level.total += level.current.value();
+                level.groups += 1;
+                level.current = LogMeanExp::EMPTY;
+                level.current.push(self.truth);
+            }
+        }
+    }
+
+    /// The estimate for each k, NaN where there were fewer draws than k - 1.
+    pub fn values(&self) -> Vec<f64> {
+        let value = |level: &UpperLevel| match level.k {
+            1 => self.truth,
+            _ => level.total / level.groups as f64,
+        };
+        self.levels.iter().map(value).collect()
     }
 }

@@ -1,0 +1,88 @@
+//! log p(x) from below and from above.
+//!
+//! Of an image x with K draws z_k from q(z|x) and w = p(x|z) p(z) / q(z|x), L_K = E log (1/K) sum_k w(z_k) is at most
+//! log p(x). Of an image that was drawn from the model the code z* that made it is known, a draw from p(z|x):
+//! U_K = E log (1/K) [w(z*) + sum_{k=2..K} w(z_k)] is at least log p(x). What is between them says how far an
+//! estimate of log p(x) can be off, for this model. Of real images there is no z*, and no bound from above.
+
+pub mod annealed;
+pub mod estimators;
+pub mod gaps;
+pub mod importance;
+pub mod refined;
+pub mod simulate;
+pub mod tempering;
+mod work;
+
+pub use annealed::{Annealed, Annealing, RatePoint, Spoilt, Weights, anneal, anneal_spoilt};
+pub use estimators::{Bounds, Estimate, UpperBounds};
+pub use gaps::{Gaps, observe};
+pub use importance::{Bracket, Sandwich, lower, sandwich};
+pub use refined::{Refined, Refining, refine};
+pub use simulate::{Simulated, simulate};
+pub use tempering::{Tempering, tune};
+pub use work::{Kept, Work, finite};
+
+use crate::config_error::ConfigError;
+use crate::device::DeviceError;
+use crate::plan::PlanError;
+use crate::vae::Architecture;
+use crate::vae::step::Content;
+
+/// Images as the likelihood is of them, and the codes that made them if they are known.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed<'a> {
+    /// (N, D)
+    pub x: &'a [f32],
+    /// What its elements are: real values, of which some may be missing, or counts.
+    pub content: Content,
+    /// (N, Z) draws from p(z|x)
+    pub z: Option<&'a [f32]>,
+}
+
+/// Why a model could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// Sizes beyond what a kernel can cover.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Images without the classes that the network is told.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The network is told the classes of images.
+    #[error(
+        "it is told classes (`architecture.classes`): of such models an evaluation has the bound from below alone"
+    )]
+    Conditional,
+    /// The numbers of an image (0 is the first) overflow.
+    #[error("image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
+    NotFinite {
+        /// The first is 0.
+        image: usize,
+        /// log p(x|z) of the draw.
+        value: f32,
+    },
+    /// Images cannot be drawn from the model.
+    #[error(
+        "no images can be drawn from a likelihood of kind {kind}: nothing draws its values yet"
+    )]
+    NoSampler {
+        /// The likelihood's name.
+        kind: String,
+    },
+    /// It was told to end.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// # Errors
+/// The network is told classes: what is drawn or observed here has none.
+fn unconditional(architecture: &Architecture) -> Result<(), EvaluateError> {
+    match architecture.classes[..] {
+        [] => Ok(()),
+        _ => Err(EvaluateError::Conditional),
+    }
+}

@@ -1,0 +1,212 @@
+//! The ELBO of the best q of the trained family for each image, found from where the encoder puts it.
+
+use std::f64::consts::PI;
+use std::ops::ControlFlow;
+
+use super::{EvaluateError, Observed, unconditional};
+use crate::device::Device;
+use crate::kernels::posterior::clamp_log_variance;
+use crate::kernels::{clock, rates};
+use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
+use crate::plan::{Program, TensorId};
+use crate::vae::Network;
+use crate::vae::refine::{Draws, RefineProgram};
+
+/// Samples of the draws that only look.
+const LOOKING: u32 = 0x4000_0000;
+/// Draws an image of a run that scores.
+const SCORED: usize = 50;
+/// Runs by which the gradient at the end is averaged.
+const GRADIENTS: usize = 20;
+
+/// How q is optimized: Adam for a given number of steps, its learning rate falling to zero along half a cosine.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Refining {
+    pub steps: usize,
+    /// Draws of z an image in each.
+    pub samples: usize,
+    pub learning_rate: f64,
+    /// Draws by which the ELBOs at both ends are estimated, the same noise for both.
+    pub scored: usize,
+}
+
+impl Default for Refining {
+    fn default() -> Self {
+        Refining { steps: 500, samples: 5, learning_rate: 0.03, scored: 500 }
+    }
+}
+
+/// One image's ELBOs, nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Refined {
+    /// L[q], q the encoder's.
+    pub encoder: f64,
+    /// L[q*]
+    pub best: f64,
+    /// L of the q after nine tenths of the steps, which says whether the last tenth has moved it.
+    pub before_last: f64,
+    /// The length of the gradient at q* in mean and log variance, with the noise of its draws.
+    pub gradient_norm: f64,
+}
+
+impl ModelProgram for RefineProgram {
+    fn parts(&self) -> (&Program, &Network, Option<TensorId>) {
+        (&self.program, &self.network, Some(self.clock))
+    }
+}
+
+/// Optimizes q of each image, and returns it with the ELBOs: (N, 2*Z) [mu | l]. `progress` is told the share that is done.
+///
+/// # Errors
+/// The device failed, the numbers did, or `progress` said `Break`.
+pub fn refine(
+    device: &Device,
+    model: Model,
+    Observed { x, content, .. }: Observed,
+    refining: Refining,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<(Vec<Refined>, Vec<f32>), EvaluateError> {
+    let (pixels, latent) = (model.architecture.pixels(), model.architecture.latent);
+    unconditional(model.architecture)?;
+    let images = x.len() / pixels;
+    let rows = rows_of(device);
+    let batch = (rows / refining.samples).clamp(1, images);
+    let scored = refining.scored.min(SCORED);
+    let draws = Draws { batch, samples: refining.samples, scored };
+    let program = RefineProgram::record(model.architecture, content, draws)?;
+    let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
+    let mut batch_of = Batch { model: loaded, seed: model.seed, latent, refining, first: 0 };
+    let (mut found, mut posteriors) = (Vec::with_capacity(images), Vec::new());
+    let batches = images.div_ceil(batch);
+    for (i, first) in (0..images).step_by(batch).enumerate() {
+        let wanted = batch.min(images - first);
+        let mut told = |share: f64| progress((i as f64 + share) / batches as f64);
+        batch_of.begin(first, &x[first * pixels..][..wanted * pixels])?;
+        let encoder = batch_of.elbos(wanted)?;
+        let before_last = refining.steps * 9 / 10;
+        batch_of.steps(0..before_last, &mut told)?;
+        let nearly = batch_of.elbos(wanted)?;
+        batch_of.steps(before_last..refining.steps, &mut told)?;
+        let best = batch_of.elbos(wanted)?;
+        let norms = batch_of.gradient_norms()?;
+        for b in 0..wanted {
+            let refined = Refined {
+                encoder: encoder[b],
+                best: best[b],
+                before_last: nearly[b],
+                gradient_norm: norms[b],
+            };
+            if !refined.best.is_finite() {
+                let value = refined.best as f32;
+                return Err(EvaluateError::NotFinite { image: first + b, value });
+            }
+            found.push(refined);
+        }
+        let heads = batch_of.model.read(batch_of.model.program.heads)?;
+        posteriors.extend(&heads[..wanted * 2 * latent]);
+    }
+    Ok((found, posteriors))
+}
+
+/// Posteriors of a batch on a device.
+struct Batch {
+    model: LoadedModel<RefineProgram>,
+    seed: u64,
+    latent: usize,
+    refining: Refining,
+    /// The place of its first image.
+    first: usize,
+}
+
+impl Batch {
+    fn begin(&mut self, first: usize, x: &[f32]) -> Result<(), EvaluateError> {
+        self.first = first;
+        let RefineProgram { x: tensor, state, encode, .. } = self.model.program;
+        let program = &self.model.program.program;
+        let (n, planes) = (program.get(tensor).len(), program.get(state).len());
+        let mut whole = x.to_vec();
+        whole.resize(n, 0.0);
+        self.model.executor.write_f32(tensor, &whole)?;
+        self.model.executor.write_f32(state, &vec![0.0; planes])?;
+        Ok(self.model.run(encode)?)
+    }
+
+    /// Before draws from this sample on.
+    fn at(&mut self, sample: u32) -> Result<(), EvaluateError> {
+        let mut words = clock::at(self.seed, self.first);
+        words[clock::SAMPLE] = sample;
+        Ok(self.model.executor.write_u32(self.model.program.clock, &words)?)
+    }
+
+    fn steps(
+        &mut self,
+        range: std::ops::Range<usize>,
+        progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+    ) -> Result<(), EvaluateError> {
+        let Refining { steps, samples, learning_rate, .. } = self.refining;
+        self.at((range.start * samples) as u32)?;
+        for step in range {
+            if progress(step as f64 / steps as f64).is_break() {
+                return Err(EvaluateError::Interrupted);
+            }
+            let along = step as f64 / steps as f64;
+            self.write_rates(learning_rate * 0.5 * (1.0 + (PI * along).cos()), step + 1)?;
+            self.model.run(self.model.program.step)?;
+        }
+        Ok(())
+    }
+
+    /// What the step of this number, the first being 1, is to have.
+    fn write_rates(&mut self, rate: f64, number: usize) -> Result<(), EvaluateError> {
+        let RefineProgram { rates: tensor, adam, draws, .. } = self.model.program;
+        let mut words = [0.0f32; rates::WORDS];
+        words[rates::LEARNING_RATE] = rate as f32;
+        words[rates::CORRECTION1] = (1.0 - adam.beta1.powi(number as i32)) as f32;
+        words[rates::CORRECTION2] = (1.0 - adam.beta2.powi(number as i32)) as f32;
+        words[rates::KL_WEIGHT] = draws.batch as f32;
+        Ok(self.model.executor.write_f32(tensor, &words)?)
+    }
+
+    /// The ELBO of each image, with the KL in closed form and the same noise each time.
+    fn elbos(&mut self, images: usize) -> Result<Vec<f64>, EvaluateError> {
+        let RefineProgram { score, log_px, heads, draws, .. } = self.model.program;
+        self.at(LOOKING)?;
+        let runs = self.refining.scored.div_ceil(draws.scored);
+        let mut sums = vec![0.0; images];
+        for _ in 0..runs {
+            self.model.run(score)?;
+            let values = self.model.read(log_px)?;
+            for (sum, values) in sums.iter_mut().zip(values.chunks_exact(draws.scored)) {
+                *sum += values.iter().map(|&v| f64::from(v)).sum::<f64>();
+            }
+        }
+        let heads = self.model.read(heads)?;
+        let each = sums.into_iter().zip(heads.chunks_exact(2 * self.latent));
+        Ok(each.map(|(sum, heads)| sum / (runs * draws.scored) as f64 - kl(heads)).collect())
+    }
+
+    fn gradient_norms(&mut self) -> Result<Vec<f64>, EvaluateError> {
+        let RefineProgram { gradient, d_heads, .. } = self.model.program;
+        self.at(LOOKING)?;
+        self.write_rates(0.0, 1)?;
+        let mut sums: Vec<f64> = Vec::new();
+        for _ in 0..GRADIENTS {
+            self.model.run(gradient)?;
+            let values = self.model.read(d_heads)?;
+            sums.resize(values.len(), 0.0);
+            sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += f64::from(v));
+        }
+        let length = |g: &[f64]| g.iter().map(|v| v * v).sum::<f64>().sqrt() / GRADIENTS as f64;
+        Ok(sums.chunks_exact(2 * self.latent).map(length).collect())
+    }
+}
+
+/// KL(q || N(0, I)) of [mu | l].
+fn kl(heads: &[f32]) -> f64 {
+    let (mean, log_variance) = heads.split_at(heads.len() / 2);
+    let each = mean.iter().zip(log_variance).map(|(&mean, &l)| {
+        let (mean, l) = (f64::from(mean), clamp_log_variance(f64::from(l)));
+        0.5 * (mean * mean + l.exp_m1() - l)
+    });
+    each.sum()
+}

@@ -1,0 +1,55 @@
+//! Images drawn from the model itself: of these the code that made them is known, a draw from the true posterior.
+
+use super::architecture::Architecture;
+use super::minibatch::Minibatch;
+use super::network::Network;
+use super::prior;
+use crate::kernels::clock;
+use crate::nn;
+use crate::numeric::philox::Stream;
+use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
+
+/// Codes from the prior and what the decoder makes of them. The host writes the clock, runs `decode`, draws x by the
+/// decoder's output and writes it, and runs `score`.
+pub struct SimulateProgram {
+    pub program: Program,
+    pub network: Network,
+    /// B, images of a run.
+    pub batch: usize,
+    /// (8) u32, see [`clock`]
+    pub clock: TensorId,
+    /// z ~ N(0, I), then the decoder's output of it.
+    pub decode: PlanId,
+    /// (B, Z)
+    pub z: TensorId,
+    /// (B, outputs)
+    pub eta: TensorId,
+    /// (B, D), by the host
+    pub x: TensorId,
+    /// log p(x|z) of what is in `x`, `z`'s output being there.
+    pub score: PlanId,
+    /// (B) nats
+    pub log_px: TensorId,
+}
+
+impl SimulateProgram {
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record(architecture: &Architecture, batch: usize) -> Result<Self, PlanError> {
+        let mut program = Program::new();
+        let network = Network::declare(&mut program, architecture);
+        let clock = program.tensor("clock", &[clock::WORDS], DType::U32);
+        let x = program.tensor("x", &[batch, architecture.pixels()], DType::F32);
+        let mut r = Recorder::new(&mut program, "decode");
+        let dims = [batch, architecture.latent];
+        let z = prior::sample_of(&mut r, clock, dims, 1, Stream::SimulatedCode)?;
+        let eta = nn::forward(&mut r, &network.decoder(None, 1), z)?;
+        let decode = r.finish();
+        let mut r = Recorder::new(&mut program, "score");
+        let likelihood = architecture.likelihood.module();
+        let of = Minibatch { x, seen: x, masked: false, classes: None };
+        let log_px = likelihood.log_px(&mut r, network.observed(of, eta, 1))?;
+        let score = r.finish();
+        Ok(SimulateProgram { program, network, batch, clock, decode, z, eta, x, score, log_px })
+    }
+}
