@@ -54,7 +54,7 @@ pub enum EvaluateError {
     Config(#[from] ConfigError),
     /// The network is told the classes of images.
     #[error(
-        "it was trained with --condition labels: of such models elbo eval has the bound from below alone"
+        "it is told classes (`architecture.classes`): of such models an evaluation has the bound from below alone"
     )]
     Conditional,
     /// The numbers of an image (0 is the first) overflow.

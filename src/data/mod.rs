@@ -277,6 +277,9 @@ pub fn open_with(
     note: &mut dyn FnMut(String),
 ) -> Result<Dataset, DataError> {
     options.check()?;
+    if [MNIST, FASHION_MNIST].contains(&name) {
+        options.check_of_images()?;
+    }
     match name {
         MNIST => options.apply(mnist()?),
         FASHION_MNIST => options.apply(fashion_mnist()?),

@@ -28,16 +28,25 @@ pub static TRANSITION: Kernel = single(Parts {
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
     formula: formula!(transition),
     cases: || {
-        // steps that end a transition, within one, and the first of all
         let mut cases = Vec::new();
-        for (b, k, z) in [(1, 1, 1), (3, 2, 5), (5, 4, 20), (5, 1, 64), (3, 1, 65)] {
-            for (step, from_prior) in [(6, 0), (6, 1), (4, 0), (0, 1)] {
-                // so that energies differ by little, before and after
-                let likely = Fill::Uniform(1.6 * z as f64 - 3.0, 1.6 * z as f64 + 3.0);
-                cases.push(ends(case(b, k, z, step, from_prior), 1.0).fill("log_px", likely));
+        for (b, k, z) in [(3, 4, 5), (5, 4, 20), (8, 1, 64), (8, 1, 65)] {
+            for from_prior in [0, 1] {
+                // so that energies before and after differ by little, and some proposals are refused
+                let middle = if from_prior == 1 { 1.8 } else { 2.7 } * z as f64;
+                let wide = 4.0 + 2.0 * (z as f64).sqrt();
+                let case = ends(case(b, k, z, 6, from_prior), 1.0);
+                cases.push(case.fill("log_px", Fill::Uniform(middle - wide, middle + wide)));
             }
         }
-        cases.push(ends(case(4, 3, 6, 3, 0), 3.0).fill("log_px", Fill::Uniform(1.0, 4.0)));
+        // one that is refused: its energy was far lower
+        let refused = Fill::Cycle(vec![0.3, -0.5, 1.0, -100.0, 0.7, 0.2]);
+        let mut single = ends(case(1, 1, 1, 6, 0), 1.0);
+        single.fills.retain(|(name, _)| *name != "state");
+        cases.push(single.fill("state", refused));
+        // within a transition, and the first step of all
+        cases.push(ends(case(20, 5, 20, 4, 0), 1.0));
+        cases.push(ends(case(20, 5, 20, 0, 1), 1.0));
+        cases.push(ends(case(6, 3, 6, 3, 0), 3.0).fill("log_px", Fill::Uniform(1.0, 4.0)));
         // beyond the clamp of l, and more rows than one dimension of a grid has room for
         cases.push(ends(case(7, 3, 4, 3, 0), 1.0).fill("heads", Fill::Cycle(FAR.to_vec())));
         cases.push(ends(case(33_000, 1, 2, 6, 0), 1.0));

@@ -198,17 +198,17 @@ fn advice(r: &Report) -> Option<String> {
         (
             approximation,
             "the approximation gap, that of the family: no Gaussian with a diagonal covariance comes closer. Training by \
-             --objective iwae fits the decoder to more than one draw of it; a better encoder will not help",
+             the importance-weighted bound fits the decoder to more than one draw of it; a better encoder will not help",
         ),
         (
             amortization - overfitting.max(0.0),
             "the amortization gap, that of the encoder: for each image there is a better q of the same family. A wider or \
-             deeper --encoder, or more epochs, can close it",
+             deeper encoder, or more epochs, can close it",
         ),
         (
             overfitting,
-            "the encoder's overfitting: it is worse on test images than on those it has learnt. More data, --flip, --valid \
-             with --early-stop, or a smaller encoder help",
+            "the encoder's overfitting: it is worse on test images than on those it has learnt. More data, mirrored \
+             images, an end of the training by a validation set, or a smaller encoder help",
         ),
     ];
     let (size, what) = parts.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -235,7 +235,7 @@ pub fn warnings(found: &Found) -> Vec<String> {
         {
             lines.push(format!(
                 "the best q of {name} images was still {:.2} nats better after the last tenth of its steps: more \
-                 --refine-steps help",
+                 steps help",
                 rise.value
             ));
         }
@@ -244,7 +244,7 @@ pub fn warnings(found: &Found) -> Vec<String> {
         {
             lines.push(format!(
                 "of {name} images log p(x) comes out below the ELBO of the best q: its estimate is too low; more \
-                 --temperatures or --samples help"
+                 temperatures or draws help"
             ));
         }
     }

@@ -60,7 +60,7 @@ impl Both {
         let observed = simulated.observed();
         let on = &mut |_| ControlFlow::Continue(());
         let mut along = |path| -> Result<Annealed, VerifyError> {
-            let settings = Annealing { path, temperatures: 8, chains: 4, leapfrogs: 3 };
+            let settings = Annealing { path, temperatures: 20, chains: 4, leapfrogs: 5 };
             let tempering: Tempering = tune(device, loaded, observed, settings, on)?;
             Ok(anneal_spoilt(device, loaded, observed, &tempering, spoilt, on)?)
         };

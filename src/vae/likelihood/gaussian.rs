@@ -27,8 +27,8 @@ const DECAY: f64 = 0.5;
 /// a pixel that hardly ever differs would have a variance that makes the next time a catastrophe.
 const PIXEL_DECAY: f64 = 0.99;
 
-/// The least variance of a column of a table, whose own is 1: below it a column that is a function of others would have all
-/// the weight, and one that has few values densities without bound.
+/// The least variance of a column of a table, whose own is 1: a column that is a function of others, or has few values,
+/// would have densities without bound.
 pub const COLUMN_LOWEST: f64 = 1e-3;
 
 /// What ln s is called in files.

@@ -42,7 +42,7 @@ pub static FAULTS: &[Faults] = &[
             ),
             ("begin += 0.5 * momentum * momentum + far", "begin += 0.5 * momentum * momentum"),
             // where the chains are
-            ("z[e] = state[own + unit];", ""),
+            ("z[e] = state[own + unit];", "z[e] = 0.5 * state[own + unit];"),
             ("state[own + unit] = z[e];", ""),
             ("state[own + Z + unit] = d_z[e];", ""),
             ("state[tail] = current;", ""),
@@ -78,7 +78,7 @@ pub static FAULTS: &[Faults] = &[
                 "let size = schedule[2u];\n    let first",
             ),
             ("z[e] += size * scale_of(row / K, unit, beta) * moved", "z[e] += size * moved"),
-            ("v[e] = moved;", ""),
+            ("v[e] = moved;", "v[e] = 0.5 * moved;"),
             ("beta * (of_log_px - z)", "beta * of_log_px"),
             ("(1.0 - beta) * (z - r.x) * exp(-r.y)", "(z - r.x) * exp(-r.y)"),
             ("(1.0 - beta) * (z - r.x) * exp(-r.y)", "(1.0 - beta) * z * exp(-r.y)"),
