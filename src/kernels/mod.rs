@@ -1,5 +1,5 @@
 //! The kernels: each file of `shaders/` has one here of the same name, with its entry points' grids, references,
-//! test cases and costs. The registry is what the tests, the benchmark and the README's table iterate, the table
+//! test cases and costs. The registry is what the tests, the benchmark and the table in docs/kernels.md iterate, the table
 //! of fusions what the fusion pass applies.
 
 pub mod activation;

@@ -283,27 +283,27 @@ fn expectation(likelihood: Likelihood, eta: &[Value]) -> Vec<Value> {
     }
 }
 
-fn readme(word: &str) -> &'static str {
-    let blocks = include_str!("../../README.md").split("```python\n").skip(1);
+fn guide(word: &str) -> &'static str {
+    let blocks = include_str!("../../docs/pytorch.md").split("```python\n").skip(1);
     let mut blocks = blocks.map(|rest| rest.split("```").next().unwrap());
     blocks.find(|block| block.contains(word)).unwrap_or_else(|| panic!("no block of {word}"))
 }
 
-/// Keeps what the README's lines leave.
+/// Keeps what the guide's lines leave.
 const KEEP: &str = "
 images, z = np.asarray(images), np.asarray(z)
 assert images.shape == (64, 784) and images.dtype == np.float32, (images.shape, images.dtype)
 images.tofile('images.f32'); z.tofile('z.f32')";
 
 #[test]
-fn the_readmes_lines_of_python_decode_as_elbo_does() {
+fn the_guides_lines_of_python_decode_as_elbo_does() {
     let (python, home) = (Python::find(), Home::new());
     let a = architecture(&[400], 20, &[400]);
     fs::create_dir(home.at("runs")).unwrap();
     let parameters = home.with_run("runs/first", &a);
     home.ok("export runs/first --onnx encoder.onnx --onnx decoder.onnx");
     for word in ["safetensors.numpy", "onnxruntime"] {
-        let lines = readme(word);
+        let lines = guide(word);
         assert!(lines.lines().count() <= 6, "six lines at most: {lines}");
         python.run(home.0.path(), &format!("{lines}{KEEP}"));
         let (z, images) = (home.read_f32("z.f32"), home.read_f32("images.f32"));
@@ -318,9 +318,9 @@ fn the_readmes_lines_of_python_decode_as_elbo_does() {
 
 /// With PyTorch, where there is one: the class stands in for that of pytorch/examples.
 #[test]
-fn the_readmes_lines_of_pytorch_load_the_model() {
+fn the_guides_lines_of_pytorch_load_the_model() {
     let (python, home) = (Python::find(), Home::new());
-    let lines = readme("import torch");
+    let lines = guide("import torch");
     assert!(lines.lines().count() <= 6, "six lines at most: {lines}");
     if !python.has("torch") {
         // Without it the names and shapes alone: those of the class, neither more nor less.
