@@ -14,7 +14,7 @@ use crate::named::named;
 use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
-use crate::vae::likelihood::{Domain, LikelihoodKind, Variance};
+use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective};
 
@@ -176,6 +176,10 @@ struct ModelOptions {
     /// (of each pixel, by the decoder), or a number; column for tables, else [default: optimal]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     variance: Option<Variance>,
+    /// How much of everything a row of counts has, by which its rates are larger than those of other rows
+    /// [default: total]
+    #[arg(long, value_parser = values::<SizeFactor>())]
+    size_factor: Option<SizeFactor>,
     /// What encoder and decoder are told beside the image: with labels, the class of each image, so that the model is one of
     /// p(x|y) and draws images of a class; all figures are then of log p(x|y) [default: none]
     #[arg(long, value_parser = values::<Condition>())]
@@ -262,6 +266,13 @@ impl Args {
                     (Some(likelihood), _) => likelihood,
                     (None, _) => return fail("--variance needs --likelihood gaussian"),
                 }
+            }
+        };
+        let likelihood = match model.size_factor.map(|size| likelihood.with_size_factor(size)) {
+            None => likelihood,
+            Some(Some(sized)) => sized,
+            Some(None) => {
+                return fail("--size-factor needs --likelihood poisson or negative-binomial");
             }
         };
         let binarization = match (model.binarization, likelihood) {

@@ -403,8 +403,10 @@ impl Job {
             let a = &settings.architecture;
             let bits = a.likelihood.bits_per_dimension(last.test.elbo, a.pixels());
             let (one, many, made) = match settings.table {
-                Some(_) => ("row", "rows", "of standardised cells"),
-                None => ("image", "images", settings.binarization.label()),
+                Some(_) => {
+                    ("row", "rows", format!("of {}", a.likelihood.module().domain().cells()))
+                }
+                None => ("image", "images", settings.binarization.label().to_string()),
             };
             say(format_args!(
                 "{part} ELBO {} nats per {one}{} ({made}, {} {many}, {:.1} s)",

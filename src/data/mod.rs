@@ -160,7 +160,8 @@ impl Images {
     /// [0, 1]. Of a table that of its observed values.
     pub fn variance(&self) -> f64 {
         if let Some(values) = self.pixels.reals() {
-            return table::moments(values, self.n_pixels()).1;
+            let variances = table::moments(values, self.n_pixels()).1;
+            return variances.iter().sum::<f64>() / variances.len() as f64;
         }
         let mut sums = vec![(0_u64, 0_u64); self.n_pixels()];
         let mut seen = 0.0;
@@ -276,6 +277,9 @@ pub fn open_with(
     note: &mut dyn FnMut(String),
 ) -> Result<Dataset, DataError> {
     options.check()?;
+    if [MNIST, FASHION_MNIST].contains(&name) {
+        options.check_of_images()?;
+    }
     match name {
         MNIST => options.apply(mnist()?),
         FASHION_MNIST => options.apply(fashion_mnist()?),

@@ -177,6 +177,11 @@ impl Images {
         self.pixels.table()
     }
 
+    /// The variance of each column of a table about its mean, (D), over the cells that are there; `None` of images.
+    pub fn variances(&self) -> Option<Vec<f64>> {
+        Some(moments(self.pixels.reals()?, self.n_pixels()).1)
+    }
+
     /// How many cells of a table are missing.
     pub fn missing(&self) -> usize {
         let values = self.pixels.reals().unwrap_or_default();
@@ -277,8 +282,8 @@ fn moments_of<'a>(cells: impl Iterator<Item = &'a f64> + Clone) -> (f64, f64) {
     (mean, (high - low) * variance.sqrt())
 }
 
-/// The mean of each column's observed values, and the mean over columns of their variance.
-pub(super) fn moments(values: &[f32], d: usize) -> (Vec<f64>, f64) {
+/// The mean of each column's observed values, and their variance.
+pub(super) fn moments(values: &[f32], d: usize) -> (Vec<f64>, Vec<f64>) {
     let mut sums = vec![(0.0, 0.0, 0.0); d];
     for row in values.chunks_exact(d) {
         for ((n, sum, squares), &v) in sums.iter_mut().zip(row) {
@@ -295,6 +300,5 @@ pub(super) fn moments(values: &[f32], d: usize) -> (Vec<f64>, f64) {
         n if n > 0.0 => (column.2 / n - mean(column).powi(2)).max(0.0),
         _ => 0.0,
     };
-    let variances = sums.iter().map(variance).sum::<f64>();
-    (sums.iter().map(mean).collect(), variances / d as f64)
+    (sums.iter().map(mean).collect(), sums.iter().map(variance).collect())
 }

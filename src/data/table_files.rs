@@ -39,14 +39,14 @@ pub(super) fn load(
     dataset(path, found, &asked, options.valid, note).map(Some)
 }
 
-/// The cells (N, D) of arrays that [`load`] takes whole, as the run's options say.
-pub(super) fn scored(path: &Path, options: &Options) -> Result<Vec<f64>, DataError> {
+/// The rows of arrays that [`load`] takes whole, with all of their columns, and which of these the run's are.
+pub(super) fn scored(path: &Path, options: &Options) -> Result<(Rows, Vec<usize>), DataError> {
     let asked = options.table.as_deref().cloned().unwrap_or_default();
     let asked = TableOptions { whole: true, ..asked };
     let [train, test, _] = parts(path, options, &asked)?.unwrap_or_default();
     let rows = test.or(train).ok_or_else(|| unfit(path, "this is no table"))?;
     let columns = modelled(&rows, &asked)?;
-    Ok(rows.choose(&columns).cells)
+    Ok((rows, columns))
 }
 
 /// Training, test and validation rows.

@@ -21,24 +21,20 @@ pub fn filled(
     let changed = || unfit(path, "it has changed since it was read");
     let mut rows = expected.chunks_exact(d).map(|row| table.restore(row));
     if !table_csv::is_csv(path) || path.is_dir() {
-        let cells = table_files::scored(path, options)?;
-        let all: Vec<Vec<f64>> = cells
-            .chunks_exact(d)
-            .map(|row| {
-                let expected = rows.next().ok_or_else(changed)?;
-                let pairs = row.iter().zip(expected);
-                Ok(pairs
-                    .map(|(&cell, v)| if cell.is_nan() { f64::from(v as f32) } else { cell })
-                    .collect())
-            })
-            .collect::<Result<_, DataError>>()?;
+        let (all, of) = table_files::scored(path, options)?;
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let header: Vec<&str> = table.columns.iter().map(|column| &*column.name).collect();
-        let lines = all.iter().map(|row| row.iter().map(f64::to_string).collect::<Vec<String>>());
-        let written = writer
-            .write_record(&header)
-            .and_then(|()| lines.into_iter().try_for_each(|line| writer.write_record(&line)));
-        written.expect("memory can be written to");
+        writer.write_record(&all.names).expect("memory can be written to");
+        for row in all.cells.chunks_exact(all.names.len()) {
+            let expected = rows.next().ok_or_else(changed)?;
+            let text = |v: &f64| if v.is_nan() { String::new() } else { v.to_string() };
+            let mut cells: Vec<String> = row.iter().map(text).collect();
+            for (&place, v) in of.iter().zip(expected) {
+                if row[place].is_nan() {
+                    cells[place] = (v as f32).to_string();
+                }
+            }
+            writer.write_record(&cells).expect("memory can be written to");
+        }
         return Ok(writer.into_inner().expect("memory can be written to"));
     }
     let mut file = CsvFile::open(path)?;

@@ -12,6 +12,7 @@ pub const LIBRARY: &Library = &[
     ("activation", include_str!("../../shaders/lib/activation.wgsl")),
     ("clock", include_str!("../../shaders/lib/clock.wgsl")),
     ("correlation", include_str!("../../shaders/lib/correlation.wgsl")),
+    ("count_likelihood", include_str!("../../shaders/lib/count_likelihood.wgsl")),
     ("fetched_row", include_str!("../../shaders/lib/fetched_row.wgsl")),
     ("fragment", include_str!("../../shaders/lib/fragment.wgsl")),
     ("log_variance", include_str!("../../shaders/lib/log_variance.wgsl")),

@@ -11,6 +11,7 @@ pub mod ceiling;
 pub mod clip;
 pub mod continuous_bernoulli;
 pub mod convolution;
+pub mod counts;
 pub mod discretized_logistic;
 pub mod embedding;
 pub mod end_step;
@@ -22,7 +23,9 @@ pub mod group_norm;
 pub mod importance;
 mod library;
 pub mod linear;
+pub mod negative_binomial;
 pub mod optimizer;
+pub mod poisson;
 pub mod posterior;
 pub mod prior;
 pub mod product;
@@ -104,6 +107,12 @@ pub static REGISTRY: &[&Kernel] = &[
     &discretized_logistic::LOG_LIKELIHOOD,
     &discretized_logistic::BACKWARD,
     &discretized_logistic::EXPECTATION,
+    &poisson::LOG_LIKELIHOOD,
+    &poisson::BACKWARD,
+    &negative_binomial::LOG_LIKELIHOOD,
+    &negative_binomial::BACKWARD,
+    &counts::RATES,
+    &counts::SIZED_RATES,
     &importance::LOG_WEIGHT,
     &importance::NORMALIZE,
     &annealed::TRANSITION,

@@ -21,6 +21,7 @@ use crate::report::rows::csv_of_rows;
 use crate::report::tiles::{Group, Tiles};
 use crate::report::training::training;
 use crate::train::{EpochReport, Settings};
+use crate::vae::likelihood::Domain;
 pub use progress::ProgressWriter;
 
 /// [`SAMPLES`] and [`RECONSTRUCTIONS`] with words.
@@ -292,9 +293,10 @@ impl Pictures<'_> {
     fn note(&self, when: &str) -> String {
         let Settings { architecture, binarization, objective, samples, .. } = self.settings;
         let data = without_folders(self.data);
-        let binarization = match self.settings.table {
-            Some(_) => "columns standardised",
-            None => binarization.label(),
+        let binarization = match (&self.settings.table, architecture.likelihood.module().domain()) {
+            (Some(_), Domain::Counts) => "counts",
+            (Some(_), _) => "columns standardised",
+            (None, _) => binarization.label(),
         };
         if self.folder.file(IMPORT).exists() {
             return format!("{data}; {architecture}, imported; {binarization}.");

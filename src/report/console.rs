@@ -60,8 +60,8 @@ pub struct Console {
     epochs: u32,
     /// What is modelled, which says whether bits per dimension are shown.
     architecture: Architecture,
-    /// Whether images are rows of a table.
-    table: bool,
+    /// What the cells are, if images are rows of a table.
+    cells: Option<&'static str>,
     /// K of the column L_K, if it is shown.
     bound: Option<usize>,
     epoch: u32,
@@ -73,6 +73,7 @@ pub struct Console {
 impl Console {
     /// For a run of `total` steps, of which `first` are finished.
     pub fn new(settings: &Settings, total: u64, first: u64) -> Self {
+        let domain = settings.architecture.likelihood.module().domain();
         let bar = io::stderr().is_terminal().then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
@@ -92,7 +93,7 @@ impl Console {
             total,
             first,
             epochs: settings.epochs,
-            table: settings.table.is_some(),
+            cells: settings.table.as_ref().map(|_| domain.cells()),
             architecture: settings.architecture.clone(),
             bound: settings.bound_samples(),
             epoch: 0,
@@ -161,7 +162,7 @@ impl Console {
         column("reconstruction", 15, figure(test.reconstruction, 2, 11));
         column("KL", 7, figure(test.kl, 2, 7));
         column(
-            if self.table { "rows/s" } else { "images/s" },
+            if self.cells.is_some() { "rows/s" } else { "images/s" },
             9,
             figure(report.images_per_second, 0, 9),
         );
@@ -172,9 +173,9 @@ impl Console {
         };
         if !self.header {
             self.header = true;
-            self.print(&match self.table {
-                true => "nats per row, of standardised cells".to_string(),
-                false => format!("nats per image, {}", report.binarization.label()),
+            self.print(&match self.cells {
+                Some(cells) => format!("nats per row, of {cells}"),
+                None => format!("nats per image, {}", report.binarization.label()),
             });
             self.print(&line(|(title, ..)| title));
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::data::Images;
 use crate::device::Description;
 use crate::evaluate::{ACTIVE, Estimate, Evaluation};
+use crate::vae::likelihood::Domain;
 use crate::vae::{Binarization, Likelihood};
 
 /// What was evaluated.
@@ -227,7 +228,9 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
     if subject.classes > 0 {
         t.push_str("y is the class of an image, which encoder and decoder are told: the ELBO bounds log p(x|y)\n");
     }
-    if let Some(log_scale) = subject.log_scale {
+    if subject.likelihood.module().domain() == Domain::Counts {
+        t.push_str("log probabilities of the counts\n");
+    } else if let Some(log_scale) = subject.log_scale {
         let _ = writeln!(
             t,
             "log densities of the standardised cells that are there; in the columns' own units they are less by the sum \

@@ -7,6 +7,7 @@ use crate::device::{DeviceError, Executor};
 use crate::kernels::{clock, fusions, rates};
 use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
+use crate::vae::likelihood::Domain;
 use crate::vae::network::Moments;
 use crate::vae::objective::Bound;
 use crate::vae::step::{Flips, Pass, Source, TrainProgram};
@@ -95,12 +96,16 @@ pub fn begin(
             }
         }
     }
-    let means = match settings.init {
-        Init::Pytorch => Vec::new(),
-        Init::Glorot => dataset.train.means(settings.binarization == Binarization::Fixed),
-    };
-    let variance = Some(dataset.train.variance());
-    initialize(executor, plan, settings, &Moments { means, variance })
+    let images = &dataset.train;
+    let counts = settings.architecture.likelihood.module().domain() == Domain::Counts;
+    let mut moments = Moments { variance: Some(images.variance()), ..Moments::default() };
+    if counts || settings.init == Init::Glorot {
+        moments.means = images.means(settings.binarization == Binarization::Fixed);
+    }
+    if counts {
+        moments.variances = images.variances().unwrap_or_default();
+    }
+    initialize(executor, plan, settings, &moments)
 }
 
 /// The classes of images as the device takes them.

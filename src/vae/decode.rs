@@ -129,12 +129,14 @@ impl ReconstructProgram {
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
         let labels =
             source.labels(architecture).map(|dims| r.tensor_of("labels", &dims, DType::U8));
-        let Minibatch { x, seen, classes, .. } =
-            minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
+        let minibatch = minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
+        let Minibatch { x, seen, classes, .. } = minibatch;
         let heads = nn::forward(&mut r, &network.encoder(classes), seen)?;
         let q = posterior::module();
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?;
-        let mean = decoded(&mut r, &network, drawn.z, classes)?;
+        let eta = nn::forward(&mut r, &network.decoder(classes, 1), drawn.z)?;
+        let likelihood = architecture.likelihood.module();
+        let mean = likelihood.reconstruction(&mut r, network.observed(minibatch, eta, 1))?;
         let plan = r.finish();
         Ok(ReconstructProgram { program, network, plan, data, labels, clock, x, mean })
     }

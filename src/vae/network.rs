@@ -15,8 +15,10 @@ use crate::plan::{DType, Program, TensorId};
 /// What is known of the training data before the first step.
 #[derive(Debug, Clone, Default)]
 pub struct Moments {
-    /// The mean of each pixel, (D); needed by [`Init::Glorot`].
+    /// The mean of each pixel, (D); needed by [`Init::Glorot`], and by likelihoods of counts.
     pub means: Vec<f64>,
+    /// The variance of each pixel about its mean, (D), where a likelihood of counts needs it.
+    pub variances: Vec<f64>,
     /// The variance of the pixels about their means, on average, if it is known.
     pub variance: Option<f64>,
 }
@@ -137,10 +139,8 @@ impl Network {
         }
         let own = likelihood.parameters(self.architecture.shape());
         let mut own: Vec<Vec<f32>> = own.into_iter().map(|own| own.initial).collect();
-        if let Some(variance) = data.variance {
-            let bias = &mut values[output_bias];
-            likelihood.begin_at(variance, bias, &mut own);
-        }
+        let bias = &mut values[output_bias];
+        likelihood.begin_at(data, bias, &mut own);
         values.extend(own);
         values
     }

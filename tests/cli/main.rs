@@ -17,3 +17,4 @@ mod refusals;
 mod run;
 mod signals;
 mod small;
+mod tables;

@@ -65,7 +65,11 @@ fn wrong_options_are_refused() {
         ("--likelihood gaussian --variance -1", &["--variance", "from 9.4e-14", "got -1.0"]),
         (
             "--likelihood gaussian --variance best",
-            &["--variance", "best", "optimal, learned, channel, pixel, decoder or a number"],
+            &[
+                "--variance",
+                "best",
+                "optimal, learned, channel, pixel, column, decoder or a number",
+            ],
         ),
         ("--activation gelu", &["--activation"]),
         ("--preset mine", &["--preset"]),

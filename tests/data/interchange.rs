@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use elbo::checkpoint::RunFolder;
-use elbo::data::Images;
+use elbo::data::{Images, Table};
 use elbo::device::Device;
 use elbo::device::cpu::CpuDevice;
 use elbo::generate::reconstruct;
@@ -15,6 +15,7 @@ use elbo::interchange::{Names, Trained, weights};
 use elbo::kernels::activation::Activation;
 use elbo::plan::Program;
 use elbo::train::Settings;
+use elbo::vae::likelihood::SizeFactor;
 use elbo::vae::network::Moments;
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Variance};
 use half::{bf16, f16};
@@ -136,6 +137,15 @@ fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
     {
         let groups = if variance == Variance::Pixel { a.pixels() } else { 1 };
         all.push(vec![observed_variance(variance).ln() as f32; groups]);
+    }
+    match a.likelihood {
+        Likelihood::Poisson { size_factor } | Likelihood::NegativeBinomial { size_factor } => {
+            all.push(vec![if size_factor == SizeFactor::Total { 11.0 } else { 0.0 }]);
+        }
+        _ => {}
+    }
+    if matches!(a.likelihood, Likelihood::NegativeBinomial { .. }) {
+        all.push((0..a.pixels()).map(|_| uniform()).collect());
     }
     all
 }
@@ -266,6 +276,9 @@ fn expectation(likelihood: Likelihood, eta: &[Value]) -> Vec<Value> {
                 Value { value, error: slope * mu.error + l.error }.map(|v| v)
             };
             mu.iter().zip(l).map(of).collect()
+        }
+        Likelihood::Poisson { .. } | Likelihood::NegativeBinomial { .. } => {
+            unreachable!("counts have a test of their own")
         }
     }
 }
@@ -496,6 +509,61 @@ fn onnxruntime_computes_what_elbo_does() {
             assert_eq!(got.len().to_string(), groups);
             let near = |&got: &f32| (f64::from(got) / expected - 1.0).abs() < 1e-5;
             assert!(got.iter().all(near), "{got:?}");
+        }
+    }
+}
+
+const ONNX_OF_COUNTS: &str = "
+import numpy as np, onnx, onnxruntime, sys
+for part in ['encoder', 'decoder']:
+    onnx.checker.check_model(onnx.load(part + '.onnx'), full_check=True)
+x = np.fromfile('x.f32', 'f').reshape(-1, 6)
+mu = onnxruntime.InferenceSession('encoder.onnx').run(['mu'], {'x': x})[0]
+session = onnxruntime.InferenceSession('decoder.onnx')
+names = [output.name for output in session.get_outputs()]
+assert names == sys.argv[1].split(','), names
+of = dict(zip(names, session.run(None, {'z': mu})))
+size = np.maximum(x.sum(1), 1) / of['mean_total'] if 'mean_total' in of else np.ones(len(x))
+if 'inverse_dispersion' in of:
+    expected = np.exp(np.fromfile('v.f32', 'f'))
+    assert np.abs(of['inverse_dispersion'] / expected - 1).max() < 1e-5
+(of['mean'] * size[:, None]).astype('f').tofile('mean.f32')
+";
+
+/// Of counts as they are, of rows as large as they are.
+#[test]
+fn onnxruntime_computes_what_elbo_does_of_counts() {
+    let (python, home) = (Python::find(), Home::new());
+    let device = Device::Cpu(CpuDevice::new(None).unwrap());
+    let cells: Vec<f64> = (0..54).map(|i| f64::from((i * i * 7 + i / 5) % 23 % 9)).collect();
+    let names: Vec<String> = (1..=6).map(|column| column.to_string()).collect();
+    let rows = Images::of_table(Table::unscaled(&names).into(), &cells).unwrap();
+    let total = SizeFactor::Total;
+    for (i, (likelihood, outputs)) in [
+        (Likelihood::Poisson { size_factor: total }, "mean,mean_total"),
+        (Likelihood::Poisson { size_factor: SizeFactor::None }, "mean"),
+        (Likelihood::NegativeBinomial { size_factor: total }, "mean,inverse_dispersion,mean_total"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut a = architecture(&[12], 3, &[10]);
+        (a.image, a.likelihood) = ((1, 6), likelihood);
+        let run = format!("run{i}");
+        let parameters = home.with_run(&run, &a);
+        home.ok(&format!("export {run} --onnx encoder.onnx --onnx decoder.onnx"));
+        let own = reconstruct(&device, &a, &parameters, Binarization::None, &rows, 9, 0).unwrap();
+        let (x, own): (Vec<_>, Vec<_>) =
+            own.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).unzip();
+        let counts: Vec<f64> = x.concat().into_iter().map(f64::from).collect();
+        assert_eq!(counts, cells);
+        fs::write(home.at("x.f32"), bytemuck::cast_slice(&x.concat())).unwrap();
+        fs::write(home.at("v.f32"), bytemuck::cast_slice(parameters.last().unwrap())).unwrap();
+        python.run_with(home.0.path(), ONNX_OF_COUNTS, &[outputs]);
+        let mean = home.read_f32("mean.f32");
+        assert_eq!(mean.len(), cells.len());
+        for (onnx, own) in mean.into_iter().zip(own.concat()) {
+            assert!((onnx - own).abs() <= 1e-5 * (1.0 + own.abs()), "{a}: {onnx}, {own}");
         }
     }
 }

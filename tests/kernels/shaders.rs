@@ -105,6 +105,15 @@ var<workgroup> x: array<f32, 1>;
 var<workgroup> d_y: array<f32, 1>;
 ";
 
+/// What `count_likelihood` asks of one.
+const COUNTS: &str = "
+const B = 1u;
+const K = 1u;
+const D = 1u;
+var<workgroup> x: array<f32, 1>;
+var<workgroup> mean_total: array<f32, 1>;
+";
+
 /// What convolutions' files ask of one.
 const CONVOLUTION: &str = "
 const R = 1u;
@@ -137,6 +146,7 @@ fn every_library_file_holds_functions_only() {
         // What a kernel that sums over its workgroup declares; the library may declare no override.
         let (hooks, store) = match file {
             "parameter_gradients" => (LAYER, ""),
+            "count_likelihood" => (COUNTS, ""),
             "correlation" => (CONVOLUTION, STORE),
             "transposed_correlation" => (CONVOLUTION, STORE_PIXEL),
             "patches" | "slabs" => (CONVOLUTION, ""),

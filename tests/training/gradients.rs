@@ -10,6 +10,7 @@ use elbo::kernels::{clock, rates};
 use elbo::nn::Shape;
 use elbo::plan::{Program, TensorId};
 use elbo::train::{self, Settings};
+use elbo::vae::likelihood::SizeFactor;
 use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::step::{Content, Source, TrainProgram};
@@ -66,13 +67,17 @@ fn likelihoods() -> Vec<Likelihood> {
         Variance::Optimal,
         Variance::Channel,
         Variance::Pixel,
+        Variance::Column,
         Variance::Learned,
         Variance::Decoder,
         Variance::Given(0.3),
     ];
     let gaussian = variances.map(|variance| Likelihood::Gaussian { variance });
     let grey = [Likelihood::ContinuousBernoulli, Likelihood::DiscretizedLogistic];
-    [&[Likelihood::Bernoulli], &gaussian[..], &grey].concat()
+    let counts = [SizeFactor::Total, SizeFactor::None].map(|size_factor| {
+        [Likelihood::Poisson { size_factor }, Likelihood::NegativeBinomial { size_factor }]
+    });
+    [&[Likelihood::Bernoulli], &gaussian[..], &grey, &counts.concat()].concat()
 }
 
 fn iwae(estimator: Estimator) -> Objective {

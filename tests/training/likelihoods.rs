@@ -1,29 +1,44 @@
 //! Likelihoods against their closed forms: what they say of all values sums to one, the mean is the mean of that,
 //! and each is the formula of its paper.
 
+use elbo::ImageShape;
 use elbo::device::Executor;
 use elbo::plan::{Program, Recorder};
 use elbo::vae::Likelihood;
-use elbo::vae::likelihood::Observed;
+use elbo::vae::likelihood::{Observed, SizeFactor};
 
 use crate::harness;
 
 /// log p(x|z) and E[x|z] of images of one pixel, in double precision: a row each of `x` and of the decoder's
 /// output `eta`, (rows, outputs).
 fn of(likelihood: Likelihood, x: &[f64], eta: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    with(likelihood, &[], 1, x, eta)
+}
+
+/// The same with parameters of the likelihood's own, of rows of several `values`; the mean is that of the rows as they are.
+fn with(
+    likelihood: Likelihood,
+    parameters: &[&[f64]],
+    values: usize,
+    x: &[f64],
+    eta: &[f64],
+) -> (Vec<f64>, Vec<f64>) {
     let module = likelihood.module();
     let mut program = Program::new();
     let mut r = Recorder::new(&mut program, "likelihood");
-    let (rows, outputs) = (x.len(), module.outputs(1));
-    let observed = r.tensor("x", &[rows, 1]);
+    let (rows, outputs) = (x.len() / values, module.outputs(values));
+    let observed = r.tensor("x", &[rows, values]);
     let output = r.tensor("eta", &[rows, outputs]);
-    let of = Observed { x: observed, eta: output, parameters: &[], samples: 1, masked: false };
+    let own: Vec<_> = parameters.iter().map(|v| r.tensor("own", &[v.len()])).collect();
+    let of = Observed { x: observed, eta: output, parameters: &own, samples: 1, masked: false };
     let log_px = module.log_px(&mut r, of).expect("records");
-    let mean = module.mean(&mut r, output, 1).expect("records");
+    let mean = module.reconstruction(&mut r, of).expect("records");
     let plan = r.finish();
     let mut executor = harness::cpu().load::<f64>(program).expect("memory");
-    executor.floats_mut(observed).copy_from_slice(x);
-    executor.floats_mut(output).copy_from_slice(eta);
+    let given = own.iter().copied().zip(parameters.iter().copied());
+    for (tensor, values) in given.chain([(observed, x), (output, eta)]) {
+        executor.floats_mut(tensor).copy_from_slice(values);
+    }
     let run: &mut dyn Executor = &mut executor;
     run.run_all(plan, 1).expect("the CPU runs");
     (executor.floats_mut(log_px).to_vec(), executor.floats_mut(mean).to_vec())
@@ -124,6 +139,116 @@ fn a_discretized_logistic_holds_in_its_tails() {
     }
 }
 
+const POISSON: Likelihood = Likelihood::Poisson { size_factor: SizeFactor::None };
+const NEGATIVE_BINOMIAL: Likelihood =
+    Likelihood::NegativeBinomial { size_factor: SizeFactor::None };
+
+/// log p of counts of a mean, and of an inverse dispersion, by the textbook's products rather than by any series: ln of
+/// (x + theta - 1) .. theta / x! (theta / (theta + r))^theta (r / (theta + r))^x, or of r^x e^-r / x!.
+fn log_probabilities(rate: f64, theta: Option<f64>, most: usize) -> Vec<f64> {
+    let mut log_p = match theta {
+        Some(theta) => theta * (theta / (theta + rate)).ln(),
+        None => -rate,
+    };
+    let mut all = vec![log_p];
+    for x in 1..=most {
+        let x = x as f64;
+        log_p += match theta {
+            Some(theta) => ((x - 1.0 + theta) / x * rate / (theta + rate)).ln(),
+            None => (rate / x).ln(),
+        };
+        all.push(log_p);
+    }
+    all
+}
+
+#[test]
+fn counts_have_the_probabilities_and_moments_of_the_textbook() {
+    for eta in [-3.0, 0.0, 0.7, 2.3, 4.1] {
+        for v in [None, Some(-1.2), Some(0.0), Some(1.6), Some(4.0), Some(12.0)] {
+            let what = format!("eta = {eta}, v = {v:?}");
+            let (rate, theta) = (f64::exp(eta), v.map(f64::exp));
+            let x: Vec<f64> = (0..6000).map(f64::from).collect();
+            let etas = vec![eta; x.len()];
+            let (log_px, mean) = match &v {
+                None => with(POISSON, &[&[0.0]], 1, &x, &etas),
+                Some(v) => with(NEGATIVE_BINOMIAL, &[&[0.0], &[*v]], 1, &x, &etas),
+            };
+            for (i, expected) in log_probabilities(rate, theta, 300).into_iter().enumerate() {
+                assert_near(log_px[i], expected, 1e-11, &format!("{what}: log p({i})"));
+            }
+            let moment = |f: &dyn Fn(f64) -> f64| -> f64 {
+                log_px.iter().zip(&x).map(|(log_p, &x)| log_p.exp() * f(x)).sum()
+            };
+            assert_near(moment(&|_| 1.0), 1.0, 1e-9, &format!("{what}: sum"));
+            assert_near(moment(&|x| x), mean[0], 1e-9, &format!("{what}: mean"));
+            assert_near(mean[0], rate, 1e-12, &format!("{what}: mean"));
+            let variance = rate + theta.map_or(0.0, |theta| rate * rate / theta);
+            let found = moment(&|x| (x - rate) * (x - rate));
+            assert_near(found, variance, 1e-8, &format!("{what}: variance"));
+        }
+    }
+}
+
+/// Values of scipy 1.x's nbinom and poisson where those keep their digits, else of the formula in 40 digits.
+#[test]
+fn counts_have_known_probabilities() {
+    for (x, rate, theta, of_theta, of_rate) in [
+        (0.0, 3.5, 2.0, -2.023_201_823_356_96, -3.5),
+        (5.0, 3.5, 0.25, -3.536_115_264_803_737, -2.023_676_900_305_206),
+        (120.0, 100.0, 7.5, -4.864_269_879_640_132, -5.191_965_662_707_217),
+        (3.0, 1e-3, 1.0, -20.727_263_838_278_745, -22.516_025_306_174_466),
+        (1e6, 999_000.0, 1e6, -8.423_517_746_404_444, -8.327_027_479_053_644),
+        (40.0, 4000.0, 0.05, -7.038_900_373_480_025, -3_778.558_654_110_676),
+    ] {
+        let what = format!("{x} of {rate}, theta = {theta}");
+        let eta = [f64::ln(rate)];
+        let (log_px, _) = with(NEGATIVE_BINOMIAL, &[&[0.0], &[f64::ln(theta)]], 1, &[x], &eta);
+        assert_near(log_px[0], of_theta, 1e-10, &what);
+        let (log_px, _) = with(POISSON, &[&[0.0]], 1, &[x], &eta);
+        assert_near(log_px[0], of_rate, 1e-10, &format!("{what}: Poisson"));
+    }
+}
+
+/// A row with twice the counts has twice the rates, and one of nothing those of a row of one count.
+#[test]
+fn a_size_factor_is_the_rows_total_over_the_mean_total() {
+    let x = [4.0, 0.0, 11.0, 8.0, 0.0, 22.0, 0.0, 0.0, 0.0];
+    let eta = [1.2, -0.4, 2.0].repeat(3);
+    let mean_total = 10.0;
+    let size_factor = SizeFactor::Total;
+    let likelihoods = [
+        (Likelihood::Poisson { size_factor }, vec![], None),
+        (Likelihood::NegativeBinomial { size_factor }, vec![0.5; 3], Some(f64::exp(0.5))),
+    ];
+    for (likelihood, v, theta) in likelihoods {
+        let parameters: &[&[f64]] =
+            if v.is_empty() { &[&[mean_total]] } else { &[&[mean_total], &v] };
+        let (log_px, mean) = with(likelihood, parameters, 3, &x, &eta);
+        for (row, total) in [15.0, 30.0, 1.0].into_iter().enumerate() {
+            let mut expected = 0.0;
+            for i in row * 3..row * 3 + 3 {
+                let rate = total / mean_total * f64::exp(eta[i]);
+                assert_near(mean[i], rate, 1e-12, "the mean of a row as it is");
+                expected += log_probabilities(rate, theta, 30)[x[i] as usize];
+            }
+            assert_near(log_px[row], expected, 1e-12, &format!("{likelihood:?}, row {row}"));
+        }
+    }
+}
+
+/// Beyond the upper bound of its logarithm, an inverse dispersion leaves no more variance than a Poisson distribution has.
+#[test]
+fn a_negative_binomial_of_no_dispersion_is_a_poisson_distribution() {
+    let x = [0.0, 1.0, 9.0, 150.0, 4000.0];
+    let eta = [0.3, 2.0, 2.0, 5.0, 8.3];
+    let (of_rates, _) = with(POISSON, &[&[0.0]], 1, &x, &eta);
+    let (log_px, _) = with(NEGATIVE_BINOMIAL, &[&[0.0], &[50.0]], 1, &x, &eta);
+    for (got, expected) in log_px.into_iter().zip(of_rates) {
+        assert_near(got, expected, 1e-4, "log p");
+    }
+}
+
 /// No output of a decoder, however far out, gives a NaN or an infinity in single precision.
 #[test]
 fn extreme_outputs_give_numbers_on_every_device() {
@@ -132,8 +257,17 @@ fn extreme_outputs_give_numbers_on_every_device() {
         .into_iter()
         .flat_map(|x| outputs.map(|first| outputs.map(|second| [x, first, second])).concat())
         .collect();
-    for likelihood in [Likelihood::ContinuousBernoulli, Likelihood::DiscretizedLogistic] {
+    let likelihoods = [
+        Likelihood::ContinuousBernoulli,
+        Likelihood::DiscretizedLogistic,
+        POISSON,
+        Likelihood::NegativeBinomial { size_factor: SizeFactor::Total },
+    ];
+    for likelihood in likelihoods {
         let module = likelihood.module();
+        let own = module.parameters(ImageShape { height: 1, width: 1, channels: 1 });
+        // A rate has no bound but that of its logarithm.
+        let of_mean = if own.is_empty() { 1.0 } else { f32::MAX };
         let mut program = Program::new();
         let mut r = Recorder::new(&mut program, "extremes");
         let (rows, count) = (pairs.len(), module.outputs(1));
@@ -141,7 +275,8 @@ fn extreme_outputs_give_numbers_on_every_device() {
             let dims = [rows, columns];
             r.tensor(name, if columns == 0 { &dims[..1] } else { &dims })
         });
-        let of = Observed { x, eta, parameters: &[], samples: 1, masked: false };
+        let parameters: Vec<_> = own.iter().map(|own| r.tensor(own.name, &own.dims)).collect();
+        let of = Observed { x, eta, parameters: &parameters, samples: 1, masked: false };
         let log_px = module.log_px(&mut r, of).expect("records");
         let mean = module.mean(&mut r, eta, 1).expect("records");
         let d_eta = module.backward(&mut r, of, weight).expect("records").d_eta;
@@ -154,10 +289,15 @@ fn extreme_outputs_give_numbers_on_every_device() {
             executor.write_f32(x, &column(0).collect::<Vec<_>>()).expect("writes");
             executor.write_f32(eta, &outputs).expect("writes");
             executor.write_f32(weight, &vec![1.0; rows]).expect("writes");
+            for (&tensor, own) in parameters.iter().zip(&own) {
+                executor.write_f32(tensor, &own.initial).expect("writes");
+            }
             executor.run_all(plan, 1).expect("runs");
-            for (name, tensor, limit) in
-                [("log p(x|z)", log_px, f32::MAX), ("mean", mean, 1.0), ("d_eta", d_eta, f32::MAX)]
-            {
+            for (name, tensor, limit) in [
+                ("log p(x|z)", log_px, f32::MAX),
+                ("mean", mean, of_mean),
+                ("d_eta", d_eta, f32::MAX),
+            ] {
                 let values = executor.read_f32(tensor).expect("reads");
                 let per_row = values.len() / rows;
                 for (i, v) in values.iter().enumerate() {

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod bounds_command;
+mod counts;
 mod estimators;
 mod evaluation;
 mod fusions;

@@ -111,7 +111,7 @@ fn agree_for_twenty_steps(settings: &Settings) {
     let bound = 4.0 * 20.0 * ((terms as f64).sqrt() + exponent) / f64::from(1 << 24);
     let names: Vec<String> =
         plan.network.parameters().iter().map(|&p| plan.program.get(p).name.clone()).collect();
-    let moments = Moments { means: dataset.train.means(false), variance: None };
+    let moments = Moments { means: dataset.train.means(false), ..Moments::default() };
     let first = plan.network.initial_values(settings.init, settings.seed, &moments);
     let oracle: Box<dyn Executor> =
         Box::new(harness::cpu().load::<f64>(plan.program.clone()).expect("memory"));

@@ -182,7 +182,7 @@ fn glorot_begins_at_the_mean_of_the_data() {
     let mut architecture = full().architecture;
     architecture.image = (1, 4);
     let means = vec![0.0, 0.5, 0.25, 1.0];
-    let moments = Moments { means, variance: None };
+    let moments = Moments { means, ..Moments::default() };
     for (likelihood, expected) in [
         (Likelihood::Bernoulli, [-6.906_755, 0.0, -1.098_612_3, 6.906_755]),
         (Likelihood::Gaussian { variance: Variance::Learned }, [0.0, 0.5, 0.25, 1.0]),

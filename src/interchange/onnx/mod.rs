@@ -7,6 +7,11 @@
 //! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel: as the mean, without N |
 //! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
 //! | decoder, discretized logistic | `z` (N, Z) | `mean` (N, D), `location` (N, D), `log_scale` (N, D) |
+//! | decoder, Poisson | `z` (N, Z) | `mean` (N, D), `mean_total` (1) of the training rows if there are size factors |
+//! | decoder, negative binomial | `z` (N, Z) | `mean` (N, D), `inverse_dispersion` (D), `mean_total` (1) |
+//!
+//! An encoder of counts takes them as they are. `mean` is that of a row of the mean total; of another total, it is so much more
+//! or less of each.
 //!
 //! All F32, N as it comes. Both parts of a model that is told classes have an input `class` (N) besides, of int64. A layer is a Gemm with PyTorch's (outputs, inputs) weight, transposed.
 
@@ -28,7 +33,7 @@ use crate::named::named;
 use crate::nn::graph::Attribute;
 use crate::nn::{Layer, Nodes, Operand, Shape};
 use crate::plan::Program;
-use crate::vae::likelihood::{OnnxConstant, OnnxValues};
+use crate::vae::likelihood::{Domain, OnnxConstant, OnnxValues};
 use crate::vae::{Architecture, Network};
 
 /// The version of ONNX's operators: the oldest that has them as they are used here.
@@ -80,7 +85,11 @@ pub fn encode(
         (_, true) => ", red, green and blue one after the other",
         (_, false) => ", red, green and blue of each side by side",
     };
-    let pixels = format!("pixels in rows from the top, {}{of_a_pixel}, in [0, 1]", a.shape());
+    let counts = a.likelihood.module().domain() == Domain::Counts;
+    let pixels = match counts {
+        true => "counts, one of each column".to_string(),
+        false => format!("pixels in rows from the top, {}{of_a_pixel}, in [0, 1]", a.shape()),
+    };
     let network = Network::declare(&mut Program::new(), a);
     let mut places = places(a);
     let (encoder, decoder) = (network.encoder(None), network.decoder(None, 1));
@@ -88,9 +97,16 @@ pub fn encode(
     let mut initializer = Vec::new();
     let (prefix, input, outputs) = match part {
         Part::Encoder => {
+            let mut seen = "x";
+            if counts {
+                initializer.push(tensor(ONE, &[], &[1.0]));
+                graph.node("Add", &["x", ONE], "x_and_one");
+                graph.node("Log", &["x_and_one"], "seen");
+                seen = "seen";
+            }
             let at = places.iter().position(|places| places.first() == Some(&Place::Mu));
             let at = at.expect("the heads are two modules");
-            let h = graph.stack(&encoder[..at], &places, "x");
+            let h = graph.stack(&encoder[..at], &places, seen);
             let raw = match encoder.len() == at + 1 {
                 true => {
                     graph.layer(&*encoder[at], &places[at][..1], &h, Some("mu"));
@@ -221,6 +237,9 @@ const CLASS: &str = "class";
 /// The bounds of the log variance.
 const LOW: &str = "log_variance.lowest";
 const HIGH: &str = "log_variance.highest";
+
+/// What is added to counts before the encoder gets their logarithm.
+const ONE: &str = "one";
 
 struct Graph {
     nodes: Vec<NodeProto>,

@@ -7,6 +7,7 @@ use super::{Backward, Domain, Module, Observed, OnnxGraph, OnnxOutput, Sampler, 
 use crate::kernels::gaussian;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
+use crate::vae::network::Moments;
 
 /// Means of real values and their variances, both by the decoder.
 pub struct DecodedGaussian;
@@ -52,9 +53,11 @@ impl Module for DecodedGaussian {
     }
 
     /// As a variance that is the same in every image does.
-    fn begin_at(&self, variance: f64, bias: &mut [f32], _: &mut [Vec<f32>]) {
-        let log_variances = bias.len() / 2..;
-        bias[log_variances].fill(variance.max(gaussian::LOWEST_FITTED).ln() as f32);
+    fn begin_at(&self, data: &Moments, bias: &mut [f32], _: &mut [Vec<f32>]) {
+        if let Some(variance) = data.variance {
+            let log_variances = bias.len() / 2..;
+            bias[log_variances].fill(variance.max(gaussian::LOWEST_FITTED).ln() as f32);
+        }
     }
 
     fn log_px(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {

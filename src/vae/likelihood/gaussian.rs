@@ -10,6 +10,7 @@ use crate::kernels::gaussian;
 use crate::kernels::posterior::LOG_VARIANCE;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::binarization::Binarization;
+use crate::vae::network::Moments;
 
 /// Means of real values whose variances are the same in every image.
 pub struct Gaussian {
@@ -26,8 +27,8 @@ const DECAY: f64 = 0.5;
 /// a pixel that hardly ever differs would have a variance that makes the next time a catastrophe.
 const PIXEL_DECAY: f64 = 0.99;
 
-/// The least variance of a column of a table, whose own is 1: below it a column that is a function of others would have all
-/// the weight, and one that has few values densities without bound.
+/// The least variance of a column of a table, whose own is 1: a column that is a function of others, or has few values,
+/// would have densities without bound.
 pub const COLUMN_LOWEST: f64 = 1e-3;
 
 /// What ln s is called in files.
@@ -108,8 +109,10 @@ impl Module for Gaussian {
 
     /// The error of a decoder that has learnt the means. A variance far above it is so broad that nothing is to be
     /// gained by telling images apart.
-    fn begin_at(&self, variance: f64, _: &mut [f32], own: &mut [Vec<f32>]) {
-        if !matches!(self.variance, Variance::Given(_)) {
+    fn begin_at(&self, data: &Moments, _: &mut [f32], own: &mut [Vec<f32>]) {
+        if let Some(variance) = data.variance
+            && !matches!(self.variance, Variance::Given(_))
+        {
             own[0].fill(variance.max(self.lowest()).ln() as f32);
         }
     }

@@ -8,12 +8,16 @@ mod discretized_logistic;
 mod draw;
 mod gaussian;
 mod kernels;
+mod negative_binomial;
 mod onnx;
+mod poisson;
+mod size_factor;
 mod variance;
 
 use serde::{Deserialize, Serialize};
 
 use super::binarization::Binarization;
+use super::network::Moments;
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::named::named;
@@ -24,7 +28,10 @@ use decoded_gaussian::DecodedGaussian;
 use discretized_logistic::DiscretizedLogistic;
 pub use draw::{Decoded, Sampler};
 use gaussian::Gaussian;
+use negative_binomial::NegativeBinomial;
 pub use onnx::{OnnxConstant, OnnxGraph, OnnxNode, OnnxOutput, OnnxValues};
+use poisson::Poisson;
+pub use size_factor::SizeFactor;
 pub use variance::Variance;
 
 named! {
@@ -38,6 +45,10 @@ named! {
         ContinuousBernoulli = "continuous-bernoulli",
         /// Location and scale of each value, which has 256 levels; shows probabilities
         DiscretizedLogistic = "discretized-logistic",
+        /// Log rates of counts; shows probabilities
+        Poisson = "poisson",
+        /// Log means of counts, which vary about them by more than chance; shows probabilities
+        NegativeBinomial = "negative-binomial",
     }
 }
 
@@ -60,6 +71,19 @@ pub enum Likelihood {
     /// Locations and scales of logistic distributions that are cut into 256 levels.
     #[serde(rename = "discretized-logistic")]
     DiscretizedLogistic,
+    /// Logarithms of rates of counts.
+    Poisson {
+        /// How much of everything a row has.
+        #[serde(default)]
+        size_factor: SizeFactor,
+    },
+    /// Logarithms of means of counts, whose variance is larger by a factor of each column.
+    #[serde(rename = "negative-binomial")]
+    NegativeBinomial {
+        /// How much of everything a row has.
+        #[serde(default)]
+        size_factor: SizeFactor,
+    },
 }
 
 /// What files of the first versions mean that name no variance.
@@ -78,6 +102,23 @@ impl Likelihood {
             LikelihoodKind::Bernoulli => Some(Likelihood::Bernoulli),
             LikelihoodKind::ContinuousBernoulli => Some(Likelihood::ContinuousBernoulli),
             LikelihoodKind::DiscretizedLogistic => Some(Likelihood::DiscretizedLogistic),
+            LikelihoodKind::Poisson => {
+                Some(Likelihood::Poisson { size_factor: SizeFactor::default() })
+            }
+            LikelihoodKind::NegativeBinomial => {
+                Some(Likelihood::NegativeBinomial { size_factor: SizeFactor::default() })
+            }
+        }
+    }
+
+    /// The same with this size factor; `None` if it is not one of counts.
+    pub fn with_size_factor(self, size_factor: SizeFactor) -> Option<Self> {
+        match self {
+            Likelihood::Poisson { .. } => Some(Likelihood::Poisson { size_factor }),
+            Likelihood::NegativeBinomial { .. } => {
+                Some(Likelihood::NegativeBinomial { size_factor })
+            }
+            _ => None,
         }
     }
 
@@ -88,6 +129,8 @@ impl Likelihood {
             Likelihood::Gaussian { .. } => LikelihoodKind::Gaussian,
             Likelihood::ContinuousBernoulli => LikelihoodKind::ContinuousBernoulli,
             Likelihood::DiscretizedLogistic => LikelihoodKind::DiscretizedLogistic,
+            Likelihood::Poisson { .. } => LikelihoodKind::Poisson,
+            Likelihood::NegativeBinomial { .. } => LikelihoodKind::NegativeBinomial,
         }
     }
 
@@ -106,6 +149,10 @@ impl Likelihood {
             Likelihood::Gaussian { variance } => Box::new(Gaussian { variance }),
             Likelihood::ContinuousBernoulli => Box::new(ContinuousBernoulli),
             Likelihood::DiscretizedLogistic => Box::new(DiscretizedLogistic),
+            Likelihood::Poisson { size_factor } => Box::new(Poisson { size_factor }),
+            Likelihood::NegativeBinomial { size_factor } => {
+                Box::new(NegativeBinomial { size_factor })
+            }
         }
     }
 }
@@ -119,6 +166,16 @@ pub enum Domain {
     Reals,
     /// Counts, 0, 1, 2 and so on: the cells of a table as they are. The encoder gets ln(1 + x).
     Counts,
+}
+
+impl Domain {
+    /// What the cells of a table are that such a likelihood is of.
+    pub fn cells(self) -> &'static str {
+        match self {
+            Domain::Counts => "counts",
+            Domain::Levels | Domain::Reals => "standardised cells",
+        }
+    }
 }
 
 /// A likelihood's computation, its parameters, and what others call its parts.
@@ -169,10 +226,10 @@ pub trait Module {
     /// The bias of the decoder's output at which pixels of these means, (D), are expected.
     fn first_bias(&self, means: &[f64]) -> Vec<f32>;
 
-    /// Sets what is to begin at the training data's `variance`, which is that of the pixels about their means, on
-    /// average: in the `bias` of the decoder's output, or in `own`, the values of [`Module::parameters`].
-    fn begin_at(&self, variance: f64, bias: &mut [f32], own: &mut [Vec<f32>]) {
-        let _ = (variance, bias, own);
+    /// Sets what is to begin at the training data's moments, as far as they are known: in the `bias` of the decoder's
+    /// output, or in `own`, the values of [`Module::parameters`].
+    fn begin_at(&self, data: &Moments, bias: &mut [f32], own: &mut [Vec<f32>]) {
+        let _ = (data, bias, own);
     }
 
     /// When [`Module::fit`] is to be recorded.
@@ -218,6 +275,15 @@ pub trait Module {
     /// # Errors
     /// As [`Module::log_px`].
     fn mean(&self, r: &mut Recorder, eta: TensorId, pixels: usize) -> Result<TensorId, PlanError>;
+
+    /// Records E[x|z] of rows that are known, (B*K, D): what depends on the row itself, as its size, is its own.
+    ///
+    /// # Errors
+    /// As [`Module::log_px`].
+    fn reconstruction(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
+        let pixels = r.dims(of.x)[1];
+        self.mean(r, of.eta, pixels)
+    }
 
     /// What draws a value of p(x|z); `None` while nothing does.
     fn sampler(&self) -> Option<Sampler> {

@@ -8,6 +8,7 @@ mod ceiling;
 mod clip;
 mod continuous_bernoulli;
 mod convolution;
+mod counts;
 mod discretized_logistic;
 mod embedding;
 mod end_step;
@@ -18,7 +19,9 @@ mod group_norm;
 mod importance;
 mod library;
 mod linear;
+mod negative_binomial;
 mod optimizer;
+mod poisson;
 mod posterior;
 mod prior;
 mod residual;
@@ -52,6 +55,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         clip::FAULTS,
         continuous_bernoulli::FAULTS,
         convolution::FAULTS,
+        counts::FAULTS,
         discretized_logistic::FAULTS,
         embedding::FAULTS,
         end_step::FAULTS,
@@ -62,7 +66,9 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
+        negative_binomial::FAULTS,
         optimizer::FAULTS,
+        poisson::FAULTS,
         posterior::FAULTS,
         prior::FAULTS,
         residual::FAULTS,
