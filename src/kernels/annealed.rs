@@ -165,7 +165,7 @@ impl<'a, T: Real> Target<'a, T> {
 fn transition<T: Real>(c: &Call<T>) {
     let words = &c.read_u32("clock")[..];
     let (k, units, parts, l) = (c.dim("K"), c.dim("Z"), c.dim("T"), c.dim("L"));
-    if words[clock::STEP] as usize % l != 0 {
+    if !(words[clock::STEP] as usize).is_multiple_of(l) {
         return;
     }
     let time = (words[clock::STEP] as usize / l).min(c.dim("S") - 1);

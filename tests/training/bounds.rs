@@ -333,7 +333,8 @@ mod wrong {
         let time = c.read_u32("clock")[clock::STEP] as usize / c.dim("L");
         let mut likely = true;
         tails(c, |_, tail| likely = tail[ACCEPTANCE] - before > 0.95);
-        if time > 0 && c.read_u32("clock")[clock::STEP] as usize % c.dim("L") == 0 && !likely {
+        let step = c.read_u32("clock")[clock::STEP] as usize;
+        if time > 0 && step.is_multiple_of(c.dim("L")) && !likely {
             c.write("schedule").chunks_mut(3).for_each(|row| row[2] = 1e-4);
         }
     }

@@ -75,9 +75,10 @@ const FAULTS: &[Fault] = &[
             image.backward.iter_mut().for_each(|w| *w += 1.0);
         }
     }),
-    ("annealed chains that have changed their directions", |e| {
+    ("annealed bounds that have passed each other", |e| {
         for image in e.annealing.annealed.iter_mut().flat_map(|annealed| &mut annealed.images) {
-            std::mem::swap(&mut image.forward, &mut image.backward);
+            image.forward.iter_mut().for_each(|w| *w += 1.0);
+            image.backward.iter_mut().for_each(|w| *w -= 1.0);
         }
     }),
     ("a q that was optimized too little", |e| {
