@@ -78,9 +78,11 @@ pub enum EvaluateError {
     Interrupted,
 }
 
+/// Whether a model is one whose bounds are computed: what is drawn or observed here has no class.
+///
 /// # Errors
-/// The network is told classes: what is drawn or observed here has none.
-fn unconditional(architecture: &Architecture) -> Result<(), EvaluateError> {
+/// The network is told classes.
+pub fn unconditional(architecture: &Architecture) -> Result<(), EvaluateError> {
     match architecture.classes[..] {
         [] => Ok(()),
         _ => Err(EvaluateError::Conditional),

@@ -10,7 +10,7 @@ use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{ModelOption, Trained};
 use crate::bounds::{
-    Annealed, Annealing, EvaluateError, Observed, anneal, sandwich, simulate, tune,
+    Annealed, Annealing, EvaluateError, Observed, anneal, sandwich, simulate, tune, unconditional,
 };
 use crate::checkpoint::{check_writable, write_whole};
 use crate::device::Device;
@@ -123,6 +123,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     }
     let trained = Trained::open(&args.run, &args.model)?;
     let architecture = &trained.settings.architecture;
+    unconditional(architecture).map_err(|e| trained.failure(e))?;
     let device = args.device.open()?;
     let seed = args.seed.unwrap_or(trained.settings.seed);
     let model = Model {

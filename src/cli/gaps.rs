@@ -11,6 +11,7 @@ use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::bounds::{
     Annealing, EvaluateError, Gaps, Observed, Refining, lower, observe, refine, sandwich, simulate,
+    unconditional,
 };
 use crate::device::Device;
 use crate::loaded::Model;
@@ -72,6 +73,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let annealing = args.annealing.settings(Some(TEMPERATURES))?;
     let annealing = annealing.expect("there is a default");
     let trained = Trained::open(&args.run, &args.model)?;
+    unconditional(&trained.settings.architecture).map_err(|e| trained.failure(e))?;
     let dataset = trained.data(&args.data)?;
     let most = dataset.test.n_images.min(dataset.train.n_images);
     if !(1..=most).contains(&args.images) {

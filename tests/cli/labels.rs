@@ -96,7 +96,7 @@ fn classes_in_every_command() {
     for command in ["bounds", "gaps"] {
         home.refuses(
             &format!("{command} run --device cpu"),
-            &["run", "--condition labels", "eval"],
+            &["run", "--condition", "bound from below"],
         );
     }
     home.refuses("sample without --class 1 --device cpu", &["--class 1", "--condition"]);

@@ -64,7 +64,13 @@ pub static FIT_OBSERVED: Kernel = single(Parts {
             case(5, 7, 7, 5),
             case(4, 3, 12, 8),
             case(4, 65, 130, 9),
-            case(20, 1, 64, 100_000),
+            // many parts: errors a third of the weights, whose logarithm is not near zero
+            errors(
+                case(20, 1, 64, 100_000),
+                (0..128)
+                    .map(|i| if i < 64 { 0.01 } else { 0.03 } + 1e-4 * f64::from(i % 64))
+                    .collect(),
+            ),
             of_decay(0.99, [4, 100, 100], 30),
             // more groups than one dimension of a grid has room for
             case(1, 33_000, 33_000, 3),
