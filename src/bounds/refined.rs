@@ -39,9 +39,9 @@ impl Default for Refining {
 /// One image's ELBOs, nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Refined {
-    /// L[q], q the encoder's.
+    /// `L[q]`, q the encoder's.
     pub encoder: f64,
-    /// L[q*]
+    /// `L[q*]`.
     pub best: f64,
     /// L of the q after nine tenths of the steps, which says whether the last tenth has moved it.
     pub before_last: f64,

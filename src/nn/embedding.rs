@@ -8,7 +8,7 @@ use super::{Activation, Init, Layer, Shape, Silu, Uniform, sum_blocks};
 use crate::kernels::{embedding, residual};
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 
-/// y = f(x + E[class]), E a vector of as many units as x has, or as its map has channels. It stands behind a layer that was
+/// `y = f(x + E[class])`, E a vector of as many units as x has, or as its map has channels. It stands behind a layer that was
 /// left without its activation, and has it; behind a residual block or a gate it has none.
 #[derive(Debug, Clone)]
 pub struct Embedding {

@@ -16,8 +16,8 @@ pub enum Content {
     /// Real values of which some are missing, see [`seen`]: they have no part in the likelihood, and the encoder gets 0
     /// in their place, the mean of a standardised column.
     Masked,
-    /// Counts, 0, 1, 2 and so on, as real values. The likelihood is of them as they are: [`Minibatch::x`]. The encoder gets
-    /// ln(1 + x), [`Minibatch::seen`], in whose range a network begins well whatever the counts are.
+    /// Counts, 0, 1, 2 and so on, as real values. The likelihood is of them as they are: `Minibatch::x`. The encoder gets
+    /// ln(1 + x), `Minibatch::seen`, in whose range a network begins well whatever the counts are.
     Counts,
 }
 
