@@ -92,11 +92,10 @@ fn log_variance(image: u32, unit: u32) -> f32 {
 /// Where a unit's row of C begins among the heads of all images.
 fn row_of(image: u32, unit: u32) -> u32 { return image * H + 2u * Z + unit * (unit - 1u) / 2u; }
 
-/// The row of C that its element `e` lies in: the i with i (i - 1) / 2 <= e < (i + 1) i / 2. The root is off by one at most.
+/// The row of C that its element `e` lies in: the i with i (i - 1) / 2 <= e < (i + 1) i / 2. From one below the rounded root.
 fn unit_of(e: u32) -> u32 {
-    var i = u32(0.5 * (1.0 + sqrt(1.0 + 8.0 * f32(e))));
-    if i * (i - 1u) / 2u > e { i -= 1u; }
-    if (i + 1u) * i / 2u <= e { i += 1u; }
+    var i = u32(0.5 * (1.0 + sqrt(1.0 + 8.0 * f32(e)))) - 1u;
+    while (i + 1u) * i / 2u <= e { i += 1u; }
     return i;
 }
 

@@ -212,7 +212,7 @@ fn backward_cases() -> Vec<Case> {
     vec![
         case(1, 1, 1),
         case(3, 2, 5),
-        case(7, 3, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
+        case(11, 3, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
         case(128, 1, 20),
         case(20, 50, 11),
         case(2, 1, 129),
