@@ -193,7 +193,7 @@ impl Settings {
             settings.suit_table(dataset.train.n_images);
             return settings;
         }
-        settings.epochs = epochs_of(2500, settings.batch, dataset.train.n_images).min(100);
+        settings.epochs = epochs_of(1500, settings.batch, dataset.train.n_images).min(50);
         if channels > 1 {
             settings.architecture.likelihood =
                 Likelihood::of_kind(LikelihoodKind::Gaussian, None).expect("it needs no variance");

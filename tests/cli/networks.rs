@@ -155,7 +155,7 @@ fn networks_by_the_size_of_the_images() {
     assert!(ended.stderr.contains(layers), "{}", ended.stderr);
     // Few images have as many passes as they may have.
     let config = fs::read_to_string(home.at("run/config.json")).unwrap();
-    assert!(config.contains("\"epochs\": 100,"), "{config}");
+    assert!(config.contains("\"epochs\": 50,"), "{config}");
     home.refuses("train --data data --network conv --hidden 20", &["--network", "--hidden"]);
     home.refuses("train --data data --network cnn", &["--network", "mlp, conv"]);
 }
