@@ -9,5 +9,4 @@ mod interchange;
 mod labels;
 mod loaders;
 mod pictures;
-mod python;
 mod tables;
