@@ -15,6 +15,7 @@ mod pages;
 mod python;
 mod readme;
 mod refusals;
+mod reliability;
 mod run;
 mod signals;
 mod small;
