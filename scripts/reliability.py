@@ -36,7 +36,7 @@ from pathlib import Path
 
 SECONDS = 20
 BYTES = 1 << 30
-TRAIN = ["--hidden", "16", "--latent", "2", "--batch", "20", "--device", "cpu"]
+TRAIN = ["--hidden", "16", "--latent", "2", "--batch", "4", "--device", "cpu"]
 
 # A picture of 8 x 8 grey pixels; Python's library writes no JPEG.
 JPEG = base64.b64decode(
@@ -244,11 +244,11 @@ class Trial:
         for kind, (name, content) in formats.items():
             folder = self.folder / "mutated"
             codes = {}
-            for i in range(each):
+            for i in range(-1, each):
                 shutil.rmtree(folder, ignore_errors=True)
                 file = folder / name
                 file.parent.mkdir(parents=True)
-                changed = self.mutate(content)
+                changed = self.mutate(content) if i >= 0 else content
                 if kind == "PNG" and self.random.random() < 0.7:
                     changed = with_checksums(changed)
                 file.write_bytes(changed)
@@ -258,8 +258,8 @@ class Trial:
                 data = file.parent if file.parent != folder else file
                 run = folder / "run"
                 try:
-                    code = self.run("train", "--data", data, *TRAIN, "--epochs", "1", "--steps", "1", "--run", run).check(0, 1, 2)
-                    codes[code] = codes.get(code, 0) + 1
+                    code = self.run("train", "--data", data, *TRAIN, "--epochs", "1", "--steps", "1", "--run", run).check(*((0, 1, 2) if i >= 0 else (0,)))
+                    codes[code] = codes.get(code, 0) + (i >= 0)
                     if code == 2 and run.exists():
                         raise Failed("a run folder of what was refused")
                     if left := self.left_over(folder):
@@ -346,7 +346,7 @@ class Trial:
     @staticmethod
     def said(codes):
         words = {0: "read all the same", 1: "failed with a line", 2: "refused with a line"}
-        return ", ".join(f"{n} {words[code]}" for code, n in sorted(codes.items()))
+        return ", ".join(f"{n} {words[code]}" for code, n in sorted(codes.items()) if n)
 
     # Files that are more than they seem.
 
@@ -588,13 +588,22 @@ class Trial:
         draw = self.random
         deep = "[" * draw.choice([10, 1000, 60000])
         bodies = [deep, '{"z": [NaN, 1e999]}', '{"z": [0, 0]}', '{"test": 99999999999}', '{"test": -1}', "{}", "", '{"z": ' + "[0," * 20000, '{"x": [' + "0," * 63 + "0]}", "\0" * 100, '{"z": [1e300, -1e300]}']
-        paths = ["/", "/about", "/decode", "/infer", "/map.png", "/model", "/../../etc/passwd", "/%2e%2e/%00", "/" + "a" * draw.choice([10, 70000]), "*", "http://example.com/", "//"]
+        paths = ["/", "/scatter", "/decode", "/infer", "/map.png", "/model", "/../../etc/passwd", "/%2e%2e/%00", "/" + "a" * draw.choice([10, 70000]), "*", "http://example.com/", "//"]
         hosts = [f"127.0.0.1:{port}", f"localhost:{port}", "example.com", "", f"127.0.0.1:{port}\r\nHost: example.com", "127.0.0.1:99999"]
         extra = ["", "Origin: http://example.com\r\n", "Sec-Fetch-Site: cross-site\r\n", "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n", "X: " + "y" * draw.choice([10, 100000]) + "\r\n", "Content-Length: 5\r\n", "Connection: upgrade\r\nUpgrade: h2c\r\n"]
-        body = draw.choice(bodies)
-        length = draw.choice([len(body), len(body), len(body), -1, 10**20, 0])
-        given = draw.choice([token, token, "wrong", ""])
-        raw = f"{draw.choice(['GET', 'POST', 'PUT', 'BREW', 'get'])} {draw.choice(paths)} HTTP/{draw.choice(['1.1', '1.1', '1.0', '2.0', '9'])}\r\nHost: {draw.choice(hosts)}\r\n{draw.choice(extra)}Authorization: Bearer {given}\r\nContent-Length: {length}\r\n\r\n{body}".encode()
+
+        def mostly(right, others):
+            return right if draw.random() < 0.7 else draw.choice(others)
+
+        path = mostly(draw.choice(["/", "/model", "/map.png", "/page.js"]), paths)
+        method = mostly("GET", ["GET", "POST", "PUT", "BREW", "get"])
+        if draw.random() < 0.4:
+            method, path = "POST", draw.choice(["/decode", "/infer"])
+        body = mostly('{"z": [[0.5, -1.5]]}' if path == "/decode" else '{"test": 3}', bodies) if method == "POST" else mostly("", bodies)
+        host, version = mostly(hosts[0], hosts), mostly("1.1", ["1.0", "2.0", "9"])
+        length = mostly(len(body), [-1, 10**20, 0])
+        given, more = mostly(token, ["wrong", ""]), mostly("", extra)
+        raw = f"{method} {path} HTTP/{version}\r\nHost: {host}\r\n{more}Authorization: Bearer {given}\r\nContent-Length: {length}\r\n\r\n{body}".encode()
         kind = draw.random()
         if kind < 0.05:
             raw = draw.randbytes(draw.choice([1, 100, 10000]))
