@@ -65,7 +65,7 @@ fn a_wheel_carries_the_program() {
 
     let elbo = |arguments: &str| {
         let mut command = Command::new("elbo");
-        command.env("PATH", path_with(&bin)).env_remove("ELBO_DEVICE").current_dir(home.0.path());
+        command.env("PATH", path_with(&bin)).env_remove("ELBO_DEVICE").current_dir(home.path());
         done(command.args(arguments.split(' ')))
     };
     let version = elbo("--version").stdout;
@@ -78,7 +78,7 @@ fn a_wheel_carries_the_program() {
         assert test_elbo.shape == (1,) and test_elbo[0] < 0\n\
         assert weights['fc1.weight'].shape == (400, 784)\n\
         assert codes.shape == (10000, 20) and np.isfinite(codes).all()\n";
-    done(Command::new(&python).current_dir(home.0.path()).arg("-c").arg(format!("{page}{checks}")));
+    done(Command::new(&python).current_dir(home.path()).arg("-c").arg(format!("{page}{checks}")));
 }
 
 /// Each program of docs/sweeps.md as it stands there, one after the other, with real schedulers.
@@ -95,7 +95,7 @@ fn the_sweeps_of_the_guide_run() {
         let mut command = Command::new(&python);
         // Ray lets its workers run behind everything else, and reports home.
         command.env("RAY_worker_niceness", "0").env("RAY_USAGE_STATS_ENABLED", "0");
-        let output = done(command.env("PATH", &path).current_dir(home.0.path()).arg(&file));
+        let output = done(command.env("PATH", &path).current_dir(home.path()).arg(&file));
         said.push(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let [optuna, ray, gathered] = &said[..] else { panic!("{} programs", said.len()) };
@@ -111,7 +111,7 @@ fn the_sweeps_of_the_guide_run() {
     let array = |task: &str| {
         let mut command = Command::new("bash");
         command.arg(&job).env("SLURM_ARRAY_TASK_ID", task).env("PATH", &path);
-        done(command.current_dir(home.0.path()))
+        done(command.current_dir(home.path()))
     };
     // The second time the run is there, and finished.
     for _ in 0..2 {
