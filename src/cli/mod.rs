@@ -9,6 +9,7 @@ mod curve;
 mod devices;
 #[cfg(test)]
 mod documented;
+mod encode;
 mod evaluate;
 mod explore;
 mod export;
@@ -21,6 +22,7 @@ mod impute;
 mod init_from;
 mod optimizer;
 mod options;
+mod output;
 mod preset;
 mod resume;
 mod runs;
@@ -73,6 +75,7 @@ enum Command {
     Gaps(gaps::Args),
     Impute(impute::Args),
     Curve(curve::Args),
+    Encode(encode::Args),
     Explore(explore::Args),
     Runs(runs::Args),
     Verify(verify::Args),
@@ -181,6 +184,7 @@ pub fn main() -> u8 {
         Command::Gaps(args) => gaps::run(args),
         Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Encode(args) => encode::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Verify(args) => verify::run(args),

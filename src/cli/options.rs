@@ -137,8 +137,12 @@ pub fn load_data(name: &str, options: data::Options) -> Result<(Dataset, Vec<Str
 }
 
 /// Loads the data of a run.
-pub fn load_data_of(config: &Path, settings: &Settings) -> Result<Dataset, Failure> {
-    data::open(&settings.data, settings.data_options()).map_err(|e| {
+pub fn load_data_of(
+    config: &Path,
+    settings: &Settings,
+    options: data::Options,
+) -> Result<Dataset, Failure> {
+    data::open(&settings.data, options).map_err(|e| {
         let moved = match &e {
             DataError::NotFound { .. } | DataError::NoFashionMnist { .. } => {
                 "; --data PATH says where they are now"

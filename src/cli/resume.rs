@@ -90,7 +90,7 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
     }
     let dataset = match moved {
         true => load_data(&settings.data, settings.data_options()).map_err(Failure::input)?.0,
-        false => load_data_of(&folder.file(CONFIG), &settings)?,
+        false => load_data_of(&folder.file(CONFIG), &settings, settings.data_options())?,
     };
     let digest = dataset.digest();
     if let Some(expected) = &settings.data_sha256

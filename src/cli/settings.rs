@@ -230,7 +230,7 @@ impl Args {
         };
         let table = Some(Arc::new(table));
         let Args { size, fit, valid, channels, .. } = *self;
-        data::Options { size, fit, valid, channels, table }
+        data::Options { size, fit, valid, channels, table, whole: false }
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.

@@ -11,6 +11,7 @@ mod help;
 mod labels;
 mod library;
 mod networks;
+mod outputs;
 mod pages;
 mod readme;
 mod refusals;
