@@ -4,6 +4,7 @@ pub mod arrays;
 pub mod import;
 pub mod names;
 pub mod onnx;
+pub mod pytorch;
 pub mod trained;
 pub mod weights;
 

@@ -11,4 +11,5 @@ mod labels;
 mod loaders;
 mod pictures;
 mod python;
+mod pytorch;
 mod tables;
