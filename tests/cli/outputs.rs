@@ -98,7 +98,10 @@ fn a_folder_that_cannot_be_filled_is_not_there() {
     assert!(crate::harness::program::tree(home.path()) == before);
     // Nor where somebody ends it.
     let child = home.spawn("sample run --device cpu --count 2000000 --out folder/");
-    let begun = || names(&home, ".").iter().any(|name| name.starts_with(".elbo-"));
+    let begun = || {
+        let is_folder = |name: &String| name.starts_with(".elbo-") && home.at(name).is_dir();
+        names(&home, ".").iter().any(is_folder)
+    };
     assert!(crate::harness::program::soon(begun));
     crate::harness::program::signal(&child, "INT");
     let ended = crate::harness::program::end(child);

@@ -162,7 +162,10 @@ fn codes_are_refused_in_a_line() {
         "encode run --split some --out codes.npy",
         &["--split", "all, train, valid, test"],
     );
-    home.refuses("encode run --data nowhere --out codes.npy", &["--data nowhere", "not there"]);
+    home.refuses(
+        "encode run --data nowhere --out codes.npy",
+        &["--data nowhere", "no such file or folder"],
+    );
     fs::write(home.at("wide-images-idx3-ubyte"), idx(4, 6, 6)).unwrap();
     let words = ["its images are 6x6 now, those of the run were 6x5"];
     home.refuses("encode run --data wide-images-idx3-ubyte --out codes.npy", &words);
