@@ -16,7 +16,7 @@ use crate::report::console::{note, say};
 use crate::train::{Schedule, Settings};
 
 /// What may stand beside --resume: nothing of it changes what the steps compute.
-const ALLOWED: [&str; 10] = [
+const ALLOWED: [&str; 12] = [
     "resume",
     "epochs",
     "steps",
@@ -27,6 +27,8 @@ const ALLOWED: [&str; 10] = [
     "resident-limit",
     "figures-every",
     "tensorboard",
+    "threads",
+    "quiet",
 ];
 
 /// A run that goes on.

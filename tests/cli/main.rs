@@ -2,6 +2,7 @@
 
 mod bench;
 mod colour;
+mod config;
 mod data;
 mod dependencies;
 mod devices;

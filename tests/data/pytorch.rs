@@ -249,12 +249,10 @@ fn files_that_are_more_or_less_than_tensors_are_refused() {
     refuse(&views(tensor("0", 6, 0, &[-1], &[1])), &["in another way"]);
     // One storage that many tensors share comes to as much as they are.
     let names: Vec<String> = (0..3000).map(|i| format!("t{i}")).collect();
-    let items: Vec<(&str, Vec<u8>)> = names
-        .iter()
-        .map(|name| (name.as_str(), tensor("0", 100_000, 0, &[100_000], &[1])))
-        .collect();
+    let items: Vec<(&str, Vec<u8>)> =
+        names.iter().map(|name| (name.as_str(), tensor("0", 22_500, 0, &[22_500], &[1]))).collect();
     let pickle = dictionary(&items);
-    let shared = archive(&[("data.pkl", &pickle), ("data/0", &vec![0; 400_000])]);
+    let shared = archive(&[("data.pkl", &pickle), ("data/0", &vec![0; 90_000])]);
     refuse(&shared, &["16 times the file"]);
 
     let pickle = dictionary(&[("a", good())]);
