@@ -15,7 +15,7 @@ use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
 use crate::vae::estimate::{Chunks, EstimateProgram};
 use crate::vae::impute::ImputeProgram;
 use crate::vae::simulate::draw_values;
-use crate::vae::{Architecture, Binarization};
+use crate::vae::{Architecture, Binarization, Family};
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -219,18 +219,17 @@ pub fn posteriors(
     test: &Images,
     count: usize,
 ) -> Result<Posteriors, GenerateError> {
-    let latent = model.architecture.latent;
-    let mut posteriors = Posteriors { latent, ..Posteriors::default() };
-    let _ = encode(device, model, &test.first(count), &mut |batch| {
-        posteriors.mean.extend(batch.mean);
-        posteriors.log_variance.extend(batch.log_variance);
+    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
+    let mut posteriors = Posteriors { latent, family, ..Posteriors::default() };
+    let _ = encode(device, model, &test.first(count), &mut |heads| {
+        posteriors.extend(heads);
         ControlFlow::Continue(())
     })?;
     Ok(posteriors)
 }
 
-/// q(z|x) of images, binarized as they are for the test ELBO, a batch after the other: `each` is given them, and may end the
-/// work, which is returned.
+/// The encoder's outputs (B, heads) for images, binarized as they are for the test ELBO, a batch after the other: `each` is given
+/// them, and may end the work, which is returned.
 ///
 /// # Errors
 /// As [`posteriors`].
@@ -238,7 +237,7 @@ pub fn encode(
     device: &Device,
     model: Model,
     images: &Images,
-    each: &mut dyn FnMut(Posteriors) -> ControlFlow<()>,
+    each: &mut dyn FnMut(&[f32]) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, GenerateError> {
     /// Images of a run, at most, and their pixels.
     const BATCH: usize = 500;
@@ -251,24 +250,25 @@ pub fn encode(
     };
     let mut loaded: LoadedModel<EstimateProgram> =
         LoadedModel::of_images::<GenerateError>(device, model, images, chunks, None)?;
-    let latent = model.architecture.latent;
+    let heads_of_one = model.architecture.posterior.heads(model.architecture.latent);
     for first in (0..count).step_by(chunks.batch) {
         loaded.begin_at(first)?;
         let heads = loaded.encode()?;
-        let mut batch = Posteriors { latent, ..Posteriors::default() };
-        batch.extend(&heads[..chunks.batch.min(count - first) * 2 * latent]);
-        if each(batch).is_break() {
+        if each(&heads[..chunks.batch.min(count - first) * heads_of_one]).is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
     Ok(ControlFlow::Continue(()))
 }
 
-/// q(z|x) of many records as other programs take it: the mean and the standard deviation of each latent unit.
+/// q(z|x) of many records as other programs take it: the mean and the standard deviation that each latent unit has by
+/// itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Codes {
     /// Z
     pub latent: usize,
+    /// What q is of.
+    pub family: Family,
     /// (N, Z)
     pub mean: Vec<f32>,
     /// (N, Z)
@@ -276,15 +276,19 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// None yet, of so many latent units.
-    pub fn new(latent: usize) -> Self {
-        Codes { latent, mean: Vec::new(), std: Vec::new() }
+    /// None yet, of this network.
+    pub fn of(architecture: &Architecture) -> Self {
+        let (latent, family) = (architecture.latent, architecture.posterior);
+        Codes { latent, family, mean: Vec::new(), std: Vec::new() }
     }
 
-    /// Adds those of the next records.
-    pub fn extend(&mut self, posteriors: &Posteriors) {
-        self.mean.extend(posteriors.mean.iter().map(|&v| v as f32));
-        self.std.extend(posteriors.log_variance.iter().map(|l| (0.5 * l).exp() as f32));
+    /// Adds those of the next records, of the encoder's outputs for them.
+    pub fn extend(&mut self, heads: &[f32]) {
+        let (latent, family) = (self.latent, self.family);
+        let mut batch = Posteriors { latent, family, ..Posteriors::default() };
+        batch.extend(heads);
+        self.mean.extend(batch.mean.iter().map(|&v| v as f32));
+        self.std.extend(batch.log_variance.iter().map(|l| (0.5 * l).exp() as f32));
     }
 
     /// N

@@ -116,10 +116,10 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let what = if is_table { "rows" } else { "images" };
     let stop = Stop::listen()?;
     let mut progress = Progress::new(format!("{all} {what}"));
-    let mut codes = Codes::new(model.architecture.latent);
+    let mut codes = Codes::of(model.architecture);
     for (_, images) in &records.sets {
-        let whole = generate::encode(&device, model, images, &mut |batch| {
-            codes.extend(&batch);
+        let whole = generate::encode(&device, model, images, &mut |heads| {
+            codes.extend(heads);
             progress.set(codes.records() as f64 / all as f64);
             match stop.asked() {
                 true => ControlFlow::Break(()),

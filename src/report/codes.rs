@@ -30,11 +30,16 @@ pub fn csv_of_codes(first: &str, codes: &Codes, classes: Option<&[&str]>) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vae::Family;
 
     #[test]
     fn a_line_has_a_record() {
-        let codes =
-            Codes { latent: 2, mean: vec![0.5, -1.0, 2.0, 0.1], std: vec![1.0, 0.25, 3.0, 4.0] };
+        let codes = Codes {
+            latent: 2,
+            family: Family::Diagonal,
+            mean: vec![0.5, -1.0, 2.0, 0.1],
+            std: vec![1.0, 0.25, 3.0, 4.0],
+        };
         assert_eq!(
             csv_of_codes("image", &codes, None),
             "image,mean_0,mean_1,std_0,std_1\n0,0.5,-1,1,0.25\n1,2,0.1,3,4\n"

@@ -107,6 +107,29 @@ assert (np.array([line[2:] for line in lines], 'f') == own).all()
     python.run(home.path(), &format!("{ENCODER}{check}"));
 }
 
+/// Of a q with a full covariance the deviations are those of each unit by itself.
+#[test]
+fn deviations_of_a_full_covariance_are_its_units_own() {
+    let (python, home) = (Python::find(), Home::new());
+    home.ok(&format!("train --data data --binarization none --posterior full --run run {OPTIONS}"));
+    home.ok("encode run --split test --out codes.npz --device cpu");
+    let check = "
+x = np.frombuffer(open('data/t10k-images-idx3-ubyte', 'rb').read()[16:], np.uint8).reshape(-1, 30) / 255
+mean, diagonal = encoded(x)
+t = load_file('run/model.safetensors')
+h = np.maximum(x @ t['encoder.0.weight'].T.astype('d') + t['encoder.0.bias'], 0)
+scale = np.zeros((len(x), 3, 3))
+row, column = np.tril_indices(3, -1)
+scale[:, row, column] = h @ t['lower.weight'].T.astype('d') + t['lower.bias']
+scale[:, range(3), range(3)] = diagonal
+with np.load('codes.npz') as codes:
+    near(codes['mean'], mean)
+    near(codes['std'], np.sqrt(np.einsum('nij,nij->ni', scale, scale)))
+    assert abs(codes['std'] - diagonal).max() > 1e-3
+";
+    python.run(home.path(), &format!("{ENCODER}{check}"));
+}
+
 #[test]
 fn pictures_are_encoded_in_the_order_of_their_paths() {
     let home = Home::empty();
