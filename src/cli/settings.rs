@@ -1,5 +1,7 @@
 //! What `elbo train` was asked: its options, and the settings that they come to.
 
+mod config;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use crate::train::{Schedule, Settings};
 use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective};
+pub use config::ConfigFile;
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
 ///
@@ -41,6 +44,7 @@ use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective
   elbo train --preset pytorch-example
   elbo train --hidden 200,200 --latent 50 --epochs 20 --run runs/deep
   elbo train --preset iwae --samples 50 --schedule-stages 4
+  elbo train --config runs/deep --lr 3e-4 --run runs/slower
   elbo train --resume runs/deep --epochs 40
   elbo train --data path/to/fashion-mnist --steps 500 --device gpu")]
 pub struct Args {
@@ -48,6 +52,11 @@ pub struct Args {
     /// precedence [default: none]
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
+
+    /// Settings of a file: a run's config.json, or some of its fields; a run's folder stands for its config.json. Options given
+    /// beside it take precedence [default: none]
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub config: Option<PathBuf>,
 
     /// Training and test images: mnist (built in), fashion-mnist (if installed), a folder of PNG and JPEG
     /// images, a .npy, .npz or .safetensors file or a folder of them, IDX files, raw or .gz, or text of
@@ -122,6 +131,13 @@ pub struct Args {
     /// Bytes of either data set that may be on the device as a whole; of a larger one it holds a window
     #[arg(long, value_name = "BYTES", hide = true)]
     pub resident_limit: Option<usize>,
+
+    /// The columns of a table, of a configuration of the same data.
+    #[arg(skip)]
+    like: Option<Table>,
+    /// Whether a configuration says that cells are counts.
+    #[arg(skip)]
+    counts: bool,
 
     #[command(flatten)]
     model: ModelOptions,
@@ -228,12 +244,13 @@ impl Args {
             table: self.table,
             drop: self.drop.clone(),
             label: self.label.clone(),
-            counts: counts.is_some_and(|l| l.module().domain() == Domain::Counts),
+            counts: counts.map_or(self.counts, |l| l.module().domain() == Domain::Counts),
+            like: self.like.clone(),
             ..TableOptions::default()
         };
         let table = Some(Arc::new(table));
         let Args { size, fit, valid, channels, .. } = *self;
-        data::Options { size, fit, valid, channels, table }
+        data::Options { size, fit, valid, channels, table, whole: false }
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.
@@ -311,12 +328,14 @@ impl Args {
         let bound = objective.objective.unwrap_or(base.objective.bound);
         let kl = match (objective.kl, bound) {
             (Some(kl), _) => kl,
+            (None, bound) if bound == base.objective.bound => base.objective.kl,
             (None, Bound::Iwae) => Kl::Sampled,
             (None, Bound::Elbo) => Kl::Analytic,
         };
         let schedule = optimizer.lr_schedule.clone().unwrap_or(base.schedule);
         let epochs = match (optimizer.epochs, optimizer.schedule_stages) {
             (Some(epochs), _) => epochs,
+            (None, None) if run.is_some_and(|run| run.schedule == schedule) => base.epochs,
             (None, Some(_)) if schedule != Schedule::Iwae => {
                 return fail("--schedule-stages needs --lr-schedule iwae");
             }
@@ -409,6 +428,7 @@ impl Args {
         Preset::value_variants().iter().copied().find(|&preset| {
             let args = Args {
                 preset: Some(preset),
+                config: None,
                 data: MNIST.to_string(),
                 size: None,
                 fit: Fit::default(),
@@ -427,6 +447,8 @@ impl Args {
                 figures_every: None,
                 tensorboard: false,
                 resident_limit: None,
+                like: None,
+                counts: false,
                 model: ModelOptions::default(),
                 objective: ObjectiveOptions::default(),
                 optimizer: OptimizerOptions::default(),

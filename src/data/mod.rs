@@ -22,6 +22,7 @@ mod npy;
 mod picture;
 mod pictures;
 mod pixels;
+mod records;
 mod split;
 mod table;
 mod table_csv;
@@ -41,6 +42,8 @@ pub use fit::Fit;
 use known::fashion_mnist;
 pub use known::{FASHION_MNIST, MNIST, mnist};
 pub use pixels::Pixels;
+#[doc(hidden)]
+pub use records::Records;
 pub use split::Options;
 pub use table::{Column, MISSING, Table, TableOptions};
 #[doc(hidden)]
@@ -348,7 +351,8 @@ fn load_with(
     if !is_folder && array_files::is_array_file(path) {
         let mut arrays = array_files::list(path)?;
         for part in ["test", "val"] {
-            if let Some(sibling) = files::find_sibling(path, |name| name.replace("train", part))? {
+            let sibling = files::find_sibling(path, |name| name.replace("train", part))?;
+            if let Some(sibling) = sibling.filter(|_| !options.whole) {
                 arrays.extend(array_files::list(&sibling)?);
             }
         }
@@ -359,6 +363,7 @@ fn load_with(
         let mut part = |path: PathBuf| -> Result<Part, DataError> {
             Ok(Part { images: files::read(&path, &mut budget)?, path, bytes: true })
         };
+        let test = test.filter(|_| is_folder || !options.whole);
         let (train, test) = (part(train)?, test.map(part).transpose()?);
         let parts = Parts { train, test, valid: None };
         return split::split(path, parts, false, options);
@@ -393,6 +398,7 @@ fn load_with(
     }
     let classes = pictures::all_classes(path, there())?;
     match &mut found[..] {
+        _ if options.whole => {}
         [Some((_, train)), None, None] => train.shuffle(),
         // Of pictures that come class by class the last would be of the last classes alone.
         [Some((_, train)), ..] if options.valid.is_some() && train.has_classes() => train.shuffle(),

@@ -304,7 +304,14 @@ impl Settings {
             let like = Some(table.clone());
             Arc::new(TableOptions { counts, like, ..TableOptions::default() })
         });
-        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels, table }
+        data::Options {
+            size: self.size,
+            fit: self.fit,
+            valid: self.valid,
+            channels,
+            table,
+            whole: false,
+        }
     }
 
     /// The learning rate of an epoch (1 is the first) after the warm-up.

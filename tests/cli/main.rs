@@ -2,6 +2,7 @@
 
 mod bench;
 mod colour;
+mod config;
 mod data;
 mod dependencies;
 mod devices;
@@ -11,6 +12,7 @@ mod help;
 mod labels;
 mod library;
 mod networks;
+mod outputs;
 mod pages;
 mod python;
 mod readme;
