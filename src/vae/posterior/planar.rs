@@ -112,9 +112,10 @@ impl Posterior for Planar {
         clock: TensorId,
     ) -> Result<TensorId, PlanError> {
         let batch = r.dims(heads)[0];
-        let source = Source { samples: OF_MOMENTS, content: Content::Reals, ..Source::rows(batch) };
         // No image is beyond the end of an epoch: the noise is that of its place.
-        let source = Source { images: u32::MAX as usize, ..source };
+        let images = u32::MAX as usize;
+        let (content, samples) = (Content::Reals, OF_MOMENTS);
+        let source = Source { images, window: None, content, flips: None, batch, samples };
         let streams = Streams { noise: Stream::ChainStart, ..Streams::TEST };
         let drawn = self.sample(r, heads, clock, source, &streams, 1.0)?;
         let moments = r.tensor("moments", &[batch, 2 * self.latent]);
