@@ -183,7 +183,7 @@ struct ModelOptions {
     /// The family that q(z|x) is of [default: diagonal]
     #[arg(long, value_parser = values::<Family>())]
     posterior: Option<Family>,
-    /// Non-linearity of the hidden layers [default: relu]
+    /// Non-linearity of the hidden layers; silu with --network conv, else [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
     /// What the decoder's output means; gaussian for images in colour and tables, else [default: bernoulli]
@@ -319,6 +319,14 @@ impl Args {
             (None, Some(kind)) => Some(kind.layers(image)),
             (None, None) => None,
         };
+        let is_own = run.is_none() && self.preset.is_none();
+        let activation = match (model.activation, model.network) {
+            (Some(given), _) => given,
+            (None, Some(kind)) => kind.activation(),
+            // The activation of the data's own network is not that of other layers.
+            (None, None) if is_own && hidden.is_some() => NetworkKind::Mlp.activation(),
+            (None, None) => base.architecture.activation,
+        };
         let decoder_hidden = match (&model.decoder_hidden, &hidden) {
             (Some(layers), _) => layers.clone(),
             (None, Some(hidden)) => hidden
@@ -361,7 +369,7 @@ impl Args {
                 hidden: hidden.unwrap_or(base.architecture.hidden),
                 decoder_hidden,
                 latent: model.latent.unwrap_or(base.architecture.latent),
-                activation: model.activation.unwrap_or(base.architecture.activation),
+                activation,
                 posterior: model.posterior.unwrap_or(base.architecture.posterior),
                 likelihood,
                 // Those that a run to begin from was told keep their numbers.

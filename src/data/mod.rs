@@ -333,15 +333,21 @@ fn load_with(
     note: &mut dyn FnMut(String),
 ) -> Result<Dataset, DataError> {
     options.check()?;
-    if let Some(dataset) = table_files::load(path, &options, note)? {
-        return Ok(dataset);
-    }
-    options.check_of_images()?;
     let metadata = path.metadata().map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound => DataError::NotFound { path: path.into() },
         _ => DataError::Read { path: path.into(), cause },
     })?;
     let is_folder = metadata.is_dir();
+    // A pipe is waited for, a device may have no end, and neither can be read again when a run goes on.
+    if !is_folder && !metadata.is_file() {
+        let problem = "it is neither a file nor a folder: write the data to a file";
+        let cause = io::Error::new(io::ErrorKind::InvalidInput, problem);
+        return Err(DataError::Read { path: path.into(), cause });
+    }
+    if let Some(dataset) = table_files::load(path, &options, note)? {
+        return Ok(dataset);
+    }
+    options.check_of_images()?;
     if !is_folder && array_files::is_array_file(path) {
         let mut arrays = array_files::list(path)?;
         for part in ["test", "val"] {

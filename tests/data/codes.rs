@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use crate::harness::program::{Home, idx};
-use crate::python::Python;
+use crate::harness::python::Python;
 
 const OPTIONS: &str = "--device cpu --hidden 9 --latent 3 --batch 10 --epochs 1";
 

@@ -23,7 +23,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use tempfile::TempDir;
 
-use crate::python::Python;
+use crate::harness::python::Python;
 
 /// A folder to work in.
 struct Home(TempDir);

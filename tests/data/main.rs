@@ -10,6 +10,5 @@ mod interchange;
 mod labels;
 mod loaders;
 mod pictures;
-mod python;
 mod pytorch;
 mod tables;

@@ -14,7 +14,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::harness::program::Home;
-use crate::python::Python;
+use crate::harness::python::Python;
 
 /// Written by python/checkpoint.py.
 const CHECKPOINT: &[u8] = include_bytes!("checkpoint.pt");
