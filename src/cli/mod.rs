@@ -32,6 +32,7 @@ mod train;
 mod train_warnings;
 mod trained;
 mod verify;
+mod walk;
 mod watcher;
 
 use std::num::NonZeroU16;
@@ -81,6 +82,7 @@ enum Command {
     Gaps(gaps::Args),
     Impute(impute::Args),
     Curve(curve::Args),
+    Walk(walk::Args),
     Encode(encode::Args),
     Explore(explore::Args),
     Runs(runs::Args),
@@ -199,6 +201,7 @@ pub fn main() -> u8 {
         Command::Gaps(args) => gaps::run(args),
         Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Walk(args) => walk::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),

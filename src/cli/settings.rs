@@ -135,9 +135,9 @@ pub struct Args {
     /// The columns of a table, of a configuration of the same data.
     #[arg(skip)]
     like: Option<Table>,
-    /// Whether a configuration says that cells are counts.
+    /// Whether cells are counts, where a configuration or the run to begin from says it.
     #[arg(skip)]
-    counts: bool,
+    counts: Option<bool>,
 
     #[command(flatten)]
     model: ModelOptions,
@@ -235,7 +235,17 @@ struct ObjectiveOptions {
     free_bits: Option<f64>,
 }
 
+/// Whether the cells of a table are counts to it.
+fn is_of_counts(likelihood: Likelihood) -> bool {
+    likelihood.module().domain() == Domain::Counts
+}
+
 impl Args {
+    /// Reads cells as the run to begin from has them, unless something says otherwise.
+    pub fn begin_like(&mut self, run: &Settings) {
+        self.counts.get_or_insert(is_of_counts(run.architecture.likelihood));
+    }
+
     /// How the data are to be read.
     pub fn data_options(&self) -> data::Options {
         let kind = self.model.likelihood;
@@ -244,7 +254,7 @@ impl Args {
             table: self.table,
             drop: self.drop.clone(),
             label: self.label.clone(),
-            counts: counts.map_or(self.counts, |l| l.module().domain() == Domain::Counts),
+            counts: counts.map_or(self.counts.unwrap_or(false), is_of_counts),
             like: self.like.clone(),
             ..TableOptions::default()
         };
@@ -448,7 +458,7 @@ impl Args {
                 tensorboard: false,
                 resident_limit: None,
                 like: None,
-                counts: false,
+                counts: None,
                 model: ModelOptions::default(),
                 objective: ObjectiveOptions::default(),
                 optimizer: OptimizerOptions::default(),

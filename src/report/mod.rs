@@ -9,6 +9,7 @@ pub mod evaluation;
 pub mod figures;
 pub mod gaps;
 pub mod latent;
+pub mod movie;
 pub mod network;
 pub mod plot;
 #[cfg(feature = "program")]
