@@ -10,7 +10,7 @@ use super::{
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::posterior::{Family, Gaussian};
+use crate::vae::posterior::{Density, Family};
 
 /// One image's log p(x) from both sides, nats.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,7 @@ impl Sandwich {
 
 /// log w(z) = log p(x|z) + log p(z) - log q(z|x) for one z, in double precision: q of this family by the encoder's output.
 pub fn log_weight(family: Family, heads: &[f32], z: &[f32], log_px: f32) -> f64 {
-    let q = Gaussian::of(family, heads, z.len());
+    let q = Density::of(family, heads, z.len());
     let z: Vec<f64> = z.iter().map(|&z| f64::from(z)).collect();
     f64::from(log_px) + q.log_ratio(&z)
 }

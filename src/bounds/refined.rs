@@ -9,7 +9,7 @@ use crate::kernels::{clock, rates};
 use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
 use crate::plan::{Program, TensorId};
 use crate::vae::Network;
-use crate::vae::posterior::Gaussian;
+use crate::vae::posterior::Density;
 use crate::vae::refine::{Draws, RefineProgram};
 
 /// Samples of the draws that only look.
@@ -162,11 +162,13 @@ impl Batch {
         words[rates::LEARNING_RATE] = rate as f32;
         words[rates::CORRECTION1] = (1.0 - adam.beta1.powi(number as i32)) as f32;
         words[rates::CORRECTION2] = (1.0 - adam.beta2.powi(number as i32)) as f32;
-        words[rates::KL_WEIGHT] = draws.batch as f32;
+        // In closed form it is that of the mean over the batch.
+        let closed = self.model.program.network.architecture.posterior.has_closed_kl();
+        words[rates::KL_WEIGHT] = if closed { draws.batch as f32 } else { 1.0 };
         Ok(self.model.executor.write_f32(tensor, &words)?)
     }
 
-    /// The ELBO of each image, with the KL in closed form and the same noise each time.
+    /// The ELBO of each image, with the KL in closed form where it has one, and the same noise each time.
     fn elbos(&mut self, images: usize) -> Result<Vec<f64>, EvaluateError> {
         let RefineProgram { score, log_px, heads, draws, .. } = self.model.program;
         self.at(LOOKING)?;
@@ -181,7 +183,10 @@ impl Batch {
         }
         let heads = self.model.read(heads)?;
         let of = &self.model.program.network.architecture;
-        let kl = |heads: &[f32]| Gaussian::of(of.posterior, heads, of.latent).kl();
+        let kl = |heads: &[f32]| match of.posterior.has_closed_kl() {
+            true => Density::of(of.posterior, heads, of.latent).kl(),
+            false => 0.0, // what was scored are log weights
+        };
         let each = sums.into_iter().zip(heads.chunks_exact(of.heads()));
         Ok(each.map(|(sum, heads)| sum / (runs * draws.scored) as f64 - kl(heads)).collect())
     }

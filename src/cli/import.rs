@@ -337,10 +337,11 @@ fn settings(
             classes
         }
     };
-    let lower = format!("{}.weight", Names::LOWER);
-    let told = match imported.tensors.contains_key(&lower) {
-        true => Family::Full,
-        false => Family::Diagonal,
+    let head = |name: &str| imported.tensors.get(&format!("{name}.bias"));
+    let told = match (head(Names::LOWER), head(Names::FLOW_OFFSET)) {
+        (Some(_), _) => Family::Full,
+        (None, Some(offsets)) => Family::Planar { steps: offsets.values.len() },
+        (None, None) => Family::Diagonal,
     };
     Ok(Settings {
         data,

@@ -18,6 +18,7 @@ use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
 use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
+use crate::vae::posterior::FamilyKind;
 use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective};
 pub use config::ConfigFile;
 
@@ -180,9 +181,12 @@ struct ModelOptions {
     /// Latent units [default: 20]
     #[arg(long, value_name = "Z")]
     latent: Option<usize>,
-    /// The family that q(z|x) is of [default: diagonal]
-    #[arg(long, value_parser = values::<Family>())]
-    posterior: Option<Family>,
+    /// The family that q(z|x) is of; the KL of planar flows is sampled [default: diagonal]
+    #[arg(long, value_parser = values::<FamilyKind>())]
+    posterior: Option<FamilyKind>,
+    /// Steps of planar flows [default: 8]
+    #[arg(long, value_name = "T")]
+    flow_steps: Option<usize>,
     /// Non-linearity of the hidden layers; silu with --network conv, else [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
@@ -220,7 +224,7 @@ struct ObjectiveOptions {
     /// How the encoder's gradient is estimated [default: reparameterized]
     #[arg(long, value_parser = values::<Estimator>())]
     gradient: Option<Estimator>,
-    /// How the KL enters the objective, iwae's is sampled; the KL shown is always the analytic one
+    /// How the KL enters the objective, iwae's is sampled; the KL shown is always the analytic one, where there is one
     /// [default: analytic]
     #[arg(long, value_parser = values::<Kl>())]
     kl: Option<Kl>,
@@ -336,8 +340,18 @@ impl Args {
         };
 
         let bound = objective.objective.unwrap_or(base.objective.bound);
+        let own = base.architecture.posterior;
+        let posterior = match (model.posterior, model.flow_steps) {
+            (None, None) => own,
+            (kind, None) if kind == Some(own.kind()) => own,
+            (kind, steps) => match Family::of_kind(kind.unwrap_or(own.kind()), steps) {
+                Some(family) => family,
+                None => return fail("--flow-steps needs --posterior planar"),
+            },
+        };
         let kl = match (objective.kl, bound) {
             (Some(kl), _) => kl,
+            _ if !posterior.has_closed_kl() => Kl::Sampled,
             (None, bound) if bound == base.objective.bound => base.objective.kl,
             (None, Bound::Iwae) => Kl::Sampled,
             (None, Bound::Elbo) => Kl::Analytic,
@@ -370,7 +384,7 @@ impl Args {
                 decoder_hidden,
                 latent: model.latent.unwrap_or(base.architecture.latent),
                 activation,
-                posterior: model.posterior.unwrap_or(base.architecture.posterior),
+                posterior,
                 likelihood,
                 // Those that a run to begin from was told keep their numbers.
                 classes: match (model.condition, base.architecture.classes) {

@@ -7,6 +7,7 @@ use crate::evaluate::{Bounds, Estimate, Posteriors};
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::decode::DecodeProgram;
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::posterior::Density;
 use crate::vae::step::Content;
 use crate::vae::{Architecture, Family};
 
@@ -127,15 +128,19 @@ impl Inference {
         posterior.extend(&heads);
         let kl: Vec<f64> = posterior.units().iter().map(|unit| unit.kl.value).collect();
         let reconstruction = Estimate::of(log_px.iter().copied());
-        let mu = &heads[..self.latent];
+        let middle = Density::of(self.family, &heads, self.latent).at(&vec![0.0; self.latent]);
+        let middle: Vec<f32> = middle.iter().map(|&v| v as f32).collect();
         Ok(Inferred {
             x,
-            reconstruction: decoder.decode(mu, class)?,
+            reconstruction: decoder.decode(&middle, class)?,
             class: None,
             by_class: Vec::new(),
             simple_monte_carlo: log_mean(&prior),
             elbo: Figure {
-                value: reconstruction.value - posterior.kl(0),
+                value: match self.family.has_closed_kl() {
+                    true => reconstruction.value - posterior.kl(0),
+                    false => Estimate::of(log_w.iter().copied()).value,
+                },
                 standard_error: reconstruction.standard_error,
                 effective_size: None,
             },

@@ -292,7 +292,8 @@ impl Settings {
                 "it needs `binarization` none",
             ));
         }
-        self.objective.check()
+        self.objective.check()?;
+        self.architecture.posterior.check_objective(&self.objective)
     }
 
     /// How the data are read.

@@ -39,7 +39,7 @@ pub struct RefineProgram {
     pub heads: TensorId,
     /// (2, B, heads) the optimizer's planes, zero before the first step
     pub state: TensorId,
-    /// (4), see [`rates`]; the weight of the KL is B, so that an image's gradient is that of its own ELBO
+    /// (4), see [`rates`]; the weight of the KL is B, of a sampled one 1, so that an image's gradient is that of its own ELBO
     pub rates: TensorId,
     pub encode: PlanId,
     pub step: PlanId,
@@ -47,7 +47,7 @@ pub struct RefineProgram {
     pub gradient: PlanId,
     /// (B, heads)
     pub d_heads: TensorId,
-    /// log p(x|z) of other draws.
+    /// log p(x|z) of other draws, or their log weights where the KL has no closed form.
     pub score: PlanId,
     /// (B*K) nats
     pub log_px: TensorId,
@@ -140,7 +140,7 @@ impl Posteriors<'_> {
         self.network.posterior().sample(r, self.heads, self.clock, source, &streams, 1.0)
     }
 
-    /// Records the gradient of the sum of the images' ELBOs at the heads, with the KL in closed form.
+    /// Records the gradient of the sum of the images' ELBOs at the heads, with the KL in closed form where it has one.
     fn gradient(&self, r: &mut Recorder) -> Result<TensorId, PlanError> {
         let Draws { batch, samples, .. } = self.draws;
         let likelihood = self.network.architecture.likelihood.module();
@@ -162,6 +162,11 @@ impl Posteriors<'_> {
         let eta =
             nn::forward(r, &self.network.decoder(self.images.classes, self.draws.scored), drawn.z)?;
         let observed = self.network.observed(self.images, eta, self.draws.scored);
-        self.network.architecture.likelihood.module().log_px(r, observed)
+        let Architecture { likelihood, posterior, .. } = &self.network.architecture;
+        let log_px = likelihood.module().log_px(r, observed)?;
+        match posterior.has_closed_kl() {
+            true => Ok(log_px),
+            false => self.network.posterior().log_weights(r, drawn, log_px, self.draws.scored),
+        }
     }
 }
