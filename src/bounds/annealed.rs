@@ -246,7 +246,7 @@ pub fn anneal(
 pub fn anneal_spoilt(
     device: &Device,
     model: Model,
-    Observed { x, content, z }: Observed,
+    Observed { x, first: place, content, z }: Observed,
     tempering: &Tempering,
     spoilt: Spoilt,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
@@ -290,7 +290,7 @@ pub fn anneal_spoilt(
                 let sample = (part * samples) as u32 + if backward { BACKWARD } else { 0 };
                 let codes = z.filter(|_| backward);
                 let codes = codes.map(|z| &z[first * latent..][..wanted * latent]);
-                loaded.begin(&schedule, first, sample, codes)?;
+                loaded.begin(&schedule, place + first, sample, codes)?;
                 let of_part = samples.min(chains - part * samples);
                 let mut ran = 0;
                 for (i, &point) in points.iter().enumerate() {
@@ -306,7 +306,7 @@ pub fn anneal_spoilt(
                     let tails = loaded.tails()?;
                     for (b, image) in weights.iter_mut().enumerate() {
                         for tail in &tails[b * samples..][..of_part] {
-                            finite(first + b, tail[LOG_W])?;
+                            finite(place + first + b, tail[LOG_W])?;
                             let log_w = f64::from(tail[LOG_W]);
                             match direction {
                                 Direction::Forward => {

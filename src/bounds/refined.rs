@@ -62,7 +62,7 @@ impl ModelProgram for RefineProgram {
 pub fn refine(
     device: &Device,
     model: Model,
-    Observed { x, content, .. }: Observed,
+    Observed { x, first: place, content, .. }: Observed,
     refining: Refining,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<(Vec<Refined>, Vec<f32>), EvaluateError> {
@@ -81,7 +81,7 @@ pub fn refine(
     for (i, first) in (0..images).step_by(batch).enumerate() {
         let wanted = batch.min(images - first);
         let mut told = |share: f64| progress((i as f64 + share) / batches as f64);
-        batch_of.begin(first, &x[first * pixels..][..wanted * pixels])?;
+        batch_of.begin(place + first, &x[first * pixels..][..wanted * pixels])?;
         let encoder = batch_of.elbos(wanted)?;
         let before_last = refining.steps * 9 / 10;
         batch_of.steps(0..before_last, &mut told)?;
@@ -98,7 +98,7 @@ pub fn refine(
             };
             if !refined.best.is_finite() {
                 let value = refined.best as f32;
-                return Err(EvaluateError::NotFinite { image: first + b, value });
+                return Err(EvaluateError::NotFinite { image: place + first + b, value });
             }
             found.push(refined);
         }

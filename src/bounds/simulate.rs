@@ -28,7 +28,7 @@ pub struct Simulated {
 impl Simulated {
     /// With the codes that made them.
     pub fn observed(&self) -> Observed<'_> {
-        Observed { x: &self.x, content: self.content, z: Some(&self.z) }
+        Observed { x: &self.x, first: 0, content: self.content, z: Some(&self.z) }
     }
 }
 

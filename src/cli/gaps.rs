@@ -104,7 +104,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         work.of_own(args.images, &mut simulated)?;
         for ((name, n, gaps), images) in sets.iter_mut().zip([&dataset.test, &dataset.train]) {
             let (x, content) = observe(&device, model, images, *n)?;
-            work.of_images(name, Observed { x: &x, content, z: None }, gaps)?;
+            work.of_images(name, Observed { x: &x, first: 0, content, z: None }, gaps)?;
         }
         Ok(())
     };

@@ -24,6 +24,7 @@ mod options;
 mod preset;
 mod resume;
 mod runs;
+mod score;
 mod settings;
 mod stop;
 mod train;
@@ -71,6 +72,7 @@ enum Command {
     Eval(evaluate::Args),
     Bounds(bounds::Args),
     Gaps(gaps::Args),
+    Score(score::Args),
     Impute(impute::Args),
     Curve(curve::Args),
     Explore(explore::Args),
@@ -179,6 +181,7 @@ pub fn main() -> u8 {
         Command::Eval(args) => evaluate::run(args),
         Command::Bounds(args) => bounds::run(args),
         Command::Gaps(args) => gaps::run(args),
+        Command::Score(args) => score::run(args),
         Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Explore(args) => explore::run(args),

@@ -13,6 +13,7 @@ pub mod plot;
 #[cfg(feature = "program")]
 pub mod progress;
 pub mod rows;
+pub mod scores;
 pub mod svg;
 pub mod table;
 pub mod tensorboard;

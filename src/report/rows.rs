@@ -24,7 +24,7 @@ pub fn csv_of_rows(table: &Table, rows: &[Vec<f32>]) -> String {
 }
 
 /// A cell, in quotes if it has to be.
-fn quoted(cell: &str) -> String {
+pub(super) fn quoted(cell: &str) -> String {
     match cell.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell.to_string(),
