@@ -84,7 +84,7 @@ pub fn sandwich(
     let latent = model.architecture.latent;
     let truth = |image: usize, heads: &[f32]| {
         let z = &simulated.z[image * latent..][..latent];
-        finite(image, simulated.log_px[image])?;
+        finite(simulated.first + image, simulated.log_px[image])?;
         Ok(Some(log_weight(heads, z, simulated.log_px[image])))
     };
     draw(device, model, simulated.observed(), truth, ks, rows, progress)

@@ -11,13 +11,14 @@ pub mod gaps;
 pub mod importance;
 pub mod refined;
 pub mod scores;
+pub mod signal;
 pub mod simulate;
 pub mod tempering;
 mod work;
 
 pub use annealed::{Annealed, Annealing, RatePoint, Spoilt, Weights, anneal, anneal_spoilt};
 pub use estimators::{Bounds, Estimate, UpperBounds};
-pub use gaps::{Gaps, observe};
+pub use gaps::{Finding, Gaps, GapsOfImage, Harder, Subjects, find, observe};
 pub use importance::{Bracket, Sandwich, lower, sandwich};
 pub use refined::{Refined, Refining, refine};
 pub use scores::{Score, Scoring, auroc, quantile, score};

@@ -15,6 +15,7 @@ mod export;
 mod fields;
 mod figures;
 mod gaps;
+mod gaps_file;
 mod generate;
 mod import;
 mod impute;

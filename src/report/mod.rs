@@ -7,6 +7,7 @@ pub mod console;
 pub mod evaluation;
 pub mod figures;
 pub mod gaps;
+pub mod gaps_figure;
 pub mod latent;
 pub mod network;
 pub mod plot;

@@ -4,6 +4,7 @@
 pub mod annealing;
 pub mod linear_gaussian;
 pub mod refining;
+pub mod signal;
 pub mod two_sided;
 
 use nalgebra::{DMatrix, DVector};
@@ -26,6 +27,7 @@ use crate::vae::{Architecture, Likelihood};
 use annealing::Both;
 use linear_gaussian::{Diagonal, LinearGaussian, Ppca, kl, ppca, subspace_distance};
 use refining::Best;
+use signal::Signals;
 use two_sided::TwoSided;
 
 /// (D, Z) of the models.
@@ -102,6 +104,8 @@ pub struct Experiment {
     pub annealing: Both,
     /// The best q of each observation.
     pub best: Best,
+    /// The signal-to-noise ratios of gradients, with that q.
+    pub signals: Signals,
     /// Training data, and what training made of it.
     pub data: Vec<DVector<f64>>,
     /// The parameters after training on them.
@@ -124,8 +128,20 @@ pub fn experiment(device: &Device, (d, z): (usize, usize)) -> Result<Experiment,
     let two_sided = TwoSided::draw(device, &model)?;
     let annealing = Both::draw(device, &model)?;
     let best = Best::find(device, &model)?;
+    let signals = Signals::find(device, &model, &observations)?;
     let trained = train_on(device, &data, z)?;
-    Ok(Experiment { model, observations, exact, off, two_sided, annealing, best, data, trained })
+    Ok(Experiment {
+        model,
+        observations,
+        exact,
+        off,
+        two_sided,
+        annealing,
+        best,
+        signals,
+        data,
+        trained,
+    })
 }
 
 /// Every row of every size, on a device.
@@ -147,6 +163,7 @@ impl Experiment {
         rows.extend(self.two_sided.rows(&self.model));
         rows.extend(self.annealing.rows(&self.model));
         rows.extend(self.best.rows(&self.model));
+        rows.extend(self.signals.rows(self.model.weight.shape()));
         rows.extend(training_rows(&self.data, self.model.weight.ncols(), &self.trained));
         rows
     }
