@@ -27,6 +27,37 @@ pub struct Signal {
     pub encoder: f64,
 }
 
+/// The ratios for each number of draws.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Signals {
+    /// Of the gradient of the bound itself.
+    pub reparameterized: Vec<Signal>,
+    /// Of the one whose encoder's part is doubly reparameterized.
+    pub doubly_reparameterized: Vec<Signal>,
+}
+
+/// The ratios by both estimators of the encoder's gradient, see [`signal`].
+///
+/// # Errors
+/// As [`signal`].
+pub fn signals(
+    device: &Device,
+    model: Model,
+    observed: Observed,
+    ks: &[usize],
+    repeats: usize,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<Signals, EvaluateError> {
+    let mut find = |estimator, half: f64| {
+        let told = &mut |share: f64| progress(0.5 * (half + share));
+        signal(device, model, observed, estimator, ks, repeats, told)
+    };
+    Ok(Signals {
+        reparameterized: find(Estimator::Reparameterized, 0.0)?,
+        doubly_reparameterized: find(Estimator::DoublyReparameterized, 1.0)?,
+    })
+}
+
 /// The ratios of the gradient of the importance-weighted bound, the mean over `observed` images, for each number of draws,
 /// from `repeats` gradients at the model's parameters, each with other draws. `progress` is told the share that is done.
 ///

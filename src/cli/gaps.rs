@@ -13,6 +13,7 @@ use super::gaps_file::{Kept, Set, key};
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
+use crate::bounds::signal::{Signals, signals};
 use crate::bounds::{
     EvaluateError, Finding, Gaps, GapsOfImage, Observed, Refining, Simulated, Subjects, Tempering,
     blocks, find, observe, simulate, tune, unconditional,
@@ -26,6 +27,7 @@ use crate::report::console::{note, print};
 use crate::report::gaps::{Found, json, table, warnings};
 use crate::report::gaps_figure::figure;
 use crate::report::progress::Progress;
+use crate::report::signal::chart;
 use crate::vae::step::Content;
 
 /// Say what the gap between log p(x) and the ELBO is made of: the family of q, the encoder, its overfitting
@@ -68,6 +70,10 @@ pub struct Args {
     /// Draw what the gap is made of, an SVG
     #[arg(long, value_name = "FILE", conflicts_with = "shard")]
     figure: Option<PathBuf>,
+    /// Draw the signal-to-noise ratios of the gradients of iwae's bound over the number of draws, of the first 16 test images,
+    /// an SVG; the table has them too
+    #[arg(long, value_name = "FILE", conflicts_with = "shard")]
+    snr: Option<PathBuf>,
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
@@ -103,6 +109,10 @@ impl FromStr for Shard {
 
 /// Temperatures if none are named.
 const TEMPERATURES: usize = 100;
+/// Images whose mean gradient is looked at, with how many draws, and how often for each.
+const SIGNAL_IMAGES: usize = 16;
+const SIGNAL_DRAWS: [usize; 4] = [1, 4, 16, 64];
+const SIGNAL_REPEATS: usize = 100;
 
 pub fn run(args: Args) -> Result<u8, Failure> {
     check_samples(args.samples)?;
@@ -124,7 +134,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             dataset.name, args.images
         )));
     }
-    for file in [&args.per_image, &args.figure].into_iter().flatten() {
+    for file in [&args.per_image, &args.figure, &args.snr].into_iter().flatten() {
         check_writable(file).map_err(Failure::input)?;
     }
     trained.has_other(&dataset, &args.data);
@@ -149,10 +159,18 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     }
     let device = args.device.open()?;
     let stop = Stop::listen()?;
+    let code = |interrupted: bool| if interrupted { stop.code() } else { 0 };
     let begin = Instant::now();
     let (images, sets) = (args.images, BTreeMap::new());
-    let mut work =
-        Work { device: &device, model, finding: &finding, dataset: &dataset, images, sets, stop };
+    let mut work = Work {
+        device: &device,
+        model,
+        finding: &finding,
+        dataset: &dataset,
+        images,
+        sets,
+        stop: &stop,
+    };
     let mut interrupted = false;
     for (set, range) in work.todo(args.shard, &kept) {
         match work.find(set, range.clone()) {
@@ -167,7 +185,6 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             kept.write(file)?;
         }
     }
-    let code = if interrupted { work.stop.code() } else { 0 };
     if let (Some(Shard { part, of }), Some(file)) = (args.shard, &args.per_image) {
         kept.write(file)?; // there may have been nothing to do
         let what = if interrupted { "interrupted: " } else { "" };
@@ -177,7 +194,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             file.display(),
             kept.images.len()
         ));
-        return Ok(code);
+        return Ok(code(interrupted));
     }
     if let Some(file) = &args.per_image {
         kept.write(file)?;
@@ -196,6 +213,17 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             Err(error) => return Err(trained.failure(error)),
         },
     };
+    let signals = match (&args.snr, interrupted) {
+        (Some(_), false) => match work.signals() {
+            Ok(signals) => Some(signals),
+            Err(EvaluateError::Interrupted) => {
+                interrupted = true;
+                None
+            }
+            Err(error) => return Err(trained.failure(error)),
+        },
+        _ => None,
+    };
     let subject = Subject {
         run: trained.name(),
         model: architecture.to_string(),
@@ -210,7 +238,17 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         sets: &[("test", of(Set::Test)), ("train", of(Set::Train))],
         simulated: &simulated,
         tempering: tempering.as_ref(),
+        signals: signals.as_ref(),
     };
+    if let (Some(file), Some(signals)) = (&args.snr, &signals) {
+        match chart(signals, &subject.run, work.images.min(SIGNAL_IMAGES)) {
+            Some(svg) => {
+                write_whole(file, svg.as_bytes()).map_err(Failure::run)?;
+                note(format_args!("{}: signal and noise of the gradients", file.display()));
+            }
+            None => note("no chart: no gradient is above its noise"),
+        }
+    }
     if let Some(file) = &args.figure {
         match figure(&found) {
             Some(svg) => {
@@ -229,7 +267,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     if interrupted {
         note("interrupted: these are the figures that are finished");
     }
-    Ok(code)
+    Ok(code(interrupted))
 }
 
 /// Images of one set on their way to being looked at.
@@ -264,7 +302,7 @@ struct Work<'a> {
     images: usize,
     /// Those that have been looked at.
     sets: BTreeMap<Set, Prepared>,
-    stop: Stop,
+    stop: &'a Stop,
 }
 
 impl Work<'_> {
@@ -298,7 +336,7 @@ impl Work<'_> {
                 self.finding.annealing.temperatures
             );
             let mut progress = Progress::new(label);
-            let on = &mut |share: f64| told(&mut progress, &self.stop, share);
+            let on = &mut |share: f64| told(&mut progress, self.stop, share);
             let observed = match images.subjects() {
                 Subjects::Real(observed) => observed,
                 Subjects::Simulated(simulated) => simulated.observed(),
@@ -310,13 +348,22 @@ impl Work<'_> {
     }
 
     fn find(&mut self, set: Set, range: Range<usize>) -> Result<Vec<GapsOfImage>, EvaluateError> {
-        let (device, model, finding, stop) =
-            (self.device, self.model, self.finding, self.stop.clone());
+        let (device, model, finding, stop) = (self.device, self.model, self.finding, self.stop);
         let (name, of) = (set.name(), self.images);
         let Prepared { images, tempering } = self.prepare(set)?;
         let label = format!("{name} images {} to {} of {of}", range.start + 1, range.end);
         let mut progress = Progress::new(label);
-        let on = &mut |share: f64| told(&mut progress, &stop, share);
+        let on = &mut |share: f64| told(&mut progress, stop, share);
         find(device, model, images.subjects(), range, finding, tempering, on)
+    }
+    /// Of the gradients of test images.
+    fn signals(&self) -> Result<Signals, EvaluateError> {
+        let (device, model) = (self.device, self.model);
+        let images = self.images.min(SIGNAL_IMAGES);
+        let (x, content) = observe(device, model, &self.dataset.test, images)?;
+        let observed = Observed { x: &x, first: 0, content, z: None };
+        let mut progress = Progress::new(format!("{images} test images: gradients"));
+        let on = &mut |share: f64| told(&mut progress, self.stop, share);
+        signals(device, model, observed, &SIGNAL_DRAWS, SIGNAL_REPEATS, on)
     }
 }

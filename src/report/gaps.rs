@@ -5,6 +5,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::bounds::{Subject, chains};
+use super::signal::lines;
+use crate::bounds::signal::Signals;
 use crate::bounds::{Estimate, Gaps, Harder, Refining, Tempering};
 
 /// Share of pairs beyond which real images are harder than the model's own, if it is not by chance.
@@ -91,6 +93,8 @@ pub struct Found<'a> {
     pub simulated: &'a Gaps,
     /// How their chains were annealed.
     pub tempering: Option<&'a Tempering>,
+    /// Of gradients of test images.
+    pub signals: Option<&'a Signals>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +108,8 @@ struct Report<'a> {
     simulated: Own<'a>,
     /// Inference gap of the test images less that of the training images.
     encoder_overfitting: Option<Estimate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal_to_noise: Option<&'a Signals>,
     elbo_version: &'static str,
 }
 
@@ -135,6 +141,7 @@ fn report<'a>(found: &Found<'a>) -> Report<'a> {
             }),
         },
         encoder_overfitting,
+        signal_to_noise: found.signals,
         sets,
         elbo_version: env!("CARGO_PKG_VERSION"),
     }
@@ -213,6 +220,9 @@ pub fn table(found: &Found) -> String {
     t.push_str(
         "of test and training images log p(x) is bounded from below alone: the gaps are at least as large\n",
     );
+    if let Some(signals) = r.signal_to_noise {
+        t.push_str(&lines(signals));
+    }
     if let Some(line) = advice(&r) {
         let _ = writeln!(t, "{line}");
     }

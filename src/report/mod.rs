@@ -15,6 +15,7 @@ pub mod plot;
 pub mod progress;
 pub mod rows;
 pub mod scores;
+pub mod signal;
 pub mod svg;
 pub mod table;
 pub mod tensorboard;

@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::bounds::EvaluateError;
+use crate::bounds::signal::Signals;
 use crate::device::{Device, DeviceError};
 use crate::kernels::activation::Activation;
 use crate::loaded::LoadedModel;
@@ -27,7 +28,6 @@ use crate::vae::{Architecture, Likelihood};
 use annealing::Both;
 use linear_gaussian::{Diagonal, LinearGaussian, Ppca, kl, ppca, subspace_distance};
 use refining::Best;
-use signal::Signals;
 use two_sided::TwoSided;
 
 /// (D, Z) of the models.
@@ -128,7 +128,7 @@ pub fn experiment(device: &Device, (d, z): (usize, usize)) -> Result<Experiment,
     let two_sided = TwoSided::draw(device, &model)?;
     let annealing = Both::draw(device, &model)?;
     let best = Best::find(device, &model)?;
-    let signals = Signals::find(device, &model, &observations)?;
+    let signals = Signals::of_linear_gaussian(device, &model, &observations)?;
     let trained = train_on(device, &data, z)?;
     Ok(Experiment {
         model,

@@ -6,13 +6,12 @@ use nalgebra::DVector;
 
 use super::linear_gaussian::LinearGaussian;
 use super::{Row, VerifyError, architecture, encoder, flatten, parameters};
-use crate::bounds::signal::{Signal, signal, slope};
 use crate::bounds::Observed;
+use crate::bounds::signal::{Signal, Signals, signals, slope};
 use crate::device::Device;
 use crate::loaded::Model;
 use crate::vae::Binarization;
 use crate::vae::likelihood::Variance;
-use crate::vae::objective::Estimator;
 use crate::vae::step::Content;
 
 /// Observations whose mean gradient it is.
@@ -26,21 +25,12 @@ const REPEATS: usize = 200;
 /// How far an exponent may be off.
 const ALLOWED: f64 = 0.1;
 
-/// What a device found with a q beside the posterior.
-#[derive(Debug, Clone)]
-pub struct Signals {
-    /// Of the gradient of the bound itself, for each number of draws.
-    pub reparameterized: Vec<Signal>,
-    /// Of the doubly reparameterized one.
-    pub doubly: Vec<Signal>,
-}
-
 impl Signals {
-    /// Of the first observations.
+    /// Of the first observations, with a q beside the posterior.
     ///
     /// # Errors
     /// The device failed.
-    pub fn find(
+    pub(super) fn of_linear_gaussian(
         device: &Device,
         model: &LinearGaussian,
         observations: &[DVector<f64>],
@@ -59,18 +49,12 @@ impl Signals {
             observations.iter().take(IMAGES).map(|x| x.add_scalar(OFF)).collect();
         let x = flatten(&off);
         let observed = Observed { x: &x, first: 0, content: Content::Reals, z: None };
-        let find = |estimator| {
-            let on = &mut |_| ControlFlow::Continue(());
-            signal(device, loaded, observed, estimator, &DRAWS, REPEATS, on)
-        };
-        Ok(Signals {
-            reparameterized: find(Estimator::Reparameterized)?,
-            doubly: find(Estimator::DoublyReparameterized)?,
-        })
+        let on = &mut |_| ControlFlow::Continue(());
+        Ok(signals(device, loaded, observed, &DRAWS, REPEATS, on)?)
     }
 
     /// What must hold.
-    pub fn rows(&self, size: (usize, usize)) -> Vec<Row> {
+    pub(super) fn rows(&self, size: (usize, usize)) -> Vec<Row> {
         let row = |check, of: &[Signal], part: fn(&Signal) -> f64, expected| Row {
             size,
             check,
@@ -78,7 +62,7 @@ impl Signals {
             obtained: slope(of.iter().map(|signal| (signal.samples, part(signal)))),
             allowed: ALLOWED,
         };
-        let (plain, doubly) = (&self.reparameterized[..], &self.doubly[..]);
+        let (plain, doubly) = (&self.reparameterized[..], &self.doubly_reparameterized[..]);
         vec![
             row("iwae: exponent of K in the decoder's SNR", plain, |s| s.decoder, 0.5),
             row("iwae: exponent of K in the encoder's SNR", plain, |s| s.encoder, -0.5),

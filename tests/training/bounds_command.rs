@@ -179,7 +179,21 @@ fn gaps_in_parts_are_the_whole() {
         report["seconds"] = Value::Null;
         report
     };
-    let whole = report(&run(&["--per-image", "whole.csv", "--figure", "gaps.svg", "--json"]));
+    let files = ["--per-image", "whole.csv", "--figure", "gaps.svg", "--snr", "snr.svg", "--json"];
+    let mut whole = report(&run(&files));
+    let signals = whole.as_object_mut().expect("an object").remove("signal_to_noise").expect("it");
+    for (estimator, part) in [
+        ("reparameterized", "decoder"),
+        ("reparameterized", "encoder"),
+        ("doubly_reparameterized", "encoder"),
+    ] {
+        let of_part = |at: &Value| at[part].as_f64().expect("a number");
+        let each: Vec<f64> =
+            signals[estimator].as_array().expect("an array").iter().map(of_part).collect();
+        assert!(each.len() == 4 && each.iter().all(|v| *v >= 0.0), "{signals}");
+        assert_eq!(part == "decoder", each[3] > 2.0 * each[0], "{signals}");
+    }
+    assert!(read("snr.svg").contains("doubly reparameterized"));
     let csv = read("whole.csv");
     assert_eq!(column(&csv, "set").len(), 330);
     let real = || csv.lines().skip(1).filter(|line| !line.contains(",own,"));
