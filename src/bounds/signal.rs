@@ -110,7 +110,8 @@ fn at(
     let images = x.len() / model.architecture.pixels();
     let source = Source { images, window: None, content, flips: None, batch: images, samples };
     let adam = Adam::default();
-    // A step of no length: Adam's first moment is (1 - beta1) of the gradient, and the parameters stay.
+    // A step of no length, so that the parameters stay: Adam's first moment is beta1 of the one before and (1 - beta1) of the
+    // gradient.
     let update = Update {
         optimizer: Optimizer::Adam(adam),
         learning_rate: 0.0,
@@ -132,22 +133,26 @@ fn at(
     words[rates::KL_WEIGHT] = 1.0;
     executor.write_f32(plan.train.rates, &words)?;
     let mut parts = [Moments::default(), Moments::default()];
+    let mut before = [Vec::new(), Vec::new()];
     for repeat in 0..repeats {
         if progress(repeat).is_break() {
             return Err(EvaluateError::Interrupted);
         }
-        for trained in &plan.trained {
-            let planes = plan.program.get(trained.state).len();
-            executor.write_f32(trained.state, &vec![0.0; planes])?;
-        }
         executor.run_all(plan.train.plan, 1)?;
-        let mut gradients = [Vec::new(), Vec::new()];
+        let mut moments = [Vec::new(), Vec::new()];
         for trained in plan.trained.iter().filter(|trained| !trained.frozen) {
             let of_encoder = plan.program.get(trained.parameter).name.starts_with("encoder");
             let planes = executor.read_f32(trained.state)?;
-            gradients[usize::from(of_encoder)].extend(&planes[..planes.len() / 2]);
+            moments[usize::from(of_encoder)].extend(&planes[..planes.len() / 2]);
         }
-        parts.iter_mut().zip(&gradients).for_each(|(part, gradient)| part.push(gradient));
+        for ((part, before), moments) in parts.iter_mut().zip(&mut before).zip(moments) {
+            let gradient = moments.iter().enumerate().map(|(i, &moment)| {
+                let before = before.get(i).map_or(0.0, |&v| f64::from(v));
+                f64::from(moment) - f64::from(adam.beta1 as f32) * before
+            });
+            part.push(gradient);
+            *before = moments;
+        }
     }
     let [decoder, encoder] = parts.map(|part| part.signal_to_noise());
     Ok(Signal { samples, decoder, encoder })
@@ -163,13 +168,13 @@ struct Moments {
 }
 
 impl Moments {
-    fn push(&mut self, values: &[f32]) {
+    fn push(&mut self, values: impl ExactSizeIterator<Item = f64>) {
         self.mean.resize(values.len(), 0.0);
         self.count += 1;
-        for (mean, &v) in self.mean.iter_mut().zip(values) {
-            let off = f64::from(v) - *mean;
+        for (mean, v) in self.mean.iter_mut().zip(values) {
+            let off = v - *mean;
             *mean += off / self.count as f64;
-            self.squares += off * (f64::from(v) - *mean);
+            self.squares += off * (v - *mean);
         }
     }
 
@@ -190,7 +195,7 @@ mod tests {
     fn ratios_and_slopes() {
         let mut moments = Moments::default();
         for v in [[1.0, 0.0], [3.0, 0.0], [1.0, 0.0], [3.0, 0.0]] {
-            moments.push(&v);
+            moments.push(v.into_iter());
         }
         // mean (2, 0), variance 4/3 of the sum, a quarter of which is the mean's
         assert!((moments.signal_to_noise() - ((4.0_f64 - 1.0 / 3.0) * 0.75).sqrt()).abs() < 1e-12);

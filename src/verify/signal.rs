@@ -19,9 +19,9 @@ const IMAGES: usize = 32;
 /// By which the observations are off the model's, so that its decoder has somewhere to go.
 const OFF: f64 = 1.0;
 /// Numbers of draws, where the exponents have set in.
-const DRAWS: [usize; 3] = [8, 32, 128];
+const DRAWS: [usize; 3] = [16, 64, 256];
 /// Gradients for each of them.
-const REPEATS: usize = 200;
+const REPEATS: usize = 100;
 /// How far an exponent may be off.
 const ALLOWED: f64 = 0.1;
 

@@ -190,8 +190,8 @@ fn gaps_in_parts_are_the_whole() {
         let of_part = |at: &Value| at[part].as_f64().expect("a number");
         let each: Vec<f64> =
             signals[estimator].as_array().expect("an array").iter().map(of_part).collect();
-        assert!(each.len() == 4 && each.iter().all(|v| *v >= 0.0), "{signals}");
-        assert_eq!(part == "decoder", each[3] > 2.0 * each[0], "{signals}");
+        assert!(each.len() == 4 && each.iter().all(|v| *v > 0.0), "{signals}");
+        assert!(part == "encoder" || each.is_sorted(), "{signals}");
     }
     assert!(read("snr.svg").contains("doubly reparameterized"));
     let csv = read("whole.csv");
