@@ -133,7 +133,7 @@ fn at(
     words[rates::KL_WEIGHT] = 1.0;
     executor.write_f32(plan.train.rates, &words)?;
     let mut parts = [Moments::default(), Moments::default()];
-    let mut before = [Vec::new(), Vec::new()];
+    let mut before: [Vec<f32>; 2] = [Vec::new(), Vec::new()];
     for repeat in 0..repeats {
         if progress(repeat).is_break() {
             return Err(EvaluateError::Interrupted);

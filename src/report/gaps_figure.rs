@@ -13,8 +13,8 @@ const GAP: f64 = 30.0;
 /// The parts of a bar: how it is called, its share of the gap, and how much of the gap is up to its end.
 type Part = (&'static str, fn(&Gaps) -> Option<Estimate>, fn(&Gaps) -> Option<Estimate>);
 const PARTS: [Part; 2] = [
-    ("approximation gap: the family's", Gaps::approximation, Gaps::approximation),
-    ("amortization gap: the encoder's", Gaps::amortization, Gaps::inference),
+    ("approximation gap, of the family", Gaps::approximation, Gaps::approximation),
+    ("amortization gap, of the encoder", Gaps::amortization, Gaps::inference),
 ];
 
 /// A bar for each set, from log p(x) to the ELBO, of the parts of the gap, each with its standard error; an SVG. None where
@@ -37,7 +37,7 @@ pub fn figure(found: &Found) -> Option<String> {
     for (i, (name, ..)) in PARTS.iter().enumerate() {
         let left = MARGIN + i as f64 * (COLUMN - MARGIN) / 2.0;
         svg.rect((left, 34.0), (10.0, 10.0), &format!("fill=\"{}\"", colour(i)));
-        svg.text((left + 15.0, 43.0), Anchor::Start, "font-size=\"11\"", name);
+        svg.text((left + 15.0, 43.0), Anchor::Start, "font-size=\"10\"", name);
     }
     axes.x_ticks(&mut svg, 6.0, 0.0, true);
     for (i, (name, gaps)) in sets.iter().enumerate() {

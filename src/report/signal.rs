@@ -59,8 +59,17 @@ pub fn chart(signals: &Signals, run: &str, images: usize) -> Option<String> {
         title: format!("{run}: signal and noise of the gradients of iwae's bound"),
         x_label: "draws of z an image, K".to_string(),
         y_label: "log₁₀ of the signal-to-noise ratio".to_string(),
-        panels: vec![Panel { title: format!("the mean gradient of {images} test images"), lines }],
-        colours: PARTS.iter().map(|(name, ..)| (*name).to_string()).collect(),
+        panels: vec![Panel {
+            title: format!(
+                "the mean gradient of {images} test images; DReG: doubly reparameterized"
+            ),
+            lines,
+        }],
+        // As it fits beside the frame.
+        colours: PARTS
+            .iter()
+            .map(|(name, ..)| name.replace("doubly reparameterized", "DReG"))
+            .collect(),
         dashes: Vec::new(),
     };
     (!chart.panels[0].lines.is_empty()).then(|| chart.svg())
