@@ -15,13 +15,13 @@ use crate::vae::likelihood::Variance;
 use crate::vae::step::Content;
 
 /// Observations whose mean gradient it is.
-const IMAGES: usize = 32;
+const IMAGES: usize = 64;
 /// By which the observations are off the model's, so that its decoder has somewhere to go.
 const OFF: f64 = 1.0;
 /// Numbers of draws, where the exponents have set in.
-const DRAWS: [usize; 3] = [16, 64, 256];
+const DRAWS: [usize; 3] = [8, 32, 128];
 /// Gradients for each of them.
-const REPEATS: usize = 100;
+const REPEATS: usize = 150;
 /// How far an exponent may be off.
 const ALLOWED: f64 = 0.1;
 
