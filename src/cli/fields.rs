@@ -8,6 +8,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("architecture.classes", "--condition"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
+    ("architecture.posterior", "--posterior"),
     ("average", "--ema"),
     ("batch", "--batch"),
     ("binarization", "--binarization"),

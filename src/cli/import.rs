@@ -20,7 +20,7 @@ use crate::nn::{Layers, Shape};
 use crate::report::console::{note, say};
 use crate::train::Settings;
 use crate::vae::likelihood::{LikelihoodKind, Variance};
-use crate::vae::{Architecture, Binarization, Likelihood};
+use crate::vae::{Architecture, Binarization, Family, Likelihood};
 
 /// Make a run folder of a VAE that was trained in PyTorch
 ///
@@ -316,6 +316,11 @@ fn settings(
             classes
         }
     };
+    let lower = format!("{}.weight", Names::LOWER);
+    let told = match imported.tensors.contains_key(&lower) {
+        true => Family::Full,
+        false => Family::Diagonal,
+    };
     Ok(Settings {
         data,
         size: args.size.or(trained.size),
@@ -328,6 +333,7 @@ fn settings(
             decoder_hidden,
             latent: imported.latent,
             activation,
+            posterior: own.map_or(told, |own| own.posterior),
             likelihood,
             classes,
         },

@@ -22,7 +22,7 @@ pub(super) fn weigh(
     r: &mut Recorder,
     known: Option<TensorId>,
     source: Source,
-    posterior: &impl Posterior,
+    posterior: &dyn Posterior,
     draw: Draw,
     log_px: TensorId,
 ) -> Result<(TensorId, Option<TensorId>), PlanError> {
@@ -40,7 +40,7 @@ pub(super) fn value(
     r: &mut Recorder,
     bound: Bound,
     source: Source,
-    posterior: &impl Posterior,
+    posterior: &dyn Posterior,
     draw: Draw,
     log_px: TensorId,
 ) -> Result<Option<TensorId>, PlanError> {
@@ -53,7 +53,7 @@ pub(super) fn value(
 fn importance_weighted(
     r: &mut Recorder,
     source: Source,
-    posterior: &impl Posterior,
+    posterior: &dyn Posterior,
     draw: Draw,
     log_px: TensorId,
 ) -> Result<(TensorId, TensorId), PlanError> {

@@ -19,7 +19,7 @@ mod minibatch;
 #[doc(hidden)]
 pub mod network;
 pub mod objective;
-mod posterior;
+pub mod posterior;
 mod prior;
 #[doc(hidden)]
 pub mod refine;
@@ -36,3 +36,4 @@ pub use binarization::Binarization;
 pub use likelihood::{Likelihood, Variance};
 pub use network::Network;
 pub use objective::Objective;
+pub use posterior::Family;

@@ -8,7 +8,7 @@ use super::minibatch::{self, Streams};
 pub use super::minibatch::{Content, Flips, Pass, Source};
 use super::network::Network;
 use super::objective::{Bound, Objective};
-use super::posterior::{self, Arriving, Posterior};
+use super::posterior::Arriving;
 use crate::kernels::fusions;
 use crate::nn::{self, Tape};
 use crate::optim::{TrainedParameter, Update, average};
@@ -98,14 +98,14 @@ fn training_step(
     objective: &Objective,
     update: &Update,
 ) -> Result<Pass, PlanError> {
-    let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
+    let (q, likelihood) = (network.posterior(), network.architecture.likelihood.module());
     let (mut encoder, mut decoder) = (Tape::default(), Tape::default());
     let mut pass = Pass::declare(r, source, &network.architecture);
 
     let images = minibatch::draw(r, source, [pass.data, pass.clock], pass.labels, &Streams::TRAIN)?;
     let heads = encoder.forward(r, &network.encoder(images.classes), images.seen)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TRAIN, 1.0)?;
-    let kl = q.kl(r, heads)?;
+    let kl = q.kl(r, drawn)?;
     let eta = decoder.forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let known_weight = bound::known_weight(r, objective.bound, source);
     let kept = network.observed(images, eta, source.samples);
@@ -115,7 +115,7 @@ fn training_step(
     };
     let observed = Observed { parameters: &own, ..kept };
     let log_px = likelihood.log_px(r, observed)?;
-    let (weight, value) = bound::weigh(r, known_weight, source, &q, drawn, log_px)?;
+    let (weight, value) = bound::weigh(r, known_weight, source, &*q, drawn, log_px)?;
     pass.bound = value;
 
     let of_likelihood = likelihood.backward(r, observed, weight)?;
@@ -147,16 +147,16 @@ fn evaluation_step(
     source: Source,
     bound: Bound,
 ) -> Result<Pass, PlanError> {
-    let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
+    let (q, likelihood) = (network.posterior(), network.architecture.likelihood.module());
     let mut pass = Pass::declare(r, source, &network.architecture);
 
     let images = minibatch::draw(r, source, [pass.data, pass.clock], pass.labels, &Streams::TEST)?;
     let heads = nn::forward(r, &network.encoder(images.classes), images.seen)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TEST, 1.0)?;
-    let kl = q.kl(r, heads)?;
+    let kl = q.kl(r, drawn)?;
     let eta = nn::forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let log_px = likelihood.log_px(r, network.observed(images, eta, source.samples))?;
-    pass.bound = bound::value(r, bound, source, &q, drawn, log_px)?;
+    pass.bound = bound::value(r, bound, source, &*q, drawn, log_px)?;
 
     pass.end_step(r, log_px, kl, false, &[])?;
     Ok(pass)

@@ -12,7 +12,6 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::bounds::EvaluateError;
-use crate::bounds::signal::Signals;
 use crate::device::{Device, DeviceError};
 use crate::kernels::activation::Activation;
 use crate::loaded::LoadedModel;
@@ -104,8 +103,6 @@ pub struct Experiment {
     pub annealing: Both,
     /// The best q of each observation.
     pub best: Best,
-    /// The signal-to-noise ratios of gradients, with that q.
-    pub signals: Signals,
     /// Training data, and what training made of it.
     pub data: Vec<DVector<f64>>,
     /// The parameters after training on them.
@@ -128,20 +125,8 @@ pub fn experiment(device: &Device, (d, z): (usize, usize)) -> Result<Experiment,
     let two_sided = TwoSided::draw(device, &model)?;
     let annealing = Both::draw(device, &model)?;
     let best = Best::find(device, &model)?;
-    let signals = Signals::of_linear_gaussian(device, &model, &observations)?;
     let trained = train_on(device, &data, z)?;
-    Ok(Experiment {
-        model,
-        observations,
-        exact,
-        off,
-        two_sided,
-        annealing,
-        best,
-        signals,
-        data,
-        trained,
-    })
+    Ok(Experiment { model, observations, exact, off, two_sided, annealing, best, data, trained })
 }
 
 /// Every row of every size, on a device.
@@ -153,6 +138,7 @@ pub fn run(device: &Device) -> Result<Vec<Row>, VerifyError> {
     for size in SIZES {
         rows.extend(experiment(device, size)?.rows());
     }
+    rows.extend(signal::rows(&signal::find(device)?));
     Ok(rows)
 }
 
@@ -163,7 +149,6 @@ impl Experiment {
         rows.extend(self.two_sided.rows(&self.model));
         rows.extend(self.annealing.rows(&self.model));
         rows.extend(self.best.rows(&self.model));
-        rows.extend(self.signals.rows(self.model.weight.shape()));
         rows.extend(training_rows(&self.data, self.model.weight.ncols(), &self.trained));
         rows
     }
@@ -287,6 +272,7 @@ fn architecture(d: usize, z: usize, variance: Variance) -> Architecture {
         decoder_hidden: Layers::default(),
         latent: z,
         activation: Activation::Identity,
+        posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance },
         classes: Vec::new(),
     }

@@ -50,6 +50,7 @@ fn a_gaussian_of_one_dimension_has_the_bounds_of_another_program() {
         latent: 1,
         classes: Vec::new(),
         activation: Activation::Identity,
+        posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance: Variance::Given(0.25) },
     };
     let half = f32::ln(0.5);
@@ -86,6 +87,7 @@ fn tiny() -> (Architecture, Vec<Vec<f32>>) {
         latent: 1,
         classes: Vec::new(),
         activation: Activation::Tanh,
+        posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
     };
     let network = Network::declare(&mut Program::new(), &architecture);

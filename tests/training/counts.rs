@@ -57,6 +57,7 @@ fn trained(dataset: &Dataset, likelihood: Likelihood, init: Init) -> (f64, Vec<f
             latent: 1,
             classes: Vec::new(),
             activation: Activation::Tanh,
+            posterior: Default::default(),
             likelihood,
         },
         binarization: Binarization::None,

@@ -35,6 +35,7 @@ fn tiny(latent: usize) -> Architecture {
         decoder_hidden: vec![5].into(),
         latent,
         activation: Activation::Tanh,
+        posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
     }
@@ -344,6 +345,7 @@ fn memory_does_not_grow_with_the_samples() {
         decoder_hidden: vec![400].into(),
         latent: 20,
         activation: Activation::Relu,
+        posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
     };
