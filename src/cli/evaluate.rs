@@ -154,7 +154,7 @@ impl Trained {
         match error {
             EvaluateError::Device(e) => Failure::device(&e, &e),
             EvaluateError::Plan(_) | EvaluateError::Config(_) => Failure::input(error),
-            EvaluateError::NoSampler { .. } | EvaluateError::Conditional => {
+            EvaluateError::Sized { .. } | EvaluateError::Conditional => {
                 Failure::input(named(error))
             }
             _ => Failure::run(named(error)),

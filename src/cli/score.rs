@@ -6,16 +6,17 @@ use std::time::Instant;
 use super::Failure;
 use super::bounds::told;
 use super::evaluate::check_samples;
-use super::options::{DeviceOption, seed};
+use super::options::{DeviceOption, seed, values};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::bounds::{
     EvaluateError, Observed, Refining, Score, Scoring, observe, score, unconditional,
 };
 use crate::checkpoint::{check_writable, write_whole};
-use crate::data::{Dataset, Images};
+use crate::data::{Images, Records};
 use crate::device::Device;
 use crate::loaded::Model;
+use crate::named::Named;
 use crate::report::bounds::Subject;
 use crate::report::console::{note, print};
 use crate::report::progress::Progress;
@@ -37,10 +38,10 @@ use crate::report::scores::{Found, Scored, csv, json, table};
 pub struct Args {
     /// The folder of a run
     run: PathBuf,
-    /// Which of the data's sets
-    #[arg(long, value_name = "SET", default_value = "test", value_parser = ["train", "valid", "test", "all"])]
-    set: String,
-    /// The first N images of each set [default: all]
+    /// Which records: of the data as they were parted for the run
+    #[arg(long, value_name = "PART", default_value_t = Records::Test, value_parser = values::<Records>())]
+    split: Records,
+    /// The first N of each part [default: all]
     #[arg(long, value_name = "N")]
     images: Option<usize>,
     /// Another data set to tell the images from, as train's --data
@@ -86,20 +87,20 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let trained = Trained::open(&args.run, &args.model)?;
     let architecture = &trained.settings.architecture;
     unconditional(architecture).map_err(|e| trained.failure(e))?;
-    let dataset = trained.data(&args.data)?;
-    if args.data.is_default() {
-        trained.has_other(&dataset, &args.data);
-    }
+    let own = trained.records(&args.data, args.split)?;
     let other = DataOption::named(args.against.clone());
-    let other = if other.is_default() { None } else { Some(trained.data(&other)?) };
-    let reference = reference(&args, &trained, &dataset)?;
+    let other = match other.is_default() {
+        true => None,
+        false => Some(trained.records(&other, args.split)?),
+    };
+    let reference = reference(&args, &trained)?;
     let mut sets = Vec::new();
-    for (data, other) in
-        [Some((&dataset, false)), other.as_ref().map(|d| (d, true))].into_iter().flatten()
+    for (taken, other) in
+        [Some((&own, false)), other.as_ref().map(|o| (o, true))].into_iter().flatten()
     {
-        for (set, images) in named(data, &args.set)? {
-            let images = first(images, args.images, &format!("{set} images of {}", data.name))?;
-            sets.push((&*data.name, set, other, images));
+        for (split, images) in &taken.sets {
+            let what = format!("{split} images of {}", taken.name);
+            sets.push((&*taken.name, split.name(), other, first(images, args.images, &what)?));
         }
     }
     let device = args.device.open()?;
@@ -118,9 +119,9 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let work = Work { device: &device, model, scoring, stop };
     let whole = || -> Result<_, EvaluateError> {
         let mut scored = Vec::new();
-        for (data, set, other, images) in &sets {
-            let scores = work.score(images, &format!("{set} images of {data}"))?;
-            scored.push(Scored { data, set, other: *other, images, scores });
+        for (data, split, other, images) in &sets {
+            let scores = work.score(images, &format!("{split} images of {data}"))?;
+            scored.push(Scored { data, split, other: *other, images, scores });
         }
         let training = match &reference {
             Some(images) => Some(work.score(images, "training images")?),
@@ -165,40 +166,16 @@ pub fn run(args: Args) -> Result<u8, Failure> {
 }
 
 /// The first images that the run was trained on, by which quantiles are told.
-fn reference(args: &Args, trained: &Trained, dataset: &Dataset) -> Result<Option<Images>, Failure> {
+fn reference(args: &Args, trained: &Trained) -> Result<Option<Images>, Failure> {
     if args.reference == 0 {
         return Ok(None);
     }
-    let own = match args.data.is_default() {
-        true => Some(dataset.clone()),
-        false => {
-            let option = DataOption::default();
-            let own = trained.data_if_there(&option, "the quantiles are left out")?;
-            own.inspect(|own| {
-                trained.has_other(own, &option);
-            })
-        }
-    };
+    let option = DataOption::default();
+    let own = trained.data_if_there(&option, "the quantiles are left out")?;
+    if let (Some(own), false) = (&own, args.data.is_default()) {
+        trained.has_other(own, &option);
+    }
     Ok(own.map(|own| own.train.first(args.reference)))
-}
-
-/// The sets of this name.
-fn named<'a>(data: &'a Dataset, name: &str) -> Result<Vec<(&'static str, &'a Images)>, Failure> {
-    // Of a table that is taken whole the sets are the same.
-    if data.train == data.test {
-        return Ok(vec![("all", &data.test)]);
-    }
-    let sets =
-        [("train", Some(&data.train)), ("valid", data.valid.as_ref()), ("test", Some(&data.test))];
-    let sets: Vec<_> = sets
-        .into_iter()
-        .filter(|(set, _)| name == "all" || name == *set)
-        .filter_map(|(set, images)| Some((set, images?)))
-        .collect();
-    match sets.is_empty() {
-        true => Err(Failure::input(format!("--set {name}: {} has no such images", data.name))),
-        false => Ok(sets),
-    }
 }
 
 fn first(images: &Images, asked: Option<usize>, what: &str) -> Result<Images, Failure> {

@@ -14,8 +14,8 @@ use crate::vae::Likelihood;
 pub struct Scored<'a> {
     /// What its data set is called.
     pub data: &'a str,
-    /// Which of its sets.
-    pub set: &'static str,
+    /// Which of its parts.
+    pub split: &'static str,
     /// Whether it is another data set, from which the first is to be told apart.
     pub other: bool,
     pub images: &'a Images,
@@ -38,7 +38,7 @@ pub struct Found<'a> {
 #[derive(Serialize)]
 struct Row<'a> {
     data: &'a str,
-    set: &'static str,
+    split: &'static str,
     /// 0 is the first of its set.
     image: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +60,7 @@ struct Row<'a> {
 #[derive(Serialize)]
 struct OfSet<'a> {
     data: &'a str,
-    set: &'static str,
+    split: &'static str,
     images: usize,
     log_px: Estimate,
     elbo: Estimate,
@@ -105,7 +105,7 @@ fn rows<'a>(found: &Found<'a>) -> Vec<Row<'a>> {
         let (log_px, regrets) = (log_px.clone(), regrets.clone());
         set.scores.iter().enumerate().map(move |(image, score)| Row {
             data: set.data,
-            set: set.set,
+            split: set.split,
             image,
             class: set.images.labels.as_ref().map(|labels| labels.name(image)),
             log_px: score.log_px,
@@ -128,7 +128,7 @@ fn of_sets<'a>(found: &Found<'a>) -> Vec<OfSet<'a>> {
         let regrets: Option<Vec<f64>> = scores().map(|score| score.regret).collect();
         OfSet {
             data: set.data,
-            set: set.set,
+            split: set.split,
             images: set.scores.len(),
             log_px: Estimate::of(scores().map(|score| score.log_px)),
             elbo: Estimate::of(scores().map(|score| score.elbo)),
@@ -191,7 +191,7 @@ pub fn csv(found: &Found) -> String {
     ];
     let columns: Vec<Column> =
         columns.into_iter().filter(|(_, of)| has(&|row| of(row).is_some())).collect();
-    let mut t = format!("data,set,{}", if is_table { "row" } else { "image" });
+    let mut t = format!("data,split,{}", if is_table { "row" } else { "image" });
     if classes {
         t.push_str(",class");
     }
@@ -201,7 +201,7 @@ pub fn csv(found: &Found) -> String {
     }
     t.push('\n');
     for row in &rows {
-        let _ = write!(t, "{},{},{}", quoted(row.data), row.set, row.image);
+        let _ = write!(t, "{},{},{}", quoted(row.data), row.split, row.image);
         if classes {
             let _ = write!(t, ",{}", quoted(row.class.unwrap_or_default()));
         }
@@ -220,7 +220,7 @@ pub fn csv(found: &Found) -> String {
 pub fn table(found: &Found) -> String {
     let Subject { run, model, seed, seconds, .. } = found.subject;
     let sets = of_sets(found);
-    let name = |set: &OfSet| format!("{}, {}", set.data, set.set);
+    let name = |set: &OfSet| format!("{}, {}", set.data, set.split);
     let width = sets.iter().map(|set| name(set).chars().count()).max().unwrap_or(0).max(12);
     let mut t = String::new();
     let _ = writeln!(t, "{run}: {model}, seed {seed}, {seconds:.1} s");

@@ -267,10 +267,10 @@ fn images_are_scored_one_by_one() {
     train(folder, "a", &[]);
     let short = ["score", "a", "--samples", "60", "--refine-steps", "60", "--reference", "20"];
     let csv = succeed(folder, &[&short[..], &["--images", "30"]].concat());
-    let head = "data,set,image,class,log_px,elbo,effective_sample_size,regret,log_px_quantile,regret_quantile";
+    let head = "data,split,image,class,log_px,elbo,effective_sample_size,regret,log_px_quantile,regret_quantile";
     assert_eq!(csv.lines().next(), Some(head));
     assert_eq!(column(&csv, "image").last(), Some(&"29"));
-    assert_eq!((column(&csv, "class")[0], column(&csv, "set")[0]), ("7", "test"));
+    assert_eq!((column(&csv, "class")[0], column(&csv, "split")[0]), ("7", "test"));
     let (log_px, elbo) = (numbers(&csv, "log_px"), numbers(&csv, "elbo"));
     assert!(log_px.iter().zip(&elbo).all(|(log_px, elbo)| elbo < log_px));
     assert!(mean(&numbers(&csv, "regret")) > 0.1, "{csv}");
@@ -282,7 +282,7 @@ fn images_are_scored_one_by_one() {
         assert!((theirs - mean(ours)).abs() < 1e-3, "{theirs} {}", mean(ours));
     }
     // The training images have their own places among themselves.
-    let own = succeed(folder, &[&short[..], &["--set", "train", "--images", "20"]].concat());
+    let own = succeed(folder, &[&short[..], &["--split", "train", "--images", "20"]].concat());
     for name in ["log_px_quantile", "regret_quantile"] {
         let mut quantiles = numbers(&own, name);
         quantiles.sort_by(f64::total_cmp);
@@ -302,16 +302,16 @@ fn images_are_scored_one_by_one() {
     assert!((value(&report["sets"][0], &["log_px"]) - mean(&log_px)).abs() < 1e-9);
     assert!((value(&report["auroc"], &["regret"]) - 0.5).abs() < 1e-9);
     // Without regret and quantiles.
-    let bare = ["--refine-steps", "0", "--reference", "0", "--images", "3", "--set", "all"];
+    let bare = ["--refine-steps", "0", "--reference", "0", "--images", "3", "--split", "all"];
     let bare = succeed(folder, &[&short[..4], &bare].concat());
     assert_eq!(bare.lines().next(), Some(&head[..head.find(",regret").expect("it")]));
-    assert_eq!(column(&bare, "set"), ["train", "train", "train", "test", "test", "test"]);
+    assert_eq!(column(&bare, "split"), ["train", "train", "train", "test", "test", "test"]);
 
     fs::write(folder.join("t.csv"), "a,b\n1,2\n2,1\n3,5\n0,1\n2,2\n").expect("a file");
     refuse(folder, &["score", "a", "--data", "t.csv"], "these are a table, and the run's data");
     refuse(folder, &["score", "a", "--against", "t.csv"], "these are a table, and the run's data");
     refuse(folder, &["score", "a", "--images", "10001"], "from 1 to 10000, the test images of");
-    refuse(folder, &["score", "a", "--set", "valid"], "--set valid: MNIST has no such images");
+    refuse(folder, &["score", "a", "--split", "valid"], "--split valid: there are none in MNIST");
     refuse(folder, &["score", "a", "--samples", "0"], "--samples must be from 1");
     refuse(folder, &["score", "a", "--refine-steps", "1000001"], "--refine-steps must be");
     refuse(folder, &["score", "a", "--out", "no/s.csv"], "no/s.csv");
@@ -334,7 +334,7 @@ fn rows_of_a_table_are_scored() {
     let short = ["score", "t", "--samples", "20", "--refine-steps", "20"];
     let csv = succeed(folder, &[&short[..], &["--data", "t.csv"]].concat());
     assert_eq!(column(&csv, "row").len(), 60);
-    assert_eq!((column(&csv, "set")[0], column(&csv, "class")[4]), ("all", "high"));
+    assert_eq!((column(&csv, "split")[0], column(&csv, "class")[4]), ("test", "high"));
     assert!(numbers(&csv, "log_px_quantile").iter().all(|q| (0.0..=1.0).contains(q)));
     fs::rename(folder.join("t.csv"), folder.join("u.csv")).expect("it moves");
     let output = elbo(folder, &[&short[..], &["--data", "u.csv"]].concat());
