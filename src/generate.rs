@@ -36,7 +36,7 @@ pub fn by_class(count: usize, classes: usize) -> Vec<u32> {
     (0..classes).flat_map(|class| std::iter::repeat_n(class as u32, of(class))).collect()
 }
 
-/// Expected pixels in [0, 1] of `count` draws z ~ N(0, I): one (D) image after the other. A network that is told classes is
+/// Expected pixels in [0, 1] of `count` draws z ~ p(z): one (D) image after the other. A network that is told classes is
 /// told those of [`by_class`].
 ///
 /// # Errors
@@ -66,6 +66,23 @@ pub fn sample_of(
     let program = SampleProgram::record(architecture, count)?;
     let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
     Ok(images(loaded.sample(classes)?, architecture.pixels()))
+}
+
+/// The draws z ~ p(z) of [`sample`] themselves, (`count`, Z).
+///
+/// # Errors
+/// As [`sample`].
+pub fn sample_codes(
+    device: &Device,
+    architecture: &Architecture,
+    parameters: &[Vec<f32>],
+    count: usize,
+    seed: u64,
+) -> Result<Vec<f32>, GenerateError> {
+    let program = SampleProgram::record(architecture, count)?;
+    let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
+    loaded.sample(&by_class(count, architecture.classes.len()))?;
+    Ok(loaded.read(loaded.program.z)?)
 }
 
 /// The first `count` test images as the encoder sees them, each followed by the decoder's expected

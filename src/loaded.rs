@@ -114,7 +114,7 @@ impl<P: ModelProgram> LoadedModel<P> {
 }
 
 impl LoadedModel<SampleProgram> {
-    /// Draws z ~ N(0, I) from the first on and returns their expected pixels, (R, D), as images of `classes`, (R), where
+    /// Draws z ~ p(z) from the first on and returns their expected pixels, (R, D), as images of `classes`, (R), where
     /// the network is told them.
     ///
     /// # Errors

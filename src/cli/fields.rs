@@ -8,6 +8,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("architecture.classes", "--condition"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
+    ("architecture.prior", "--prior"),
+    ("architecture.prior.pseudo_inputs", "--pseudo-inputs"),
     ("average", "--ema"),
     ("batch", "--batch"),
     ("binarization", "--binarization"),

@@ -10,8 +10,8 @@ use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::bounds::{
-    Annealing, EvaluateError, Gaps, Observed, Refining, lower, observe, refine, sandwich, simulate,
-    unconditional,
+    Annealing, EvaluateError, Gaps, Observed, Refining, check_path, lower, observe, refine,
+    sandwich, simulate, unconditional,
 };
 use crate::device::Device;
 use crate::loaded::Model;
@@ -74,6 +74,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let annealing = annealing.expect("there is a default");
     let trained = Trained::open(&args.run, &args.model)?;
     unconditional(&trained.settings.architecture).map_err(|e| trained.failure(e))?;
+    check_path(&trained.settings.architecture, annealing.path).map_err(|e| trained.failure(e))?;
     let dataset = trained.data(&args.data)?;
     let most = dataset.test.n_images.min(dataset.train.n_images);
     if !(1..=most).contains(&args.images) {

@@ -20,7 +20,9 @@ use crate::nn::{Layers, Shape};
 use crate::report::console::{note, say};
 use crate::train::Settings;
 use crate::vae::likelihood::{LikelihoodKind, Variance};
-use crate::vae::{Architecture, Binarization, Likelihood};
+use crate::vae::objective::Kl;
+use crate::vae::prior::PSEUDO_INPUTS;
+use crate::vae::{Architecture, Binarization, Likelihood, Objective, Prior};
 
 /// Make a run folder of a VAE that was trained in PyTorch
 ///
@@ -316,6 +318,15 @@ fn settings(
             classes
         }
     };
+    let pseudo_inputs = imported.tensors.get(PSEUDO_INPUTS).and_then(|t| t.shape.first());
+    let prior = match (own, pseudo_inputs) {
+        (Some(own), _) => own.prior,
+        (None, None) => Prior::Normal,
+        (None, Some(&pseudo_inputs)) => {
+            let values = Prior::values_of(dataset.table().is_some());
+            Prior::Vamp { pseudo_inputs, values }
+        }
+    };
     Ok(Settings {
         data,
         size: args.size.or(trained.size),
@@ -330,6 +341,11 @@ fn settings(
             activation,
             likelihood,
             classes,
+            prior,
+        },
+        objective: Objective {
+            kl: if prior.is_normal() { Kl::Analytic } else { Kl::Sampled },
+            ..defaults.objective
         },
         binarization,
         batch: defaults.batch.min(dataset.train.n_images),

@@ -32,6 +32,8 @@ pub(super) struct Inference {
     samples: usize,
     /// How many classes the network is told.
     classes: usize,
+    /// Whether the prior is N(0, I), of which the KL has a closed form.
+    normal: bool,
 }
 
 /// Classes under which an image is judged one after the other, at most.
@@ -50,8 +52,9 @@ impl Inference {
         let window = Some(1);
         let program = EstimateProgram::record(model.architecture, content, images, window, chunks)?;
         let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
-        let Architecture { latent, classes, .. } = model.architecture;
-        Ok(Inference { loaded, latent: *latent, samples, classes: classes.len() })
+        let Architecture { latent, classes, prior, .. } = model.architecture;
+        let (classes, normal) = (classes.len(), prior.is_normal());
+        Ok(Inference { loaded, latent: *latent, samples, classes, normal })
     }
 
     /// [`Inference::infer`], and log p(x|y) under every class y where there are few.
@@ -124,6 +127,18 @@ impl Inference {
         posterior.extend(&heads);
         let kl: Vec<f64> = posterior.units().iter().map(|unit| unit.kl.value).collect();
         let reconstruction = Estimate::of(log_px.iter().copied());
+        let elbo = match self.normal {
+            true => Figure {
+                value: reconstruction.value - kl.iter().sum::<f64>(),
+                standard_error: reconstruction.standard_error,
+                effective_size: None,
+            },
+            // The KL is sampled too.
+            false => {
+                let Estimate { value, standard_error } = Estimate::of(log_w.iter().copied());
+                Figure { value, standard_error, effective_size: None }
+            }
+        };
         let mu = &heads[..self.latent];
         Ok(Inferred {
             x,
@@ -131,11 +146,7 @@ impl Inference {
             class: None,
             by_class: Vec::new(),
             simple_monte_carlo: log_mean(&prior),
-            elbo: Figure {
-                value: reconstruction.value - kl.iter().sum::<f64>(),
-                standard_error: reconstruction.standard_error,
-                effective_size: None,
-            },
+            elbo,
             importance_weighted: log_mean(&log_w),
             mu: posterior.mean.clone(),
             sigma: posterior.log_variance.iter().map(|l| (0.5 * l).exp()).collect(),

@@ -68,6 +68,7 @@ impl Names {
                     .all(|layers| layers.len() == 1 && layers.are_dense())
                     && architecture.likelihood == Likelihood::Bernoulli
                     && architecture.classes.is_empty()
+                    && architecture.prior.is_normal()
             }
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::likelihood::Likelihood;
 use super::posterior::{self, Posterior};
+use super::prior::Prior;
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
@@ -40,6 +41,9 @@ pub struct Architecture {
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// What p(z) is.
+    #[serde(default, skip_serializing_if = "Prior::is_normal")]
+    pub prior: Prior,
 }
 
 impl Architecture {
@@ -93,6 +97,15 @@ impl Architecture {
             return Err(ConfigError::range("architecture.channels", right, self.channels));
         }
         self.likelihood.module().check()?;
+        self.prior.check()?;
+        if !self.prior.is_normal() && !self.classes.is_empty() {
+            return Err(ConfigError::conflict(
+                "architecture.prior",
+                self.prior.kind(),
+                "encodes pseudo-inputs, which have no classes that the encoder could be told",
+                "leave `architecture.classes` out, or give `architecture.prior` normal",
+            ));
+        }
         let wrong = |problem: String, right: &str| {
             Err(ConfigError::conflict("architecture.classes", "labels", problem, right))
         };
@@ -107,6 +120,18 @@ impl Architecture {
             return wrong(problem, "give each a name of its own");
         }
         let layout = self.layout()?;
+        if let Prior::Vamp { pseudo_inputs, .. } = self.prior {
+            let units = layout.encoder.iter().map(|layer| layer.to.units());
+            let widest = units.fold(self.pixels(), usize::max);
+            if pseudo_inputs.saturating_mul(widest) >= 1 << 31 {
+                return Err(ConfigError::conflict(
+                    "architecture.prior.pseudo_inputs",
+                    pseudo_inputs,
+                    format!("of {widest} units in the widest layer are 2^31 values or more"),
+                    "give fewer of them, or fewer units",
+                ));
+            }
+        }
         for layer in layout.encoder.iter().chain(&layout.decoder) {
             if layer.to.units() == 0 {
                 let right = "must have at least one unit in every layer";
@@ -276,6 +301,9 @@ impl Display for Architecture {
             write!(f, "{ends} {}", self.activation)?;
         }
         if let Some(label) = self.likelihood.module().label() {
+            write!(f, ", {label}")?;
+        }
+        if let Some(label) = self.prior.label() {
             write!(f, ", {label}")?;
         }
         match self.classes.len() {

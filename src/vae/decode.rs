@@ -4,9 +4,9 @@ use super::architecture::Architecture;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use super::posterior::{self, Posterior};
-use super::prior;
 use crate::kernels::clock;
-use crate::nn;
+use crate::nn::{self, Tape};
+use crate::numeric::philox::Stream;
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
 /// E[x|z] of z (R, Z), with the classes (R) of a network that is told them: (R, D).
@@ -73,6 +73,8 @@ pub struct SampleProgram {
     pub plan: PlanId,
     /// (8) u32
     pub clock: TensorId,
+    /// (R, Z) the draws
+    pub z: TensorId,
     /// (R) u32, by the host, where the network is told classes
     pub classes: Option<TensorId>,
     /// (R, D) probabilities
@@ -87,11 +89,13 @@ impl SampleProgram {
         let network = Network::declare(&mut program, architecture);
         let mut r = Recorder::new(&mut program, "sample");
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
-        let z = prior::sample(&mut r, clock, [count, architecture.latent], count)?;
+        let prior = network.prior(&mut r, &mut Tape::default())?;
+        let dims = [count, architecture.latent];
+        let z = prior.sample(&mut r, clock, dims, count, Stream::Prior)?;
         let classes = classes(&mut r, architecture, count);
         let mean = decoded(&mut r, &network, z, classes)?;
         let plan = r.finish();
-        Ok(SampleProgram { program, network, plan, clock, classes, mean })
+        Ok(SampleProgram { program, network, plan, clock, z, classes, mean })
     }
 }
 

@@ -20,7 +20,8 @@ mod minibatch;
 pub mod network;
 pub mod objective;
 mod posterior;
-mod prior;
+#[doc(hidden)]
+pub mod prior;
 #[doc(hidden)]
 pub mod refine;
 #[doc(hidden)]
@@ -36,3 +37,4 @@ pub use binarization::Binarization;
 pub use likelihood::{Likelihood, Variance};
 pub use network::Network;
 pub use objective::Objective;
+pub use prior::Prior;

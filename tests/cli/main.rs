@@ -12,6 +12,7 @@ mod labels;
 mod library;
 mod networks;
 mod pages;
+mod priors;
 mod readme;
 mod refusals;
 mod run;

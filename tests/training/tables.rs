@@ -9,7 +9,7 @@ use elbo::evaluate::{Model, Request, evaluate};
 use elbo::generate;
 use elbo::kernels::activation::Activation;
 use elbo::train::{Settings, Trainer};
-use elbo::vae::{Architecture, Binarization, Likelihood, Variance};
+use elbo::vae::{Architecture, Binarization, Likelihood, Prior, Variance};
 use nalgebra::{Cholesky, DMatrix, DVector};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -61,6 +61,7 @@ impl Known {
             activation: Activation::Relu,
             likelihood: Likelihood::Gaussian { variance },
             classes: Vec::new(),
+            prior: Prior::Normal,
         }
     }
 
