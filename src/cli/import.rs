@@ -21,7 +21,7 @@ use crate::report::console::{note, say};
 use crate::train::Settings;
 use crate::vae::likelihood::{LikelihoodKind, Variance};
 use crate::vae::objective::Kl;
-use crate::vae::prior::PSEUDO_INPUTS;
+use crate::vae::prior::{PSEUDO_INPUTS, PseudoValues};
 use crate::vae::{Architecture, Binarization, Likelihood, Objective, Prior};
 
 /// Make a run folder of a VAE that was trained in PyTorch
@@ -322,10 +322,8 @@ fn settings(
     let prior = match (own, pseudo_inputs) {
         (Some(own), _) => own.prior,
         (None, None) => Prior::Normal,
-        (None, Some(&pseudo_inputs)) => {
-            let values = Prior::values_of(dataset.table().is_some());
-            Prior::Vamp { pseudo_inputs, values }
-        }
+        // No table can be imported.
+        (None, Some(&pseudo_inputs)) => Prior::Vamp { pseudo_inputs, values: PseudoValues::Pixels },
     };
     Ok(Settings {
         data,

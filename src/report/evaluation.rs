@@ -122,7 +122,7 @@ fn report<'a>(evaluation: &Evaluation, subject: &'a Subject) -> Report<'a> {
         binarization,
         elbo: in_bits(drawn(evaluation.mean(|i| i.elbo()))),
         reconstruction: drawn(evaluation.mean(|i| i.reconstruction)),
-        kl: figure(evaluation.mean(|i| i.kl), None, images),
+        kl: figure(evaluation.mean(|i| i.kl), (!subject.normal).then_some(samples), images),
         importance_sampling: at_k(&|k| evaluation.mean(move |i| i.importance[k])),
         prior_monte_carlo: at_k(&|k| evaluation.mean(move |i| i.prior[k])),
         gap: drawn(evaluation.mean(|i| i.gap())),

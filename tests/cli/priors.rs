@@ -65,7 +65,8 @@ fn a_vamp_prior_in_every_command() {
     assert_eq!(figures(&again), figures(&evaluated));
     let header = fs::read(home.at("model.safetensors")).expect("a file");
     let header = String::from_utf8_lossy(&header[8..]).to_string();
-    assert!(header.contains("\"pseudo_inputs\":{\"dtype\":\"F32\",\"shape\":[9,30]"), "{header}");
+    let own = header.split("\"pseudo_inputs\":{").nth(1).expect("a tensor of that name");
+    assert!(own.split('}').next().expect("its shape").ends_with("\"shape\":[9,30]"), "{own}");
 
     // Its parameters begin another run; those of a run without pseudo-inputs do not.
     home.ok(&format!("{TRAIN} --latent 2 --pseudo-inputs 9 --init-from run --run on"));
@@ -94,7 +95,6 @@ fn a_vamp_prior_of_a_table() {
     home.ok("eval run --samples 20 --device cpu");
     home.ok("impute run --out filled.csv --samples 10 --device cpu");
     home.ok("sample run --count 3 --out rows.csv --device cpu");
-    home.ok("import run/model.safetensors --data table.csv --run again");
 }
 
 #[test]

