@@ -1,8 +1,8 @@
 // Importance weights of samples from q; sample k of image b is row b*K + k.
 //   log_weight  log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x)
 //             = log p(x|z_k) + 1/2 sum over units of eps_k^2 + l - z_k^2
-// because z = mu + e^(l/2) eps, and both densities have the same factor of 2 pi. l is clamped as in
-// posterior.wgsl.
+// because z = mu + L eps with e^(l/2) on the diagonal of L and 0 above it, and both densities have the same factor of 2 pi.
+// l is clamped as in posterior.wgsl.
 //   normalize   L_K = logsumexp_k log w_k - log K, and each row's weight in the mean of L_K over the
 //               images, softmax_k(log w) / B
 // The exponentials are of log w minus its maximum over k, so that they cannot overflow.
@@ -17,11 +17,13 @@ override B: u32;
 override K: u32;
 /// latent units
 override Z: u32;
+/// heads of q
+override H: u32;
 override WORKGROUP: u32 = 64u;
 
 /// (B*K) log p(x|z), nats
 @group(0) @binding(0) var<storage, read> log_px: array<f32>;
-/// (B, 2*Z) [mu | l]
+/// (B, H) [mu | l], and what else q has
 @group(0) @binding(1) var<storage, read> heads: array<f32>;
 /// (B*K, Z)
 @group(0) @binding(2) var<storage, read> eps: array<f32>;
@@ -49,7 +51,7 @@ fn log_weight(
         for (var unit = lane; unit < Z; unit += WORKGROUP) {
             let e = eps[row * Z + unit];
             let v = z[row * Z + unit];
-            let l = clamp_log_variance(heads[row / K * 2u * Z + Z + unit]);
+            let l = clamp_log_variance(heads[row / K * H + Z + unit]);
             part += e * e + l - v * v;
         }
     }

@@ -150,12 +150,13 @@ pub fn posteriors(
     };
     let mut loaded: LoadedModel<EstimateProgram> =
         LoadedModel::of_images::<GenerateError>(device, model, &shown, chunks, None)?;
-    let latent = model.architecture.latent;
-    let mut posteriors = Posteriors { latent, ..Posteriors::default() };
+    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
+    let mut posteriors = Posteriors { latent, family, ..Posteriors::default() };
     for first in (0..count).step_by(chunks.batch) {
         loaded.begin_at(first)?;
         let heads = loaded.encode()?;
-        posteriors.extend(&heads[..chunks.batch.min(count - first) * 2 * latent]);
+        let wanted = chunks.batch.min(count - first);
+        posteriors.extend(&heads[..wanted * family.heads(latent)]);
     }
     Ok(posteriors)
 }

@@ -82,6 +82,7 @@ pub(crate) use named;
 mod tests {
     use super::Named;
     use crate::numeric::Precision;
+    use crate::vae::Family;
     use crate::vae::objective::{Bound, Estimator, Kl};
     use crate::{Activation, Binarization, Init, Part};
 
@@ -102,6 +103,7 @@ mod tests {
         check::<Binarization>();
         check::<Bound>();
         check::<Estimator>();
+        check::<Family>();
         check::<Init>();
         check::<Kl>();
         check::<Part>();

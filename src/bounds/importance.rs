@@ -8,9 +8,9 @@ use super::{
     Bounds, Estimate, EvaluateError, Observed, Simulated, UpperBounds, Work, finite, unconditional,
 };
 use crate::device::Device;
-use crate::kernels::posterior::clamp_log_variance;
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::posterior::{Family, Gaussian};
 
 /// One image's log p(x) from both sides, nats.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,15 +54,11 @@ impl Sandwich {
     }
 }
 
-/// log w(z) = log p(x|z) + log p(z) - log q(z|x) for one z, in double precision: `heads` are [mu | l].
-pub fn log_weight(heads: &[f32], z: &[f32], log_px: f32) -> f64 {
-    let (mean, log_variance) = heads.split_at(z.len());
-    let each = z.iter().zip(mean).zip(log_variance).map(|((&z, &mean), &l)| {
-        let (z, l) = (f64::from(z), clamp_log_variance(f64::from(l)));
-        let deviation = z - f64::from(mean);
-        deviation * deviation * (-l).exp() + l - z * z
-    });
-    f64::from(log_px) + 0.5 * each.sum::<f64>()
+/// log w(z) = log p(x|z) + log p(z) - log q(z|x) for one z, in double precision: q of this family by the encoder's output.
+pub fn log_weight(family: Family, heads: &[f32], z: &[f32], log_px: f32) -> f64 {
+    let q = Gaussian::of(family, heads, z.len());
+    let z: Vec<f64> = z.iter().map(|&z| f64::from(z)).collect();
+    f64::from(log_px) + q.log_ratio(&z)
 }
 
 /// L_k and U_k for `ks`, ascending, of which the last is the number of draws from q. `rows` are those of a run of
@@ -78,11 +74,11 @@ pub fn sandwich(
     rows: Option<usize>,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Sandwich, EvaluateError> {
-    let latent = model.architecture.latent;
+    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
     let truth = |image: usize, heads: &[f32]| {
         let z = &simulated.z[image * latent..][..latent];
         finite(image, simulated.log_px[image])?;
-        Ok(Some(log_weight(heads, z, simulated.log_px[image])))
+        Ok(Some(log_weight(family, heads, z, simulated.log_px[image])))
     };
     draw(device, model, simulated.observed(), truth, ks, rows, progress)
 }
@@ -112,7 +108,7 @@ fn draw(
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Sandwich, EvaluateError> {
     unconditional(model.architecture)?;
-    let (images, latent) = (x.len() / model.architecture.pixels(), model.architecture.latent);
+    let (images, width) = (x.len() / model.architecture.pixels(), model.architecture.heads());
     let samples = *ks.last().expect("at least one k");
     let chunks = Chunks::new(rows.unwrap_or(rows_of(device)), images, samples);
     let program = EstimateProgram::record(model.architecture, content, images, None, chunks)?;
@@ -127,7 +123,7 @@ fn draw(
         loaded.begin_at(first)?;
         let heads = loaded.encode()?;
         let mut draws = Vec::with_capacity(batch);
-        for (b, heads) in heads.chunks_exact(2 * latent).take(batch).enumerate() {
+        for (b, heads) in heads.chunks_exact(width).take(batch).enumerate() {
             let upper = truth(first + b, heads)?.map(|truth| UpperBounds::new(ks, truth));
             draws.push((Bounds::new(ks), upper));
         }

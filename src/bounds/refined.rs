@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use super::{EvaluateError, Observed, unconditional};
 use crate::device::Device;
-use crate::kernels::posterior::clamp_log_variance;
 use crate::kernels::{clock, rates};
 use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
 use crate::plan::{Program, TensorId};
 use crate::vae::Network;
+use crate::vae::posterior::Gaussian;
 use crate::vae::refine::{Draws, RefineProgram};
 
 /// Samples of the draws that only look.
@@ -45,7 +45,7 @@ pub struct Refined {
     pub best: f64,
     /// L of the q after nine tenths of the steps, which says whether the last tenth has moved it.
     pub before_last: f64,
-    /// The length of the gradient at q* in mean and log variance, with the noise of its draws.
+    /// The length of the gradient at q* in what the encoder gives of it, with the noise of its draws.
     pub gradient_norm: f64,
 }
 
@@ -55,7 +55,7 @@ impl ModelProgram for RefineProgram {
     }
 }
 
-/// Optimizes q of each image, and returns it with the ELBOs: (N, 2*Z) [mu | l]. `progress` is told the share that is done.
+/// Optimizes q of each image, and returns it with the ELBOs: (N, heads) [mu | l] and what else q has. `progress` is told the share that is done.
 ///
 /// # Errors
 /// The device failed, the numbers did, or `progress` said `Break`.
@@ -66,7 +66,7 @@ pub fn refine(
     refining: Refining,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<(Vec<Refined>, Vec<f32>), EvaluateError> {
-    let (pixels, latent) = (model.architecture.pixels(), model.architecture.latent);
+    let pixels = model.architecture.pixels();
     unconditional(model.architecture)?;
     let images = x.len() / pixels;
     let rows = rows_of(device);
@@ -75,7 +75,7 @@ pub fn refine(
     let draws = Draws { batch, samples: refining.samples, scored };
     let program = RefineProgram::record(model.architecture, content, draws)?;
     let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
-    let mut batch_of = Batch { model: loaded, seed: model.seed, latent, refining, first: 0 };
+    let mut batch_of = Batch { model: loaded, seed: model.seed, refining, first: 0 };
     let (mut found, mut posteriors) = (Vec::with_capacity(images), Vec::new());
     let batches = images.div_ceil(batch);
     for (i, first) in (0..images).step_by(batch).enumerate() {
@@ -103,7 +103,7 @@ pub fn refine(
             found.push(refined);
         }
         let heads = batch_of.model.read(batch_of.model.program.heads)?;
-        posteriors.extend(&heads[..wanted * 2 * latent]);
+        posteriors.extend(&heads[..wanted * model.architecture.heads()]);
     }
     Ok((found, posteriors))
 }
@@ -112,7 +112,6 @@ pub fn refine(
 struct Batch {
     model: LoadedModel<RefineProgram>,
     seed: u64,
-    latent: usize,
     refining: Refining,
     /// The place of its first image.
     first: usize,
@@ -181,7 +180,9 @@ impl Batch {
             }
         }
         let heads = self.model.read(heads)?;
-        let each = sums.into_iter().zip(heads.chunks_exact(2 * self.latent));
+        let of = &self.model.program.network.architecture;
+        let kl = |heads: &[f32]| Gaussian::of(of.posterior, heads, of.latent).kl();
+        let each = sums.into_iter().zip(heads.chunks_exact(of.heads()));
         Ok(each.map(|(sum, heads)| sum / (runs * draws.scored) as f64 - kl(heads)).collect())
     }
 
@@ -197,16 +198,7 @@ impl Batch {
             sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += f64::from(v));
         }
         let length = |g: &[f64]| g.iter().map(|v| v * v).sum::<f64>().sqrt() / GRADIENTS as f64;
-        Ok(sums.chunks_exact(2 * self.latent).map(length).collect())
+        let heads = self.model.program.network.architecture.heads();
+        Ok(sums.chunks_exact(heads).map(length).collect())
     }
-}
-
-/// KL(q || N(0, I)) of [mu | l].
-fn kl(heads: &[f32]) -> f64 {
-    let (mean, log_variance) = heads.split_at(heads.len() / 2);
-    let each = mean.iter().zip(log_variance).map(|(&mean, &l)| {
-        let (mean, l) = (f64::from(mean), clamp_log_variance(f64::from(l)));
-        0.5 * (mean * mean + l.exp_m1() - l)
-    });
-    each.sum()
 }

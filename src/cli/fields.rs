@@ -8,6 +8,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("architecture.classes", "--condition"),
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
+    ("architecture.posterior", "--posterior"),
     ("architecture.prior", "--prior"),
     ("architecture.prior.pseudo_inputs", "--pseudo-inputs"),
     ("average", "--ema"),

@@ -22,7 +22,7 @@ use crate::train::Settings;
 use crate::vae::likelihood::{LikelihoodKind, Variance};
 use crate::vae::objective::Kl;
 use crate::vae::prior::{PSEUDO_INPUTS, PseudoValues};
-use crate::vae::{Architecture, Binarization, Likelihood, Objective, Prior};
+use crate::vae::{Architecture, Binarization, Family, Likelihood, Objective, Prior};
 
 /// Make a run folder of a VAE that was trained in PyTorch
 ///
@@ -325,6 +325,11 @@ fn settings(
         // No table can be imported.
         (None, Some(&pseudo_inputs)) => Prior::Vamp { pseudo_inputs, values: PseudoValues::Pixels },
     };
+    let lower = format!("{}.weight", Names::LOWER);
+    let told = match imported.tensors.contains_key(&lower) {
+        true => Family::Full,
+        false => Family::Diagonal,
+    };
     Ok(Settings {
         data,
         size: args.size.or(trained.size),
@@ -337,6 +342,7 @@ fn settings(
             decoder_hidden,
             latent: imported.latent,
             activation,
+            posterior: own.map_or(told, |own| own.posterior),
             likelihood,
             classes,
             prior,

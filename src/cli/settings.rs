@@ -17,7 +17,7 @@ use crate::train::{Schedule, Settings};
 use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::prior::PriorKind;
-use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective, Prior};
+use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective, Prior};
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
 ///
@@ -165,6 +165,9 @@ struct ModelOptions {
     /// Latent units [default: 20]
     #[arg(long, value_name = "Z")]
     latent: Option<usize>,
+    /// The family that q(z|x) is of [default: diagonal]
+    #[arg(long, value_parser = values::<Family>())]
+    posterior: Option<Family>,
     /// Non-linearity of the hidden layers [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
@@ -341,6 +344,7 @@ impl Args {
                 decoder_hidden,
                 latent: model.latent.unwrap_or(base.architecture.latent),
                 activation: model.activation.unwrap_or(base.architecture.activation),
+                posterior: model.posterior.unwrap_or(base.architecture.posterior),
                 likelihood,
                 // Those that a run to begin from was told keep their numbers.
                 classes: match (model.condition, base.architecture.classes) {

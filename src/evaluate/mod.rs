@@ -133,15 +133,16 @@ pub fn evaluate(
         LoadedModel::of_images::<EvaluateError>(device, model, &test, chunks, request.resident)?;
     let EstimateProgram { importance, log_px, log_w, prior, prior_log_px, .. } = loaded.program;
 
-    let latent = model.architecture.latent;
-    let mut posteriors = Posteriors { latent, ..Posteriors::default() };
+    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
+    let mut posteriors = Posteriors { latent, family, ..Posteriors::default() };
     let mut figures = Vec::with_capacity(images);
     let mut work = Work { progress, done: 0, total: 2 * images.div_ceil(chunks.batch) as u64 };
     work.total *= samples.div_ceil(chunks.samples) as u64;
     for first in (0..images).step_by(chunks.batch) {
         let batch = chunks.batch.min(images - first);
         loaded.begin_at(first)?;
-        posteriors.extend(&loaded.encode()?[..batch * 2 * latent]);
+        let heads = loaded.encode()?;
+        posteriors.extend(&heads[..batch * family.heads(latent)]);
 
         let mut draws: Vec<Draws> = (0..batch).map(|_| Draws::new(&request.ks)).collect();
         let executor = &mut *loaded.executor;

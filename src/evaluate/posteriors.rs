@@ -5,8 +5,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::bounds::Estimate;
-use crate::kernels::posterior::clamp_log_variance;
+use crate::kernels::posterior::full::below;
 use crate::numeric::philox::{Stream, counter, normal4, philox};
+use crate::vae::posterior::{Family, Gaussian};
 
 /// A unit is active where the variance of its posterior mean over the images is above this
 /// (Burda et al. 2015, arXiv 1509.00519).
@@ -14,22 +15,28 @@ pub const ACTIVE: f64 = 0.01;
 
 /// Posteriors that the mutual information is computed over at most: its cost is their number squared.
 const MOST: usize = 10_000;
+/// Products of all pairs, at most, where units are not independent.
+const MOST_PRODUCTS: usize = 10_000_000_000;
 
-/// q(z|x) = N(mu, diag e^l) of each image.
+/// q(z|x) of each image, a Gaussian.
 #[derive(Debug, Clone, Default)]
 pub struct Posteriors {
     /// Z
     pub latent: usize,
+    /// What q is of.
+    pub family: Family,
     /// (N, Z)
     pub mean: Vec<f64>,
-    /// (N, Z) l, within the bounds that the kernels keep it in
+    /// (N, Z) that each unit has by itself, within the bounds that the kernels keep l in
     pub log_variance: Vec<f64>,
+    /// (N) the whole of each, where units are not independent; else none.
+    pub gaussians: Vec<Gaussian>,
 }
 
 /// One latent unit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Unit {
-    /// KL(q(z_u|x) || N(0, 1)), nats
+    /// KL(q(z_u|x) || N(0, 1)), nats, of the unit by itself
     pub kl: Estimate,
     /// Variance over images of the posterior mean.
     pub variance_of_mean: f64,
@@ -50,13 +57,15 @@ pub struct Information {
 }
 
 impl Posteriors {
-    /// Adds the heads (B, 2*Z) of the next images.
+    /// Adds the encoder's outputs for the next images.
     pub fn extend(&mut self, heads: &[f32]) {
-        for row in heads.chunks_exact(2 * self.latent) {
-            let (mean, log_variance) = row.split_at(self.latent);
-            self.mean.extend(mean.iter().map(|&v| f64::from(v)));
-            let clamped = log_variance.iter().map(|&l| clamp_log_variance(f64::from(l)));
-            self.log_variance.extend(clamped);
+        for row in heads.chunks_exact(self.family.heads(self.latent)) {
+            let q = Gaussian::of(self.family, row, self.latent);
+            self.mean.extend(&q.mean);
+            self.log_variance.extend((0..self.latent).map(|unit| q.marginal_log_variance(unit)));
+            if !q.below.is_empty() {
+                self.gaussians.push(q);
+            }
         }
     }
 
@@ -72,7 +81,10 @@ impl Posteriors {
 
     /// KL(q(z|x) || N(0, I)) of an image.
     pub fn kl(&self, image: usize) -> f64 {
-        (0..self.latent).map(|u| self.unit_kl(image * self.latent + u)).sum()
+        match self.gaussians.get(image) {
+            Some(q) => q.kl(),
+            None => (0..self.latent).map(|u| self.unit_kl(image * self.latent + u)).sum(),
+        }
     }
 
     /// What each latent unit does.
@@ -98,37 +110,33 @@ impl Posteriors {
     /// their noise cancels, and the estimate keeps below its limit as an entropy in closed form would not. `kl` is that of an
     /// image to the prior.
     pub fn information(&self, seed: u64, kl: impl Fn(usize) -> f64 + Sync) -> Information {
-        let (n, width) = (self.images().min(MOST), self.latent);
+        let width = self.latent;
+        let most = self.gaussians.first().map_or(MOST, |q| {
+            let of_pair = width + q.below.len();
+            MOST.min((MOST_PRODUCTS / of_pair).isqrt())
+        });
+        let n = self.images().min(most);
+        let densities = Densities::of(self, n);
         let key = [seed as u32, (seed >> 32) as u32];
-        // (Z, N), so that the loop over posteriors is the inner one and becomes vector instructions
-        let column = |values: &dyn Fn(usize) -> f64| -> Vec<f64> {
-            (0..width).flat_map(|u| (0..n).map(move |i| i * width + u)).map(values).collect()
-        };
-        let mean = column(&|e| self.mean[e]);
-        let precision = column(&|e| (-self.log_variance[e]).exp());
-        let log_variances: Vec<f64> =
-            (0..n).map(|i| self.log_variance[i * width..][..width].iter().sum()).collect();
         let terms: Vec<(f64, f64)> = (0..n)
             .into_par_iter()
             .map_init(
-                || vec![0.0; n],
-                |log_q, image| {
+                || vec![0.0; n * (1 + width)],
+                |scratch, image| {
+                    let eps: Vec<f64> = (0..width)
+                        .map(|u| {
+                            let bits =
+                                philox(counter(0, image, 0, Stream::TestNoise as u32, u / 4), key);
+                            normal4::<f64>(bits)[u % 4]
+                        })
+                        .collect();
                     // The densities lack the same factor of 2 pi.
-                    let mut log_own = -0.5 * log_variances[image];
-                    log_q.copy_from_slice(&log_variances);
-                    for u in 0..width {
-                        let bits =
-                            philox(counter(0, image, 0, Stream::TestNoise as u32, u / 4), key);
-                        let eps = normal4::<f64>(bits)[u % 4];
-                        let e = image * width + u;
-                        let z = self.mean[e] + (0.5 * self.log_variance[e]).exp() * eps;
-                        log_own -= 0.5 * eps * eps;
-                        let column = u * n..(u + 1) * n;
-                        let each = mean[column.clone()].iter().zip(&precision[column]);
-                        for (log_q, (mean, precision)) in log_q.iter_mut().zip(each) {
-                            *log_q += (z - mean) * (z - mean) * precision;
-                        }
-                    }
+                    let log_own = eps
+                        .iter()
+                        .fold(-0.5 * densities.log_variances[image], |sum, e| sum - 0.5 * e * e);
+                    let z = self.at(image, &eps);
+                    let (log_q, solved) = scratch.split_at_mut(n);
+                    densities.at(&z, log_q, solved);
                     // what was summed is -2 log q
                     let least = log_q.iter().copied().fold(f64::INFINITY, f64::min);
                     let sum: f64 = log_q.iter().map(|v| (-0.5 * (v - least)).exp()).sum();
@@ -141,6 +149,89 @@ impl Posteriors {
             mutual_information: Estimate::of(terms.iter().map(|t| t.0)),
             marginal_kl: Estimate::of(terms.iter().map(|t| t.1)),
             images: n,
+        }
+    }
+
+    /// The z of an image that belongs to standard normal numbers.
+    fn at(&self, image: usize, eps: &[f64]) -> Vec<f64> {
+        let unit = |u: usize| {
+            let e = image * self.latent + u;
+            self.mean[e] + (0.5 * self.log_variance[e]).exp() * eps[u]
+        };
+        match self.gaussians.get(image) {
+            Some(q) => q.at(eps),
+            None => (0..self.latent).map(unit).collect(),
+        }
+    }
+}
+
+/// The densities of the first n posteriors, with the loop over them the inner one, so that it becomes vector instructions.
+struct Densities {
+    /// (Z, n)
+    mean: Vec<f64>,
+    /// (Z, n) of each unit given those before it: e^-l
+    precision: Vec<f64>,
+    /// (Z, n) its root, where factors have something below their diagonals
+    root: Vec<f64>,
+    /// (Z (Z - 1) / 2, n) what is below the diagonals of the factors; none where they have nothing there
+    below: Vec<f64>,
+    /// (n) sums over the units
+    log_variances: Vec<f64>,
+}
+
+impl Densities {
+    fn of(posteriors: &Posteriors, n: usize) -> Self {
+        let Posteriors { latent, mean, log_variance, gaussians, .. } = posteriors;
+        let width = *latent;
+        let own = |image: usize| match gaussians.get(image) {
+            Some(q) => &q.log_variance[..],
+            None => &log_variance[image * width..][..width],
+        };
+        let columns = |rows: usize, value: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+            (0..rows).flat_map(|row| (0..n).map(move |image| value(image, row))).collect()
+        };
+        Densities {
+            mean: columns(width, &|image, u| mean[image * width + u]),
+            precision: columns(width, &|image, u| (-own(image)[u]).exp()),
+            root: match gaussians.is_empty() {
+                true => Vec::new(),
+                false => columns(width, &|image, u| (-0.5 * own(image)[u]).exp()),
+            },
+            below: match gaussians.first() {
+                Some(q) => columns(q.below.len(), &|image, e| gaussians[image].below[e]),
+                None => Vec::new(),
+            },
+            log_variances: (0..n).map(|image| own(image).iter().sum()).collect(),
+        }
+    }
+
+    /// -2 log q(z) of each, without a factor of 2 pi. `solved` has room for (Z, n).
+    fn at(&self, z: &[f64], log_q: &mut [f64], solved: &mut [f64]) {
+        let n = log_q.len();
+        log_q.copy_from_slice(&self.log_variances);
+        for (u, &z) in z.iter().enumerate() {
+            let column = u * n..(u + 1) * n;
+            let mean = &self.mean[column.clone()];
+            if self.below.is_empty() {
+                let each = mean.iter().zip(&self.precision[column]);
+                for (log_q, (mean, precision)) in log_q.iter_mut().zip(each) {
+                    *log_q += (z - mean) * (z - mean) * precision;
+                }
+                continue;
+            }
+            // The eps of this unit: L eps = z - mean, from the first row on.
+            let (before, own) = solved.split_at_mut(u * n);
+            let own = &mut own[..n];
+            own.iter_mut().zip(mean).for_each(|(own, mean)| *own = z - mean);
+            let row = &self.below[below(u) * n..][..u * n];
+            for (eps, c) in before.chunks_exact(n).zip(row.chunks_exact(n)) {
+                own.iter_mut().zip(eps.iter().zip(c)).for_each(|(own, (eps, c))| *own -= c * eps);
+            }
+            let each = own.iter_mut().zip(&self.root[column]);
+            for (log_q, (own, root)) in log_q.iter_mut().zip(each) {
+                *own *= root;
+                *log_q += *own * *own;
+            }
         }
     }
 }

@@ -5,10 +5,10 @@ use crate::data;
 use crate::device::Device;
 use crate::evaluate::{Bounds, Estimate, Posteriors};
 use crate::loaded::{LoadedModel, Model, rows_of};
-use crate::vae::Architecture;
 use crate::vae::decode::DecodeProgram;
 use crate::vae::estimate::{Chunks, EstimateProgram};
 use crate::vae::step::Content;
+use crate::vae::{Architecture, Family};
 
 /// A decoder of `rows` codes.
 pub(super) struct Decoder(pub(super) LoadedModel<DecodeProgram>);
@@ -29,6 +29,7 @@ impl Decoder {
 pub(super) struct Inference {
     pub(super) loaded: LoadedModel<EstimateProgram>,
     latent: usize,
+    family: Family,
     samples: usize,
     /// How many classes the network is told.
     classes: usize,
@@ -52,9 +53,10 @@ impl Inference {
         let window = Some(1);
         let program = EstimateProgram::record(model.architecture, content, images, window, chunks)?;
         let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
-        let Architecture { latent, classes, prior, .. } = model.architecture;
+        let Architecture { latent, posterior, classes, prior, .. } = model.architecture;
+        let (latent, family) = (*latent, *posterior);
         let (classes, normal) = (classes.len(), prior.is_normal());
-        Ok(Inference { loaded, latent: *latent, samples, classes, normal })
+        Ok(Inference { loaded, latent, family, samples, classes, normal })
     }
 
     /// [`Inference::infer`], and log p(x|y) under every class y where there are few.
@@ -123,13 +125,14 @@ impl Inference {
         loaded.executor.run_all(prior, runs)?;
         let prior = drawn(loaded.read(prior_log_px)?)?;
 
-        let mut posterior = Posteriors { latent: self.latent, ..Posteriors::default() };
+        let (latent, family) = (self.latent, self.family);
+        let mut posterior = Posteriors { latent, family, ..Posteriors::default() };
         posterior.extend(&heads);
         let kl: Vec<f64> = posterior.units().iter().map(|unit| unit.kl.value).collect();
         let reconstruction = Estimate::of(log_px.iter().copied());
         let elbo = match self.normal {
             true => Figure {
-                value: reconstruction.value - kl.iter().sum::<f64>(),
+                value: reconstruction.value - posterior.kl(0),
                 standard_error: reconstruction.standard_error,
                 effective_size: None,
             },

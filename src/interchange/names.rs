@@ -3,7 +3,7 @@
 use crate::kernels::activation::Activation;
 use crate::named::named;
 use crate::vae::likelihood::OwnParameter;
-use crate::vae::{Architecture, Likelihood};
+use crate::vae::{Architecture, Family, Likelihood};
 
 named! {
     /// The module whose parameter names the tensors of a file bear.
@@ -28,8 +28,10 @@ pub enum Place {
     Encoder(usize),
     /// The mean μ of q(z|x).
     Mu,
-    /// Its ln σ².
+    /// Its ln σ²; of a full covariance the ln of the squared diagonal of its Cholesky factor.
     LogVariance,
+    /// What is below that diagonal, row by row.
+    Lower,
     /// The i-th hidden layer of the decoder, from z.
     Decoder(usize),
     /// The decoder's last layer, behind its hidden ones.
@@ -41,6 +43,9 @@ pub enum Place {
 }
 
 impl Names {
+    /// The layer that only a full covariance has.
+    pub const LOWER: &str = "lower";
+
     /// Those that a run's model is written with: the example's if it is the example's network.
     pub fn of(architecture: &Architecture) -> Names {
         match Names::Example.fit(architecture) && architecture.activation == Activation::Relu {
@@ -67,6 +72,7 @@ impl Names {
                     .iter()
                     .all(|layers| layers.len() == 1 && layers.are_dense())
                     && architecture.likelihood == Likelihood::Bernoulli
+                    && architecture.posterior == Family::Diagonal
                     && architecture.classes.is_empty()
                     && architecture.prior.is_normal()
             }
@@ -86,6 +92,8 @@ impl Names {
     /// The name of a layer, to which `.weight` and `.bias` are added.
     pub fn layer(self, place: Place) -> String {
         let name = match (self, place) {
+            (Names::First, Place::Lower) => "encoder.lower",
+            (_, Place::Lower) => Names::LOWER,
             (_, Place::EncoderEmbedding) => "encoder_embedding",
             (_, Place::DecoderEmbedding) => "decoder_embedding",
 

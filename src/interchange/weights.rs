@@ -1,8 +1,8 @@
 //! A model's parameters as a safetensors file: F32 tensors, weights (outputs, inputs) as PyTorch keeps them.
 //!
 //! A layer is f(W x + b), f the activation for hidden layers only. Pixels are in rows from the top, in
-//! [0, 1]; ln σ² is clamped to [-30, 20] before use. The two heads of the encoder are one matrix in the
-//! program and two layers in a file.
+//! [0, 1]; ln σ² is clamped to [-30, 20] before use. The heads of the encoder are one matrix in the
+//! program and layers of their own in a file.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -116,7 +116,8 @@ pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
     let heads = encoder.iter().rposition(|layer| !layer.takes_class());
     let heads = heads.expect("an encoder has heads");
     let mut of_encoder = of_stack(&encoder[..heads], Place::Encoder, Place::EncoderEmbedding);
-    of_encoder.push(vec![Place::Mu, Place::LogVariance]);
+    let of_heads = [Place::Mu, Place::LogVariance, Place::Lower].into_iter();
+    of_encoder.push(of_heads.take(encoder[heads].stored().len()).collect());
     of_encoder.extend(encoder[heads + 1..].iter().map(|_| vec![Place::EncoderEmbedding]));
     let mut of_decoder = of_stack(&decoder, Place::Decoder, Place::DecoderEmbedding);
     let mut all = of_decoder.iter_mut().flatten();

@@ -17,9 +17,11 @@ pub static LOG_WEIGHT: Kernel = single(Parts {
     grid: |c| grid_of_groups(c.dim("B") * c.dim("K")),
     formula: formula!(log_weight),
     cases: || {
-        let case = |b, k, z| {
-            Case::new(&[("B", b), ("K", k), ("Z", z)]).fill("log_px", Fill::Uniform(-300.0, -50.0))
+        let of = |b, k, z, h| {
+            Case::new(&[("B", b), ("K", k), ("Z", z), ("H", h)])
+                .fill("log_px", Fill::Uniform(-300.0, -50.0))
         };
+        let case = |b, k, z| of(b, k, z, 2 * z);
         vec![
             case(1, 1, 1),
             case(3, 2, 5),
@@ -28,6 +30,7 @@ pub static LOG_WEIGHT: Kernel = single(Parts {
             case(5, 1, 64),
             case(5, 2, 65),
             case(20, 50, 50),
+            of(7, 3, 5, 20),    // of a full covariance
             case(33_000, 1, 2), // more rows than one dimension of a grid has room for
         ]
     },
@@ -68,13 +71,13 @@ pub static NORMALIZE: Kernel = single(Parts {
 
 /// log w = log p(x|z) + log p(z) - log q(z|x) = log p(x|z) + 1/2 sum_u eps^2 + l - z^2.
 fn log_weight<T: Real>(c: &Call<T>) {
-    let (k, units) = (c.dim("K"), c.dim("Z"));
+    let (k, units, width) = (c.dim("K"), c.dim("Z"), c.dim("H"));
     let (log_px, heads) = (&c.read("log_px")[..], &c.read("heads")[..]);
     let (eps, z) = (&c.read("eps")[..], &c.read("z")[..]);
     parallel::rows(&mut c.write("log_w"), 1, |row, log_w| {
         let ratio = |unit: usize| {
             let (e, z) = (eps[row * units + unit], z[row * units + unit]);
-            e * e + clamp_log_variance(heads[row / k * 2 * units + units + unit]) - z * z
+            e * e + clamp_log_variance(heads[row / k * width + units + unit]) - z * z
         };
         log_w[0] = log_px[row] + T::from_f64(0.5) * sum((0..units).map(ratio));
     });

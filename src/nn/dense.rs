@@ -6,6 +6,31 @@ use super::{Activation, Init, Layer, Shape, Uniform};
 use crate::kernels::linear;
 use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 
+/// One of several layers that lie side by side in the output of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    pub outputs: usize,
+    /// Whether its parameters begin at zero.
+    zero: bool,
+}
+
+impl Part {
+    /// One that begins as any layer.
+    pub fn of(outputs: usize) -> Self {
+        Part { outputs, zero: false }
+    }
+
+    /// One whose parameters begin at zero.
+    pub fn from_zero(outputs: usize) -> Self {
+        Part { outputs, zero: true }
+    }
+
+    /// `n` uniform numbers on ±bound, or zeros.
+    fn numbers(self, uniform: &mut Uniform, n: usize, bound: f32) -> Vec<f32> {
+        if self.zero { vec![0.0; n] } else { uniform.numbers(n, bound) }
+    }
+}
+
 /// A fully connected layer y = f(x W^T + b).
 #[derive(Debug, Clone)]
 pub struct Dense {
@@ -15,8 +40,8 @@ pub struct Dense {
     /// What its input and its output are to the layers beside it.
     shapes: [Shape; 2],
     activation: Activation,
-    /// Layers of equal width that lie side by side in the output.
-    parts: usize,
+    /// Layers that lie side by side in the output.
+    parts: Vec<Part>,
     /// (outputs, inputs)
     weight: TensorId,
     /// (outputs)
@@ -34,12 +59,14 @@ impl Dense {
         let [inputs, outputs] = shapes.map(Shape::units);
         let weight = program.tensor(format!("{name}.weight"), &[outputs, inputs], DType::F32);
         let bias = program.tensor(format!("{name}.bias"), &[outputs], DType::F32);
-        Dense { name, inputs, outputs, shapes, activation, parts: 1, weight, bias }
+        let parts = vec![Part::of(outputs)];
+        Dense { name, inputs, outputs, shapes, activation, parts, weight, bias }
     }
 
-    /// The same as so many layers side by side: in files each is a module, and each is initialised by its own
-    /// number of outputs.
-    pub fn in_parts(self, parts: usize) -> Self {
+    /// The same as layers side by side that have its outputs between them: in files each is a module, and each is initialised
+    /// by its own number of outputs.
+    pub fn in_parts(self, parts: Vec<Part>) -> Self {
+        debug_assert_eq!(parts.iter().map(|part| part.outputs).sum::<usize>(), self.outputs);
         Dense { parts, ..self }
     }
 }
@@ -62,16 +89,19 @@ impl Layer for Dense {
     }
 
     fn initial_values(&self, init: Init, uniform: &mut Uniform) -> Vec<Vec<f32>> {
-        let n = self.outputs * self.inputs;
+        let bound = |part: &Part| match init {
+            Init::Pytorch => 1.0 / (self.inputs as f32).sqrt(),
+            Init::Glorot => (6.0 / (self.inputs + part.outputs) as f32).sqrt(),
+        };
+        let mut of_parts = |rows: usize| -> Vec<f32> {
+            let each = self.parts.iter();
+            let numbers = |part: &Part| part.numbers(uniform, part.outputs * rows, bound(part));
+            each.flat_map(numbers).collect()
+        };
+        let weight = of_parts(self.inputs);
         match init {
-            Init::Pytorch => {
-                let bound = 1.0 / (self.inputs as f32).sqrt();
-                vec![uniform.numbers(n, bound), uniform.numbers(self.outputs, bound)]
-            }
-            Init::Glorot => {
-                let units = self.inputs + self.outputs / self.parts;
-                vec![uniform.numbers(n, (6.0 / units as f32).sqrt()), vec![0.0; self.outputs]]
-            }
+            Init::Pytorch => vec![weight, of_parts(1)],
+            Init::Glorot => vec![weight, vec![0.0; self.outputs]],
         }
     }
 
@@ -105,39 +135,37 @@ impl Layer for Dense {
     }
 
     fn stored(&self) -> Vec<Vec<StoredTensor>> {
-        let (inputs, outputs) = (self.inputs, self.outputs / self.parts);
+        let inputs = self.inputs;
         let [from, to] = self.shapes;
         // Files have the channels of a map first.
         let split = |shape: Shape, units: usize| match shape {
             Shape::Map([height, width, channels]) => (vec![height, width, channels], vec![2, 0, 1]),
             Shape::Units(_) => (vec![units], vec![0]),
         };
-        let (rows, row_axes) = split(to, outputs);
         let (columns, column_axes) = split(from, inputs);
-        let axes: Vec<usize> = row_axes
-            .iter()
-            .copied()
-            .chain(column_axes.iter().map(|axis| axis + rows.len()))
-            .collect();
         let order = |tensor: StoredTensor, axes: &[usize], shape: Vec<usize>| match axes.is_sorted()
         {
             true => tensor.flattened(shape),
             false => tensor.ordered(axes).flattened(shape),
         };
-        let of_part = |part: usize, tensor: StoredTensor| {
-            let n = tensor.range.len();
-            StoredTensor { range: part * n..(part + 1) * n, ..tensor }
+        let mut first = 0; // of the part's outputs
+        let of_part = |&Part { outputs, .. }: &Part| {
+            let (rows, row_axes) = split(to, outputs);
+            let of_columns = column_axes.iter().map(|axis| axis + rows.len());
+            let axes: Vec<usize> = row_axes.iter().copied().chain(of_columns).collect();
+            let weight = StoredTensor::new("weight", 0, [&rows[..], &columns[..]].concat());
+            let bias = StoredTensor::new("bias", 1, rows);
+            let weight = order(weight, &axes, vec![outputs, inputs]);
+            let bias = order(bias, &row_axes, vec![outputs]);
+            let behind = |tensor: StoredTensor, width: usize| StoredTensor {
+                range: first * width..(first + outputs) * width,
+                ..tensor
+            };
+            let both = vec![behind(weight, inputs), behind(bias, 1)];
+            first += outputs;
+            both
         };
-        (0..self.parts)
-            .map(|part| {
-                let weight = StoredTensor::new("weight", 0, [&rows[..], &columns[..]].concat());
-                let bias = StoredTensor::new("bias", 1, rows.clone());
-                vec![
-                    of_part(part, order(weight, &axes, vec![outputs, inputs])),
-                    of_part(part, order(bias, &row_axes, vec![outputs])),
-                ]
-            })
-            .collect()
+        self.parts.iter().map(of_part).collect()
     }
 
     fn nodes(&self, nodes: &mut Nodes, x: Operand) -> Operand {

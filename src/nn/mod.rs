@@ -32,7 +32,7 @@ pub use crate::kernels::activation::Activation;
 use crate::kernels::sum_rows;
 use crate::plan::{PlanError, Recorder, TensorId};
 pub use convolution::Convolution;
-pub use dense::Dense;
+pub use dense::{Dense, Part};
 pub use embedding::{Embedding, Told};
 pub use gate::Gate;
 pub use graph::{Module, Nodes, Operand, StoredTensor};

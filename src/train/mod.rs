@@ -140,6 +140,7 @@ impl Default for Settings {
                 decoder_hidden: vec![400].into(),
                 latent: 20,
                 activation: Activation::Relu,
+                posterior: Default::default(),
                 likelihood: Likelihood::Bernoulli,
                 classes: Vec::new(),
                 prior: Prior::Normal,

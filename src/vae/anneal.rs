@@ -1,10 +1,11 @@
 //! Annealed importance sampling with Hamiltonian Monte Carlo (Neal 2001, arXiv physics/9803008): chains from q(z|x) or
-//! from the prior to the posterior, or back from a code that is known to be a draw from it.
+//! from the prior to the posterior, or back from a code that is known to be a draw from it. Of a q whose units are not
+//! independent, chains begin at the product of their marginals: any beginning whose density is known gives a bound.
 
 use super::architecture::Architecture;
 use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
-use super::posterior::{self, Posterior};
+use super::posterior::Family;
 use crate::kernels::annealed::{COLUMNS, LEAPFROG, TAIL, TRANSITION};
 use crate::kernels::{clock, fusions, store_samples};
 use crate::nn::{self, Tape};
@@ -15,7 +16,7 @@ use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Path {
-    /// At q(z|x).
+    /// At q(z|x), or at the product of its marginals.
     Posterior,
     /// At p(z).
     Prior,
@@ -47,8 +48,8 @@ pub struct AnnealProgram {
     pub clock: TensorId,
     /// (B, D), by the host
     pub x: TensorId,
-    /// (B, 2*Z) [mu | l], by `encode`
-    pub heads: TensorId,
+    /// (B, 2*Z) [mean | log variance] of each unit of q(z|x), by `encode`
+    pub marginals: TensorId,
     pub encode: PlanId,
     /// (S, 3) rows of the schedule, see shaders/annealed.wgsl
     pub schedule: TensorId,
@@ -82,6 +83,7 @@ impl AnnealProgram {
         let of = minibatch::as_encoded(&mut r, content, x)?;
         let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
         let prior = network.prior(&mut r, &mut Tape::default())?;
+        let marginals = network.posterior().marginals(&mut r, heads)?;
         let encode = r.finish();
 
         let mut r = Recorder::new(&mut program, "begin");
@@ -98,7 +100,8 @@ impl AnnealProgram {
                     samples,
                 };
                 let streams = Streams { noise: Stream::ChainStart, ..Streams::TEST };
-                posterior::module().sample(&mut r, heads, clock, source, &streams, 1.0)?.z
+                let q = Family::Diagonal.module(latent);
+                q.sample(&mut r, marginals, clock, source, &streams, 1.0)?.z
             }
             Path::Prior => {
                 prior.sample(&mut r, clock, [rows, latent], samples, Stream::ChainStart)?
@@ -120,7 +123,8 @@ impl AnnealProgram {
             (ratio.joined(&mut r, log_px)?, prior.backward_to(&mut r, ratio, d_z, weight)?);
         let (v, state) =
             (r.tensor("v", &[rows, latent]), r.tensor("state", &[rows, 2 * latent + TAIL]));
-        let of = [("heads", heads), ("clock", clock), ("schedule", schedule), ("z", z), ("v", v)];
+        let of =
+            [("heads", marginals), ("clock", clock), ("schedule", schedule), ("z", z), ("v", v)];
         let constants = [
             ("K", k),
             ("L", leapfrogs as f64),
@@ -141,7 +145,7 @@ impl AnnealProgram {
             chains,
             clock,
             x,
-            heads,
+            marginals,
             encode,
             schedule,
             begin,

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 
 use super::likelihood::Likelihood;
-use super::posterior::{self, Posterior};
+use super::posterior::Family;
 use super::prior::Prior;
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
@@ -17,7 +17,7 @@ use crate::text::listed;
 pub(super) const ENCODER: &str = "encoder";
 pub(super) const DECODER: &str = "decoder";
 
-/// An encoder D -> hidden... -> (mu, l) and a decoder Z -> decoder_hidden... -> D logits or means.
+/// An encoder D -> hidden... -> (mu, l, ...) and a decoder Z -> decoder_hidden... -> D logits or means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// (height, width) of an image, D = height * width * channels.
@@ -33,6 +33,9 @@ pub struct Architecture {
     pub latent: usize,
     /// Non-linearity of the hidden layers.
     pub activation: Activation,
+    /// The family that q(z|x) is of.
+    #[serde(default, skip_serializing_if = "Family::is_default")]
+    pub posterior: Family,
     /// What the decoder's output means.
     #[serde(default)]
     pub likelihood: Likelihood,
@@ -55,6 +58,11 @@ impl Architecture {
     /// D
     pub fn pixels(&self) -> usize {
         self.shape().values()
+    }
+
+    /// Units of the encoder's output.
+    pub fn heads(&self) -> usize {
+        self.posterior.heads(self.latent)
     }
 
     /// The number of a class, by its name or its number.
@@ -90,22 +98,15 @@ impl Architecture {
     }
 
     /// # Errors
-    /// A single class or one that is named twice, pixels of other than 1 or 3 values, a width of zero, or so large that a weight has 2^31 elements.
+    /// A family of q that the latent units cannot have, a single class or one that is named twice, pixels of other than 1 or 3 values, a width of zero, or so large that a weight has 2^31 elements.
     pub fn check(&self) -> Result<(), ConfigError> {
         if ![1, 3].contains(&self.channels) {
             let right = "must be 1 (grey) or 3 (red, green, blue)";
             return Err(ConfigError::range("architecture.channels", right, self.channels));
         }
         self.likelihood.module().check()?;
-        self.prior.check()?;
-        if !self.prior.is_normal() && !self.classes.is_empty() {
-            return Err(ConfigError::conflict(
-                "architecture.prior",
-                self.prior.kind(),
-                "encodes pseudo-inputs, which have no classes that the encoder could be told",
-                "leave `architecture.classes` out, or give `architecture.prior` normal",
-            ));
-        }
+        self.posterior.check(self.latent)?;
+        self.check_prior()?;
         let wrong = |problem: String, right: &str| {
             Err(ConfigError::conflict("architecture.classes", "labels", problem, right))
         };
@@ -153,6 +154,26 @@ impl Architecture {
         Ok(())
     }
 
+    /// Whether the prior can be had with the rest.
+    fn check_prior(&self) -> Result<(), ConfigError> {
+        self.prior.check()?;
+        let wrong = |problem: &str, right: &str| {
+            Err(ConfigError::conflict("architecture.prior", self.prior.kind(), problem, right))
+        };
+        match self.prior {
+            Prior::Normal => Ok(()),
+            _ if !self.classes.is_empty() => wrong(
+                "encodes pseudo-inputs, which have no classes that the encoder could be told",
+                "leave `architecture.classes` out, or give `architecture.prior` normal",
+            ),
+            _ if self.posterior != Family::Diagonal => wrong(
+                "has components of independent units",
+                "it needs `architecture.posterior` diagonal",
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Every layer with what it takes and gives.
     ///
     /// # Errors
@@ -164,10 +185,10 @@ impl Architecture {
         let last = encoder.last().map_or(Shape::Map(image), |layer| layer.to);
         let heads = PlacedLayer {
             name: format!("{ENCODER}.heads"),
-            spec: LayerSpec::dense(Shape::Units(posterior::module().heads(self.latent))),
+            spec: LayerSpec::dense(Shape::Units(self.heads())),
             // A linear encoder takes the values of an image as they are.
             from: if encoder.is_empty() { Shape::Units(last.units()) } else { last },
-            to: Shape::Units(posterior::module().heads(self.latent)),
+            to: Shape::Units(self.heads()),
         };
 
         let likelihood = self.likelihood.module();
@@ -301,6 +322,9 @@ impl Display for Architecture {
             write!(f, "{ends} {}", self.activation)?;
         }
         if let Some(label) = self.likelihood.module().label() {
+            write!(f, ", {label}")?;
+        }
+        if let Some(label) = self.posterior.label() {
             write!(f, ", {label}")?;
         }
         if let Some(label) = self.prior.label() {

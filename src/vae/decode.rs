@@ -3,7 +3,6 @@
 use super::architecture::Architecture;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
-use super::posterior::{self, Posterior};
 use crate::kernels::clock;
 use crate::nn::{self, Tape};
 use crate::numeric::philox::Stream;
@@ -136,7 +135,7 @@ impl ReconstructProgram {
         let minibatch = minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
         let Minibatch { x, seen, classes, .. } = minibatch;
         let heads = nn::forward(&mut r, &network.encoder(classes), seen)?;
-        let q = posterior::module();
+        let q = network.posterior();
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 0.0)?;
         let eta = nn::forward(&mut r, &network.decoder(classes, 1), drawn.z)?;
         let likelihood = architecture.likelihood.module();

@@ -3,7 +3,6 @@
 use super::architecture::Architecture;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
-use super::posterior::{self, Posterior};
 use crate::kernels::{clock, store_samples};
 use crate::nn::{self, Tape};
 use crate::numeric::philox::Stream;
@@ -56,7 +55,7 @@ pub struct EstimateProgram {
     pub clock: TensorId,
     /// (B, D) the images as the encoder sees them, by `encode`
     pub x: TensorId,
-    /// (B, 2*Z) [mu | l], by `encode`
+    /// (B, heads) [mu | l] and what else q has, by `encode`
     pub heads: TensorId,
     pub encode: PlanId,
     /// z ~ q(z|x)
@@ -102,7 +101,7 @@ impl EstimateProgram {
         let p = network.prior(&mut r, &mut Tape::default())?;
         let encode = r.finish();
 
-        let q = posterior::module();
+        let q = network.posterior();
         let mut r = Recorder::new(&mut program, "importance");
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
         let likelihood = log_likelihood(&mut r, &network, of, drawn.z, samples)?;

@@ -6,7 +6,6 @@ use super::decode::expectation;
 use super::estimate::Chunks;
 use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
-use super::posterior::{self, Posterior};
 use crate::kernels::{clock, store_samples, weighted_mean};
 use crate::nn::{self, Tape};
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
@@ -60,7 +59,7 @@ impl ImputeProgram {
         let prior = network.prior(&mut r, &mut Tape::default())?;
         let encode = r.finish();
 
-        let q = posterior::module();
+        let q = network.posterior();
         let likelihood = architecture.likelihood.module();
         let mut r = Recorder::new(&mut program, "draw");
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;

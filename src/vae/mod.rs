@@ -19,7 +19,7 @@ mod minibatch;
 #[doc(hidden)]
 pub mod network;
 pub mod objective;
-mod posterior;
+pub mod posterior;
 #[doc(hidden)]
 pub mod prior;
 #[doc(hidden)]
@@ -37,4 +37,5 @@ pub use binarization::Binarization;
 pub use likelihood::{Likelihood, Variance};
 pub use network::Network;
 pub use objective::Objective;
+pub use posterior::Family;
 pub use prior::Prior;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::architecture::{Architecture, DECODER, ENCODER, PlacedLayer};
 use super::likelihood::Observed;
 use super::minibatch::Minibatch;
-use super::posterior::{self, Posterior};
+use super::posterior::Posterior;
 use super::prior::Density;
 use crate::nn::{
     self, Activation, Dense, Embedding, Init, Layer, Shape, SplitChannels, Stack, Tape, Told,
@@ -50,7 +50,7 @@ impl Network {
         let mut encoder = hidden_stack(program, ENCODER, hidden, architecture);
         let shapes = [heads.from, heads.to];
         let layer = Dense::declare(program, heads.name.clone(), shapes, Activation::Identity);
-        encoder.push(Arc::new(layer.in_parts(posterior::module().parts())));
+        encoder.push(Arc::new(layer.in_parts(architecture.posterior.parts(architecture.latent))));
         if hidden.is_empty() {
             encoder.extend(embedding(program, ENCODER, heads.to, architecture, None));
         }
@@ -92,6 +92,11 @@ impl Network {
     /// The decoder of `samples` rows an image, as [`Network::encoder`].
     pub fn decoder(&self, classes: Option<TensorId>, samples: usize) -> Stack {
         nn::told(&self.decoder, classes.map(|classes| Told { classes, samples }))
+    }
+
+    /// What draws from q(z|x) by the encoder's output.
+    pub(super) fn posterior(&self) -> Box<dyn Posterior> {
+        self.architecture.posterior.module(self.architecture.latent)
     }
 
     pub fn layers(&self) -> impl Iterator<Item = &Arc<dyn Layer>> {

@@ -1,10 +1,10 @@
-//! The best q of the trained family for each image alone: the ELBO ascended in its mean and log variance.
+//! The best q of the trained family for each image alone: the ELBO ascended in what the encoder gives of it.
 
 use super::architecture::Architecture;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use super::objective::Objective;
-use super::posterior::{self, Arriving, Posterior};
+use super::posterior::{Arriving, Draw};
 use super::prior::Density;
 use crate::kernels::{clock, fusions, rates, store_samples};
 use crate::nn::{self, Tape};
@@ -36,9 +36,9 @@ pub struct RefineProgram {
     pub clock: TensorId,
     /// (B, D), by the host
     pub x: TensorId,
-    /// (B, 2*Z) [mu | l], by `encode` and `step`
+    /// (B, heads) [mu | l] and what else q has, by `encode` and `step`
     pub heads: TensorId,
-    /// (2, B, 2*Z) the optimizer's planes, zero before the first step
+    /// (2, B, heads) the optimizer's planes, zero before the first step
     pub state: TensorId,
     /// (4), see [`rates`]; the weight of the KL is B, so that an image's gradient is that of its own ELBO
     pub rates: TensorId,
@@ -46,7 +46,7 @@ pub struct RefineProgram {
     pub step: PlanId,
     /// The gradient of the ELBO of each image.
     pub gradient: PlanId,
-    /// (B, 2*Z)
+    /// (B, heads)
     pub d_heads: TensorId,
     /// log p(x|z) + h(z) of other draws, h(z) = log p(z) - log N(z; 0, I).
     pub score: PlanId,
@@ -135,13 +135,13 @@ struct Posteriors<'a> {
 }
 
 impl Posteriors<'_> {
-    fn sample(&self, r: &mut Recorder, samples: usize) -> Result<posterior::Draw, PlanError> {
+    fn sample(&self, r: &mut Recorder, samples: usize) -> Result<Draw, PlanError> {
         // No image is beyond the end of an epoch: the noise is that of its place.
         let images = u32::MAX as usize;
         let (content, batch) = (Content::Reals, self.draws.batch);
         let source = Source { images, window: None, content, flips: None, batch, samples };
         let streams = Streams { noise: Stream::Refinement, ..Streams::TEST };
-        posterior::module().sample(r, self.heads, self.clock, source, &streams, 1.0)
+        self.network.posterior().sample(r, self.heads, self.clock, source, &streams, 1.0)
     }
 
     /// Records the gradient of the sum of the images' ELBOs at the heads, with the KL to N(0, I) in closed form.
@@ -160,7 +160,7 @@ impl Posteriors<'_> {
         let ratio = self.prior.ratio(r, drawn.z)?;
         let d_z = self.prior.backward_to(r, ratio, d_z, weight)?;
         let arriving = Arriving { d_z, weight, rates: self.rates };
-        posterior::module().backward(r, drawn, arriving, &Objective::default())
+        self.network.posterior().backward(r, drawn, arriving, &Objective::default())
     }
 
     fn log_px(&self, r: &mut Recorder) -> Result<TensorId, PlanError> {

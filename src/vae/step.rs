@@ -8,7 +8,7 @@ use super::minibatch::{self, Streams};
 pub use super::minibatch::{Content, Flips, Pass, Source};
 use super::network::Network;
 use super::objective::{Bound, Objective};
-use super::posterior::{self, Arriving, Posterior};
+use super::posterior::Arriving;
 use super::prior;
 use crate::kernels::fusions;
 use crate::nn::{self, Tape};
@@ -99,7 +99,7 @@ fn training_step(
     objective: &Objective,
     update: &Update,
 ) -> Result<Pass, PlanError> {
-    let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
+    let (q, likelihood) = (network.posterior(), network.architecture.likelihood.module());
     let (mut encoder, mut decoder) = (Tape::default(), Tape::default());
     let mut pass = Pass::declare(r, source, &network.architecture);
 
@@ -108,7 +108,7 @@ fn training_step(
     let prior = network.prior(r, &mut encoder)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TRAIN, 1.0)?;
     let ratio = prior.ratio(r, drawn.z)?;
-    let to_normal = q.kl(r, heads)?;
+    let to_normal = q.kl(r, drawn)?;
     let kl = ratio.divergence(r, to_normal, source.samples)?;
     let eta = decoder.forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let known_weight = bound::known_weight(r, objective.bound, source);
@@ -119,7 +119,7 @@ fn training_step(
     };
     let observed = Observed { parameters: &own, ..kept };
     let log_px = likelihood.log_px(r, observed)?;
-    let (weight, value) = bound::weigh(r, known_weight, source, &q, drawn, log_px, ratio)?;
+    let (weight, value) = bound::weigh(r, known_weight, source, &*q, drawn, log_px, ratio)?;
     pass.bound = value;
 
     let of_likelihood = likelihood.backward(r, observed, weight)?;
@@ -155,7 +155,7 @@ fn evaluation_step(
     source: Source,
     bound: Bound,
 ) -> Result<Pass, PlanError> {
-    let (q, likelihood) = (posterior::module(), network.architecture.likelihood.module());
+    let (q, likelihood) = (network.posterior(), network.architecture.likelihood.module());
     let mut pass = Pass::declare(r, source, &network.architecture);
 
     let images = minibatch::draw(r, source, [pass.data, pass.clock], pass.labels, &Streams::TEST)?;
@@ -163,11 +163,11 @@ fn evaluation_step(
     let prior = network.prior(r, &mut Tape::default())?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TEST, 1.0)?;
     let ratio = prior.ratio(r, drawn.z)?;
-    let to_normal = q.kl(r, heads)?;
+    let to_normal = q.kl(r, drawn)?;
     let kl = ratio.divergence(r, to_normal, source.samples)?;
     let eta = nn::forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let log_px = likelihood.log_px(r, network.observed(images, eta, source.samples))?;
-    pass.bound = bound::value(r, bound, source, &q, drawn, log_px, ratio)?;
+    pass.bound = bound::value(r, bound, source, &*q, drawn, log_px, ratio)?;
 
     pass.end_step(r, log_px, kl, false, &[])?;
     Ok(pass)

@@ -270,6 +270,7 @@ fn architecture(d: usize, z: usize, variance: Variance) -> Architecture {
         decoder_hidden: Layers::default(),
         latent: z,
         activation: Activation::Identity,
+        posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance },
         classes: Vec::new(),
         prior: Prior::Normal,

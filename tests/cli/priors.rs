@@ -103,6 +103,7 @@ fn what_a_vamp_prior_cannot_have_is_refused() {
     for (options, words) in [
         ("--kl analytic", &["--prior vamp", "no KL in closed form", "--kl sampled"][..]),
         ("--free-bits 1", &["--free-bits 1", "sampled KL"]),
+        ("--posterior full", &["--prior vamp", "independent units", "--posterior diagonal"]),
         ("--pseudo-inputs 0", &["--pseudo-inputs", "from 1 to 65535", "got 0"]),
         ("--pseudo-inputs 65536", &["--pseudo-inputs", "from 1 to 65535", "got 65536"]),
         ("--pseudo-inputs 60000 --hidden 60000", &["--pseudo-inputs 60000", "2^31"]),

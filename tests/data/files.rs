@@ -93,6 +93,7 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize]) -> Settings {
             decoder_hidden: decoder_hidden.into(),
             latent: 2,
             activation: Activation::Relu,
+            posterior: Default::default(),
             likelihood: Likelihood::Bernoulli,
             classes: Vec::new(),
             prior: Prior::Normal,

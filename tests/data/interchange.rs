@@ -17,7 +17,7 @@ use elbo::plan::Program;
 use elbo::train::Settings;
 use elbo::vae::likelihood::SizeFactor;
 use elbo::vae::network::Moments;
-use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Prior, Variance};
+use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Network, Prior, Variance};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -108,6 +108,7 @@ fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Ar
         decoder_hidden: decoder_hidden.into(),
         latent,
         activation: Activation::Relu,
+        posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
         prior: Prior::Normal,
@@ -121,7 +122,7 @@ fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
-    let encoder = [&[a.pixels()], &widths(&a.hidden)[..], &[2 * a.latent]].concat();
+    let encoder = [&[a.pixels()], &widths(&a.hidden)[..], &[a.heads()]].concat();
     let outputs = a.likelihood.module().outputs(a.pixels());
     let decoder = [&[a.latent], &widths(&a.decoder_hidden)[..], &[outputs]].concat();
     let layers = encoder.windows(2).chain(decoder.windows(2));
@@ -239,7 +240,7 @@ fn stack(mut h: Vec<Value>, pairs: &[Vec<f32>], activation: Activation) -> Vec<V
     h
 }
 
-/// [mu | unclamped log variance] of one image.
+/// [mu | unclamped log variance] of one image, and what else q has.
 fn encode(a: &Architecture, parameters: &[Vec<f32>], x: &[f32]) -> Vec<Value> {
     stack(exact(x), &parameters[..2 * (a.hidden.len() + 1)], a.activation)
 }
@@ -381,11 +382,12 @@ model.decode(mu).detach().numpy().tofile('logits.f32'); mu.detach().numpy().tofi
 
 #[track_caller]
 fn check_encoder(a: &Architecture, parameters: &[Vec<f32>], x: &[f32], heads: &[f32]) {
-    let width = 2 * a.latent;
+    let width = a.heads();
     assert_eq!(heads.len() / width, x.len() / a.pixels());
     for (x, row) in x.chunks_exact(a.pixels()).zip(heads.chunks_exact(width)) {
         for (i, (v, &got)) in encode(a, parameters, x).into_iter().zip(row).enumerate() {
-            let v = if i < a.latent { v } else { v.map(|l| l.clamp(-30.0, 20.0)) };
+            let clamped = (a.latent..2 * a.latent).contains(&i);
+            let v = if clamped { v.map(|l| l.clamp(-30.0, 20.0)) } else { v };
             v.assert_near(got, &format!("{a}: head {i}"));
         }
     }
@@ -407,9 +409,12 @@ def session(part, names, widths):
     assert [v.shape for v in values] == widths, [v.shape for v in values]
     return lambda x: s.run(None, {names[0]: x})
 d, z, likelihood = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-encode = session('encoder', ['x', 'mu', 'log_variance'], [['N', d], ['N', z], ['N', z]])
+of_heads = {'mu': z, 'log_variance': z, 'lower': int(sys.argv[5])}
+of_heads = {name: n for name, n in of_heads.items() if n}
+encode = session('encoder', ['x', *of_heads], [['N', d], *(['N', n] for n in of_heads.values())])
 x = np.fromfile('x.f32', 'f').reshape(-1, d)
-mu, log_variance = encode(x)
+heads = encode(x)
+mu = heads[0]
 assert (encode(x[:1])[0] - mu[:1]).max() < 1e-4  # another N
 more = {'gaussian': ['mean', 'variance'], 'bernoulli': ['probabilities', 'logits'],
         'continuous-bernoulli': ['mean', 'logits'], 'discretized-logistic': ['mean', 'location', 'log_scale']}
@@ -419,7 +424,7 @@ widths = [width if name == 'variance' else ['N', d] for name in names]
 mean, *others = session('decoder', ['z', *names], [['N', z], *widths])(mu)
 for name, values in zip(names[1:], others):
     values.tofile(name + '.f32')
-np.concatenate([mu, log_variance], 1).tofile('heads.f32')
+np.concatenate(heads, 1).tofile('heads.f32')
 mu.tofile('mu.f32'); mean.tofile('mean.f32')
 ";
 
@@ -452,6 +457,10 @@ fn onnxruntime_computes_what_elbo_does() {
     for (i, (hidden, decoder_hidden, activation, likelihood)) in networks.into_iter().enumerate() {
         let mut a = architecture(hidden, 7, decoder_hidden);
         (a.activation, a.likelihood) = (activation, likelihood);
+        // Of one a full covariance, without a hidden layer, and of one with two.
+        if [1, 2].contains(&i) {
+            a.posterior = Family::Full;
+        }
         let run = format!("run{i}");
         let parameters = home.with_run(&run, &a);
         let printed = home.ok(&format!("export {run} --onnx encoder.onnx --onnx decoder.onnx"));
@@ -470,7 +479,11 @@ fn onnxruntime_computes_what_elbo_does() {
             (_, true) => "N",
             _ => "1",
         };
-        python.run_with(home.0.path(), ONNX, &["784", "7", &kind, groups]);
+        python.run_with(
+            home.0.path(),
+            ONNX,
+            &["784", "7", &kind, groups, &(a.heads() - 14).to_string()],
+        );
 
         check_encoder(&a, &parameters, &images.concat(), &home.read_f32("heads.f32"));
         let (mu, mean) = (home.read_f32("mu.f32"), home.read_f32("mean.f32"));
@@ -725,6 +738,7 @@ fn blocks_are_pytorchs() {
         hidden: "conv 4 3/2 norm 2, res 6 norm 3, res 6, gated 8 norm".parse().unwrap(),
         decoder_hidden: "gated dense 5x5x6 norm 2, res 4 norm, gated conv 4 3".parse().unwrap(),
         activation: Activation::Silu,
+        posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance: Variance::Pixel },
         ..architecture(&[], 5, &[])
     };
@@ -988,6 +1002,26 @@ fn a_file_of_elbo_says_how_it_was_trained() {
     let printed = home.ok("import old.safetensors --data mnist --size 14x7 --run old");
     assert!(printed.contains("dynamic binarization (--binarization)"), "{printed}");
     assert!(!printed.contains("(--activation)"), "{printed}");
+}
+
+/// What is below the diagonal of a full covariance's factor is a module of its own, by which the family is known.
+#[test]
+fn a_full_covariance_is_known_by_its_tensors() {
+    let home = Home::new();
+    let mut a = architecture(&[40], 7, &[30]);
+    a.posterior = Family::Full;
+    let parameters = home.with_run("run", &a);
+    let own = entries(&a, Names::Sequential);
+    let shapes: Vec<_> = own.iter().filter(|e| e.0.starts_with("lower")).map(|e| &e.2).collect();
+    assert_eq!(shapes, [&vec![21], &vec![21, 40]]); // bias and weight
+    fs::write(home.at("theirs.safetensors"), file_of(&own)).unwrap();
+    home.ok("import theirs.safetensors --run theirs");
+    let (settings, read) = read_model(&home.at("theirs"));
+    assert_eq!(settings.architecture.posterior, Family::Full);
+    assert!(read == parameters);
+    // The names of one head of a full covariance are not those of a module that has none.
+    let words = ["run: it is 784-40-7-30-784 relu, q with full covariance", "--names sequential"];
+    home.refuses("export run --pytorch a.safetensors --names example", &words);
 }
 
 /// Runs of the first versions are read as they are.

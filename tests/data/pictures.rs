@@ -256,7 +256,8 @@ fn attribute_or(node: &Node, name: &str, other: f64) -> f64 {
 fn inactive_units_are_grey() {
     // Unit 0 is the same for all images, unit 1 is not.
     let mean = (0..40).flat_map(|i| [0.5, f64::from(i % 4)]).collect();
-    let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
+    let posteriors =
+        Posteriors { latent: 2, mean, log_variance: vec![0.0; 80], ..Posteriors::default() };
     let text = latent::units(&posteriors.units(), "image", "");
     let document = Document::parse(&text).unwrap();
     let fills: Vec<_> =
@@ -304,7 +305,8 @@ fn the_scatter_has_a_dot_for_each_image_in_its_class() {
 #[test]
 fn names_of_classes_do_not_cover_each_other() {
     let mean = (0..80).map(|i| [0.0, 0.0, 0.01, 0.0, 0.0, 0.02, 3.0, 3.0][i % 8]).collect();
-    let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
+    let posteriors =
+        Posteriors { latent: 2, mean, log_variance: vec![0.0; 80], ..Posteriors::default() };
     let labels = Labels::numbered((0..40).map(|i| i % 4).collect());
     let text = latent::scatter(&posteriors, [0, 1], Some(&labels), ("", "images"));
     let document = Document::parse(&text).unwrap();
@@ -324,7 +326,8 @@ fn names_of_classes_do_not_cover_each_other() {
 #[test]
 fn long_names_do_not_cover_each_other() {
     let mean = (0..80).map(|i| [0.0, 0.0, 0.3, 0.0, -0.3, 0.02, 3.0, 0.0][i % 8]).collect();
-    let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 80] };
+    let posteriors =
+        Posteriors { latent: 2, mean, log_variance: vec![0.0; 80], ..Posteriors::default() };
     let names = ["Ankle boot", "T-shirt/top", "Sneaker", "Pullover"].map(String::from);
     let labels = Labels { classes: (0..40).map(|i| i % 4).collect(), names: names.into() };
     let text = latent::scatter(&posteriors, [0, 1], Some(&labels), ("", "images"));
@@ -350,7 +353,8 @@ fn long_names_of_many_classes_have_room() {
         (0..60).map(|i| format!("class {i} with a <name> that is long")).collect();
     let classes: Vec<u16> = (0..120).map(|i| i % 60).collect();
     let mean = (0..240).map(|i| f64::from(i % 17) - 8.0).collect();
-    let posteriors = Posteriors { latent: 2, mean, log_variance: vec![0.0; 240] };
+    let posteriors =
+        Posteriors { latent: 2, mean, log_variance: vec![0.0; 240], ..Posteriors::default() };
     let labels = Labels { classes, names: names.into() };
     let text = latent::scatter(&posteriors, [0, 1], Some(&labels), ("", "images"));
     let document = Document::parse(&text).unwrap();
@@ -508,6 +512,7 @@ fn posterior_means_decode_to_the_reconstructions() {
         decoder_hidden: vec![5, 6].into(),
         latent: 3,
         activation: elbo::kernels::activation::Activation::Tanh,
+        posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
         prior: Prior::Normal,

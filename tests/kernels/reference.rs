@@ -215,8 +215,10 @@ const HIDDEN: &[(&str, &str)] = &[
     ("end_step.end_step_with_bound", "rates"),
     ("posterior.backward_free_bits", "rates"), // a unit below the bound has no use for it
     ("posterior.backward_free_bits", "unit_kl"), // the heads it is made of show it
-    ("gaussian.variance", "log_variance"),     // log p(x|z) shows it
-    ("annealed.leapfrog", "gradient"),         // one of the two is read, by the step
+    ("posterior.full_backward_free_bits", "rates"), // as of the diagonal one
+    ("posterior.full_backward_free_bits", "unit_kl"),
+    ("gaussian.variance", "log_variance"), // log p(x|z) shows it
+    ("annealed.leapfrog", "gradient"),     // one of the two is read, by the step
     ("annealed.leapfrog", "begun"),
     // What a proposal is made of: one that is no number is refused, and the chain stays where it is.
     ("annealed.transition", "d_z"),

@@ -51,6 +51,7 @@ fn a_gaussian_of_one_dimension_has_the_bounds_of_another_program() {
         classes: Vec::new(),
         prior: Prior::Normal,
         activation: Activation::Identity,
+        posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance: Variance::Given(0.25) },
     };
     let half = f32::ln(0.5);
@@ -88,6 +89,7 @@ fn tiny() -> (Architecture, Vec<Vec<f32>>) {
         classes: Vec::new(),
         prior: Prior::Normal,
         activation: Activation::Tanh,
+        posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
     };
     let network = Network::declare(&mut Program::new(), &architecture);

@@ -58,6 +58,7 @@ fn trained(dataset: &Dataset, likelihood: Likelihood, init: Init) -> (f64, Vec<f
             classes: Vec::new(),
             prior: Prior::Normal,
             activation: Activation::Tanh,
+            posterior: Default::default(),
             likelihood,
         },
         binarization: Binarization::None,

@@ -37,6 +37,7 @@ fn settings(hidden: &[usize], samples: usize) -> Settings {
             decoder_hidden: hidden.into(),
             latent: 5,
             activation: Activation::Tanh,
+            posterior: Default::default(),
             likelihood: Likelihood::Bernoulli,
             classes: Vec::new(),
             prior: Prior::Normal,

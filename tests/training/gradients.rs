@@ -15,7 +15,9 @@ use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
 use elbo::vae::prior::PseudoValues;
 use elbo::vae::step::{Content, Source, TrainProgram};
-use elbo::vae::{Adam, Architecture, Binarization, Init, Likelihood, Objective, Prior, Variance};
+use elbo::vae::{
+    Adam, Architecture, Binarization, Family, Init, Likelihood, Objective, Prior, Variance,
+};
 
 use crate::harness;
 
@@ -38,6 +40,7 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) 
             decoder_hidden: decoder_hidden.into(),
             latent: 3,
             activation,
+            posterior: Default::default(),
             likelihood: Likelihood::Bernoulli,
             classes: Vec::new(),
             prior: Prior::Normal,
@@ -158,6 +161,16 @@ impl Oracle {
         Oracle { plan, executor, objective, samples, parameters, clock, rates }
     }
 
+    /// Gives the heads behind mean and log variance, which begin at zero, other values.
+    fn leave_the_diagonal(&mut self) {
+        let heads = self.plan.network.encoder(None).len() - 1;
+        for values in &mut self.parameters[2 * heads..][..2] {
+            for (i, value) in values.iter_mut().enumerate().filter(|(_, v)| **v == 0.0) {
+                *value = 0.3 * (1.7 * i as f64 + 0.4).sin();
+            }
+        }
+    }
+
     fn values(&mut self, name: &str) -> Vec<f64> {
         self.executor.floats_mut(named(&self.plan.program, name)).to_vec()
     }
@@ -216,12 +229,12 @@ impl Oracle {
             (self.values(heads), self.values("train/z"), self.values("train/eps"));
         let (beta, k, b) =
             (self.rates[rates::KL_WEIGHT], self.samples, self.values("train/kl").len());
-        let (rows, n) = (b * k, z.len() / (b * k));
+        let (rows, n, width) = (b * k, z.len() / (b * k), heads.len() / b);
         let of_prior = self.prior_ratios();
         // Of each row, where it may come in parts.
         let parts = self.values("train/log_px");
         let log_px: Vec<f64> = parts.chunks(parts.len() / rows).map(|p| p.iter().sum()).collect();
-        let l = |image: usize, unit: usize| heads[image * 2 * n + n + unit];
+        let l = |image: usize, unit: usize| heads[image * width + n + unit];
         let log_ratio = |row: usize| -> f64 {
             let part = |u: usize| {
                 let (z, e) = (z[row * n + u], eps[row * n + u]);
@@ -244,8 +257,12 @@ impl Oracle {
             (Bound::Elbo, Kl::Analytic) => {
                 let kl_of = |unit: usize| {
                     let of = |image: usize| {
-                        let (mu, l) = (heads[image * 2 * n + unit], l(image, unit));
-                        0.5 * (mu * mu + l.exp() - 1.0 - l)
+                        let (mu, l) = (heads[image * width + unit], l(image, unit));
+                        // What is below the diagonal of a full covariance's factor.
+                        let below = heads[image * width + 2 * n..][..width - 2 * n].iter();
+                        let row = below.skip(unit * unit.saturating_sub(1) / 2).take(unit);
+                        let squares: f64 = row.map(|c| c * c).sum();
+                        0.5 * (mu * mu + squares + l.exp() - 1.0 - l)
                     };
                     (0..b).map(of).sum::<f64>() / b as f64
                 };
@@ -499,6 +516,71 @@ fn the_step_is_the_gradient_of_every_objective_and_likelihood() {
 }
 
 /// Real values, whose variance the likelihood learns.
+/// The same network with a full covariance, that is none of a diagonal one any more.
+fn of_full_covariance(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.architecture.posterior = Family::Full;
+    settings
+}
+
+#[test]
+fn the_step_of_a_full_covariance_is_the_gradient_of_every_objective() {
+    for objective in objectives().into_iter().chain([Objective::default()]) {
+        let mut settings = of_full_covariance(&settings(&[7], &[6], Activation::Tanh));
+        (settings.samples, settings.objective) = (3, objective);
+        settings.init = Init::Glorot;
+        let label = format!("full covariance {:?}", settings.objective);
+        let mut oracle = Oracle::new(&dataset(), &settings);
+        oracle.leave_the_diagonal();
+        oracle.check_against_finite_differences(&label);
+    }
+}
+
+/// Sticking the landing drops the score of q and nothing else: s of the mean, where L^T s = eps, and s eps^T of the entries of
+/// L, less the inverse of its diagonal.
+#[test]
+fn the_path_gradient_of_a_full_covariance_lacks_the_score() {
+    let heads = |objective: Objective| {
+        let mut settings = of_full_covariance(&settings(&[7], &[6], Activation::Tanh));
+        (settings.objective, settings.samples) = (objective, 3);
+        let mut oracle = Oracle::new(&dataset(), &settings);
+        oracle.leave_the_diagonal();
+        oracle.run();
+        (oracle.values("train/d_heads"), oracle)
+    };
+    let close = |a: f64, b: f64, what: &str| assert!((a - b).abs() < 1e-12, "{what}: {a} {b}");
+    for make in [sampled, iwae] {
+        let (plain, mut oracle) = heads(make(Estimator::Reparameterized));
+        let (path, _) = heads(make(Estimator::StickingTheLanding));
+        let (eps, of) = (oracle.values("train/eps"), oracle.values("train/encoder.heads"));
+        let weight = oracle.values("train/weight");
+        let beta = oracle.rates[rates::KL_WEIGHT];
+        for image in 0..4 {
+            let (at, heads) = (image * 9, &of[image * 9..][..9]);
+            // [mu | l | L_10, L_20, L_21] of three units
+            let sigma = [3, 4, 5].map(|i| (0.5 * heads[i]).exp());
+            let mut score = [0.0; 9];
+            for row in image * 3..image * 3 + 3 {
+                let (e, u) = (&eps[row * 3..][..3], beta * weight[row]);
+                let s2 = e[2] / sigma[2];
+                let s1 = (e[1] - heads[8] * s2) / sigma[1];
+                let s0 = (e[0] - heads[6] * s1 - heads[7] * s2) / sigma[0];
+                let s = [s0, s1, s2];
+                for i in 0..3 {
+                    score[i] += u * s[i];
+                    score[3 + i] += u * 0.5 * (s[i] * e[i] * sigma[i] - 1.0);
+                }
+                for (head, (i, j)) in [(1, 0), (2, 0), (2, 1)].into_iter().enumerate() {
+                    score[6 + head] += u * s[i] * e[j];
+                }
+            }
+            for head in 0..9 {
+                close(path[at + head], plain[at + head] + score[head], &format!("head {head}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn real_data_trains_a_gaussian() {
     let (n, d) = (10, 5);
@@ -509,6 +591,7 @@ fn real_data_trains_a_gaussian() {
         decoder_hidden: vec![4].into(),
         latent: 2,
         activation: Activation::Tanh,
+        posterior: Default::default(),
         likelihood: GAUSSIAN,
         classes: Vec::new(),
         prior: Prior::Normal,
@@ -595,20 +678,24 @@ fn the_path_gradient_lacks_the_score() {
 /// The mean difference of two estimators over many draws, in standard errors, componentwise; and the
 /// ratio of their variances, summed over the encoder's components.
 fn compare_over_draws(
-    prior: Prior,
     plain: Objective,
     other: Objective,
     samples: usize,
+    (family, prior): (Family, Prior),
 ) -> (f64, f64) {
     const DRAWS: u32 = 3000;
     let oracle = |objective: Objective| {
         let mut settings = settings(&[5], &[4], Activation::Tanh);
-        settings.architecture.latent = 2;
+        (settings.architecture.latent, settings.architecture.posterior) = (2, family);
         settings.architecture.prior = prior;
         // All images in each batch, always the same pixels: only the noise changes with the epoch.
         (settings.batch, settings.binarization) = (10, Binarization::None);
         (settings.objective, settings.samples) = (objective, samples);
-        Oracle::new(&dataset(), &settings)
+        let mut oracle = Oracle::new(&dataset(), &settings);
+        if family == Family::Full {
+            oracle.leave_the_diagonal();
+        }
+        oracle
     };
     let (mut plain, mut other) = (oracle(plain), oracle(other));
     let encoder = 2 * plain.plan.network.encoder(None).len();
@@ -658,21 +745,21 @@ fn dropping_the_score_leaves_the_expectation() {
         ),
     ];
     for (label, plain, other, samples) in cases {
-        for prior in [Prior::Normal, vamp(PseudoValues::Pixels)] {
-            let (plain, other) = (plain.clone(), other.clone());
-            let (worst, ratio) = compare_over_draws(prior, plain, other, samples);
-            println!(
-                "{label}, {prior:?}: worst component {worst:.2} standard errors off, variance x {ratio:.3}"
-            );
+        let vamp = vamp(PseudoValues::Pixels);
+        let models = [Prior::Normal, vamp].map(|prior| (Family::Diagonal, prior));
+        for model in models.into_iter().chain([(Family::Full, Prior::Normal)]) {
+            let (worst, ratio) = compare_over_draws(plain.clone(), other.clone(), samples, model);
+            let label = format!("{label}, {model:?}");
+            println!("{label}: worst component {worst:.2} standard errors, variance x {ratio:.3}");
             assert!(worst < 4.5, "{label}: a component is {worst} standard errors off");
         }
     }
     // The test can tell: sticking the landing is biased with importance weights.
     let (worst, _) = compare_over_draws(
-        Prior::Normal,
         iwae(Estimator::Reparameterized),
         iwae(Estimator::StickingTheLanding),
         4,
+        (Family::Diagonal, Prior::Normal),
     );
     println!("sticking the landing with iwae: {worst:.1} standard errors off");
     assert!(worst > 6.0, "{worst}");
@@ -759,6 +846,10 @@ fn check_device(device: &Device) {
             (settings.objective, settings.samples) = (objective.clone(), 5);
             settings.objective.free_bits = settings.objective.free_bits.min(0.1);
             check_settings(device, &settings, &format!("{likelihood:?} {objective:?}"));
+            if likelihood == Likelihood::Bernoulli {
+                let full = of_full_covariance(&settings);
+                check_settings(device, &full, &format!("full covariance {objective:?}"));
+            }
         }
     }
     let priors = [sampled(Estimator::Reparameterized), sampled(Estimator::StickingTheLanding)];

@@ -15,6 +15,7 @@ mod layers;
 mod library;
 mod likelihoods;
 mod optimizers;
+mod posteriors;
 mod priors;
 mod real_values;
 mod resume;

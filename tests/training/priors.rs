@@ -9,7 +9,7 @@ use elbo::kernels::activation::Activation;
 use elbo::nn::Layers;
 use elbo::vae::anneal::Path;
 use elbo::vae::prior::PseudoValues;
-use elbo::vae::{Architecture, Binarization, Likelihood, Prior, Variance};
+use elbo::vae::{Architecture, Binarization, Family, Likelihood, Prior, Variance};
 use elbo::{Dataset, Images, Settings};
 
 use crate::harness;
@@ -31,6 +31,7 @@ fn linear(n: usize) -> Architecture {
         hidden: Layers::default(),
         decoder_hidden: Layers::default(),
         latent: 2,
+        posterior: Family::Diagonal,
         classes: Vec::new(),
         prior: Prior::Vamp { pseudo_inputs: n, values: PseudoValues::Reals },
         activation: Activation::Identity,

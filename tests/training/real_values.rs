@@ -68,6 +68,7 @@ fn settings(variance: Variance) -> Settings {
         decoder_hidden: vec![64].into(),
         latent: 5,
         activation: Activation::Relu,
+        posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance },
         classes: Vec::new(),
         prior: Prior::Normal,

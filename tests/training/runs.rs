@@ -44,6 +44,7 @@ fn settings(hidden: usize, batch: usize) -> Settings {
             decoder_hidden: vec![hidden].into(),
             latent: 10,
             activation: Activation::Relu,
+            posterior: Default::default(),
             likelihood: Likelihood::Bernoulli,
             classes: Vec::new(),
             prior: Prior::Normal,

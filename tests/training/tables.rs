@@ -59,6 +59,7 @@ impl Known {
             decoder_hidden: Vec::new().into(),
             latent: Z,
             activation: Activation::Relu,
+            posterior: Default::default(),
             likelihood: Likelihood::Gaussian { variance },
             classes: Vec::new(),
             prior: Prior::Normal,

@@ -3,6 +3,7 @@
 //! | part | input | outputs |
 //! |---|---|---|
 //! | encoder | `x` (N, D) | `mu` (N, Z), `log_variance` (N, Z), clamped to [-30, 20] |
+//! | encoder, full covariance | `x` (N, D) | the same of the diagonal of the covariance's Cholesky factor, squared, and `lower` (N, Z (Z - 1) / 2), what is below it, row by row |
 //! | decoder, Bernoulli | `z` (N, Z) | `probabilities` (N, D), `logits` (N, D) |
 //! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel: as the mean, without N |
 //! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
@@ -34,7 +35,7 @@ use crate::nn::graph::Attribute;
 use crate::nn::{Layer, Nodes, Operand, Shape};
 use crate::plan::Program;
 use crate::vae::likelihood::{Domain, OnnxConstant, OnnxValues};
-use crate::vae::{Architecture, Network};
+use crate::vae::{Architecture, Family, Network};
 
 /// The version of ONNX's operators: the oldest that has them as they are used here.
 pub const OPSET: i64 = 13;
@@ -107,33 +108,36 @@ pub fn encode(
             let at = places.iter().position(|places| places.first() == Some(&Place::Mu));
             let at = at.expect("the heads are two modules");
             let h = graph.stack(&encoder[..at], &places, seen);
-            let raw = match encoder.len() == at + 1 {
-                true => {
-                    graph.layer(&*encoder[at], &places[at][..1], &h, Some("mu"));
-                    graph.layer(&*encoder[at], &places[at][1..], &h, None)
+            // The log variance before it is clamped.
+            const RAW: &str = "log_variance.raw";
+            let parts = &["mu", RAW, "lower"][..places[at].len()];
+            // Without a hidden layer the class adds to the heads.
+            let told = encoder.len() > at + 1;
+            if told {
+                graph.classes_to_heads(parts, a);
+            }
+            for (i, part) in parts.iter().enumerate() {
+                let own = (!told).then_some(*part);
+                let name = graph.layer(&*encoder[at], &places[at][i..=i], &h, own);
+                if told {
+                    graph.node("Add", &[&name, &format!("{part}.of_class")], part);
                 }
-                // Without a hidden layer the class adds to the heads.
-                false => {
-                    let [mu, log_variance] =
-                        [0, 1].map(|i| graph.layer(&*encoder[at], &places[at][i..=i], &h, None));
-                    let name = Names::Sequential.layer(Place::EncoderEmbedding);
-                    let [both, of_mu, of_log_variance] =
-                        ["output", "mu", "log_variance"].map(|part| format!("{name}.{part}"));
-                    graph.node("Gather", &[&format!("{name}.weight"), CLASS], &both);
-                    let split = graph.node("Split", &[&both], &of_mu);
-                    split.output.push(of_log_variance.clone());
-                    split.attribute.push(attribute("axis", &Attribute::Int(1)));
-                    graph.node("Add", &[&mu, &of_mu], "mu");
-                    let raw = format!("{log_variance}.told");
-                    graph.node("Add", &[&log_variance, &of_log_variance], &raw);
-                    raw
+            }
+            graph.node("Clip", &[RAW, LOW, HIGH], "log_variance");
+            let mut outputs = vec![value("mu", &[None, z], "the mean of q(z|x)")];
+            match a.posterior {
+                Family::Diagonal => {
+                    let doc = "the log of the variance of q(z|x), in nats";
+                    outputs.push(value("log_variance", &[None, z], doc));
                 }
-            };
-            graph.node("Clip", &[&raw, LOW, HIGH], "log_variance");
-            let outputs = vec![
-                value("mu", &[None, z], "the mean of q(z|x)"),
-                value("log_variance", &[None, z], "the log of the variance of q(z|x), in nats"),
-            ];
+                Family::Full => {
+                    let doc = "the log of the squared diagonal of the Cholesky factor of q(z|x)'s covariance";
+                    outputs.push(value("log_variance", &[None, z], doc));
+                    let width = a.heads() - 2 * a.latent;
+                    let doc = "what is below that diagonal, row by row";
+                    outputs.push(value("lower", &[None, Some(width)], doc));
+                }
+            }
             (ENCODER, value("x", &dims_of(layout.encoder[0].from), &pixels), outputs)
         }
         Part::Decoder => {
@@ -271,6 +275,19 @@ impl Graph {
         self.node("Reshape", &[rows, &shape], last);
         let perm = attribute("perm", &Attribute::Ints(vec![2, 0, 1]));
         self.node("Transpose", &[last], first).attribute = vec![perm];
+    }
+
+    /// What the embedding of the class adds to each of the heads: "mu.of_class" and so on.
+    fn classes_to_heads(&mut self, heads: &[&str], a: &Architecture) {
+        let name = Names::Sequential.layer(Place::EncoderEmbedding);
+        let [all, sizes] = ["output", "sizes"].map(|word| format!("{name}.{word}"));
+        self.node("Gather", &[&format!("{name}.weight"), CLASS], &all);
+        let rest = a.heads() - 2 * a.latent;
+        let widths = [a.latent, a.latent, rest].map(|n| n as i64);
+        self.constants.push(integers(&sizes, &widths[..heads.len()]));
+        let split = self.node("Split", &[&all, &sizes], &format!("{}.of_class", heads[0]));
+        split.output.extend(heads[1..].iter().map(|head| format!("{head}.of_class")));
+        split.attribute.push(attribute("axis", &Attribute::Int(1)));
     }
 
     /// Layers one after the other; returns what the last output is called.

@@ -1,6 +1,7 @@
 //! The approximate posterior q(z|x) = N(mu, diag e^l): sampling, its KL to the prior, and the gradient.
 
 pub mod backward_input;
+pub mod full;
 pub mod sample_forward;
 
 use crate::kernels::library::single;
@@ -194,21 +195,62 @@ fn sample<T: Real>(c: &Call<T>) {
 
 /// The same for `k` samples an image, `scale` times the noise.
 pub(super) fn draw<T: Real>(c: &Call<T>, k: usize, scale: T) {
-    let (z, n, stream) = (c.dim("Z"), c.dim("N"), c.dim("STREAM") as u32);
-    let (heads, words) = (&c.read("heads")[..], &c.read_u32("clock")[..]);
-    let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
+    let (z, heads, noise) = (c.dim("Z"), &c.read("heads")[..], Noise::of(c, k));
     parallel::rows2((&mut c.write("eps"), z), (&mut c.write("z"), z), |row, eps, out| {
-        let (image, place) = (row / k, words[clock::POSITION] as usize + row / k);
-        let epoch = words[clock::EPOCH] + (place / n) as u32;
-        let sample = words[clock::SAMPLE] as usize + row % k;
+        noise.draw(row, scale, eps);
         for unit in 0..z {
-            let bits = philox(counter(epoch, place % n, sample, stream, unit / 4), key);
-            eps[unit] = scale * normal4::<T>(bits)[unit % 4];
-            let mu = heads[image * 2 * z + unit];
-            let l = clamp_log_variance(heads[image * 2 * z + z + unit]);
+            let mu = heads[row / k * 2 * z + unit];
+            let l = clamp_log_variance(heads[row / k * 2 * z + z + unit]);
             out[unit] = mu + (T::from_f64(0.5) * l).exp() * eps[unit];
         }
     });
+}
+
+/// Which numbers of Philox the samples of a call are drawn by.
+#[derive(Clone, Copy)]
+pub(crate) struct Noise {
+    pub key: [u32; 2],
+    epoch: u32,
+    position: usize,
+    /// Samples an image that came before these.
+    before: usize,
+    /// N
+    n: usize,
+    stream: u32,
+    /// Samples an image.
+    k: usize,
+}
+
+impl Noise {
+    /// Of `k` samples an image.
+    pub fn of<T: Real>(c: &Call<T>, k: usize) -> Self {
+        let words = c.read_u32("clock");
+        Noise {
+            key: [words[clock::SEED_LOW], words[clock::SEED_HIGH]],
+            epoch: words[clock::EPOCH],
+            position: words[clock::POSITION] as usize,
+            before: words[clock::SAMPLE] as usize,
+            n: c.dim("N"),
+            stream: c.dim("STREAM") as u32,
+            k,
+        }
+    }
+
+    /// The counter of four units of a row, from the `quad`-th on.
+    #[inline(always)]
+    pub fn counter(&self, row: usize, quad: usize) -> [u32; 4] {
+        let place = self.position + row / self.k;
+        let epoch = self.epoch + (place / self.n) as u32;
+        counter(epoch, place % self.n, self.before + row % self.k, self.stream, quad)
+    }
+
+    /// `scale` times the noise of a row.
+    fn draw<T: Real>(&self, row: usize, scale: T, eps: &mut [T]) {
+        for (unit, eps) in eps.iter_mut().enumerate() {
+            let bits = philox(self.counter(row, unit / 4), self.key);
+            *eps = scale * normal4::<T>(bits)[unit % 4];
+        }
+    }
 }
 
 /// 1/2 sum over units of mu^2 + e^l - 1 - l.

@@ -6,18 +6,12 @@ use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::minibatch::{Source, Streams};
 use crate::vae::objective::{Estimator, Kl, Objective};
 
-/// A Gaussian with a diagonal covariance.
-pub struct Diagonal;
+/// A Gaussian of `latent` independent units.
+pub struct Diagonal {
+    pub latent: usize,
+}
 
 impl Posterior for Diagonal {
-    fn heads(&self, latent: usize) -> usize {
-        latent.saturating_mul(2)
-    }
-
-    fn parts(&self) -> usize {
-        2
-    }
-
     fn sample(
         &self,
         r: &mut Recorder,
@@ -28,8 +22,8 @@ impl Posterior for Diagonal {
         noise: f64,
     ) -> Result<Draw, PlanError> {
         let rows = source.batch * source.samples;
-        let latent = r.dims(heads)[1] / 2;
-        let (eps, z) = (r.tensor("eps", &[rows, latent]), r.tensor("z", &[rows, latent]));
+        let dims = [rows, self.latent];
+        let (eps, z) = (r.tensor("eps", &dims), r.tensor("z", &dims));
         r.dispatch(
             &posterior::SAMPLE,
             &[("heads", heads), ("clock", clock), ("eps", eps), ("z", z)],
@@ -38,7 +32,7 @@ impl Posterior for Diagonal {
         Ok(Draw { heads, eps, z })
     }
 
-    fn kl(&self, r: &mut Recorder, heads: TensorId) -> Result<TensorId, PlanError> {
+    fn kl(&self, r: &mut Recorder, Draw { heads, .. }: Draw) -> Result<TensorId, PlanError> {
         let kl = r.tensor("kl", &[r.dims(heads)[0]]);
         r.dispatch(&posterior::GAUSSIAN_KL, &[("heads", heads), ("kl", kl)], &[])?;
         Ok(kl)
@@ -47,17 +41,11 @@ impl Posterior for Diagonal {
     fn log_weights(
         &self,
         r: &mut Recorder,
-        Draw { heads, eps, z }: Draw,
+        draw: Draw,
         log_px: TensorId,
         samples: usize,
     ) -> Result<TensorId, PlanError> {
-        let log_w = r.tensor("log_w", &[r.dims(z)[0]]);
-        r.dispatch(
-            &importance::LOG_WEIGHT,
-            &[("log_px", log_px), ("heads", heads), ("eps", eps), ("z", z), ("log_w", log_w)],
-            &[("K", samples as f64)],
-        )?;
-        Ok(log_w)
+        log_weights(r, draw, log_px, samples)
     }
 
     fn backward(
@@ -78,7 +66,7 @@ impl Posterior for Diagonal {
         ];
         match objective.kl {
             Kl::Analytic if objective.free_bits > 0.0 => {
-                let unit_kl = r.tensor("kl_units", &[dims[1] / 2]);
+                let unit_kl = r.tensor("kl_units", &[self.latent]);
                 let own = [("heads", heads), ("kl_units", unit_kl)];
                 r.dispatch(&posterior::KL_OF_UNITS, &own, &[])?;
                 tensors.push(("unit_kl", unit_kl));
@@ -88,15 +76,39 @@ impl Posterior for Diagonal {
             Kl::Analytic => r.dispatch(&posterior::BACKWARD, &tensors, &[])?,
             Kl::Sampled => {
                 tensors.push(("weight", weight));
-                let estimator = match objective.estimator {
-                    Estimator::Reparameterized => posterior::REPARAMETERIZED,
-                    Estimator::StickingTheLanding => posterior::STICKING_THE_LANDING,
-                    Estimator::DoublyReparameterized => posterior::DOUBLY_REPARAMETERIZED,
-                };
-                let estimator = [("ESTIMATOR", estimator)];
+                let estimator = [("ESTIMATOR", number(objective.estimator))];
                 r.dispatch(&posterior::BACKWARD_SAMPLED, &tensors, &estimator)?;
             }
         }
         Ok(d_heads)
+    }
+
+    fn marginals(&self, _: &mut Recorder, heads: TensorId) -> Result<TensorId, PlanError> {
+        Ok(heads)
+    }
+}
+
+/// Records the log weights of samples z = mu + L eps with L triangular: log q(z|x) depends on its diagonal alone.
+pub(super) fn log_weights(
+    r: &mut Recorder,
+    Draw { heads, eps, z }: Draw,
+    log_px: TensorId,
+    samples: usize,
+) -> Result<TensorId, PlanError> {
+    let log_w = r.tensor("log_w", &[r.dims(z)[0]]);
+    r.dispatch(
+        &importance::LOG_WEIGHT,
+        &[("log_px", log_px), ("heads", heads), ("eps", eps), ("z", z), ("log_w", log_w)],
+        &[("K", samples as f64)],
+    )?;
+    Ok(log_w)
+}
+
+/// The estimator as the kernels number it.
+pub(super) fn number(estimator: Estimator) -> f64 {
+    match estimator {
+        Estimator::Reparameterized => posterior::REPARAMETERIZED,
+        Estimator::StickingTheLanding => posterior::STICKING_THE_LANDING,
+        Estimator::DoublyReparameterized => posterior::DOUBLY_REPARAMETERIZED,
     }
 }

@@ -5,7 +5,7 @@ use crate::numeric::{Real, parallel};
 use crate::plan::Call;
 
 pub(super) fn log_weight(c: &Call<f32>) {
-    let (k, n) = (c.dim("K"), c.dim("Z"));
+    let (k, n, width) = (c.dim("K"), c.dim("Z"), c.dim("H"));
     let (log_px, heads, eps, z) = (c.read("log_px"), c.read("heads"), c.read("eps"), c.read("z"));
     let (log_px, heads, eps, z) = (&log_px[..], &heads[..], &eps[..], &z[..]);
     parallel::rows(
@@ -13,7 +13,7 @@ pub(super) fn log_weight(c: &Call<f32>) {
         1,
         #[inline(always)]
         |row, log_w| {
-            let l = &heads[row / k * 2 * n + n..][..n];
+            let l = &heads[row / k * width + n..][..n];
             let (eps, z) = (&eps[row * n..][..n], &z[row * n..][..n]);
             let total =
                 parallel::sum(n, |u| eps[u] * eps[u] + clamp_log_variance(l[u]) - z[u] * z[u]);

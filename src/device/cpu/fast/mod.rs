@@ -7,6 +7,7 @@ mod continuous_bernoulli;
 mod convolution;
 mod discretized_logistic;
 mod elementwise;
+mod full_covariance;
 mod gather;
 mod gaussian;
 mod gemm;
@@ -64,6 +65,9 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::posterior::BACKWARD_SAMPLED, posterior::backward_sampled),
     (&kernels::posterior::SAMPLE_FORWARD, posterior::sample_forward),
     (&kernels::posterior::BACKWARD_INPUT, posterior::backward_input),
+    (&kernels::posterior::full::SAMPLE, full_covariance::sample),
+    (&kernels::posterior::full::KL, full_covariance::kl),
+    (&kernels::posterior::full::BACKWARD, full_covariance::backward),
     (&kernels::prior::SAMPLE, prior::sample),
     (&kernels::mixture::DENSITY, mixture::density),
     (&kernels::mixture::RESPONSIBILITIES, mixture::responsibilities),

@@ -1,9 +1,11 @@
 //! The approximate posterior in whole registers.
 
 use super::linear::{layer, layer_backward};
-use crate::kernels::posterior::{DOUBLY_REPARAMETERIZED, REPARAMETERIZED, clamp_log_variance};
-use crate::kernels::{clock, rates};
-use crate::numeric::philox::{QUADS, counter, normals};
+use crate::kernels::posterior::{
+    DOUBLY_REPARAMETERIZED, Noise, REPARAMETERIZED, clamp_log_variance,
+};
+use crate::kernels::rates;
+use crate::numeric::philox::{QUADS, normals};
 use crate::numeric::{Real, parallel};
 use crate::plan::Call;
 
@@ -21,31 +23,31 @@ pub(super) fn draw(
     eps: &mut [f32],
     out: &mut [f32],
 ) {
-    let (z, n, stream) = (c.dim("Z"), c.dim("N"), c.dim("STREAM") as u32);
-    let words = c.read_u32("clock");
-    let key = [words[clock::SEED_LOW], words[clock::SEED_HIGH]];
-    let (epoch, position) = (words[clock::EPOCH], words[clock::POSITION] as usize);
-    let before = words[clock::SAMPLE] as usize;
+    let (z, noise) = (c.dim("Z"), Noise::of(c, k));
     parallel::rows2(
         (eps, z),
         (out, z),
         #[inline(always)]
         |row, eps, out| {
             let (mu, l) = heads[row / k * 2 * z..][..2 * z].split_at(z);
-            let place = position + row / k;
-            let epoch = epoch + (place / n) as u32;
-            for (i, eps) in eps.chunks_mut(4 * QUADS).enumerate() {
-                let at = counter(epoch, place % n, before + row % k, stream, i * QUADS);
-                for (eps, e) in eps.iter_mut().zip(normals::<f32>(at, key)) {
-                    *eps = scale * e;
-                }
-            }
+            draw_noise(&noise, row, scale, eps);
             let half = 0.5;
             for unit in 0..z {
                 out[unit] = mu[unit] + Real::exp(half * clamp_log_variance(l[unit])) * eps[unit];
             }
         },
     );
+}
+
+/// `scale` times the noise of a row.
+#[inline(always)]
+pub(super) fn draw_noise(noise: &Noise, row: usize, scale: f32, eps: &mut [f32]) {
+    for (i, eps) in eps.chunks_mut(4 * QUADS).enumerate() {
+        let numbers = normals::<f32>(noise.counter(row, i * QUADS), noise.key);
+        for (eps, e) in eps.iter_mut().zip(numbers) {
+            *eps = scale * e;
+        }
+    }
 }
 
 pub(super) fn gaussian_kl(c: &Call<f32>) {
