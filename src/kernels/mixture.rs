@@ -23,7 +23,7 @@ pub static DENSITY: Kernel = single(Parts {
         vec![
             case(1, 1, 1),
             case(3, 2, 5),
-            case(7, 9, 4).fill("z", Fill::Cycle(vec![0.5])).fill("components", beyond()),
+            case(7, 9, 4).fill("z", Fill::Cycle(vec![NEAR])).fill("components", beyond()),
             case(5, 63, 3),
             case(5, 64, 16),
             case(5, 65, 17).fill("components", Fill::Uniform(-0.5, 0.5)),
@@ -53,7 +53,7 @@ pub static RESPONSIBILITIES: Kernel = single(Parts {
         vec![
             case(1, 1, 1),
             case(3, 2, 5),
-            case(7, 9, 4).fill("z", Fill::Cycle(vec![0.5])).fill("components", beyond()),
+            case(7, 9, 4).fill("z", Fill::Cycle(vec![NEAR])).fill("components", beyond()),
             case(5, 65, 17).fill("components", Fill::Uniform(-0.5, 0.5)),
             case(100, 500, 40).fill("components", Fill::Uniform(-0.5, 0.5)),
         ]
@@ -136,13 +136,16 @@ pub static SAMPLE: Kernel = single(Parts {
     },
 });
 
-/// Components of four units with log variances on both sides of the clamp and on it. Where one is low, the mean is z = 1/2
-/// itself: elsewhere no other number is as large as what e^-l makes of its rounding.
+/// z where variances are low: so near zero that e^30 times the square of its rounding is small.
+const NEAR: f64 = 1e-3;
+
+/// Components of four units with log variances on both sides of the clamp and on it. Where one is low, the mean is [`NEAR`]
+/// as z is: elsewhere nothing would be as large as what is made of the rounding there.
 fn beyond() -> Fill {
     let components = [
-        [0.5, 0.5, 0.5, 0.5, -50.0, 20.5, -30.5, 1.0],
-        [0.5, 2.0, 0.5, -1.0, -30.0, 30.0, -31.0, 0.5],
-        [-0.5, 0.5, 0.5, 0.2, 19.5, -29.5, -60.0, 20.0],
+        [NEAR, 0.5, NEAR, 0.5, -50.0, 20.5, -30.5, 1.0],
+        [NEAR, 2.0, NEAR, -1.0, -30.0, 30.0, -31.0, 0.5],
+        [-0.5, NEAR, NEAR, 0.2, 19.5, -29.5, -60.0, 20.0],
     ];
     Fill::Cycle(components.concat())
 }

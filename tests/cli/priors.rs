@@ -73,7 +73,7 @@ fn a_vamp_prior_in_every_command() {
     home.ok("train --data data --device cpu --hidden 16 --latent 2 --epochs 1 --run plain");
     home.refuses(
         &format!("{TRAIN} --latent 2 --pseudo-inputs 9 --init-from plain --run no"),
-        &["it has no tensor pseudo_inputs"],
+        &["plain/model.safetensors", "VampPrior of 9 pseudo-inputs"],
     );
     home.ok("train --data data --device cpu --init-from run --epochs 1 --run like");
     assert_eq!(home.json("like/config.json")["architecture"]["prior"]["vamp"]["pseudo_inputs"], 9);

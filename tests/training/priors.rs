@@ -136,7 +136,7 @@ fn bounds_stand_about_the_density() {
     let architecture = linear(1);
     for device in harness::devices() {
         let model = model(&architecture, &parameters);
-        let found = simulated(&device, &parameters, 1000);
+        let found = simulated(&device, &parameters, 200);
         let truth: Vec<f64> = found.x.chunks(2).map(log_density).collect();
         let ks = [1, 200];
         let bounds = sandwich(&device, model, &found, &ks, None, &mut on).expect("it runs");
@@ -150,7 +150,7 @@ fn bounds_stand_about_the_density() {
         }
 
         let settings =
-            Annealing { path: Path::Posterior, temperatures: 50, chains: 5, leapfrogs: 4 };
+            Annealing { path: Path::Posterior, temperatures: 40, chains: 4, leapfrogs: 4 };
         let observed = found.observed();
         let tempering = tune(&device, model, observed, settings, &mut on).expect("it runs");
         let annealed = anneal(&device, model, observed, &tempering, &mut on).expect("it runs");
