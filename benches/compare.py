@@ -42,7 +42,7 @@ def main():
     load_before = os.getloadavg() if hasattr(os, "getloadavg") else None
     with tempfile.TemporaryDirectory() as folder:
         data = pathlib.Path(folder) / "train.u8"
-        images = gzip.decompress((ROOT / "assets/mnist/train-images-idx3-ubyte.gz").read_bytes())
+        images = gzip.decompress((ROOT / "assets/mnist-train/train-images-idx3-ubyte.gz").read_bytes())
         data.write_bytes(images[16:])
         for device in arguments.device.split(","):
             section = Section(arguments, elbo, device, data)

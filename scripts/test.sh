@@ -5,7 +5,7 @@
 # Other arguments go to `cargo test --release`.
 #
 # All of them need a Vulkan adapter (Mesa's software one, lavapipe, does), Chromium, and Python with numpy,
-# safetensors, onnxruntime and onnx, which go into target/python.
+# safetensors, onnxruntime, onnx, maturin, optuna and ray, which go into target/python.
 #
 # The quick ones are the unit tests; every kernel's CPU code against the reference, by itself and with planted
 # faults; every shader by itself, by naga; plans, fusions and noise; the gradient of a step against finite
@@ -45,9 +45,9 @@ if ((${#missing[@]})); then
     "${as_root[@]}" apt-get update -qq
     DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
-if ! target/python/bin/python -c 'import numpy, onnx, onnxruntime, safetensors' 2>/dev/null; then
+if ! target/python/bin/python -c 'import maturin, numpy, onnx, onnxruntime, optuna, ray.tune, safetensors' 2>/dev/null; then
     python3 -m venv --clear target/python
-    target/python/bin/pip install --quiet --disable-pip-version-check numpy safetensors onnxruntime onnx
+    target/python/bin/pip install --quiet --disable-pip-version-check numpy safetensors onnxruntime onnx maturin optuna "ray[tune]"
 fi
 
 # Mesa's device selection complains on stderr where there is no desktop session.

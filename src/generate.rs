@@ -10,10 +10,12 @@ use crate::evaluate::Posteriors;
 use crate::kernels::weighted_mean;
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::plan::PlanError;
+pub use crate::vae::decode::Shown;
 use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
 use crate::vae::estimate::{Chunks, EstimateProgram};
 use crate::vae::impute::ImputeProgram;
-use crate::vae::{Architecture, Binarization};
+use crate::vae::simulate::draw_values;
+use crate::vae::{Architecture, Binarization, Family};
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +65,79 @@ pub fn sample_of(
     (count, classes): (usize, &[u32]),
     seed: u64,
 ) -> Result<Vec<Vec<f32>>, GenerateError> {
-    let program = SampleProgram::record(architecture, count)?;
+    let draws = Draws { count, classes, shown: Shown::Expected, seed };
+    draw_all(device, architecture, parameters, draws)
+}
+
+/// What [`draw`] gives, one (D) image after the other.
+///
+/// # Errors
+/// As [`sample`].
+pub fn draw_all(
+    device: &Device,
+    architecture: &Architecture,
+    parameters: &[Vec<f32>],
+    draws: Draws,
+) -> Result<Vec<Vec<f32>>, GenerateError> {
+    let mut all = Vec::with_capacity(draws.count);
+    let _ = draw(device, architecture, parameters, draws, &mut |values| {
+        all.extend(images(values, architecture.pixels()));
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
+}
+
+/// What is to be drawn from the prior.
+#[derive(Debug, Clone, Copy)]
+pub struct Draws<'a> {
+    /// N
+    pub count: usize,
+    /// (N) the classes that a network is told; none of one that is told none.
+    pub classes: &'a [u32],
+    /// What is made of each code.
+    pub shown: Shown,
+    /// Of the codes, and of what is drawn by them.
+    pub seed: u64,
+}
+
+/// Draws z from the prior and makes (D) values of each, a batch (R, D) after the other: `each` is given them, and may end the
+/// work, which is returned. The first are the same however many there are.
+///
+/// # Errors
+/// As [`sample`].
+pub fn draw(
+    device: &Device,
+    architecture: &Architecture,
+    parameters: &[Vec<f32>],
+    draws: Draws,
+    each: &mut dyn FnMut(Vec<f32>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, GenerateError> {
+    let Draws { count, classes, shown, seed } = draws;
+    let (batch, pixels) = (batch(device, count, architecture), architecture.pixels());
+    let program = SampleProgram::record(architecture, batch, shown)?;
     let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
-    Ok(images(loaded.sample(classes)?, architecture.pixels()))
+    for first in (0..count).step_by(batch) {
+        let wanted = batch.min(count - first);
+        // Rows beyond the last draw are of any class.
+        let mut told = classes.get(first..first + wanted).unwrap_or_default().to_vec();
+        told.resize(if classes.is_empty() { 0 } else { batch }, 0);
+        let mut values = loaded.sample(first, &told)?;
+        if shown == Shown::Drawn {
+            values = draw_values(architecture, parameters, &values, first, seed);
+        }
+        values.truncate(wanted * pixels);
+        if each(values).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Images of a run of a plan: as many as suit the device, and as there is memory for without a thought.
+fn batch(device: &Device, count: usize, architecture: &Architecture) -> usize {
+    const OUTPUTS: usize = 1 << 25;
+    let outputs = architecture.likelihood.module().outputs(architecture.pixels());
+    count.min(rows_of(device)).min(OUTPUTS / outputs).max(1)
 }
 
 /// The draws z ~ p(z) of [`sample`] themselves, (`count`, Z).
@@ -79,10 +151,18 @@ pub fn sample_codes(
     count: usize,
     seed: u64,
 ) -> Result<Vec<f32>, GenerateError> {
-    let program = SampleProgram::record(architecture, count)?;
+    let batch = batch(device, count, architecture);
+    let program = SampleProgram::record(architecture, batch, Shown::Drawn)?;
     let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
-    loaded.sample(&by_class(count, architecture.classes.len()))?;
-    Ok(loaded.read(loaded.program.z)?)
+    // No code depends on the class.
+    let told = vec![0; if architecture.classes.is_empty() { 0 } else { batch }];
+    let mut codes = Vec::with_capacity(count * architecture.latent);
+    for first in (0..count).step_by(batch) {
+        loaded.sample(first, &told)?;
+        codes.extend(loaded.read(loaded.program.z)?);
+    }
+    codes.truncate(count * architecture.latent);
+    Ok(codes)
 }
 
 /// The first `count` test images as the encoder sees them, each followed by the decoder's expected
@@ -99,16 +179,42 @@ pub fn reconstruct(
     count: usize,
     seed: u64,
 ) -> Result<Vec<Vec<f32>>, GenerateError> {
-    let count = count.min(test.n_images);
-    let d = architecture.pixels();
-    let shown = test.first(count);
-    let classes = shown.classes_among(&architecture.classes, "the images")?;
-    let content = shown.content(architecture.likelihood, binarization);
-    let program = ReconstructProgram::record(architecture, content, count)?;
-    let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
-    let [inputs, outputs] =
-        loaded.reconstruct(&shown.pixels, &classes)?.map(|values| images(values, d));
-    Ok(inputs.into_iter().zip(outputs).flat_map(|(x, mean)| [x, mean]).collect())
+    let model = Model { architecture, parameters, binarization, seed };
+    let mut pairs = Vec::new();
+    let _ = reconstruct_each(device, model, &test.first(count), &mut |batch| {
+        let [inputs, outputs] = batch.map(|values| images(values, architecture.pixels()));
+        pairs.extend(inputs.into_iter().zip(outputs).flat_map(|(x, mean)| [x, mean]));
+        ControlFlow::Continue(())
+    })?;
+    Ok(pairs)
+}
+
+/// Images as the encoder sees them, (B, D), and the decoder's expected pixels at their posterior means, (B, D), a batch after the
+/// other: `each` is given them, and may end the work, which is returned.
+///
+/// # Errors
+/// As [`reconstruct`].
+pub fn reconstruct_each(
+    device: &Device,
+    model: Model,
+    images: &Images,
+    each: &mut dyn FnMut([Vec<f32>; 2]) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, GenerateError> {
+    let (count, pixels) = (images.n_images, images.n_pixels());
+    let batch = batch(device, count, model.architecture);
+    let chunks = Chunks { batch, samples: 1, runs: 1 };
+    let mut loaded: LoadedModel<ReconstructProgram> =
+        LoadedModel::of_images::<GenerateError>(device, model, images, chunks, None)?;
+    for first in (0..count).step_by(chunks.batch) {
+        loaded.begin_at(first)?;
+        let mut pair = loaded.reconstruct()?;
+        let wanted = chunks.batch.min(count - first);
+        pair.iter_mut().for_each(|values| values.truncate(wanted * pixels));
+        if each(pair).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Expected pixels in [0, 1] at each of the codes `z`, (R, Z) row by row: one (D) image after the other. `classes`, (R), are
@@ -138,27 +244,89 @@ pub fn posteriors(
     test: &Images,
     count: usize,
 ) -> Result<Posteriors, GenerateError> {
+    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
+    let mut posteriors = Posteriors { latent, family, ..Posteriors::default() };
+    let _ = encode(device, model, &test.first(count), &mut |heads| {
+        posteriors.extend(heads);
+        ControlFlow::Continue(())
+    })?;
+    Ok(posteriors)
+}
+
+/// The encoder's outputs (B, heads) for images, binarized as they are for the test ELBO, a batch after the other: `each` is given
+/// them, and may end the work, which is returned.
+///
+/// # Errors
+/// As [`posteriors`].
+pub fn encode(
+    device: &Device,
+    model: Model,
+    images: &Images,
+    each: &mut dyn FnMut(&[f32]) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, GenerateError> {
     /// Images of a run, at most, and their pixels.
     const BATCH: usize = 500;
     const PIXELS: usize = 1 << 25;
-    let shown = test.first(count.min(test.n_images));
-    let count = shown.n_images;
+    let count = images.n_images;
     let chunks = Chunks {
-        batch: count.min(BATCH).min(PIXELS / test.n_pixels()).max(1),
+        batch: count.min(BATCH).min(PIXELS / images.n_pixels()).max(1),
         samples: 1,
         runs: 1,
     };
     let mut loaded: LoadedModel<EstimateProgram> =
-        LoadedModel::of_images::<GenerateError>(device, model, &shown, chunks, None)?;
-    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
-    let mut posteriors = Posteriors { latent, family, ..Posteriors::default() };
+        LoadedModel::of_images::<GenerateError>(device, model, images, chunks, None)?;
+    let heads_of_one = model.architecture.posterior.heads(model.architecture.latent);
     for first in (0..count).step_by(chunks.batch) {
         loaded.begin_at(first)?;
         let heads = loaded.encode()?;
-        let wanted = chunks.batch.min(count - first);
-        posteriors.extend(&heads[..wanted * family.heads(latent)]);
+        if each(&heads[..chunks.batch.min(count - first) * heads_of_one]).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
-    Ok(posteriors)
+    Ok(ControlFlow::Continue(()))
+}
+
+/// q(z|x) of many records as other programs take it: the mean and the standard deviation that each latent unit has by
+/// itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Codes {
+    /// Z
+    pub latent: usize,
+    /// What q is of.
+    pub family: Family,
+    /// (N, Z)
+    pub mean: Vec<f32>,
+    /// (N, Z)
+    pub std: Vec<f32>,
+}
+
+impl Codes {
+    /// None yet, of this network.
+    pub fn of(architecture: &Architecture) -> Self {
+        let (latent, family) = (architecture.latent, architecture.posterior);
+        Codes { latent, family, mean: Vec::new(), std: Vec::new() }
+    }
+
+    /// Adds those of the next records, of the encoder's outputs for them.
+    pub fn extend(&mut self, heads: &[f32]) {
+        let (latent, family) = (self.latent, self.family);
+        let mut batch = Posteriors { latent, family, ..Posteriors::default() };
+        batch.extend(heads);
+        self.mean.extend(batch.mean.iter().map(|&v| v as f32));
+        self.std.extend(batch.log_variance.iter().map(|l| (0.5 * l).exp() as f32));
+    }
+
+    /// N
+    pub fn records(&self) -> usize {
+        self.mean.len() / self.latent
+    }
+
+    /// The first record whose numbers are not finite.
+    pub fn overflowing(&self) -> Option<usize> {
+        let wrong = |values: &[f32]| values.iter().position(|v| !v.is_finite());
+        let first = [&self.mean, &self.std].into_iter().filter_map(|values| wrong(values)).min();
+        first.map(|element| element / self.latent)
+    }
 }
 
 /// Of each row of a table the expectation of its cells, whether they are there or not, given those that are: E[x|z] of

@@ -114,16 +114,18 @@ impl<P: ModelProgram> LoadedModel<P> {
 }
 
 impl LoadedModel<SampleProgram> {
-    /// Draws z ~ p(z) from the first on and returns their expected pixels, (R, D), as images of `classes`, (R), where
-    /// the network is told them.
+    /// Draws z from the prior, the draw `first` and those behind it, and returns what the program makes of them, a row each, as
+    /// images of `classes`, (R), where the network is told them.
     ///
     /// # Errors
     /// The device failed.
-    pub fn sample(&mut self, classes: &[u32]) -> Result<Vec<f32>, DeviceError> {
+    pub fn sample(&mut self, first: usize, classes: &[u32]) -> Result<Vec<f32>, DeviceError> {
         self.tell(self.program.classes, classes)?;
-        self.begin_at(0)?;
+        let mut words = clock::at(self.seed, 0);
+        words[clock::SAMPLE] = first as u32;
+        self.executor.write_u32(self.program.clock, &words)?;
         self.run(self.program.plan)?;
-        self.read(self.program.mean)
+        self.read(self.program.values)
     }
 }
 
@@ -141,21 +143,12 @@ impl LoadedModel<DecodeProgram> {
 }
 
 impl LoadedModel<ReconstructProgram> {
-    /// The images whose bytes `pixels` are, (N, D), as they are binarized, and their expected pixels at the posterior mean.
-    /// `classes`, (N), are theirs where the network is told them.
+    /// The images of the batch that begins where the clock stands, (B, D), as they are binarized, and their expected
+    /// pixels at the posterior mean.
     ///
     /// # Errors
     /// The device failed.
-    pub fn reconstruct(
-        &mut self,
-        pixels: &[u8],
-        classes: &[u16],
-    ) -> Result<[Vec<f32>; 2], DeviceError> {
-        self.executor.write_bytes(self.program.data, pixels)?;
-        if let Some(labels) = self.program.labels {
-            self.executor.write_bytes(labels, &data::bytes_of(classes))?;
-        }
-        self.begin_at(0)?;
+    pub fn reconstruct(&mut self) -> Result<[Vec<f32>; 2], DeviceError> {
         self.run(self.program.plan)?;
         Ok([self.read(self.program.x)?, self.read(self.program.mean)?])
     }
@@ -276,6 +269,26 @@ impl DataProgram for EstimateProgram {
         chunks: Chunks,
     ) -> Result<Self, PlanError> {
         EstimateProgram::record(architecture, content, images, window, chunks)
+    }
+
+    fn data(&self) -> TensorId {
+        self.data
+    }
+
+    fn labels(&self) -> Option<TensorId> {
+        self.labels
+    }
+}
+
+impl DataProgram for ReconstructProgram {
+    fn record(
+        architecture: &Architecture,
+        content: Content,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
+    ) -> Result<Self, PlanError> {
+        ReconstructProgram::record(architecture, content, images, window, chunks)
     }
 
     fn data(&self) -> TensorId {

@@ -71,11 +71,12 @@ pub enum EvaluateError {
         /// log p(x|z) of the draw.
         value: f32,
     },
-    /// Images cannot be drawn from the model.
+    /// Rows that are drawn have not the size that the likelihood is told.
     #[error(
-        "no images can be drawn from a likelihood of kind {kind}: nothing draws its values yet"
+        "log p(x|z) of kind {kind} with a size factor is told what a row's counts come to, which those of a drawn row \
+         need not; a model of `size_factor` none can be simulated"
     )]
-    NoSampler {
+    Sized {
         /// The likelihood's name.
         kind: String,
     },

@@ -1,15 +1,12 @@
 //! Images drawn from a model, with the codes that made them.
 
-use rayon::prelude::*;
-
 use super::{EvaluateError, Observed, unconditional};
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
-use crate::numeric::philox::{Stream, counter, philox};
 use crate::plan::{Program, TensorId};
 use crate::vae::Network;
-use crate::vae::likelihood::{Decoded, Domain};
-use crate::vae::simulate::SimulateProgram;
+use crate::vae::likelihood::Domain;
+use crate::vae::simulate::{SimulateProgram, draw_values};
 use crate::vae::step::Content;
 
 /// x ~ p(x|z*), z* ~ p(z).
@@ -41,21 +38,18 @@ impl ModelProgram for SimulateProgram {
 /// Draws `images` from a model. The first are the same however many there are.
 ///
 /// # Errors
-/// The device failed, or nothing draws from this likelihood.
+/// The device failed, or the likelihood is told what a row's values come to.
 pub fn simulate(device: &Device, model: Model, images: usize) -> Result<Simulated, EvaluateError> {
     let architecture = model.architecture;
     unconditional(architecture)?;
     let (likelihood, pixels) = (architecture.likelihood.module(), architecture.pixels());
-    let Some(sampler) = likelihood.sampler() else {
-        return Err(EvaluateError::NoSampler { kind: architecture.likelihood.kind().to_string() });
-    };
-    let first_own = model.parameters.len() - likelihood.parameters(architecture.shape()).len();
-    let own = &model.parameters[first_own..];
+    if likelihood.is_sized() {
+        return Err(EvaluateError::Sized { kind: architecture.likelihood.kind().to_string() });
+    }
     let batch = rows_of(device).min(images);
     let program = SimulateProgram::record(architecture, batch)?;
     let mut loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
     let SimulateProgram { decode, z, eta, x, score, log_px, .. } = loaded.program;
-    let key = [model.seed as u32, (model.seed >> 32) as u32];
     let content = match likelihood.domain() {
         Domain::Levels | Domain::Reals => Content::Reals,
         Domain::Counts => Content::Counts,
@@ -65,15 +59,7 @@ pub fn simulate(device: &Device, model: Model, images: usize) -> Result<Simulate
         loaded.begin_at(first)?;
         loaded.run(decode)?;
         let etas = loaded.read(eta)?;
-        let mut drawn = vec![0.0f32; batch * pixels];
-        let rows = drawn.par_chunks_mut(pixels).zip(etas.par_chunks(etas.len() / batch));
-        rows.enumerate().for_each(|(row, (values, eta))| {
-            let of = Decoded { eta, own, pixels };
-            for (i, value) in values.iter_mut().enumerate() {
-                let at = counter(0, first + row, 0, Stream::SimulatedValues as u32, i);
-                *value = sampler(of, i, philox(at, key)) as f32;
-            }
-        });
+        let drawn = draw_values(architecture, model.parameters, &etas, first, model.seed);
         loaded.executor.write_f32(x, &drawn)?;
         loaded.run(score)?;
         let wanted = batch.min(images - first);

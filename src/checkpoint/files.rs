@@ -63,6 +63,84 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     write().map_err(|source| unwritable(path, source))
 }
 
+/// A folder of files that is there with all of them or not at all: it has another name until then.
+pub struct NewFolder {
+    target: PathBuf,
+    temporary: PathBuf,
+}
+
+impl NewFolder {
+    /// Whether one could be made there, as far as can be told before: nothing is there, or a folder with nothing in it.
+    ///
+    /// # Errors
+    /// Something is there, or it cannot be written.
+    pub fn check(path: &Path) -> Result<(), CheckpointError> {
+        let invalid = |message: &str| CheckpointError::Invalid {
+            path: path.to_path_buf(),
+            message: message.to_string(),
+        };
+        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(invalid(
+                    "it is a folder with files in it; name one that is new or empty",
+                ));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {}
+            Err(_) => {
+                return Err(invalid("it exists and is no folder that can be read; name a new one"));
+            }
+        }
+        let within = folder_of(path);
+        match within.is_dir() {
+            true => probe(within).map_err(|source| unwritable(path, source)),
+            false => Err(invalid(&format!("there is no folder {}", within.display()))),
+        }
+    }
+
+    /// Begins it.
+    ///
+    /// # Errors
+    /// As [`NewFolder::check`].
+    pub fn begin(path: &Path) -> Result<Self, CheckpointError> {
+        NewFolder::check(path)?;
+        let temporary = leftover(folder_of(path));
+        fs::create_dir(&temporary).map_err(|source| unwritable(path, source))?;
+        Ok(NewFolder { target: path.to_path_buf(), temporary })
+    }
+
+    /// Writes a file of it.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
+        let written = fs::write(self.temporary.join(name), bytes);
+        written.map_err(|source| unwritable(&self.target.join(name), source))
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// The disk, or something is there now.
+    pub fn finish(self) -> Result<(), CheckpointError> {
+        let rename = || -> io::Result<()> {
+            sync_folder(&self.temporary)?;
+            // Not every system renames onto a folder, empty though it is.
+            let _ = fs::remove_dir(&self.target);
+            fs::rename(&self.temporary, &self.target)?;
+            sync_folder(folder_of(&self.target))
+        };
+        rename().map_err(|source| unwritable(&self.target, source))
+    }
+}
+
+impl Drop for NewFolder {
+    /// Nothing is left of one that was not finished.
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.temporary);
+    }
+}
+
 /// What a link names is replaced, not the link.
 fn target(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())

@@ -22,7 +22,7 @@ use crate::read;
 use crate::text::one_line;
 use crate::train::{EpochReport, Moment, Settings};
 use crate::vae::Architecture;
-pub use files::{check_writable, write_whole};
+pub use files::{NewFolder, check_writable, write_whole};
 pub use layout::{
     BEST, CHECKPOINTS, CONFIG, EVENTS, IMPORT, METRICS, MODEL, PROGRESS, RECONSTRUCTIONS, SAMPLES,
     SUMMARY,

@@ -53,6 +53,7 @@ struct Curve {
     run: String,
     architecture: Architecture,
     evaluation: Evaluation,
+    is_of_rows: bool,
 }
 
 /// Name in the CSV, label in the legend, the figure at the i-th k.
@@ -155,7 +156,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             return Ok(stop.code());
         };
         let architecture = t.settings.architecture.clone();
-        curves.push(Curve { run: t.name(), architecture, evaluation });
+        let is_of_rows = t.settings.table.is_some();
+        curves.push(Curve { run: t.name(), architecture, evaluation, is_of_rows });
     }
     write(&csv, &numbers(&curves))?;
     write(&args.out, &picture(&curves).svg())?;
@@ -247,15 +249,19 @@ fn picture(curves: &[Curve]) -> Chart {
         false => format!("Z = {}, {}", c.architecture.latent, c.run),
     });
     let e = &curves[0].evaluation;
+    let n = e.images.len();
+    let likelihood = curves[0].architecture.log_likelihood();
+    let (one, each, mean) = match curves[0].is_of_rows {
+        true => ("row", "a row", format!("mean of {n} rows ± standard error")),
+        false => {
+            let how = e.binarization.label();
+            ("image", "an image", format!("mean of {n} test images ± standard error, {how}"))
+        }
+    };
     Chart {
-        title: format!(
-            "{}, mean of {} test images ± standard error, {}",
-            curves[0].architecture.log_likelihood(),
-            e.images.len(),
-            e.binarization.label()
-        ),
-        x_label: "draws of z an image, k".to_string(),
-        y_label: "nats per image".to_string(),
+        title: format!("{likelihood}, {mean}"),
+        x_label: format!("draws of z {each}, k"),
+        y_label: format!("nats per {one}"),
         panels: vec![
             Panel { title: "all estimates".to_string(), lines: lines(&ESTIMATORS) },
             Panel {

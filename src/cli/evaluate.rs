@@ -155,7 +155,7 @@ impl Trained {
         match error {
             EvaluateError::Device(e) => Failure::device(&e, &e),
             EvaluateError::Plan(_) | EvaluateError::Config(_) => Failure::input(error),
-            EvaluateError::NoSampler { .. }
+            EvaluateError::Sized { .. }
             | EvaluateError::Conditional
             | EvaluateError::NoPathFromPrior => Failure::input(named(error)),
             _ => Failure::run(named(error)),

@@ -37,6 +37,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("samples", "--samples"),
     ("schedule", "--lr-schedule"),
     ("size", "--size"),
+    ("size_factor", "--size-factor"),
     ("steps", "--steps"),
     ("table", "--table"),
     ("valid", "--valid"),

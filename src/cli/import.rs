@@ -12,7 +12,7 @@ use super::settings::absolute;
 use super::train::create_default;
 use crate::checkpoint::{IMPORT, ProgressOutput, RunFolder};
 use crate::data::{self, Channels, Dataset, Fit, MNIST};
-use crate::interchange::import::Imported;
+use crate::interchange::import::{Imported, Rename};
 use crate::interchange::weights::{Tensor, fit};
 use crate::interchange::{Names, Trained};
 use crate::kernels::activation::Activation;
@@ -26,17 +26,24 @@ use crate::vae::{Architecture, Binarization, Family, Likelihood, Objective, Prio
 
 /// Make a run folder of a VAE that was trained in PyTorch
 ///
-/// The file is what safetensors.torch.save_file(model.state_dict(), FILE) writes, with fully connected
+/// The file is what torch.save(model.state_dict(), FILE) or safetensors.torch.save_file(model.state_dict(), FILE) writes, with
 /// layers under the names of the VAE of pytorch/examples (fc1, fc21, fc22, fc3, fc4), of Pyro's tutorial
-/// (encoder.fc1, encoder.fc21, ..., decoder.fc21) or of nn.Sequential stacks (encoder.0, encoder.2, ...,
-/// mu, log_variance, decoder.0, decoder.2, ...). Sizes are those of the tensors. What they cannot tell is
-/// an option. A file that elbo wrote says how it was trained; of any other it is guessed, and said.
+/// (encoder.fc1, encoder.fc21, ..., decoder.fc21), of nn.Sequential stacks (encoder.0, encoder.2, ...,
+/// mu, log_variance, decoder.0, decoder.2, ...) or of pythae's default networks (encoder.layers.0.0, encoder.embedding, ...).
+/// Sizes are those of the tensors. What they cannot tell is an option. A file that elbo wrote says how it was trained; of
+/// any other it is guessed, and said.
+///
+/// Of PyTorch's own file the tensors alone are read: nothing in it is run, and what is more than tensors is refused.
 ///
 /// eval, sample, reconstruct, curve and export work on the run as on any other.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A safetensors file
+    /// A safetensors file, or a zip archive of torch.save: FILE.pt, FILE.pth or FILE.bin
     file: PathBuf,
+    /// Call tensors otherwise before they are looked at: one, or all of a module, as in --rename net.enc=encoder; with nothing
+    /// behind the = the module's name is left out. May be given several times, and is done in that order
+    #[arg(long, value_name = "OLD=NEW", value_parser = renaming)]
+    rename: Vec<Rename>,
     /// The folder to write, which must be new or empty [default: runs/<date-time>]
     #[arg(long, value_name = "DIR", alias = "out")]
     run: Option<PathBuf>,
@@ -102,7 +109,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let at = |message: String| Failure::input(format!("{}: {message}", args.file.display()));
     args.run.as_deref().map_or(Ok(()), RunFolder::check_free).map_err(Failure::input)?;
     let bytes = read(&args.file).map_err(at)?;
-    let mut imported = Imported::read(&bytes).map_err(at)?;
+    let mut imported = Imported::read(&bytes, &args.rename).map_err(at)?;
     let (data, dataset, left_out) = data(&args, &imported)?;
     let mut guessed = Vec::new();
     let settings = settings(&args, &imported, data, &dataset, &mut guessed).map_err(at)?;
@@ -121,7 +128,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         None => create_default(&settings, ProgressOutput::default()),
     }
     .map_err(Failure::input)?;
-    let converted: Vec<String> = imported.converted.into_iter().collect();
+    let converted: Vec<String> = imported.converted.iter().cloned().collect();
     let source = Source {
         file: absolute(&args.file.to_string_lossy()),
         sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -145,6 +152,9 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         dataset.name,
         settings.binarization.label()
     ));
+    if let Some(within) = &imported.within {
+        say(format_args!("the tensors are those of the file's {}", within.escape_debug()));
+    }
     if !converted.is_empty() {
         say(format_args!("converted to F32: {}", converted.join(", ")));
     }
@@ -157,6 +167,16 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     }
     say(format_args!("elbo eval {path} shows what it is worth"));
     Ok(0)
+}
+
+/// Two names, as in old=new.
+fn renaming(text: &str) -> Result<Rename, String> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() => {
+            Ok(Rename { from: from.to_string(), to: to.to_string() })
+        }
+        _ => Err("write the old name and the new one, as in net.enc=encoder".to_string()),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -197,6 +217,7 @@ fn data(args: &Args, imported: &Imported) -> Result<Data, Failure> {
         valid: trained.valid,
         channels: args.channels.or(channels),
         table: None,
+        whole: false,
     };
     let (dataset, left_out) = load_data(name, options).map_err(Failure::input)?;
     if dataset.table().is_some() {

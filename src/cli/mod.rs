@@ -9,6 +9,7 @@ mod curve;
 mod devices;
 #[cfg(test)]
 mod documented;
+mod encode;
 mod evaluate;
 mod explore;
 mod export;
@@ -21,6 +22,7 @@ mod impute;
 mod init_from;
 mod optimizer;
 mod options;
+mod output;
 mod preset;
 mod resume;
 mod runs;
@@ -32,12 +34,15 @@ mod trained;
 mod verify;
 mod watcher;
 
+use std::num::NonZeroU16;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::device::DeviceError;
-use crate::report::console::{lost, note};
+use crate::numeric::parallel;
+use crate::report::console::{be_quiet, complain, lost};
 use fields::in_flags;
 
 /// With whose data are in the program, as their licence asks.
@@ -58,6 +63,9 @@ const LONG_VERSION: &str = concat!(
         option, a file or a folder is not as it must be; 130 ended by Ctrl-C; 143 by SIGTERM"
 )]
 struct Cli {
+    /// Print results, warnings and errors alone: no progress, and nothing of how the work is done
+    #[arg(short, long, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -73,6 +81,7 @@ enum Command {
     Gaps(gaps::Args),
     Impute(impute::Args),
     Curve(curve::Args),
+    Encode(encode::Args),
     Explore(explore::Args),
     Runs(runs::Args),
     Verify(verify::Args),
@@ -161,7 +170,7 @@ pub fn main() -> u8 {
         Ok(matches) => matches,
         Err(error) => match wrong_value(&error) {
             Some(line) => {
-                note(format_args!("error: {line}"));
+                complain(format_args!("error: {line}"));
                 return 2;
             }
             None => error.exit(),
@@ -169,6 +178,15 @@ pub fn main() -> u8 {
     };
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     stop::outlive_file_limits();
+    if cli.quiet {
+        be_quiet();
+    }
+    let threads = matches.subcommand().and_then(|(_, command)| {
+        command.try_get_one::<u16>("threads").ok().flatten().copied().and_then(NonZeroU16::new)
+    });
+    if let Some(threads) = threads {
+        parallel::limit_threads(threads.into());
+    }
     // What a run is worth is in its folder.
     let is_run = matches!(cli.command, Command::Train(_));
     let result = match cli.command {
@@ -181,6 +199,7 @@ pub fn main() -> u8 {
         Command::Gaps(args) => gaps::run(args),
         Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Encode(args) => encode::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Verify(args) => verify::run(args),
@@ -198,7 +217,7 @@ pub fn main() -> u8 {
         (result, _) => result,
     };
     result.unwrap_or_else(|failure| {
-        note(format_args!("error: {}", failure.message));
+        complain(format_args!("error: {}", failure.message));
         failure.code
     })
 }

@@ -8,7 +8,8 @@ use crate::train::Schedule;
 #[derive(clap::Args, Clone, Default)]
 #[command(next_help_heading = "Optimizer")]
 pub struct OptimizerOptions {
-    /// Passes over the training images [default: 10]
+    /// Passes over the training images; more where there are few, so that they make 1500 steps or 50 passes, else
+    /// [default: 10]
     #[arg(long)]
     pub epochs: Option<u32>,
     /// End after this many steps, for a quick try [default: no limit]

@@ -17,8 +17,12 @@ use crate::train::Settings;
 pub struct DeviceOption {
     /// Where to compute: auto (a hardware GPU if there is one, else the CPU), gpu (the best adapter, a
     /// software one if need be), cpu, or an adapter's index or part of its name as `elbo devices` lists
-    #[arg(long, value_name = "WHICH", default_value = "auto")]
+    #[arg(long, value_name = "WHICH", default_value = "auto", env = "ELBO_DEVICE")]
     device: String,
+
+    /// Threads of the CPU device and of everything else that is computed on the CPU [default: one a core]
+    #[arg(long, value_name = "N", env = "ELBO_THREADS", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    threads: Option<u16>,
 
     /// Do not measure which variant of a kernel is the fastest on this GPU; take the usual one
     #[arg(long)]
@@ -27,7 +31,7 @@ pub struct DeviceOption {
 
 impl Default for DeviceOption {
     fn default() -> Self {
-        DeviceOption { device: "auto".to_string(), no_autotune: false }
+        DeviceOption { device: "auto".to_string(), threads: None, no_autotune: false }
     }
 }
 
@@ -39,7 +43,7 @@ impl DeviceOption {
             _ if Adapters::enumerate().find(&description.name).is_ok() => &description.name,
             _ => "auto",
         };
-        DeviceOption { device: device.to_string(), no_autotune: self.no_autotune }
+        DeviceOption { device: device.to_string(), ..*self }
     }
 
     /// Opens the device and says in one line what was taken and what else there is.
@@ -137,8 +141,12 @@ pub fn load_data(name: &str, options: data::Options) -> Result<(Dataset, Vec<Str
 }
 
 /// Loads the data of a run.
-pub fn load_data_of(config: &Path, settings: &Settings) -> Result<Dataset, Failure> {
-    data::open(&settings.data, settings.data_options()).map_err(|e| {
+pub fn load_data_of(
+    config: &Path,
+    settings: &Settings,
+    options: data::Options,
+) -> Result<Dataset, Failure> {
+    data::open(&settings.data, options).map_err(|e| {
         let moved = match &e {
             DataError::NotFound { .. } | DataError::NoFashionMnist { .. } => {
                 "; --data PATH says where they are now"

@@ -16,7 +16,7 @@ use crate::report::console::{note, say};
 use crate::train::{Schedule, Settings};
 
 /// What may stand beside --resume: nothing of it changes what the steps compute.
-const ALLOWED: [&str; 10] = [
+const ALLOWED: [&str; 12] = [
     "resume",
     "epochs",
     "steps",
@@ -27,6 +27,8 @@ const ALLOWED: [&str; 10] = [
     "resident-limit",
     "figures-every",
     "tensorboard",
+    "threads",
+    "quiet",
 ];
 
 /// A run that goes on.
@@ -90,7 +92,7 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
     }
     let dataset = match moved {
         true => load_data(&settings.data, settings.data_options()).map_err(Failure::input)?.0,
-        false => load_data_of(&folder.file(CONFIG), &settings)?,
+        false => load_data_of(&folder.file(CONFIG), &settings, settings.data_options())?,
     };
     let digest = dataset.digest();
     if let Some(expected) = &settings.data_sha256

@@ -1,5 +1,7 @@
 //! What `elbo train` was asked: its options, and the settings that they come to.
 
+mod config;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::prior::PriorKind;
 use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective, Prior};
+pub use config::ConfigFile;
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
 ///
@@ -42,6 +45,7 @@ use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective
   elbo train --preset pytorch-example
   elbo train --hidden 200,200 --latent 50 --epochs 20 --run runs/deep
   elbo train --preset iwae --samples 50 --schedule-stages 4
+  elbo train --config runs/deep --lr 3e-4 --run runs/slower
   elbo train --resume runs/deep --epochs 40
   elbo train --data path/to/fashion-mnist --steps 500 --device gpu")]
 pub struct Args {
@@ -49,6 +53,11 @@ pub struct Args {
     /// precedence [default: none]
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
+
+    /// Settings of a file: a run's config.json, or some of its fields; a run's folder stands for its config.json. Options given
+    /// beside it take precedence [default: none]
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub config: Option<PathBuf>,
 
     /// Training and test images: mnist (built in), fashion-mnist (if installed), a folder of PNG and JPEG
     /// images, a .npy, .npz or .safetensors file or a folder of them, IDX files, raw or .gz, or text of
@@ -124,6 +133,13 @@ pub struct Args {
     #[arg(long, value_name = "BYTES", hide = true)]
     pub resident_limit: Option<usize>,
 
+    /// The columns of a table, of a configuration of the same data.
+    #[arg(skip)]
+    like: Option<Table>,
+    /// Whether a configuration says that cells are counts.
+    #[arg(skip)]
+    counts: bool,
+
     #[command(flatten)]
     model: ModelOptions,
     #[command(flatten)]
@@ -168,7 +184,7 @@ struct ModelOptions {
     /// The family that q(z|x) is of [default: diagonal]
     #[arg(long, value_parser = values::<Family>())]
     posterior: Option<Family>,
-    /// Non-linearity of the hidden layers [default: relu]
+    /// Non-linearity of the hidden layers; silu with --network conv, else [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
     /// What the decoder's output means; gaussian for images in colour and tables, else [default: bernoulli]
@@ -237,12 +253,13 @@ impl Args {
             table: self.table,
             drop: self.drop.clone(),
             label: self.label.clone(),
-            counts: counts.is_some_and(|l| l.module().domain() == Domain::Counts),
+            counts: counts.map_or(self.counts, |l| l.module().domain() == Domain::Counts),
+            like: self.like.clone(),
             ..TableOptions::default()
         };
         let table = Some(Arc::new(table));
         let Args { size, fit, valid, channels, .. } = *self;
-        data::Options { size, fit, valid, channels, table }
+        data::Options { size, fit, valid, channels, table, whole: false }
     }
 
     /// The preset's settings, or the defaults, with what is given in their place.
@@ -301,6 +318,14 @@ impl Args {
             (None, Some(kind)) => Some(kind.layers(image)),
             (None, None) => None,
         };
+        let is_own = run.is_none() && self.preset.is_none();
+        let activation = match (model.activation, model.network) {
+            (Some(given), _) => given,
+            (None, Some(kind)) => kind.activation(),
+            // The activation of the data's own network is not that of other layers.
+            (None, None) if is_own && hidden.is_some() => NetworkKind::Mlp.activation(),
+            (None, None) => base.architecture.activation,
+        };
         let decoder_hidden = match (&model.decoder_hidden, &hidden) {
             (Some(layers), _) => layers.clone(),
             (None, Some(hidden)) => hidden
@@ -313,6 +338,7 @@ impl Args {
         let bound = objective.objective.unwrap_or(base.objective.bound);
         let kl = match (objective.kl, bound) {
             (Some(kl), _) => kl,
+            (None, bound) if bound == base.objective.bound => base.objective.kl,
             (None, Bound::Iwae) => Kl::Sampled,
             (None, Bound::Elbo) if !prior.is_normal() => Kl::Sampled,
             (None, Bound::Elbo) => Kl::Analytic,
@@ -320,6 +346,7 @@ impl Args {
         let schedule = optimizer.lr_schedule.clone().unwrap_or(base.schedule);
         let epochs = match (optimizer.epochs, optimizer.schedule_stages) {
             (Some(epochs), _) => epochs,
+            (None, None) if run.is_some_and(|run| run.schedule == schedule) => base.epochs,
             (None, Some(_)) if schedule != Schedule::Iwae => {
                 return fail("--schedule-stages needs --lr-schedule iwae");
             }
@@ -343,7 +370,7 @@ impl Args {
                 hidden: hidden.unwrap_or(base.architecture.hidden),
                 decoder_hidden,
                 latent: model.latent.unwrap_or(base.architecture.latent),
-                activation: model.activation.unwrap_or(base.architecture.activation),
+                activation,
                 posterior: model.posterior.unwrap_or(base.architecture.posterior),
                 likelihood,
                 // Those that a run to begin from was told keep their numbers.
@@ -413,6 +440,7 @@ impl Args {
         Preset::value_variants().iter().copied().find(|&preset| {
             let args = Args {
                 preset: Some(preset),
+                config: None,
                 data: MNIST.to_string(),
                 size: None,
                 fit: Fit::default(),
@@ -431,6 +459,8 @@ impl Args {
                 figures_every: None,
                 tensorboard: false,
                 resident_limit: None,
+                like: None,
+                counts: false,
                 model: ModelOptions::default(),
                 objective: ObjectiveOptions::default(),
                 optimizer: OptimizerOptions::default(),

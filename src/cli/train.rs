@@ -7,7 +7,7 @@ use super::init_from::{self, Source};
 use super::options::load_data;
 use super::preset::Preset;
 use super::resume::{self, Resumed};
-use super::settings::Args;
+use super::settings::{Args, ConfigFile};
 use super::stop::Stop;
 use super::watcher::Watcher;
 use crate::checkpoint::{
@@ -22,13 +22,20 @@ use crate::report::network;
 use crate::train::{self, EpochReport, Settings, State, TrainError, Trainer};
 
 /// `given` are the options on the command line.
-pub fn run(args: Args, given: &[String]) -> Result<u8, Failure> {
+pub fn run(mut args: Args, given: &[String]) -> Result<u8, Failure> {
+    let config = match (&args.config, &args.resume) {
+        (Some(path), None) => Some(ConfigFile::open(path)?),
+        _ => None, // what may stand beside --resume is seen there
+    };
+    if let Some(config) = &config {
+        config.fill(&mut args, given)?;
+    }
     let (job, mut trainer, state) = match &args.resume {
         Some(path) => match resume::open(path, &args, given)? {
             Some(resumed) => go_on(&args, resumed, given)?,
             None => return Ok(0),
         },
-        None => begin(&args, given)?,
+        None => begin(&args, config.as_ref(), given)?,
     };
     job.train(&mut trainer, state)
 }
@@ -52,14 +59,18 @@ pub(super) struct Job {
 /// A run, its trainer, and what it goes on from.
 type Ready = (Job, Trainer, Option<State>);
 
-fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
+fn begin(args: &Args, config: Option<&ConfigFile>, given: &[String]) -> Result<Ready, Failure> {
     let (dataset, left_out) = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
     let source = args.init_from.as_deref().map(Source::open).transpose()?;
-    let base = match &source {
-        Some(Source::Run(_, settings)) => Some(&**settings),
+    let like = match &source {
+        Some(Source::Run(_, settings)) => Some(Settings::clone(settings)),
         _ => None,
     };
-    let mut settings = args.settings_like(base, &dataset).map_err(Failure::input)?;
+    let base = match config {
+        Some(config) => Some(config.over(&like.unwrap_or_else(|| Settings::of(&dataset)))?),
+        None => like,
+    };
+    let mut settings = args.settings_like(base.as_ref(), &dataset).map_err(Failure::input)?;
     settings.check_with(&dataset).map_err(Failure::input)?;
     settings.data_sha256 = Some(dataset.digest());
     let classes = &settings.architecture.classes;
@@ -74,6 +85,7 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
         settings.init_from = Some(from);
         parameters
     });
+    let changed = changed_since(config, &settings, given);
     // Known at once if it is taken; made only when all is well.
     match &args.run {
         Some(path) => RunFolder::check_free(path).map_err(Failure::input)?,
@@ -115,7 +127,11 @@ fn begin(args: &Args, given: &[String]) -> Result<Ready, Failure> {
     let from = job.settings.init_from.as_ref();
     job.announce(&from.map_or(String::new(), |from| format!("; begins as {}", from.path)));
     left_out.iter().for_each(note);
-    if !given.iter().any(|option| ["binarization", "preset"].contains(&option.as_str())) {
+    if let Some(config) = config {
+        note(config.said(given));
+    }
+    changed.iter().for_each(note);
+    if !given.iter().any(|option| ["binarization", "preset", "config"].contains(&option.as_str())) {
         job.warn_of_grey();
     }
     Ok((job, trainer, None))
@@ -194,6 +210,28 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
         Job { settings, dataset, device, folder, lock, store, origin, preset, fresh: false, stop };
     job.announce(&format!("; from step {step}"));
     Ok((job, trainer, state))
+}
+
+/// What a configuration was made with and is another thing now, though nobody has named another, a line each.
+fn changed_since(config: Option<&ConfigFile>, now: &Settings, given: &[String]) -> Vec<String> {
+    let Some(config) = config else { return Vec::new() };
+    let first = now.init_from.as_ref();
+    let pairs = [
+        ("data_sha256", "data", now.data_sha256.as_ref(), &now.data),
+        (
+            "init_from",
+            "init-from",
+            first.map(|first| &first.sha256),
+            first.map_or(&now.data, |f| &f.path),
+        ),
+    ];
+    let is_other = |(of, option, now, _): &(&str, &str, Option<&String>, &String)| {
+        let is_given = given.iter().any(|given| given == option);
+        !is_given && config.sha256(of).is_some_and(|before| now.is_none_or(|now| now != before))
+    };
+    let line =
+        |(_, _, _, path)| format!("{path}: it is another than the configuration was made with");
+    pairs.into_iter().filter(is_other).map(line).collect()
 }
 
 /// Listens for signals, and answers the first at once: a step of a large network takes its time.

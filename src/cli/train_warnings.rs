@@ -54,9 +54,14 @@ impl Job {
     pub(super) fn warn_of_grey(&self) {
         let share = self.dataset.train.grey_share();
         if self.settings.binarization == Binarization::Dynamic && share > MOSTLY {
+            let is_colour = self.dataset.train.channels > 1;
+            let (pixels, black) = match is_colour {
+                true => ("values of red, green and blue", "0 or 1"),
+                false => ("pixels", "black or white"),
+            };
             note(format_args!(
-                "{:.0}% of the pixels are grey (between 0.1 and 0.9), and dynamic binarization draws each as \
-                 black or white anew; --likelihood gaussian models grey values",
+                "{:.0}% of the {pixels} are between 0.1 and 0.9, and dynamic binarization draws each as {black} anew; \
+                 --likelihood gaussian models them as they are",
                 100.0 * share
             ));
         }

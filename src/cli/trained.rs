@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Failure;
 use super::options::{load_data, load_data_of};
 use crate::checkpoint::{BEST, CONFIG, RunFolder};
-use crate::data::{Dataset, FASHION_MNIST, MNIST, Table, TableOptions};
+use crate::data::{self, Dataset, FASHION_MNIST, Images, MNIST, Records, Table, TableOptions};
 use crate::report::console::note;
 use crate::train::{Moment, Settings};
 
@@ -44,6 +44,20 @@ pub struct Trained {
     pub parameters: Vec<Vec<f32>>,
     /// What the parameters are the best of; None for the last ones.
     pub best: Option<Best>,
+}
+
+/// Records of a data set, part by part.
+pub struct Taken {
+    /// Of the data set.
+    pub name: String,
+    pub sets: Vec<(Records, Images)>,
+}
+
+impl Taken {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.sets.iter().map(|(_, images)| images.n_images).sum()
+    }
 }
 
 /// The epoch that the best parameters are of, if their file says it.
@@ -97,15 +111,61 @@ impl Trained {
             Some(named) => {
                 load_data(named, self.settings.data_options()).map_err(Failure::input)?.0
             }
-            None => load_data_of(&self.folder.file(CONFIG), &self.settings)?,
+            None => self.own_data(self.settings.data_options())?,
         };
+        self.check(&dataset, option)?;
+        Ok(dataset)
+    }
+
+    /// The images or rows that are asked for, part by part: of the data of the run, or of those that are named.
+    ///
+    /// # Errors
+    /// As [`Trained::data`], or there are none of them.
+    pub fn records(&self, option: &DataOption, which: Records) -> Result<Taken, Failure> {
+        let is_table = self.settings.table.is_some();
+        let is_folder = || Path::new(&self.settings.data).is_dir();
+        let dataset = match (which, &option.data) {
+            (Records::All, named) if !is_table => {
+                let own = self.settings.data_options();
+                let options = data::Options { whole: true, valid: None, ..own };
+                match named {
+                    Some(named) => load_data(named, options).map_err(Failure::input)?.0,
+                    None => self.own_data(options)?,
+                }
+            }
+            (Records::All, None) if !is_folder() => self.all_rows(&self.settings.data)?,
+            _ => {
+                let dataset = self.data(option)?;
+                self.has_other(&dataset, option);
+                dataset
+            }
+        };
+        self.check(&dataset, option)?;
+        let parts = dataset.records(which);
+        if parts.is_empty() {
+            let name = &dataset.name;
+            return Err(Failure::input(format!("--split {which}: there are none in {name}")));
+        }
+        let sets = parts.into_iter().map(|(part, images)| (part, images.clone())).collect();
+        Ok(Taken { name: dataset.name.clone(), sets })
+    }
+
+    fn own_data(&self, options: data::Options) -> Result<Dataset, Failure> {
+        load_data_of(&self.folder.file(CONFIG), &self.settings, options)
+    }
+
+    /// Whether a data set is one for this model.
+    ///
+    /// # Errors
+    /// Its images have another size, or classes that the model is not told.
+    fn check(&self, dataset: &Dataset, option: &DataOption) -> Result<(), Failure> {
         let (now, then) = (dataset.test.shape(), self.settings.architecture.shape());
         match now == then {
             true => {
                 let what = format!("the test images of {}", dataset.name);
                 let classes = &self.settings.architecture.classes;
                 dataset.test.classes_among(classes, &what).map_err(Failure::input)?;
-                Ok(dataset)
+                Ok(())
             }
             false if self.settings.table.is_some() != dataset.table().is_some() => {
                 let what = |is: bool| if is { "a table" } else { "images" };

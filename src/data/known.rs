@@ -48,7 +48,7 @@ macro_rules! embedded {
 /// Only if the files were damaged before they were compiled in.
 pub fn mnist() -> Result<Dataset, DataError> {
     let train = idx::read(
-        embedded!("train-images-idx3-ubyte.gz"),
+        Input::embedded("train-images-idx3-ubyte.gz", elbo_mnist_train::IMAGES),
         Some(embedded!("train-labels-idx1-ubyte.gz")),
         &mut MAX_UNPACKED.clone(),
     )?;

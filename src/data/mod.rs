@@ -22,6 +22,7 @@ mod npy;
 mod picture;
 mod pictures;
 mod pixels;
+mod records;
 mod split;
 mod table;
 mod table_csv;
@@ -41,6 +42,8 @@ pub use fit::Fit;
 use known::fashion_mnist;
 pub use known::{FASHION_MNIST, MNIST, mnist};
 pub use pixels::Pixels;
+#[doc(hidden)]
+pub use records::Records;
 pub use split::Options;
 pub use table::{Column, MISSING, Table, TableOptions};
 #[doc(hidden)]
@@ -330,19 +333,26 @@ fn load_with(
     note: &mut dyn FnMut(String),
 ) -> Result<Dataset, DataError> {
     options.check()?;
-    if let Some(dataset) = table_files::load(path, &options, note)? {
-        return Ok(dataset);
-    }
-    options.check_of_images()?;
     let metadata = path.metadata().map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound => DataError::NotFound { path: path.into() },
         _ => DataError::Read { path: path.into(), cause },
     })?;
     let is_folder = metadata.is_dir();
+    // A pipe is waited for, a device may have no end, and neither can be read again when a run goes on.
+    if !is_folder && !metadata.is_file() {
+        let problem = "it is neither a file nor a folder: write the data to a file";
+        let cause = io::Error::new(io::ErrorKind::InvalidInput, problem);
+        return Err(DataError::Read { path: path.into(), cause });
+    }
+    if let Some(dataset) = table_files::load(path, &options, note)? {
+        return Ok(dataset);
+    }
+    options.check_of_images()?;
     if !is_folder && array_files::is_array_file(path) {
         let mut arrays = array_files::list(path)?;
         for part in ["test", "val"] {
-            if let Some(sibling) = files::find_sibling(path, |name| name.replace("train", part))? {
+            let sibling = files::find_sibling(path, |name| name.replace("train", part))?;
+            if let Some(sibling) = sibling.filter(|_| !options.whole) {
                 arrays.extend(array_files::list(&sibling)?);
             }
         }
@@ -353,6 +363,7 @@ fn load_with(
         let mut part = |path: PathBuf| -> Result<Part, DataError> {
             Ok(Part { images: files::read(&path, &mut budget)?, path, bytes: true })
         };
+        let test = test.filter(|_| is_folder || !options.whole);
         let (train, test) = (part(train)?, test.map(part).transpose()?);
         let parts = Parts { train, test, valid: None };
         return split::split(path, parts, false, options);
@@ -387,6 +398,7 @@ fn load_with(
     }
     let classes = pictures::all_classes(path, there())?;
     match &mut found[..] {
+        _ if options.whole => {}
         [Some((_, train)), None, None] => train.shuffle(),
         // Of pictures that come class by class the last would be of the last classes alone.
         [Some((_, train)), ..] if options.valid.is_some() && train.has_classes() => train.shuffle(),

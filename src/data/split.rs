@@ -25,6 +25,9 @@ pub struct Options {
     pub valid: Option<f64>,
     /// How tables are to be read; `None` as [`TableOptions::default`].
     pub table: Option<Arc<TableOptions>>,
+    /// Of images: hold out nothing and look for no file beside the named one. Where there are no test images, all are both to
+    /// train and to test on, in the order in which they are stored, pictures in that of their paths.
+    pub whole: bool,
 }
 
 impl Options {
@@ -140,6 +143,14 @@ pub(super) fn split(
     let Some(mut test) = test else {
         if let Some(size) = options.size {
             train.images.become_size(size, options.fit, &train.path)?;
+        }
+        if options.whole {
+            return Ok(Dataset {
+                name,
+                test: train.images.clone(),
+                train: train.images,
+                valid: None,
+            });
         }
         let n = train.images.n_images;
         let n_held = match options.valid {

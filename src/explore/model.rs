@@ -15,7 +15,7 @@ use crate::kernels::clock;
 use crate::loaded::{LoadedModel, Model};
 use crate::plan::PlanError;
 use crate::vae::Architecture;
-use crate::vae::decode::SampleProgram;
+use crate::vae::decode::{SampleProgram, Shown};
 
 /// Test images that the KL of the units and the map are made from: those of a run's pictures.
 const MEASURED: usize = 10_000;
@@ -233,7 +233,7 @@ impl Explorer {
             decoder: Decoder::load(device, model, 1)?,
             prior: LoadedModel::load(
                 device,
-                SampleProgram::record(model.architecture, 1)?,
+                SampleProgram::record(model.architecture, 1, Shown::Drawn)?,
                 model.parameters,
                 model.seed,
             )?,

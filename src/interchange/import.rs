@@ -1,14 +1,17 @@
-//! A model that was trained elsewhere: its tensors, and the network that their names and shapes tell.
+//! A model that was trained elsewhere: its tensors, from a safetensors file or PyTorch's own, and the network that their names
+//! and shapes tell.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use half::{bf16, f16};
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 
 use super::names::{Names, Place};
+use super::pytorch::{self, Saved, StateDict};
 use super::trained::Trained;
-use super::weights::{ARCHITECTURE, Tensor, by_rank, fit, rename, unknown};
+use super::weights::{ARCHITECTURE, Tensor, by_rank, fit, listed, rename, unknown};
 use crate::nn::Layers;
 use crate::vae::Architecture;
 
@@ -38,6 +41,62 @@ pub struct Imported {
     pub architecture: Option<Architecture>,
     /// How the model was trained, from the same metadata.
     pub trained: Trained,
+    /// What the file calls the tensors together, where it holds more than them.
+    pub within: Option<String>,
+}
+
+/// Another name for tensors: for one, or for all of a module, whose names begin with it and a dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    pub from: String,
+    /// Nothing takes the module's name away.
+    pub to: String,
+}
+
+impl Rename {
+    /// What a tensor of this name is called then, if it is meant.
+    fn apply(&self, name: &str) -> Option<String> {
+        let rest = name.strip_prefix(&self.from)?;
+        match (rest, rest.strip_prefix('.')) {
+            ("", _) => Some(self.to.clone()),
+            (_, Some(inner)) if self.to.is_empty() => Some(inner.to_string()),
+            (rest, Some(_)) => Some(format!("{}{rest}", self.to)),
+            _ => None,
+        }
+    }
+}
+
+/// What a file holds, whatever wrote it.
+struct File<'a> {
+    tensors: Vec<(String, Saved<'a>)>,
+    metadata: HashMap<String, String>,
+    within: Option<String>,
+}
+
+impl<'a> File<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, String> {
+        if pytorch::is_archive(bytes) {
+            let StateDict { tensors, name } = pytorch::read(bytes)?;
+            return Ok(File { tensors, metadata: HashMap::new(), within: name });
+        }
+        if pytorch::is_old(bytes) {
+            return Err("PyTorch's format of before 1.6, which is a pickle alone: in Python, \
+                        torch.save(torch.load(FILE, weights_only=True), NEW) writes today's"
+                .to_string());
+        }
+        let file = SafeTensors::deserialize(bytes).map_err(|error| {
+            format!("not a whole safetensors file, nor what torch.save writes: {error}")
+        })?;
+        let saved = |view: &safetensors::tensor::TensorView<'a>| Saved {
+            dtype: view.dtype(),
+            shape: view.shape().to_vec(),
+            data: Cow::Borrowed(view.data()),
+        };
+        let tensors = file.iter().map(|(name, view)| (name.to_string(), saved(&view))).collect();
+        let metadata = SafeTensors::read_metadata(bytes).ok();
+        let metadata = metadata.and_then(|(_, m)| m.metadata().clone()).unwrap_or_default();
+        Ok(File { tensors, metadata, within: None })
+    }
 }
 
 /// Sizes of the layers.
@@ -53,11 +112,14 @@ pub struct Widths {
 }
 
 impl Imported {
+    /// A safetensors file, or what torch.save writes of a state dict, whose tensors get other names first by `renames`.
+    ///
     /// # Errors
-    /// Not a safetensors file, a tensor of no floating-point type, or names that are not known.
-    pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(bytes, &e))?;
-        let statistics = file.names().into_iter().filter_map(|n| n.strip_suffix(".running_mean"));
+    /// Neither of both, a tensor of no floating-point type, or names that are not known.
+    pub fn read(bytes: &[u8], renames: &[Rename]) -> Result<Self, String> {
+        let File { tensors: saved, metadata, within } = File::read(bytes)?;
+        let names = saved.iter().map(|(name, _)| name.as_str());
+        let statistics = names.filter_map(|name| name.strip_suffix(".running_mean"));
         if let Some(module) = statistics.min() {
             return Err(format!(
                 "{module} is a batch normalisation, which elbo has not: its norm is a group normalisation, \
@@ -65,12 +127,23 @@ impl Imported {
             ));
         }
         let (mut tensors, mut converted) = (HashMap::new(), BTreeSet::new());
-        for (name, view) in file.iter() {
-            if view.dtype() != Dtype::F32 {
-                converted.insert(format!("{:?}", view.dtype()));
+        for (name, saved) in saved {
+            if saved.dtype != Dtype::F32 {
+                converted.insert(format!("{:?}", saved.dtype));
             }
-            let shape = view.shape().to_vec();
-            tensors.insert(name.to_string(), Tensor { shape, values: values(name, &view)? });
+            let values = values(&name, &saved)?;
+            tensors.insert(name, Tensor { shape: saved.shape, values });
+        }
+        for renaming in renames {
+            if !tensors.keys().any(|name| renaming.apply(name).is_some()) {
+                let names = tensors.keys().map(String::as_str).collect();
+                return Err(format!(
+                    "no tensor is called {0}, and no name begins with {0}. to be renamed; there are {1}",
+                    renaming.from.escape_debug(),
+                    listed(names)
+                ));
+            }
+            rename(&mut tensors, |name| renaming.apply(name).unwrap_or(name.to_string()))?;
         }
         for wrapper in WRAPPERS {
             if tensors.keys().all(|name| name.starts_with(wrapper)) {
@@ -88,8 +161,6 @@ impl Imported {
         };
         let mu = format!("{}.weight", names.layer(Place::Mu));
         let latent = tensors.get(&mu).and_then(|tensor| tensor.shape.first()).copied().unwrap_or(0);
-        let metadata = SafeTensors::read_metadata(bytes).ok();
-        let metadata = metadata.and_then(|(_, m)| m.metadata().clone()).unwrap_or_default();
         let architecture = metadata
             .get(ARCHITECTURE)
             .and_then(|text| serde_json::from_str(text).ok())
@@ -102,7 +173,7 @@ impl Imported {
             Some(_) => Trained::read(&metadata),
             None => Trained::default(),
         };
-        Ok(Imported { names, tensors, widths, latent, converted, architecture, trained })
+        Ok(Imported { names, tensors, widths, latent, converted, architecture, trained, within })
     }
 
     /// The log variance of a Gaussian likelihood, if there is one.
@@ -172,7 +243,7 @@ fn identify(tensors: &mut HashMap<String, Tensor>) -> Result<Names, String> {
             let (layer, kind) = name.rsplit_once('.').unwrap_or((name, ""));
             match HEADS.iter().find(|(alias, _)| *alias == layer) {
                 Some((_, head)) => format!("{head}.{kind}"),
-                None => name.to_string(),
+                None => pythaes(name).unwrap_or(name.to_string()),
             }
         })?;
     }
@@ -185,10 +256,28 @@ fn identify(tensors: &mut HashMap<String, Tensor>) -> Result<Names, String> {
     Ok(names)
 }
 
+/// The sequential name of a tensor that pythae's default networks have: `encoder.layers.0.0`, which is the module in front of its
+/// activation, `encoder.embedding`, `encoder.log_var`, `decoder.layers.0.0`.
+fn pythaes(name: &str) -> Option<String> {
+    for (theirs, ours) in [("encoder.embedding", "mu"), ("encoder.log_var", "log_variance")] {
+        if let Some(kind) = name.strip_prefix(theirs).filter(|kind| kind.starts_with('.')) {
+            return Some(format!("{ours}{kind}"));
+        }
+    }
+    let (stack, rest) = name.split_once(".layers.")?;
+    let mut parts = rest.split('.');
+    match (stack, parts.next(), parts.next(), parts.next(), parts.next()) {
+        ("encoder" | "decoder", Some(layer), Some("0"), Some(kind), None) => {
+            Some(format!("{stack}.{layer}.{kind}"))
+        }
+        _ => None,
+    }
+}
+
 /// A tensor's elements in single precision.
-fn values(name: &str, view: &TensorView) -> Result<Vec<f32>, String> {
-    let data = view.data();
-    match view.dtype() {
+fn values(name: &str, saved: &Saved) -> Result<Vec<f32>, String> {
+    let data = &saved.data[..];
+    match saved.dtype {
         Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(data)),
         Dtype::F16 => Ok(elements(data, |b| f16::from_le_bytes(b).to_f32())),
         Dtype::BF16 => Ok(elements(data, |b| bf16::from_le_bytes(b).to_f32())),
@@ -207,15 +296,4 @@ fn values(name: &str, view: &TensorView) -> Result<Vec<f32>, String> {
 
 fn elements<const N: usize, T>(data: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
     data.as_chunks().0.iter().map(|bytes| of(*bytes)).collect()
-}
-
-fn not_safetensors(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
-    match bytes {
-        [b'P', b'K', 3, 4, ..] | [0x80, 2, 0x8a, ..] => {
-            "a PyTorch archive, not a safetensors file: write one by \
-             safetensors.torch.save_file(model.state_dict(), FILE)"
-                .to_string()
-        }
-        _ => format!("not a whole safetensors file: {error}"),
-    }
 }

@@ -344,7 +344,7 @@ pub fn unknown(tensors: Vec<&str>) -> String {
 }
 
 /// The first names of many.
-fn listed(mut names: Vec<&str>) -> String {
+pub fn listed(mut names: Vec<&str>) -> String {
     const SHOWN: usize = 24;
     names.sort_unstable();
     let more = names.len().saturating_sub(SHOWN);

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Shape;
 use super::spec::{Kind, LayerSpec, Window};
+use super::{Activation, Shape};
 use crate::named::named;
 
 named! {
@@ -26,6 +26,15 @@ impl NetworkKind {
         match self {
             NetworkKind::Mlp => vec![400].into(),
             NetworkKind::Conv => Layers::convolutional(image),
+        }
+    }
+
+    /// What follows its hidden layers unless something else is asked for. Convolutions learn colours sooner with the SiLU,
+    /// see docs/networks.md.
+    pub fn activation(self) -> Activation {
+        match self {
+            NetworkKind::Mlp => Activation::Relu,
+            NetworkKind::Conv => Activation::Silu,
         }
     }
 }

@@ -4,12 +4,20 @@
 //! The loops are compiled for this processor's vector instructions. What a kernel passes is compiled so too
 //! only where it is inlined: a closure of any length wants `#[inline(always)]`.
 
+use std::num::NonZero;
 use std::ops::Range;
 
 use super::{Real, thread_pool};
 
 /// Below this many elements a second thread costs more than it brings.
 const MIN_ELEMENTS: usize = 4096;
+
+/// Has everything on the CPU take so many threads, if it is called before any are made.
+pub fn limit_threads(threads: NonZero<usize>) {
+    thread_pool::limit(threads);
+    // Fails where the pool is there already: then it has as many threads as it has.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
+}
 
 fn rows_per_task(n_rows: usize, width: usize) -> usize {
     let tasks = (n_rows * width / MIN_ELEMENTS).clamp(1, thread_pool::threads());

@@ -2,9 +2,10 @@
 //! general pool puts its threads to sleep between them, and waking one takes as long as a small kernel.
 
 use std::cell::{Cell, UnsafeCell};
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -72,12 +73,15 @@ thread_local! {
 }
 
 impl ThreadPool {
-    /// A pool of `n` threads, or of as many as there are cores.
+    /// A pool of `n` threads, or of as many as there are cores, or as [`limit`] says.
     ///
     /// # Errors
     /// The operating system gives no threads.
     pub fn new(n: Option<usize>) -> std::io::Result<Self> {
-        let all = || thread::available_parallelism().unwrap_or(MIN);
+        let all = || match LIMIT.get() {
+            Some(&limit) => limit,
+            None => thread::available_parallelism().unwrap_or(MIN),
+        };
         let n = n.map_or_else(all, |n| n.try_into().unwrap_or(MIN));
         let shared = Arc::new(Shared {
             job: AtomicU64::new(0),
@@ -146,7 +150,7 @@ impl ThreadPool {
     }
 }
 
-const MIN: std::num::NonZero<usize> = std::num::NonZero::<usize>::MIN;
+const MIN: NonZero<usize> = NonZero::<usize>::MIN;
 
 impl Shared {
     /// Does what nobody else has taken of a job, beginning with the portion `i`: while all threads have a core of
@@ -278,6 +282,14 @@ impl Drop for Current {
     fn drop(&mut self) {
         CURRENT.set(self.0);
     }
+}
+
+/// Threads of the pools that nobody says a number for.
+static LIMIT: OnceLock<NonZero<usize>> = OnceLock::new();
+
+/// Gives pools from now on so many threads, where nobody says another number; the first call is the one that counts.
+pub fn limit(threads: NonZero<usize>) {
+    let _ = LIMIT.set(threads);
 }
 
 /// Threads that a loop on this thread may use: 1 outside [`ThreadPool::enter`] and inside a task.

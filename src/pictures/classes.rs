@@ -7,7 +7,6 @@ use crate::generate::{self, GenerateError};
 use crate::report::figures::{Layout, rows_of_classes};
 use crate::report::latent::quantiles;
 use crate::report::tiles::{Group, Tiles};
-use crate::train::Settings;
 
 /// Classes that have a row, at most.
 const SHOWN: usize = 20;
@@ -37,17 +36,10 @@ impl Pictures<'_> {
         }
     }
 
-    /// At most `draws` draws from the prior, as many of each class.
-    pub(super) fn draw_classes(
-        &self,
-        parameters: &[Vec<f32>],
-        draws: usize,
-    ) -> Result<Vec<Vec<f32>>, GenerateError> {
-        let Settings { architecture, seed, .. } = self.settings;
+    /// The classes of at most `draws` draws from the prior, as many of each; or one of each.
+    pub(super) fn drawn_classes(&self, draws: usize) -> Vec<u32> {
         let each = (draws / self.classes()).clamp(1, COLUMNS);
-        let count = each * self.classes();
-        let classes = generate::by_class(count, self.classes());
-        generate::sample_of(self.device, architecture, parameters, (count, &classes), *seed)
+        generate::by_class(each * self.classes(), self.classes())
     }
 
     /// The names of the classes that have a row.

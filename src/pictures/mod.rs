@@ -12,7 +12,7 @@ use crate::checkpoint::{
 use crate::data::{Images, Labels, Table};
 use crate::device::Device;
 use crate::evaluate::{Model, Posteriors, Unit};
-use crate::generate::{self, GenerateError};
+use crate::generate::{self, Draws, GenerateError, Shown};
 use crate::read;
 use crate::report::columns;
 use crate::report::figures::{Layout, columns_of_pairs, grid, rows_of_pairs};
@@ -134,12 +134,18 @@ impl Pictures<'_> {
     }
 
     fn draw(&self, parameters: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, GenerateError> {
-        let Settings { architecture, seed, .. } = self.settings;
-        let draws = self.fitting(1, DRAWS);
-        match self.classes() {
-            0 => generate::sample(self.device, architecture, parameters, draws, *seed),
-            _ => self.draw_classes(parameters, draws),
-        }
+        let Settings { architecture, seed, table, .. } = self.settings;
+        let (count, classes) = match (self.fitting(1, DRAWS), self.classes()) {
+            (count, 0) => (count, Vec::new()),
+            (most, _) => {
+                let classes = self.drawn_classes(most);
+                (classes.len(), classes)
+            }
+        };
+        // Pictures are clearest as the decoder expects them; rows of a table are to vary as the data do.
+        let shown = if table.is_some() { Shown::Drawn } else { Shown::Expected };
+        let draws = Draws { count, classes: &classes, shown, seed: *seed };
+        generate::draw_all(self.device, architecture, parameters, draws)
     }
 
     fn reconstruct(

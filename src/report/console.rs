@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -37,8 +38,29 @@ pub fn lost() -> Option<io::Error> {
     lost.filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
 }
 
-/// Prints one line on stderr, as [`say`] does.
+/// Whether results, warnings and errors alone are printed.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on prints results, warnings and errors alone.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether progress is shown as a bar.
+pub fn has_bar() -> bool {
+    !QUIET.load(Ordering::Relaxed) && io::stderr().is_terminal()
+}
+
+/// Prints one line on stderr, as [`say`] does, unless nobody wants more than results; a warning in any case.
 pub fn note(line: impl Display) {
+    let line = line.to_string();
+    if !QUIET.load(Ordering::Relaxed) || line.starts_with("warning: ") {
+        complain(line);
+    }
+}
+
+/// Prints one line on stderr, as [`say`] does.
+pub fn complain(line: impl Display) {
     let _ = writeln!(io::stderr(), "{}", one_line(&line.to_string()));
 }
 
@@ -74,7 +96,7 @@ impl Console {
     /// For a run of `total` steps, of which `first` are finished.
     pub fn new(settings: &Settings, total: u64, first: u64) -> Self {
         let domain = settings.architecture.likelihood.module().domain();
-        let bar = io::stderr().is_terminal().then(|| {
+        let bar = has_bar().then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
             let template = "{prefix} {wide_bar} step {pos}/{len}  {msg}  ETA {eta}";

@@ -50,6 +50,20 @@ pub fn grid(
     encode(&mosaic(&tiles, shape, columns, gap, zoom)?, CompressionType::default())
 }
 
+/// A PNG of one image as it is.
+///
+/// # Errors
+/// The encoder's, which a picture in memory should not meet.
+pub fn picture(image: &[f32], shape: ImageShape) -> Result<Vec<u8>, String> {
+    let gap = Gap { width: 0, grey: 0, around: false };
+    encode(&mosaic(&[Some(image)], shape, 1, gap, 1)?, CompressionType::default())
+}
+
+/// The level of a value in [0, 1] in a picture; values beyond are at the ends.
+pub fn level(value: f32) -> u8 {
+    (value.clamp(0.0, 1.0) * 255.0).round() as u8
+}
+
 /// Pairs in a row of a picture of `images` images that come in pairs.
 pub fn columns_of_pairs(images: usize) -> usize {
     let pairs = images.div_ceil(2);
@@ -121,7 +135,7 @@ fn mosaic(
             for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
                 let values = &image[(y / zoom * width + x / zoom) * channels..];
                 for (level, value) in pixel.iter_mut().zip(values) {
-                    *level = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+                    *level = self::level(*value);
                 }
             }
         }

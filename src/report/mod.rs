@@ -1,6 +1,7 @@
 //! What a person sees: the console and the pictures.
 
 pub mod bounds;
+pub mod codes;
 pub mod columns;
 #[cfg(feature = "program")]
 pub mod console;

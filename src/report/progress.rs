@@ -1,11 +1,10 @@
 //! The progress of long work: a bar on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::console::note;
+use super::console::{has_bar, note};
 
 /// Between plain lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -22,7 +21,7 @@ impl Progress {
     const STEPS: f64 = 1000.0;
 
     pub fn new(label: String) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = has_bar().then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
             let bar = ProgressBar::with_draw_target(Some(Self::STEPS as u64), target);
             let style = ProgressStyle::with_template("{prefix} {bar:30} {percent:>3} %  ETA {eta}");

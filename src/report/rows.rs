@@ -6,8 +6,19 @@ use crate::data::Table;
 
 /// A header, and a line for each row of standardised values (D).
 pub fn csv_of_rows(table: &Table, rows: &[Vec<f32>]) -> String {
+    let mut text = header(table);
+    add_rows(&mut text, table, rows.iter().map(Vec::as_slice));
+    text
+}
+
+/// The names of the columns.
+pub fn header(table: &Table) -> String {
     let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
-    let mut text = names.join(",") + "\n";
+    names.join(",") + "\n"
+}
+
+/// Adds a line for each row of standardised values (D).
+pub fn add_rows<'a>(text: &mut String, table: &Table, rows: impl Iterator<Item = &'a [f32]>) {
     for row in rows {
         for (i, v) in table.restore(row).into_iter().enumerate() {
             if i > 0 {
@@ -20,11 +31,10 @@ pub fn csv_of_rows(table: &Table, rows: &[Vec<f32>]) -> String {
         }
         text.push('\n');
     }
-    text
 }
 
 /// A cell, in quotes if it has to be.
-fn quoted(cell: &str) -> String {
+pub(super) fn quoted(cell: &str) -> String {
     match cell.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell.to_string(),

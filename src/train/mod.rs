@@ -182,8 +182,8 @@ impl Settings {
     /// The defaults for a data set: its name or path, images of its size and channels, and fixed binarization
     /// where all its pixels are black or white. Images in colour have a Gaussian likelihood of their values as they are,
     /// [`Init::Glorot`], so that the output begins at their mean, and, from 16 pixels in height and width on, a network of
-    /// convolutions. A table has a Gaussian likelihood with a variance for each column, a smaller network, and more epochs the
-    /// fewer rows there are.
+    /// convolutions with the SiLU. A table has a Gaussian likelihood with a variance for each column, and a smaller network. Both have more
+    /// epochs the fewer images or rows there are.
     pub fn of(dataset: &Dataset) -> Settings {
         let mut settings = Settings { data: place(dataset), ..Settings::default() };
         let ImageShape { height, width, channels } = dataset.train.shape();
@@ -195,6 +195,7 @@ impl Settings {
             settings.suit_table(dataset.train.n_images);
             return settings;
         }
+        settings.epochs = epochs_of(1500, settings.batch, dataset.train.n_images).min(50);
         if channels > 1 {
             settings.architecture.likelihood =
                 Likelihood::of_kind(LikelihoodKind::Gaussian, None).expect("it needs no variance");
@@ -208,6 +209,7 @@ impl Settings {
             {
                 settings.architecture.hidden = hidden;
                 settings.architecture.decoder_hidden = back;
+                settings.architecture.activation = NetworkKind::Conv.activation();
             }
         } else if dataset.train.is_binary() {
             settings.binarization = Binarization::Fixed;
@@ -228,8 +230,7 @@ impl Settings {
         self.init = Init::Glorot;
         // So many steps of minibatches that are a tenth of the rows at most: more would learn few rows by heart.
         self.batch = (n / 10).clamp(16, 128).min(n);
-        let epochs = (1500 * self.batch).div_ceil(n);
-        self.epochs = (epochs as u32).clamp(10, 200);
+        self.epochs = epochs_of(1500, self.batch, n).min(200);
     }
 
     /// # Errors
@@ -313,7 +314,14 @@ impl Settings {
             let like = Some(table.clone());
             Arc::new(TableOptions { counts, like, ..TableOptions::default() })
         });
-        data::Options { size: self.size, fit: self.fit, valid: self.valid, channels, table }
+        data::Options {
+            size: self.size,
+            fit: self.fit,
+            valid: self.valid,
+            channels,
+            table,
+            whole: false,
+        }
     }
 
     /// The learning rate of an epoch (1 is the first) after the warm-up.
@@ -397,6 +405,11 @@ impl Settings {
             false => Ok(()),
         }
     }
+}
+
+/// So many epochs that `n` images or rows make at least `steps` steps; 10 at least.
+fn epochs_of(steps: usize, batch: usize, n: usize) -> u32 {
+    (steps.saturating_mul(batch).div_ceil(n.max(1)) as u32).max(10)
 }
 
 /// What opens a data set again, from any folder; what is nowhere has its name.

@@ -1,12 +1,24 @@
 //! What the decoder makes of latent codes: draws from the prior, reconstructions, codes that the host gives.
 
 use super::architecture::Architecture;
+use super::estimate::Chunks;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use crate::kernels::clock;
+use crate::named::named;
 use crate::nn::{self, Tape};
 use crate::numeric::philox::Stream;
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
+
+named! {
+    /// What is made of a code z.
+    pub enum Shown {
+        /// E[x|z], what the decoder expects
+        Expected = "expected",
+        /// A draw x ~ p(x|z), which varies as data do
+        Drawn = "drawn",
+    }
+}
 
 /// E[x|z] of z (R, Z), with the classes (R) of a network that is told them: (R, D).
 fn decoded(
@@ -65,7 +77,7 @@ impl DecodeProgram {
     }
 }
 
-/// Draws from the prior and their expected pixels.
+/// Draws from the prior and what the decoder makes of them.
 pub struct SampleProgram {
     pub program: Program,
     pub network: Network,
@@ -76,14 +88,18 @@ pub struct SampleProgram {
     pub z: TensorId,
     /// (R) u32, by the host, where the network is told classes
     pub classes: Option<TensorId>,
-    /// (R, D) probabilities
-    pub mean: TensorId,
+    /// (R, D) E[x|z]; or where x is to be drawn, which the host does, (R, outputs) the decoder's output
+    pub values: TensorId,
 }
 
 impl SampleProgram {
     /// # Errors
     /// Sizes beyond what a kernel's grid can cover.
-    pub fn record(architecture: &Architecture, count: usize) -> Result<Self, PlanError> {
+    pub fn record(
+        architecture: &Architecture,
+        count: usize,
+        shown: Shown,
+    ) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
         let mut r = Recorder::new(&mut program, "sample");
@@ -92,26 +108,30 @@ impl SampleProgram {
         let dims = [count, architecture.latent];
         let z = prior.sample(&mut r, clock, dims, count, Stream::Prior)?;
         let classes = classes(&mut r, architecture, count);
-        let mean = decoded(&mut r, &network, z, classes)?;
+        let values = match shown {
+            Shown::Expected => decoded(&mut r, &network, z, classes)?,
+            Shown::Drawn => nn::forward(&mut r, &network.decoder(classes, 1), z)?,
+        };
         let plan = r.finish();
-        Ok(SampleProgram { program, network, plan, clock, z, classes, mean })
+        Ok(SampleProgram { program, network, plan, clock, z, classes, values })
     }
 }
 
-/// Images of a data set, as the encoder sees them, and what the decoder makes of their posterior mean.
+/// Images of a data set, as the encoder sees them, and what the decoder makes of their posterior mean, for one batch after
+/// the other.
 pub struct ReconstructProgram {
     pub program: Program,
     pub network: Network,
     pub plan: PlanId,
-    /// (N, D) u8, or f32 of a table
+    /// (N, D) u8, or f32 of a table, or a window of it
     pub data: TensorId,
-    /// (N, 2) u8: the class of each image, where the network is told it
+    /// (N, 2) u8: the class of each image, where the network is told it, or a window of them
     pub labels: Option<TensorId>,
     /// (8) u32
     pub clock: TensorId,
-    /// (N, D) the binarized images
+    /// (B, D) the binarized images
     pub x: TensorId,
-    /// (N, D) probabilities
+    /// (B, D) E[x|z]
     pub mean: TensorId,
 }
 
@@ -121,13 +141,16 @@ impl ReconstructProgram {
     pub fn record(
         architecture: &Architecture,
         content: Content,
-        count: usize,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
     ) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let source = Source { content, ..Source::rows(count) };
+        let source =
+            Source { images, window, content, flips: None, batch: chunks.batch, samples: 1 };
         let mut r = Recorder::new(&mut program, "reconstruct");
-        let dims = [count, architecture.pixels()];
+        let dims = [window.unwrap_or(images), architecture.pixels()];
         let data = r.tensor_of("data", &dims, source.content.dtype());
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
         let labels =

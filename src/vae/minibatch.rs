@@ -63,12 +63,6 @@ impl Source {
         let told = !architecture.classes.is_empty();
         told.then_some([self.window.unwrap_or(self.images), 2])
     }
-
-    /// As many images as rows, one sample each.
-    pub(super) fn rows(count: usize) -> Self {
-        let content = Content::Bytes(Binarization::None);
-        Source { images: count, window: None, content, flips: None, batch: count, samples: 1 }
-    }
 }
 
 /// The random numbers and the order of a pass over a data set.

@@ -1,12 +1,41 @@
 //! Images drawn from the model itself: of these the code that made them is known, a draw from the true posterior.
 
 use super::architecture::Architecture;
+use super::likelihood::Decoded;
 use super::minibatch::Minibatch;
 use super::network::Network;
 use crate::kernels::clock;
 use crate::nn::{self, Tape};
-use crate::numeric::philox::Stream;
+use crate::numeric::parallel;
+use crate::numeric::philox::{Stream, counter, philox};
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
+
+/// Draws x ~ p(x|z) of what the decoder makes of the codes of images: `eta` (R, outputs), of the image `first` and those behind
+/// it. Returns (R, D). A draw is a function of the seed and the image's number alone.
+pub fn draw_values(
+    architecture: &Architecture,
+    parameters: &[Vec<f32>],
+    eta: &[f32],
+    first: usize,
+    seed: u64,
+) -> Vec<f32> {
+    /// Operations that a value takes, about.
+    const EACH: usize = 200;
+    let (likelihood, pixels) = (architecture.likelihood.module(), architecture.pixels());
+    let (sampler, outputs) = (likelihood.sampler(), likelihood.outputs(pixels));
+    let first_own = parameters.len() - likelihood.parameters(architecture.shape()).len();
+    let own = &parameters[first_own..];
+    let key = [seed as u32, (seed >> 32) as u32];
+    let mut drawn = vec![0.0f32; eta.len() / outputs * pixels];
+    parallel::rows_of_work(&mut drawn, pixels, EACH * pixels, |row, values| {
+        let of = Decoded { eta: &eta[row * outputs..][..outputs], own, pixels };
+        for (i, value) in values.iter_mut().enumerate() {
+            let at = counter(0, first + row, 0, Stream::SimulatedValues as u32, i);
+            *value = sampler(of, i, philox(at, key)) as f32;
+        }
+    });
+    drawn
+}
 
 /// Codes from the prior and what the decoder makes of them. The host writes the clock, runs `decode`, draws x by the
 /// decoder's output and writes it, and runs `score`.

@@ -215,7 +215,7 @@ fn grey_images_are_told_of_the_gaussian_likelihood() {
             "{} {options} --run {run}",
             TRAIN.replace("data data", &format!("data {data}"))
         ));
-        ended.stderr.matches("--likelihood gaussian models grey values").count()
+        ended.stderr.matches("--likelihood gaussian models them as they are").count()
     };
     assert_eq!(said("photos", ""), 1);
     assert_eq!(said("drawings", ""), 0);

@@ -1,6 +1,8 @@
 //! The crates that the program is built from: their licences, and which are there in two versions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
 use std::process::Command;
 
 /// Licences that an MIT program can be given away under without further conditions than to name them.
@@ -89,5 +91,39 @@ fn no_crate_is_built_twice_without_a_reason() {
     for (name, _) in SEVERAL_VERSIONS {
         let there = versions.contains_key(name) || cfg!(not(target_os = "linux"));
         assert!(there, "{name} is in one version now: take it off the list");
+    }
+}
+
+/// A registry takes none above 10 MB.
+#[test]
+fn packages_are_small_enough_and_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["package", "--workspace", "--no-verify", "--allow-dirty", "--locked", "--offline"])
+        .arg("--target-dir")
+        .arg(folder.path())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let packed = |name: &str| {
+        let version = env!("CARGO_PKG_VERSION");
+        fs::read(folder.path().join(format!("package/{name}-{version}.crate"))).unwrap()
+    };
+    let (own, images) = (packed("elbo"), packed("elbo-mnist-train"));
+    for package in [&own, &images] {
+        assert!(package.len() < 10_000_000, "{} bytes", package.len());
+    }
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(&own[..]).read_to_end(&mut text).unwrap();
+    let has = |name: &str| text.windows(name.len()).any(|part| part == name.as_bytes());
+    for file in [
+        "shaders/linear/forward.wgsl",
+        "assets/mnist/t10k-images-idx3-ubyte.gz",
+        "assets/SOURCES.md",
+        "LICENSE",
+    ] {
+        assert!(has(&format!("elbo-{}/{file}", env!("CARGO_PKG_VERSION"))), "{file}");
     }
 }

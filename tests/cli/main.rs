@@ -2,6 +2,7 @@
 
 mod bench;
 mod colour;
+mod config;
 mod data;
 mod dependencies;
 mod devices;
@@ -11,10 +12,13 @@ mod help;
 mod labels;
 mod library;
 mod networks;
+mod outputs;
 mod pages;
 mod priors;
+mod python;
 mod readme;
 mod refusals;
+mod reliability;
 mod run;
 mod signals;
 mod small;

@@ -148,8 +148,14 @@ fn networks_by_the_size_of_the_images() {
     let home = Home::new();
     let ended =
         home.ok("train --data data --device cpu --network conv --steps 1 --size 17x9 --run run");
-    let layers = "17x9-(conv 32 4/2)-256-20 and back relu";
+    let layers = "17x9-(conv 32 4/2)-256-20 and back silu";
     assert!(ended.stderr.contains(layers), "{}", ended.stderr);
+    let layers = "-(conv 32 4/2)-256-20 and back relu";
+    let ended = home.ok("train --data data --device cpu --network conv --activation relu --steps 1 --size 17x9 --run relu");
+    assert!(ended.stderr.contains(layers), "{}", ended.stderr);
+    // Few images have as many passes as they may have.
+    let config = fs::read_to_string(home.at("run/config.json")).unwrap();
+    assert!(config.contains("\"epochs\": 50,"), "{config}");
     home.refuses("train --data data --network conv --hidden 20", &["--network", "--hidden"]);
     home.refuses("train --data data --network cnn", &["--network", "mlp, conv"]);
 }

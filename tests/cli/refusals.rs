@@ -266,6 +266,9 @@ fn pictures_that_cannot_be_made_are_refused() {
             ("--seed -1", &["--seed", "a whole number from 0 to"]),
             ("--out a.jpg", &["--out a.jpg", "a PNG", "FILE.png"]),
             ("--out a.png.svg", &["--out a.png.svg", "FILE.png"]),
+            ("--out a.csv", &["--out a.csv", "FILE.png", "FILE.npy", "FOLDER/"]),
+            ("--out nowhere/folder/", &["no folder nowhere"]),
+            ("--out run/config.json/", &["run/config.json/:", "no folder that can be read"]),
             ("--out nowhere/a.png", &["nowhere/a.png:", "no folder nowhere"]),
             ("--out run", &["run:", "it is a folder"]),
             ("--out run/config.json/a.png", &["no folder run/config.json"]),
@@ -352,10 +355,7 @@ fn sizes_that_the_adapter_cannot_hold_are_refused() {
         fs::create_dir_all(home.at("large")).unwrap();
         fs::write(home.at("large").join(name), idx(n, 64, 64)).unwrap();
     }
-    home.ok(
-        "train --data large --device cpu --hidden 2 --latent 1 --batch 10 --epochs 1 --run run",
-    );
-    let ended = home.run("sample run --device llvmpipe --count 10000 --out a.png");
+    let ended = home.run("train --data large --device llvmpipe --hidden 9000 --batch 10 --run run");
     assert_eq!(ended.code, Some(2), "{ended:?}");
     let error = ended.stderr.lines().last().unwrap();
     assert!(error.contains("bytes, and the adapter binds at most"), "{ended:?}");

@@ -191,7 +191,7 @@ fn pictures_are_made_again() {
         let first = read(&own);
         let with = |options: &str| {
             let ended = home.ok(&format!("{command} run --device cpu {options}"));
-            ended.stdout.trim().to_string()
+            ended.stdout.split_once(": ").unwrap().0.to_string()
         };
         assert_eq!(with("--seed 1"), own, "the default place");
         let seed1 = read(&own);

@@ -131,12 +131,28 @@ fn a_table_is_data_in_every_command() {
     let drawn = records(&fs::read_to_string(home.at("drawn.csv")).unwrap());
     assert_eq!((drawn.len(), &drawn[0][3]), (8, &"arm, left".to_string()));
     assert!(drawn[1..].iter().all(|row| (100.0..250.0).contains(&row[0].parse::<f64>().unwrap())));
+    assert!(home.ok("sample run --device cpu").stdout.contains("100 rows drawn, x ~ p(x|z)"));
+    // Rows vary by the decoder's variance too, of the same codes, and are as many as are asked for in batches.
+    let spread = |values: &str, out: &str| {
+        home.ok(&format!("sample run --count 2500 --values {values} --device cpu --out {out}"));
+        let rows = records(&fs::read_to_string(home.at(out)).unwrap());
+        let height = rows[1..].iter().map(|row| row[0].parse().unwrap()).collect::<Vec<f64>>();
+        let mean = height.iter().sum::<f64>() / height.len() as f64;
+        assert_eq!(height.len(), 2500);
+        let variance = height.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 2500.0;
+        (mean, variance.sqrt())
+    };
+    let (expected, drawn) = (spread("expected", "e.csv"), spread("drawn", "d.csv"));
+    assert!((expected.0 - drawn.0).abs() < 3.0, "{expected:?}, {drawn:?}");
+    assert!(expected.1 < 0.9 * drawn.1, "{expected:?}, {drawn:?}");
+    let deviation = columns[0]["deviation"].as_f64().unwrap();
+    assert!((0.8..1.4).contains(&(drawn.1 / deviation)), "{drawn:?} for {deviation}");
     home.ok("reconstruct run --data new.csv --device cpu --out rebuilt.csv");
     assert_eq!(records(&fs::read_to_string(home.at("rebuilt.csv")).unwrap()).len(), 13);
     home.ok("figures run --device cpu");
 
     home.refuses("explore run", &["run is a run of a table", "elbo sample, reconstruct"]);
-    home.refuses("sample run --out a.png", &["the table is a CSV, name it FILE.csv"]);
+    home.refuses("sample run --out a.png", &["the table is a CSV, name it FILE.csv", "FILE.npy"]);
     fs::write(home.at("short.csv"), "height,weight\n1,2\n3,4\n").unwrap();
     for command in ["eval run --data short.csv", "impute run short.csv --out o.csv"] {
         home.refuses(command, &["short.csv: there is no column \"age\"", "the run was trained on"]);

@@ -14,8 +14,14 @@ use tempfile::TempDir;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-pub const AS_IS: Options =
-    Options { size: None, fit: Fit::Stretch, channels: None, valid: None, table: None };
+pub const AS_IS: Options = Options {
+    size: None,
+    fit: Fit::Stretch,
+    channels: None,
+    valid: None,
+    table: None,
+    whole: false,
+};
 
 /// A `.npy` file as NumPy writes it, its header padded to 64 bytes.
 pub fn npy(descr: &str, shape: &[usize], elements: &[u8]) -> Vec<u8> {

@@ -14,7 +14,7 @@ use elbo::train::Settings;
 use elbo::vae::network::Moments;
 use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network};
 
-use crate::python::Python;
+use crate::harness::python::Python;
 
 /// The first lines: both parts by onnxruntime, the same by NumPy from the tensors, as `kind` has it.
 const PYTHON: &str = "

@@ -1,5 +1,6 @@
 //! Files, read and written: data sets, a run's models and pictures, models for other programs.
 
+mod codes;
 mod colour;
 mod files;
 mod formats;
@@ -9,5 +10,5 @@ mod interchange;
 mod labels;
 mod loaders;
 mod pictures;
-mod python;
+mod pytorch;
 mod tables;

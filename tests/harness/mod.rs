@@ -5,6 +5,7 @@
 
 mod check;
 pub mod program;
+pub mod python;
 pub mod wrapped;
 
 use std::io::Write;

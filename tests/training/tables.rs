@@ -6,7 +6,7 @@ use std::sync::Arc;
 use elbo::data::{Dataset, Images, Table};
 use elbo::device::Device;
 use elbo::evaluate::{Model, Request, evaluate};
-use elbo::generate;
+use elbo::generate::{self, Draws, Shown};
 use elbo::kernels::activation::Activation;
 use elbo::train::{Settings, Trainer};
 use elbo::vae::{Architecture, Binarization, Likelihood, Prior, Variance};
@@ -112,6 +112,37 @@ impl Known {
 
 fn unscaled() -> Arc<Table> {
     Arc::new(Table::unscaled(&(0..D).map(|i| format!("column {i}")).collect::<Vec<String>>()))
+}
+
+/// Rows that are drawn have the model's covariance, W W^T + diag s; what is expected of their codes lacks the noise. The
+/// first are the same however many there are.
+#[test]
+fn drawn_rows_vary_as_the_model_says() {
+    let known = known(1);
+    let (architecture, parameters) = (known.architecture(Variance::Column), known.parameters());
+    let device = Device::Cpu(harness::cpu());
+    let n = 20_000;
+    for (shown, noise) in [(Shown::Drawn, 1.0), (Shown::Expected, 0.0)] {
+        let draws = |count| Draws { count, classes: &[], shown, seed: 5 };
+        let all = generate::draw_all(&device, &architecture, &parameters, draws(n)).unwrap();
+        let few = generate::draw_all(&device, &architecture, &parameters, draws(1030)).unwrap();
+        assert_eq!((all.len(), &all[..1030]), (n, &few[..]));
+        let x = DMatrix::from_fn(n, D, |row, i| f64::from(all[row][i]));
+        let mean = x.row_mean();
+        let centred = DMatrix::from_fn(n, D, |row, i| x[(row, i)] - mean[i]);
+        let got = centred.transpose() * &centred / n as f64;
+        let own = DMatrix::from_diagonal(&DVector::from_fn(D, |i, _| noise * VARIANCES[i]));
+        let want = &known.weight * known.weight.transpose() + own;
+        for i in 0..D {
+            assert!((mean[i] - known.mean[i]).abs() < 5.0 * (want[(i, i)] / n as f64).sqrt());
+            for j in 0..D {
+                let error =
+                    ((want[(i, i)] * want[(j, j)] + want[(i, j)].powi(2)) / n as f64).sqrt();
+                let (got, want) = (got[(i, j)], want[(i, j)]);
+                assert!((got - want).abs() < 5.0 * error, "{shown:?} {i} {j}: {got} for {want}");
+            }
+        }
+    }
 }
 
 /// The importance-weighted bound of many draws is log p of the cells that are there, and the importance-weighted mean of

@@ -59,8 +59,8 @@ impl Module for Bernoulli {
         KERNELS.mean(r, eta, pixels)
     }
 
-    fn sampler(&self) -> Option<Sampler> {
-        Some(draw::bernoulli)
+    fn sampler(&self) -> Sampler {
+        draw::bernoulli
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

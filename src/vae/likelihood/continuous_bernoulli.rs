@@ -58,8 +58,8 @@ impl Module for ContinuousBernoulli {
         KERNELS.mean(r, eta, pixels)
     }
 
-    fn sampler(&self) -> Option<Sampler> {
-        Some(draw::continuous_bernoulli)
+    fn sampler(&self) -> Sampler {
+        draw::continuous_bernoulli
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

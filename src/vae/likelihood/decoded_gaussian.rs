@@ -77,8 +77,8 @@ impl Module for DecodedGaussian {
         KERNELS.mean(r, eta, pixels)
     }
 
-    fn sampler(&self) -> Option<Sampler> {
-        Some(draw::decoded_gaussian)
+    fn sampler(&self) -> Sampler {
+        draw::decoded_gaussian
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

@@ -64,8 +64,8 @@ impl Module for DiscretizedLogistic {
         KERNELS.mean(r, eta, pixels)
     }
 
-    fn sampler(&self) -> Option<Sampler> {
-        Some(draw::discretized_logistic)
+    fn sampler(&self) -> Sampler {
+        draw::discretized_logistic
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

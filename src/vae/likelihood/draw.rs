@@ -21,7 +21,7 @@ pub struct Decoded<'a> {
 pub type Sampler = fn(Decoded, usize, [u32; 4]) -> f64;
 
 /// Uniform in (0, 1).
-fn uniform(word: u32) -> f64 {
+pub(super) fn uniform(word: u32) -> f64 {
     (f64::from(word) + 0.5) / 4_294_967_296.0
 }
 

@@ -238,8 +238,8 @@ impl Module for Gaussian {
         Ok(eta)
     }
 
-    fn sampler(&self) -> Option<Sampler> {
-        Some(draw::gaussian)
+    fn sampler(&self) -> Sampler {
+        draw::gaussian
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

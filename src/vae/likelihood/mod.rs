@@ -6,6 +6,7 @@ mod continuous_bernoulli;
 mod decoded_gaussian;
 mod discretized_logistic;
 mod draw;
+mod draw_counts;
 mod gaussian;
 mod kernels;
 mod negative_binomial;
@@ -285,9 +286,12 @@ pub trait Module {
         self.mean(r, of.eta, pixels)
     }
 
-    /// What draws a value of p(x|z); `None` while nothing does.
-    fn sampler(&self) -> Option<Sampler> {
-        None
+    /// What draws a value of p(x|z), of a row of the mean size.
+    fn sampler(&self) -> Sampler;
+
+    /// Whether log p(x|z) is told the size of each row, which the draws of its values need not come to.
+    fn is_sized(&self) -> bool {
+        false
     }
 
     /// The outputs of a decoder in ONNX, in their order.

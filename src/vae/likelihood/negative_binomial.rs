@@ -1,7 +1,9 @@
 //! Counts of mean r = s e^eta and variance r + r^2 / theta: s is the row's size factor, theta each column's inverse dispersion.
 
 use super::size_factor::{LOG_RATES, SizeFactor, first_bias, mean_of_mean_size, onnx_mean};
-use super::{Backward, Domain, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
+use super::{
+    Backward, Domain, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter, Sampler, draw_counts,
+};
 use crate::image_shape::ImageShape;
 use crate::kernels::{negative_binomial, sum_rows};
 use crate::plan::{PlanError, Recorder, TensorId};
@@ -128,6 +130,14 @@ impl Module for NegativeBinomial {
 
     fn reconstruction(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
         self.size_factor.sized_mean(r, of, of.parameters[0])
+    }
+
+    fn sampler(&self) -> Sampler {
+        draw_counts::negative_binomial
+    }
+
+    fn is_sized(&self) -> bool {
+        self.size_factor == SizeFactor::Total
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

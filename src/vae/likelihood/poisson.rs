@@ -1,7 +1,9 @@
 //! log p(x|z) = sum_d x ln r - r - ln x!, r = s e^eta: counts of the rate r, s the row's size factor.
 
 use super::size_factor::{LOG_RATES, SizeFactor, first_bias, mean_of_mean_size, onnx_mean};
-use super::{Backward, Domain, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter};
+use super::{
+    Backward, Domain, Module, Observed, OnnxGraph, OnnxOutput, OwnParameter, Sampler, draw_counts,
+};
 use crate::image_shape::ImageShape;
 use crate::kernels::poisson;
 use crate::plan::{PlanError, Recorder, TensorId};
@@ -83,6 +85,14 @@ impl Module for Poisson {
 
     fn reconstruction(&self, r: &mut Recorder, of: Observed) -> Result<TensorId, PlanError> {
         self.size_factor.sized_mean(r, of, of.parameters[0])
+    }
+
+    fn sampler(&self) -> Sampler {
+        draw_counts::poisson
+    }
+
+    fn is_sized(&self) -> bool {
+        self.size_factor == SizeFactor::Total
     }
 
     fn onnx(&self) -> Vec<OnnxOutput> {

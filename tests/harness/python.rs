@@ -11,7 +11,7 @@ const HINT: &str = "no Python with numpy, safetensors, onnxruntime and onnx for 
     target/python/bin/pip install numpy safetensors onnxruntime onnx";
 
 #[derive(Debug)]
-pub struct Python(PathBuf);
+pub struct Python(pub PathBuf);
 
 impl Python {
     pub fn find() -> Self {
