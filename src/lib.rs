@@ -109,6 +109,6 @@ pub use model::Vae;
 pub use train::{EpochReport, Figures, Observer, Schedule, Settings, State, TrainError, Trainer};
 #[doc(inline)]
 pub use vae::{
-    Adam, Architecture, Binarization, Family, Init, Likelihood, Objective, Optimizer,
+    Adam, Architecture, Binarization, Family, Init, Likelihood, Objective, Optimizer, Prior,
     objective::{Bound, Estimator, Kl},
 };

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::estimators::log_mean_exp;
 use super::tempering::{Direction, Tempering};
-use super::{Estimate, EvaluateError, Observed, UpperBounds, finite, unconditional};
+use super::{Estimate, EvaluateError, Observed, UpperBounds, check_path, finite, unconditional};
 use crate::device::Device;
 use crate::kernels::annealed::{ACCEPTANCE, LOG_PX, LOG_W, TAIL};
 use crate::kernels::clock;
@@ -154,6 +154,7 @@ impl Loaded {
         spoilt: Spoilt,
     ) -> Result<Self, EvaluateError> {
         unconditional(model.architecture)?;
+        check_path(model.architecture, chains.path)?;
         let program = (spoilt.program)(AnnealProgram::record(model.architecture, content, chains)?);
         let (seed, latent) = (model.seed, model.architecture.latent);
         let model = LoadedModel::load(device, program, model.parameters, seed)?;

@@ -33,6 +33,7 @@ use crate::device::{Device, DeviceError};
 use crate::loaded::rows_of;
 use crate::plan::PlanError;
 use crate::vae::Architecture;
+use crate::vae::anneal::Path;
 use crate::vae::step::Content;
 
 /// Images as the likelihood is of them, and the codes that made them if they are known.
@@ -93,6 +94,11 @@ pub enum EvaluateError {
         "it is told classes (`architecture.classes`): of such models an evaluation has the bound from below alone"
     )]
     Conditional,
+    /// Annealed chains are to begin at a prior that they cannot begin at.
+    #[error(
+        "annealed chains cannot begin at the prior, which is not N(0, I) (`architecture.prior`): let them begin at q(z|x)"
+    )]
+    NoPathFromPrior,
     /// The numbers of an image (0 is the first) overflow.
     #[error("image {image}: log p(x|z) of a draw is {value}: the decoder's numbers overflow")]
     NotFinite {
@@ -123,5 +129,16 @@ pub fn unconditional(architecture: &Architecture) -> Result<(), EvaluateError> {
     match architecture.classes[..] {
         [] => Ok(()),
         _ => Err(EvaluateError::Conditional),
+    }
+}
+
+/// Whether annealed chains of a model can begin at the end of this path.
+///
+/// # Errors
+/// It begins at a prior that is not N(0, I).
+pub fn check_path(architecture: &Architecture, path: Path) -> Result<(), EvaluateError> {
+    match path {
+        Path::Prior if !architecture.prior.is_normal() => Err(EvaluateError::NoPathFromPrior),
+        _ => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ pub struct Simulated {
     pub x: Vec<f32>,
     /// (N, Z)
     pub z: Vec<f32>,
-    /// (N) log p(x|z*), nats
+    /// (N) log p(x|z*) + h(z*), h(z) = log p(z) - log N(z; 0, I), nats
     pub log_px: Vec<f32>,
     /// What the elements of x are.
     pub content: Content,

@@ -16,7 +16,7 @@ use super::trained::{DataOption, ModelOption, Trained};
 use crate::bounds::signal::{Signals, signals};
 use crate::bounds::{
     EvaluateError, Finding, Gaps, GapsOfImage, Observed, Refining, Simulated, Subjects, Tempering,
-    blocks, find, observe, simulate, tune, unconditional,
+    blocks, check_path, find, observe, simulate, tune, unconditional,
 };
 use crate::checkpoint::{check_writable, write_whole};
 use crate::data::Dataset;
@@ -126,6 +126,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let annealing = annealing.expect("there is a default");
     let trained = Trained::open(&args.run, &args.model)?;
     unconditional(&trained.settings.architecture).map_err(|e| trained.failure(e))?;
+    check_path(&trained.settings.architecture, annealing.path).map_err(|e| trained.failure(e))?;
     let dataset = trained.data(&args.data)?;
     let most = dataset.test.n_images.min(dataset.train.n_images);
     if !(1..=most).contains(&args.images) {

@@ -23,8 +23,8 @@ use crate::numeric::Precision;
 use crate::optim::{Optimizer, Update};
 use crate::plan::PlanError;
 use crate::vae::likelihood::{Domain, LikelihoodKind};
-use crate::vae::objective::Bound;
-use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective, Variance};
+use crate::vae::objective::{Bound, Kl};
+use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective, Prior, Variance};
 pub use begin::{begin, initialize, record, record_fused};
 pub use metrics::{Metrics, Sums};
 pub use run::{Outcome, resume, run};
@@ -143,6 +143,7 @@ impl Default for Settings {
                 posterior: Default::default(),
                 likelihood: Likelihood::Bernoulli,
                 classes: Vec::new(),
+                prior: Prior::Normal,
             },
             binarization: Binarization::Dynamic,
             epochs: 10,
@@ -292,6 +293,15 @@ impl Settings {
                 "it needs `binarization` none",
             ));
         }
+        let Architecture { prior, .. } = self.architecture;
+        if !prior.is_normal() && self.objective.kl == Kl::Analytic {
+            return Err(ConfigError::conflict(
+                "architecture.prior",
+                prior.kind(),
+                "has no KL in closed form",
+                "it needs `objective.kl` sampled",
+            ));
+        }
         self.objective.check()?;
         self.architecture.posterior.check_objective(&self.objective)
     }
@@ -371,6 +381,15 @@ impl Settings {
         dataset.check_classes(&self.architecture.classes)?;
         for images in [&dataset.train, &dataset.test].into_iter().chain(&dataset.valid) {
             images.check_domain(self.architecture.likelihood)?;
+        }
+        if let Prior::Vamp { values, .. } = self.architecture.prior {
+            let right = Prior::values_of(dataset.table().is_some());
+            if values != right {
+                let what = if dataset.table().is_some() { "a table" } else { "images" };
+                let problem = format!("has pseudo-inputs of {values}, and these data are {what}");
+                let right = format!("give them the values {right}");
+                return Err(ConfigError::conflict("architecture.prior", "vamp", problem, right));
+            }
         }
         if dataset.table().is_some() && self.flip {
             let right = "leave `flip` out";

@@ -23,7 +23,7 @@ use crate::vae::likelihood::Variance;
 use crate::vae::network::Moments;
 use crate::vae::objective::{Estimator, Kl, Objective};
 use crate::vae::step::{Content, Source, TrainProgram};
-use crate::vae::{Architecture, Likelihood};
+use crate::vae::{Architecture, Likelihood, Prior};
 use annealing::Both;
 use linear_gaussian::{Diagonal, LinearGaussian, Ppca, kl, ppca, subspace_distance};
 use refining::Best;
@@ -275,6 +275,7 @@ fn architecture(d: usize, z: usize, variance: Variance) -> Architecture {
         posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance },
         classes: Vec::new(),
+        prior: Prior::Normal,
     }
 }
 

@@ -15,7 +15,7 @@ use elbo::plan::variant::SINGLE;
 use elbo::plan::{Cost, Formula, Kernel, Parts, Program};
 use elbo::vae::anneal::{AnnealProgram, Path};
 use elbo::vae::network::Moments;
-use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Variance};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Prior, Variance};
 
 use crate::harness;
 
@@ -49,6 +49,7 @@ fn a_gaussian_of_one_dimension_has_the_bounds_of_another_program() {
         decoder_hidden: Layers::default(),
         latent: 1,
         classes: Vec::new(),
+        prior: Prior::Normal,
         activation: Activation::Identity,
         posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance: Variance::Given(0.25) },
@@ -86,6 +87,7 @@ fn tiny() -> (Architecture, Vec<Vec<f32>>) {
         decoder_hidden: vec![5].into(),
         latent: 1,
         classes: Vec::new(),
+        prior: Prior::Normal,
         activation: Activation::Tanh,
         posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
