@@ -10,6 +10,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("architecture.likelihood.variance", "--variance"),
     ("architecture.posterior", "--posterior"),
     ("architecture.posterior.steps", "--flow-steps"),
+    ("architecture.prior", "--prior"),
+    ("architecture.prior.pseudo_inputs", "--pseudo-inputs"),
     ("average", "--ema"),
     ("batch", "--batch"),
     ("binarization", "--binarization"),

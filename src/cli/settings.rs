@@ -19,7 +19,8 @@ use crate::train::{Schedule, Settings};
 use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::posterior::FamilyKind;
-use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective};
+use crate::vae::prior::PriorKind;
+use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective, Prior};
 pub use config::ConfigFile;
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
@@ -136,9 +137,9 @@ pub struct Args {
     /// The columns of a table, of a configuration of the same data.
     #[arg(skip)]
     like: Option<Table>,
-    /// Whether a configuration says that cells are counts.
+    /// Whether cells are counts, where a configuration or the run to begin from says it.
     #[arg(skip)]
-    counts: bool,
+    counts: Option<bool>,
 
     #[command(flatten)]
     model: ModelOptions,
@@ -207,6 +208,13 @@ struct ModelOptions {
     /// p(x|y) and draws images of a class; all figures are then of log p(x|y) [default: none]
     #[arg(long, value_parser = values::<Condition>())]
     condition: Option<Condition>,
+    /// The prior p(z): normal is N(0, I), vamp the mean of q(z|u) over pseudo-inputs u, which are trained from training
+    /// images on; its KL is sampled. See docs/priors.md [default: normal]
+    #[arg(long, value_parser = values::<PriorKind>())]
+    prior: Option<PriorKind>,
+    /// Pseudo-inputs of --prior vamp [default: 500]
+    #[arg(long, value_name = "N")]
+    pseudo_inputs: Option<usize>,
     /// How parameters begin; glorot for images in colour and tables, else [default: pytorch]
     #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,
@@ -224,7 +232,8 @@ struct ObjectiveOptions {
     /// How the encoder's gradient is estimated [default: reparameterized]
     #[arg(long, value_parser = values::<Estimator>())]
     gradient: Option<Estimator>,
-    /// How the KL enters the objective, iwae's is sampled; the KL shown is always the analytic one, where there is one
+    /// How the KL enters the objective, sampled with iwae and with --prior vamp; the KL shown is the analytic one, where
+    /// there is one
     /// [default: analytic]
     #[arg(long, value_parser = values::<Kl>())]
     kl: Option<Kl>,
@@ -239,7 +248,17 @@ struct ObjectiveOptions {
     free_bits: Option<f64>,
 }
 
+/// Whether the cells of a table are counts to it.
+fn is_of_counts(likelihood: Likelihood) -> bool {
+    likelihood.module().domain() == Domain::Counts
+}
+
 impl Args {
+    /// Reads cells as the run to begin from has them, unless something says otherwise.
+    pub fn begin_like(&mut self, run: &Settings) {
+        self.counts.get_or_insert(is_of_counts(run.architecture.likelihood));
+    }
+
     /// How the data are to be read.
     pub fn data_options(&self) -> data::Options {
         let kind = self.model.likelihood;
@@ -248,7 +267,7 @@ impl Args {
             table: self.table,
             drop: self.drop.clone(),
             label: self.label.clone(),
-            counts: counts.map_or(self.counts, |l| l.module().domain() == Domain::Counts),
+            counts: counts.map_or(self.counts.unwrap_or(false), is_of_counts),
             like: self.like.clone(),
             ..TableOptions::default()
         };
@@ -329,6 +348,7 @@ impl Args {
             (None, None) => base.architecture.decoder_hidden,
         };
 
+        let prior = model.prior(base.architecture.prior, dataset)?;
         let bound = objective.objective.unwrap_or(base.objective.bound);
         let own = base.architecture.posterior;
         let posterior = match (model.posterior, model.flow_steps) {
@@ -341,7 +361,7 @@ impl Args {
         };
         let kl = match (objective.kl, bound) {
             (Some(kl), _) => kl,
-            _ if !posterior.has_closed_kl() => Kl::Sampled,
+            _ if !posterior.has_closed_kl() || !prior.is_normal() => Kl::Sampled,
             (None, bound) if bound == base.objective.bound => base.objective.kl,
             (None, Bound::Iwae) => Kl::Sampled,
             (None, Bound::Elbo) => Kl::Analytic,
@@ -382,6 +402,7 @@ impl Args {
                     (Some(Condition::Labels), known) if known.is_empty() => classes(dataset)?,
                     (_, known) => known,
                 },
+                prior,
             },
             binarization,
             epochs,
@@ -462,7 +483,7 @@ impl Args {
                 tensorboard: false,
                 resident_limit: None,
                 like: None,
-                counts: false,
+                counts: None,
                 model: ModelOptions::default(),
                 objective: ObjectiveOptions::default(),
                 optimizer: OptimizerOptions::default(),
@@ -474,6 +495,24 @@ impl Args {
                 Settings { data, data_sha256, ..own } == *settings
             })
         })
+    }
+}
+
+impl ModelOptions {
+    /// The prior that was asked for, of so many pseudo-inputs, or that of `base`.
+    fn prior(&self, base: Prior, dataset: &Dataset) -> Result<Prior, String> {
+        let own = match base {
+            Prior::Vamp { pseudo_inputs, .. } => Some(pseudo_inputs),
+            Prior::Normal => None,
+        };
+        match (self.prior.unwrap_or(base.kind()), self.pseudo_inputs) {
+            (PriorKind::Normal, None) => Ok(Prior::Normal),
+            (PriorKind::Normal, Some(_)) => Err("--pseudo-inputs needs --prior vamp".to_string()),
+            (PriorKind::Vamp, given) => Ok(Prior::Vamp {
+                pseudo_inputs: given.or(own).unwrap_or(Prior::PSEUDO_INPUTS),
+                values: Prior::values_of(dataset.table().is_some()),
+            }),
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 //!
 //! Of an image x with K draws z_k from q(z|x) and log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x):
 //!
-//! - reconstruction = mean_k log p(x|z_k), KL in closed form, ELBO = reconstruction - KL;
+//! - reconstruction = mean_k log p(x|z_k), KL in closed form, ELBO = reconstruction - KL; with another prior than N(0, I)
+//!   the KL is the mean over the draws of log q(z_k|x) - log p(z_k);
 //! - L_k = log of the mean of k weights, averaged over the K/k disjoint groups of k draws; its
 //!   expectation grows with k towards log p(x), so L_K is the estimate of log p(x);
 //! - gap = L_K - ELBO, an estimate (from below) of log p(x) - ELBO = KL(q(z|x) || p(z|x));
 //! - effective sample size = (sum w)^2 / sum w^2 of the K weights;
-//! - simple Monte Carlo: the same log-mean of log p(x|z_k) alone, with K other draws z_k ~ N(0, I).
+//! - simple Monte Carlo: the same log-mean of log p(x|z_k) alone, with K other draws z_k ~ p(z).
 
 mod posteriors;
 
@@ -173,7 +174,7 @@ pub fn evaluate(
         })?;
         figures.extend(draws.iter().enumerate().map(|(b, draws)| ImageFigures {
             reconstruction: draws.log_px / draws.weights.count() as f64,
-            kl: match family.has_closed_kl() {
+            kl: match model.architecture.has_closed_kl() {
                 true => posteriors.kl(first + b),
                 false => -draws.log_ratio / draws.weights.count() as f64,
             },
@@ -182,12 +183,13 @@ pub fn evaluate(
             effective_size: draws.weights.effective_size(),
         }));
     }
+    let information = posteriors.information(model.seed, |image| figures[image].kl);
     Ok(Evaluation {
         ks: request.ks.clone(),
         binarization: model.binarization,
         images: figures,
         units: posteriors.units(),
-        information: posteriors.information(model.seed),
+        information,
         posteriors,
     })
 }

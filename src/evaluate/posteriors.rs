@@ -110,8 +110,9 @@ impl Posteriors {
 
     /// One draw z_n from each posterior, the first that the estimates use too, and of each
     /// log q(z_n|x_n) - log q(z_n), whose mean is the mutual information. Both terms at the same draw:
-    /// their noise cancels, and the estimate keeps below its limit as an entropy in closed form would not.
-    pub fn information(&self, seed: u64) -> Information {
+    /// their noise cancels, and the estimate keeps below its limit as an entropy in closed form would not. `kl` is that of an
+    /// image to the prior.
+    pub fn information(&self, seed: u64, kl: impl Fn(usize) -> f64 + Sync) -> Information {
         let width = self.latent;
         let most = match self.family {
             Family::Diagonal => MOST,
@@ -152,7 +153,7 @@ impl Posteriors {
                     let least = log_q.iter().copied().fold(f64::INFINITY, f64::min);
                     let sum: f64 = log_q.iter().map(|v| (-0.5 * (v - least)).exp()).sum();
                     let mutual = log_own - ((sum / n as f64).ln() - 0.5 * least);
-                    (mutual, self.kl(image) - mutual)
+                    (mutual, kl(image) - mutual)
                 },
             )
             .collect();

@@ -82,6 +82,7 @@ impl Names {
                     && architecture.likelihood == Likelihood::Bernoulli
                     && architecture.posterior == Family::Diagonal
                     && architecture.classes.is_empty()
+                    && architecture.prior.is_normal()
             }
         }
     }

@@ -84,6 +84,17 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
         }
         first += layer.parameters().len();
     }
+    for own in architecture.prior.module().parameters(architecture.pixels()) {
+        all.push(Stored {
+            name: own.name.to_string(),
+            range: 0..own.dims.iter().product(),
+            shape: own.dims,
+            parameter: first,
+            order: None,
+            scale: 1.0,
+        });
+        first += 1;
+    }
     let own = architecture.likelihood.module().parameters(architecture.shape());
     for (i, own) in own.into_iter().enumerate() {
         all.push(Stored {

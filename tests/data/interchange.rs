@@ -17,7 +17,7 @@ use elbo::plan::Program;
 use elbo::train::Settings;
 use elbo::vae::likelihood::SizeFactor;
 use elbo::vae::network::Moments;
-use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Network, Variance};
+use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Network, Prior, Variance};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -111,6 +111,7 @@ fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Ar
         posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
+        prior: Prior::Normal,
     }
 }
 

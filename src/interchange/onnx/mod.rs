@@ -201,7 +201,11 @@ pub fn encode(
                 }
                 outputs.push(value(output.name, &dims, output.meaning.unwrap_or(&pixels)));
             }
-            (DECODER, value("z", &[None, z], "latent units, N(0, 1) each by the prior"), outputs)
+            let of_prior = match a.prior.label() {
+                None => "latent units, N(0, 1) each by the prior".to_string(),
+                Some(label) => format!("latent units; the prior is a {label}"),
+            };
+            (DECODER, value("z", &[None, z], &of_prior), outputs)
         }
     };
     // Those of this part, as the nodes name them.
