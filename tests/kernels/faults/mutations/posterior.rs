@@ -373,7 +373,7 @@ pub static FAULTS: &[Faults] = &[
             ("+ t] = d_a", "+ t] = 0.0"),
             ("+ 0.5 * f;", "+ f;"),
             ("at = 0.5 * current", "at = current"),
-            ("exp(0.5 * l) * noise", "exp(0.5 * l)"),
+            ("* noise[row * Z + unit] + 0.5 * f", "+ 0.5 * f"),
             ("select(0.0, 1.0, l == raw) * at", "at"),
         ],
     },
