@@ -338,9 +338,9 @@ impl Args {
         let bound = objective.objective.unwrap_or(base.objective.bound);
         let kl = match (objective.kl, bound) {
             (Some(kl), _) => kl,
+            (None, _) if !prior.is_normal() => Kl::Sampled,
             (None, bound) if bound == base.objective.bound => base.objective.kl,
             (None, Bound::Iwae) => Kl::Sampled,
-            (None, Bound::Elbo) if !prior.is_normal() => Kl::Sampled,
             (None, Bound::Elbo) => Kl::Analytic,
         };
         let schedule = optimizer.lr_schedule.clone().unwrap_or(base.schedule);
