@@ -24,12 +24,23 @@ pub fn commit() -> String {
     if let Some(commit) = option_env!("ELBO_COMMIT") {
         return commit.to_string();
     }
+    let head = git(&["rev-parse", "--short=12", "HEAD"]);
+    // Without a lock on the sources' index: this may be killed, and the lock would stay.
+    let changes = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]);
+    match (head, changes) {
+        (Some(head), Some(changes)) if changes.is_empty() => head,
+        (Some(head), _) => format!("{head}-dirty"),
+        (None, _) => "unknown".to_string(),
+    }
+}
+
+/// What git says of the sources, without blanks around it.
+fn git(arguments: &[&str]) -> Option<String> {
     let git = std::process::Command::new("git")
         .args(["-C", env!("CARGO_MANIFEST_DIR")])
-        .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
+        .args(arguments)
         .stderr(std::process::Stdio::null())
         .output();
-    let said = git.ok().filter(|output| output.status.success());
-    let commit = said.and_then(|output| String::from_utf8(output.stdout).ok());
-    commit.map_or("unknown".to_string(), |commit| commit.trim().to_string())
+    let said = git.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(said.stdout).ok()?.trim().to_string())
 }

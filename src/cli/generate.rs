@@ -149,7 +149,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
         }
         count => count.unwrap_or(match output.form {
             Form::Grid => PAIRS.min(there),
-            Form::Array | Form::Pictures | Form::Rows => there,
+            _ => there,
         }),
     };
     output.check_count(count, architecture.pixels())?;
@@ -173,7 +173,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
         ended = generate::reconstruct_each(&device, model, &shown, &mut |[x, mean]| {
             let values = match output.form {
                 Form::Grid => interleaved(&x, &mean, architecture.pixels()),
-                Form::Array | Form::Pictures | Form::Rows => mean,
+                _ => mean,
             };
             work.add(&values, of_each * count)
         });
@@ -183,7 +183,7 @@ pub fn reconstruct(args: ReconstructArgs) -> Result<u8, Failure> {
     }
     let made = match output.form {
         Form::Grid => "above what the decoder expects",
-        Form::Array | Form::Pictures | Form::Rows => "as the decoder expects them",
+        _ => "as the decoder expects them",
     };
     let path = output.path.display();
     let line = format_args!("{path}: {count} {what} {made}, E[x|z] at the mean of q(z|x)");

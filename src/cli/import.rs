@@ -346,10 +346,11 @@ fn settings(
         // No table can be imported.
         (None, Some(&pseudo_inputs)) => Prior::Vamp { pseudo_inputs, values: PseudoValues::Pixels },
     };
-    let lower = format!("{}.weight", Names::LOWER);
-    let told = match imported.tensors.contains_key(&lower) {
-        true => Family::Full,
-        false => Family::Diagonal,
+    let head = |name: &str| imported.tensors.get(&format!("{name}.bias"));
+    let told = match (head(Names::LOWER), head(Names::FLOW_OFFSET)) {
+        (Some(_), _) => Family::Full,
+        (None, Some(offsets)) => Family::Planar { steps: offsets.values.len() },
+        (None, None) => Family::Diagonal,
     };
     Ok(Settings {
         data,

@@ -16,6 +16,7 @@ mod export;
 mod fields;
 mod figures;
 mod gaps;
+mod gaps_file;
 mod generate;
 mod import;
 mod impute;
@@ -26,12 +27,14 @@ mod output;
 mod preset;
 mod resume;
 mod runs;
+mod score;
 mod settings;
 mod stop;
 mod train;
 mod train_warnings;
 mod trained;
 mod verify;
+mod walk;
 mod watcher;
 
 use std::num::NonZeroU16;
@@ -79,8 +82,10 @@ enum Command {
     Eval(evaluate::Args),
     Bounds(bounds::Args),
     Gaps(gaps::Args),
+    Score(score::Args),
     Impute(impute::Args),
     Curve(curve::Args),
+    Walk(walk::Args),
     Encode(encode::Args),
     Explore(explore::Args),
     Runs(runs::Args),
@@ -197,8 +202,10 @@ pub fn main() -> u8 {
         Command::Eval(args) => evaluate::run(args),
         Command::Bounds(args) => bounds::run(args),
         Command::Gaps(args) => gaps::run(args),
+        Command::Score(args) => score::run(args),
         Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
+        Command::Walk(args) => walk::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Explore(args) => explore::run(args),
         Command::Runs(args) => runs::run(args),

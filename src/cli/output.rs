@@ -3,12 +3,13 @@
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use super::Failure;
-use crate::checkpoint::{NewFolder, RunFolder, check_writable, write_whole};
+use crate::checkpoint::{NewFolder, RunFolder, SAMPLES, check_writable, write_whole};
 use crate::data::Table;
 use crate::device::available_memory;
 use crate::image_shape::ImageShape;
 use crate::interchange::arrays::{Elements, npy};
 use crate::report::figures::{Layout, grid, level, picture};
+use crate::report::movie::gif;
 use crate::report::rows::{add_rows, header};
 
 /// Most images of one picture.
@@ -29,6 +30,8 @@ pub enum Form {
     Array,
     /// The rows of a table as CSV.
     Rows,
+    /// An animated GIF that shows so many images a second.
+    Movie(u32),
 }
 
 /// Where it is written to.
@@ -74,18 +77,30 @@ impl Output {
         };
         match form {
             Form::Pictures => NewFolder::check(&path).map_err(Failure::input)?,
-            Form::Grid | Form::Array | Form::Rows => {
+            Form::Grid | Form::Array | Form::Rows | Form::Movie(_) => {
                 check_writable(&path).map_err(Failure::input)?;
             }
         }
         Ok(Output { path, form })
     }
 
+    /// The same of images that follow each other, `rate` a second: FILE.gif, too.
+    ///
+    /// # Errors
+    /// As [`Output::of`].
+    pub fn of_movie(path: PathBuf, folder: &RunFolder, rate: u32) -> Result<Self, Failure> {
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gif")) {
+            check_writable(&path).map_err(Failure::input)?;
+            return Ok(Output { path, form: Form::Movie(rate) });
+        }
+        Output::of(Some(path), folder, SAMPLES)
+    }
+
     /// # Errors
     /// None, more than can be shown, or more than there is memory for, of `values` each.
     pub fn check_count(&self, count: usize, values: usize) -> Result<(), Failure> {
         let (most, bytes) = match self.form {
-            Form::Grid => (IN_A_PICTURE, 2 * size_of::<f32>()),
+            Form::Grid | Form::Movie(_) => (IN_A_PICTURE, 2 * size_of::<f32>()),
             Form::Pictures => (MOST, 0),
             Form::Array => (MOST, 2 * size_of::<f32>()),
             Form::Rows => (MOST, 2 * 12), // about twelve characters a cell
@@ -149,7 +164,7 @@ impl<'a> Sink<'a> {
         count: usize,
     ) -> Result<Self, Failure> {
         let kept = match (output.form, table) {
-            (Form::Grid, _) => Kept::Images(Vec::new()),
+            (Form::Grid | Form::Movie(_), _) => Kept::Images(Vec::new()),
             (Form::Pictures, _) => {
                 Kept::Folder(NewFolder::begin(&output.path).map_err(Failure::input)?)
             }
@@ -205,7 +220,11 @@ impl<'a> Sink<'a> {
     pub fn finish(self, layout: Layout) -> Result<(), Failure> {
         let ImageShape { height, width, channels } = self.shape;
         let bytes = match self.kept {
-            Kept::Images(images) => grid(&images, self.shape, layout).map_err(Failure::run)?,
+            Kept::Images(images) => match self.output.form {
+                Form::Movie(rate) => gif(&images, self.shape, rate),
+                _ => grid(&images, self.shape, layout),
+            }
+            .map_err(Failure::run)?,
             Kept::Levels(levels) => {
                 let shape = [self.done, height, width, channels];
                 let dimensions = if channels == 1 { 3 } else { 4 };

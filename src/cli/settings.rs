@@ -18,6 +18,7 @@ use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
 use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
+use crate::vae::posterior::FamilyKind;
 use crate::vae::prior::PriorKind;
 use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective, Prior};
 pub use config::ConfigFile;
@@ -136,9 +137,9 @@ pub struct Args {
     /// The columns of a table, of a configuration of the same data.
     #[arg(skip)]
     like: Option<Table>,
-    /// Whether a configuration says that cells are counts.
+    /// Whether cells are counts, where a configuration or the run to begin from says it.
     #[arg(skip)]
-    counts: bool,
+    counts: Option<bool>,
 
     #[command(flatten)]
     model: ModelOptions,
@@ -181,9 +182,12 @@ struct ModelOptions {
     /// Latent units [default: 20]
     #[arg(long, value_name = "Z")]
     latent: Option<usize>,
-    /// The family that q(z|x) is of [default: diagonal]
-    #[arg(long, value_parser = values::<Family>())]
-    posterior: Option<Family>,
+    /// The family that q(z|x) is of; the KL of planar flows is sampled [default: diagonal]
+    #[arg(long, value_parser = values::<FamilyKind>())]
+    posterior: Option<FamilyKind>,
+    /// Steps of planar flows [default: 8]
+    #[arg(long, value_name = "T")]
+    flow_steps: Option<usize>,
     /// Non-linearity of the hidden layers; silu with --network conv, else [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
@@ -244,7 +248,17 @@ struct ObjectiveOptions {
     free_bits: Option<f64>,
 }
 
+/// Whether the cells of a table are counts to it.
+fn is_of_counts(likelihood: Likelihood) -> bool {
+    likelihood.module().domain() == Domain::Counts
+}
+
 impl Args {
+    /// Reads cells as the run to begin from has them, unless something says otherwise.
+    pub fn begin_like(&mut self, run: &Settings) {
+        self.counts.get_or_insert(is_of_counts(run.architecture.likelihood));
+    }
+
     /// How the data are to be read.
     pub fn data_options(&self) -> data::Options {
         let kind = self.model.likelihood;
@@ -253,7 +267,7 @@ impl Args {
             table: self.table,
             drop: self.drop.clone(),
             label: self.label.clone(),
-            counts: counts.map_or(self.counts, |l| l.module().domain() == Domain::Counts),
+            counts: counts.map_or(self.counts.unwrap_or(false), is_of_counts),
             like: self.like.clone(),
             ..TableOptions::default()
         };
@@ -336,9 +350,18 @@ impl Args {
 
         let prior = model.prior(base.architecture.prior, dataset)?;
         let bound = objective.objective.unwrap_or(base.objective.bound);
+        let own = base.architecture.posterior;
+        let posterior = match (model.posterior, model.flow_steps) {
+            (None, None) => own,
+            (kind, None) if kind == Some(own.kind()) => own,
+            (kind, steps) => match Family::of_kind(kind.unwrap_or(own.kind()), steps) {
+                Some(family) => family,
+                None => return fail("--flow-steps needs --posterior planar"),
+            },
+        };
         let kl = match (objective.kl, bound) {
             (Some(kl), _) => kl,
-            (None, _) if !prior.is_normal() => Kl::Sampled,
+            _ if !posterior.has_closed_kl() || !prior.is_normal() => Kl::Sampled,
             (None, bound) if bound == base.objective.bound => base.objective.kl,
             (None, Bound::Iwae) => Kl::Sampled,
             (None, Bound::Elbo) => Kl::Analytic,
@@ -371,7 +394,7 @@ impl Args {
                 decoder_hidden,
                 latent: model.latent.unwrap_or(base.architecture.latent),
                 activation,
-                posterior: model.posterior.unwrap_or(base.architecture.posterior),
+                posterior,
                 likelihood,
                 // Those that a run to begin from was told keep their numbers.
                 classes: match (model.condition, base.architecture.classes) {
@@ -460,7 +483,7 @@ impl Args {
                 tensorboard: false,
                 resident_limit: None,
                 like: None,
-                counts: false,
+                counts: None,
                 model: ModelOptions::default(),
                 objective: ObjectiveOptions::default(),
                 optimizer: OptimizerOptions::default(),

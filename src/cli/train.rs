@@ -35,7 +35,13 @@ pub fn run(mut args: Args, given: &[String]) -> Result<u8, Failure> {
             Some(resumed) => go_on(&args, resumed, given)?,
             None => return Ok(0),
         },
-        None => begin(&args, config.as_ref(), given)?,
+        None => {
+            let source = args.init_from.as_deref().map(Source::open).transpose()?;
+            if let Some(Source::Run(_, settings)) = &source {
+                args.begin_like(settings);
+            }
+            begin(&args, config.as_ref(), source, given)?
+        }
     };
     job.train(&mut trainer, state)
 }
@@ -59,9 +65,13 @@ pub(super) struct Job {
 /// A run, its trainer, and what it goes on from.
 type Ready = (Job, Trainer, Option<State>);
 
-fn begin(args: &Args, config: Option<&ConfigFile>, given: &[String]) -> Result<Ready, Failure> {
+fn begin(
+    args: &Args,
+    config: Option<&ConfigFile>,
+    source: Option<Source>,
+    given: &[String],
+) -> Result<Ready, Failure> {
     let (dataset, left_out) = load_data(&args.data, args.data_options()).map_err(Failure::input)?;
-    let source = args.init_from.as_deref().map(Source::open).transpose()?;
     let like = match &source {
         Some(Source::Run(_, settings)) => Some(Settings::clone(settings)),
         _ => None,

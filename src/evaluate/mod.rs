@@ -154,7 +154,7 @@ pub fn evaluate(
                     finite(first + b, log_px)?;
                     finite(first + b, log_w)?;
                     draws.log_px += f64::from(log_px);
-                    draws.log_w += f64::from(log_w);
+                    draws.log_ratio += f64::from(log_w) - f64::from(log_px);
                     draws.weights.push(f64::from(log_w));
                 }
                 Ok(())
@@ -174,9 +174,9 @@ pub fn evaluate(
         })?;
         figures.extend(draws.iter().enumerate().map(|(b, draws)| ImageFigures {
             reconstruction: draws.log_px / draws.weights.count() as f64,
-            kl: match model.architecture.prior.is_normal() {
+            kl: match model.architecture.has_closed_kl() {
                 true => posteriors.kl(first + b),
-                false => (draws.log_px - draws.log_w) / draws.weights.count() as f64,
+                false => -draws.log_ratio / draws.weights.count() as f64,
             },
             importance: draws.weights.values(),
             prior: draws.prior.values(),
@@ -198,14 +198,14 @@ pub fn evaluate(
 struct Draws {
     /// Sum of log p(x|z) over the draws from q.
     log_px: f64,
-    /// Sum of their log weights.
-    log_w: f64,
+    /// Sum of log p(z) - log q(z|x) over the same.
+    log_ratio: f64,
     weights: Bounds,
     prior: Bounds,
 }
 
 impl Draws {
     fn new(ks: &[usize]) -> Self {
-        Draws { log_px: 0.0, log_w: 0.0, weights: Bounds::new(ks), prior: Bounds::new(ks) }
+        Draws { log_px: 0.0, log_ratio: 0.0, weights: Bounds::new(ks), prior: Bounds::new(ks) }
     }
 }

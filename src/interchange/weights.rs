@@ -17,7 +17,7 @@ use super::trained::Trained;
 use crate::nn::graph::Order;
 use crate::nn::{Layer, Module};
 use crate::plan::Program;
-use crate::vae::{Architecture, Network};
+use crate::vae::{Architecture, Family, Network};
 
 /// The key of the metadata that holds the architecture as JSON.
 pub const ARCHITECTURE: &str = "architecture";
@@ -116,8 +116,12 @@ pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
     let heads = encoder.iter().rposition(|layer| !layer.takes_class());
     let heads = heads.expect("an encoder has heads");
     let mut of_encoder = of_stack(&encoder[..heads], Place::Encoder, Place::EncoderEmbedding);
-    let of_heads = [Place::Mu, Place::LogVariance, Place::Lower].into_iter();
-    of_encoder.push(of_heads.take(encoder[heads].stored().len()).collect());
+    let more: &[Place] = match architecture.posterior {
+        Family::Diagonal => &[],
+        Family::Full => &[Place::Lower],
+        Family::Planar { .. } => &[Place::FlowShift, Place::FlowDirection, Place::FlowOffset],
+    };
+    of_encoder.push([&[Place::Mu, Place::LogVariance], more].concat());
     of_encoder.extend(encoder[heads + 1..].iter().map(|_| vec![Place::EncoderEmbedding]));
     let mut of_decoder = of_stack(&decoder, Place::Decoder, Place::DecoderEmbedding);
     let mut all = of_decoder.iter_mut().flatten();

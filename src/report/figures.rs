@@ -108,7 +108,7 @@ pub struct Gap {
 ///
 /// # Errors
 /// A picture of 2^32 pixels in a row or more.
-fn mosaic(
+pub(super) fn mosaic(
     tiles: &[Option<&[f32]>],
     shape: ImageShape,
     columns: usize,

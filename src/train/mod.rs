@@ -302,7 +302,8 @@ impl Settings {
                 "it needs `objective.kl` sampled",
             ));
         }
-        self.objective.check()
+        self.objective.check()?;
+        self.architecture.posterior.check_objective(&self.objective)
     }
 
     /// How the data are read.
@@ -515,16 +516,24 @@ impl From<Metrics> for Figures {
 /// What a run tells while it goes on, and what may end it.
 pub trait Observer {
     /// Epoch 1 is the first.
-    fn epoch_begins(&mut self, epoch: u32);
+    fn epoch_begins(&mut self, _epoch: u32) {}
     /// `step` steps are finished. `true` asks for an end after the current step.
-    fn step(&mut self, step: u64) -> bool;
+    fn step(&mut self, _step: u64) -> bool {
+        false
+    }
     /// The test set is being evaluated.
-    fn evaluating(&mut self);
+    fn evaluating(&mut self) {}
     /// An epoch is over, with the parameters at its end, all finite.
     ///
     /// # Errors
     /// What could not be written ends the run.
-    fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String>;
+    fn epoch_ends(
+        &mut self,
+        _report: &EpochReport,
+        _parameters: &[Vec<f32>],
+    ) -> Result<(), String> {
+        Ok(())
+    }
     /// A state to go on from: after every epoch, and where the observer asked for an end.
     ///
     /// # Errors

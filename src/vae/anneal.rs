@@ -83,7 +83,7 @@ impl AnnealProgram {
         let of = minibatch::as_encoded(&mut r, content, x)?;
         let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
         let prior = network.prior(&mut r, &mut Tape::default())?;
-        let marginals = network.posterior().marginals(&mut r, heads)?;
+        let marginals = network.posterior().marginals(&mut r, heads, clock)?;
         let encode = r.finish();
 
         let mut r = Recorder::new(&mut program, "begin");

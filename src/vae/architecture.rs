@@ -55,6 +55,11 @@ impl Architecture {
         ImageShape { channels: self.channels, ..self.image.into() }
     }
 
+    /// Whether KL(q(z|x) || p(z)) has one; else it is the mean of log q(z|x) - log p(z) over samples.
+    pub fn has_closed_kl(&self) -> bool {
+        self.prior.is_normal() && self.posterior.has_closed_kl()
+    }
+
     /// D
     pub fn pixels(&self) -> usize {
         self.shape().values()

@@ -40,7 +40,7 @@ pub struct RefineProgram {
     pub heads: TensorId,
     /// (2, B, heads) the optimizer's planes, zero before the first step
     pub state: TensorId,
-    /// (4), see [`rates`]; the weight of the KL is B, so that an image's gradient is that of its own ELBO
+    /// (4), see [`rates`]; the weight of the KL is B, of a sampled one 1, so that an image's gradient is that of its own ELBO
     pub rates: TensorId,
     pub encode: PlanId,
     pub step: PlanId,
@@ -48,7 +48,7 @@ pub struct RefineProgram {
     pub gradient: PlanId,
     /// (B, heads)
     pub d_heads: TensorId,
-    /// log p(x|z) + h(z) of other draws, h(z) = log p(z) - log N(z; 0, I).
+    /// log p(x|z) + h(z) of other draws, h(z) = log p(z) - log N(z; 0, I); or their log weights where the KL has no closed form.
     pub score: PlanId,
     /// (B*K) nats
     pub log_px: TensorId,
@@ -144,7 +144,7 @@ impl Posteriors<'_> {
         self.network.posterior().sample(r, self.heads, self.clock, source, &streams, 1.0)
     }
 
-    /// Records the gradient of the sum of the images' ELBOs at the heads, with the KL to N(0, I) in closed form.
+    /// Records the gradient of the sum of the images' ELBOs at the heads, with the KL to N(0, I) in closed form where it has one.
     fn gradient(&self, r: &mut Recorder) -> Result<TensorId, PlanError> {
         let Draws { batch, samples, .. } = self.draws;
         let likelihood = self.network.architecture.likelihood.module();
@@ -168,7 +168,11 @@ impl Posteriors<'_> {
         let eta =
             nn::forward(r, &self.network.decoder(self.images.classes, self.draws.scored), drawn.z)?;
         let observed = self.network.observed(self.images, eta, self.draws.scored);
-        let log_px = self.network.architecture.likelihood.module().log_px(r, observed)?;
-        self.prior.ratio(r, drawn.z)?.joined(r, log_px)
+        let Architecture { likelihood, posterior, .. } = &self.network.architecture;
+        let log_px = likelihood.module().log_px(r, observed)?;
+        match posterior.has_closed_kl() {
+            true => self.prior.ratio(r, drawn.z)?.joined(r, log_px),
+            false => self.network.posterior().log_weights(r, drawn, log_px, self.draws.scored),
+        }
     }
 }

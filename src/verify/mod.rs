@@ -4,6 +4,7 @@
 pub mod annealing;
 pub mod linear_gaussian;
 pub mod refining;
+pub mod signal;
 pub mod two_sided;
 
 use nalgebra::{DMatrix, DVector};
@@ -137,6 +138,7 @@ pub fn run(device: &Device) -> Result<Vec<Row>, VerifyError> {
     for size in SIZES {
         rows.extend(experiment(device, size)?.rows());
     }
+    rows.extend(signal::rows(&signal::find(device)?));
     Ok(rows)
 }
 

@@ -115,7 +115,7 @@ fn a_table_and_first_parameters_are_those_of_the_config() {
     assert_eq!(home.json("b/config.json"), home.json("a/config.json"));
     assert_eq!(digest(&home, "b"), digest(&home, "a"));
     home.ok(
-        "train --init-from a --data t.csv --drop b --label kind --likelihood poisson --epochs 1 --run c --device cpu",
+        "train --init-from a --data t.csv --drop b --label kind --epochs 1 --run c --device cpu",
     );
     let ended = home.ok("train --config c --run d --device cpu");
     assert!(!ended.stderr.contains("another than"), "{ended:?}");

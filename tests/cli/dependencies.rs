@@ -9,11 +9,18 @@ use std::process::Command;
 const LICENCES: [&str; 6] = ["Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "Unicode-3.0", "Zlib"];
 
 /// Crates under another licence, with why that is right.
-const OTHER_LICENCES: [(&str, &str, &str); 1] = [(
-    "option-ext",
-    "MPL-2.0",
-    "used as it is published; its conditions are on changes of its own files",
-)];
+const OTHER_LICENCES: [(&str, &str, &str); 2] = [
+    (
+        "elbo-mnist-train",
+        "CC-BY-SA-3.0",
+        "MNIST's images, unchanged and alone in it; --version names their authors and the licence",
+    ),
+    (
+        "option-ext",
+        "MPL-2.0",
+        "used as it is published; its conditions are on changes of its own files",
+    ),
+];
 
 /// Crates in several versions, with who holds the older one. Each is built twice.
 const SEVERAL_VERSIONS: [(&str, &str); 3] = [

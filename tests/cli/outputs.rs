@@ -134,3 +134,69 @@ fn rows_of_a_table_are_an_array_too() {
     }
     home.refuses("sample run --device cpu --out folder/", &["the table is a CSV", "FILE.npy"]);
 }
+
+/// The pictures of an animated GIF, as grey levels, and its size.
+fn frames(bytes: &[u8]) -> ((u32, u32), Vec<Vec<u8>>) {
+    use image::{AnimationDecoder, ImageDecoder};
+    let decoder = image::codecs::gif::GifDecoder::new(std::io::Cursor::new(bytes)).unwrap();
+    let size = decoder.dimensions();
+    let frames = decoder.into_frames().collect_frames().unwrap();
+    let levels = |frame: image::Frame| {
+        image::DynamicImage::from(frame.into_buffer()).into_luma8().into_raw()
+    };
+    (size, frames.into_iter().map(levels).collect())
+}
+
+#[test]
+fn a_walk_goes_through_draws_or_images_and_comes_back() {
+    let home = Home::new();
+    home.ok("train --data data --device cpu --hidden 8 --latent 3 --epochs 1 --batch 20 --run run");
+    home.ok("sample run --count 3 --device cpu --out stops.npy");
+    let ended = home.ok("walk run --stops 3 --frames 4 --device cpu --out walk.npy");
+    let said = "walk.npy: 12 steps between 3 draws from the prior and back";
+    assert_eq!(ended.stdout.trim_end(), said);
+    let (stops, walk) =
+        (fs::read(home.at("stops.npy")).unwrap(), fs::read(home.at("walk.npy")).unwrap());
+    let ((_, stops), (shape, walk)) = (npy(&stops), npy(&walk));
+    assert_eq!(shape, "(12, 6, 5)");
+    let image = |of: &[u8], i: usize| of[30 * i..][..30].to_vec();
+    for stop in 0..3 {
+        for (a, b) in image(walk, 4 * stop).iter().zip(image(stops, stop)) {
+            assert!(a.abs_diff(b) <= 1, "stop {stop}");
+        }
+    }
+    // The same steps, enlarged.
+    home.ok("walk run --stops 3 --frames 4 --rate 10 --device cpu --out walk.gif");
+    let ((width, height), shown) = frames(&fs::read(home.at("walk.gif")).unwrap());
+    assert_eq!((width, height, shown.len()), (5 * 37, 6 * 37, 12));
+    for (i, frame) in shown.iter().enumerate() {
+        for (pixel, level) in image(walk, i).into_iter().enumerate() {
+            let (row, column) = (pixel / 5 * 37 + 18, pixel % 5 * 37 + 18);
+            assert_eq!(frame[row * 185 + column], level, "frame {i}, pixel {pixel}");
+        }
+    }
+    home.ok("walk run --stops 2 --frames 3 --device cpu --out steps/");
+    assert_eq!(names(&home, "steps").len(), 6);
+
+    // Between images it is at their reconstructions.
+    home.ok("reconstruct run --device cpu --out test.npy");
+    let ended = home.ok("walk run --images 7,0,31 --frames 5 --device cpu --out between.npy");
+    assert!(ended.stdout.contains("15 steps between 3 posterior means and back"), "{ended:?}");
+    let (test, walk) =
+        (fs::read(home.at("test.npy")).unwrap(), fs::read(home.at("between.npy")).unwrap());
+    let ((_, test), (_, walk)) = (npy(&test), npy(&walk));
+    for (stop, of) in [(0, 7), (5, 0), (10, 31)] {
+        for (a, b) in image(walk, stop).iter().zip(image(test, of)) {
+            assert!(a.abs_diff(b) <= 1, "stop {stop}");
+        }
+    }
+    home.refuses("walk run --out a.jpg", &["--out a.jpg", "FILE.png"]);
+    home.refuses(
+        "walk run --images 50,1 --out a.gif",
+        &["--images 50", "50 test images", "0 to 49"],
+    );
+    home.refuses("walk run --images 5 --out a.gif", &["name two at least"]);
+    home.refuses("walk run --stops 1 --out a.gif", &["--stops", "1 is not in"]);
+    home.refuses("walk run --stops 1000 --out a.gif", &["20000 steps, 10000 at most"]);
+    home.refuses("walk run --rate 0 --out a.gif", &["--rate", "0 is not in"]);
+}

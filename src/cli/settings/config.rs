@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::Args;
+use super::{Args, is_of_counts};
 use crate::checkpoint::{CONFIG, MAX_TEXT, ProgressOutput};
 use crate::cli::Failure;
 use crate::data::{Channels, Table};
@@ -14,7 +14,6 @@ use crate::optim::Optimizer;
 use crate::read;
 use crate::text::one_line;
 use crate::train::{FirstParameters, Settings};
-use crate::vae::likelihood::Domain;
 use crate::vae::{Architecture, Likelihood};
 
 /// The field whose own fields may be given one by one.
@@ -145,7 +144,7 @@ impl ConfigFile {
             }
         }
         let likelihood: Option<Likelihood> = self.of_architecture("likelihood")?;
-        args.counts = likelihood.is_some_and(|l| l.module().domain() == Domain::Counts);
+        args.counts = likelihood.map(is_of_counts);
         let first: Option<FirstParameters> = self.field::<Option<_>>("init_from")?.flatten();
         if let (Some(first), true) = (first, is_free(&["init-from", "init"])) {
             args.init_from = Some(first.path.into());

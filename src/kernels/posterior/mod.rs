@@ -2,6 +2,7 @@
 
 pub mod backward_input;
 pub mod full;
+pub mod planar;
 pub mod sample_forward;
 
 use crate::kernels::library::single;
