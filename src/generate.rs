@@ -38,7 +38,7 @@ pub fn by_class(count: usize, classes: usize) -> Vec<u32> {
     (0..classes).flat_map(|class| std::iter::repeat_n(class as u32, of(class))).collect()
 }
 
-/// Expected pixels in [0, 1] of `count` draws z ~ N(0, I): one (D) image after the other. A network that is told classes is
+/// Expected pixels in [0, 1] of `count` draws z ~ p(z): one (D) image after the other. A network that is told classes is
 /// told those of [`by_class`].
 ///
 /// # Errors
@@ -138,6 +138,31 @@ fn batch(device: &Device, count: usize, architecture: &Architecture) -> usize {
     const OUTPUTS: usize = 1 << 25;
     let outputs = architecture.likelihood.module().outputs(architecture.pixels());
     count.min(rows_of(device)).min(OUTPUTS / outputs).max(1)
+}
+
+/// The draws z ~ p(z) of [`sample`] themselves, (`count`, Z).
+///
+/// # Errors
+/// As [`sample`].
+pub fn sample_codes(
+    device: &Device,
+    architecture: &Architecture,
+    parameters: &[Vec<f32>],
+    count: usize,
+    seed: u64,
+) -> Result<Vec<f32>, GenerateError> {
+    let batch = batch(device, count, architecture);
+    let program = SampleProgram::record(architecture, batch, Shown::Drawn)?;
+    let mut loaded = LoadedModel::load(device, program, parameters, seed)?;
+    // No code depends on the class.
+    let told = vec![0; if architecture.classes.is_empty() { 0 } else { batch }];
+    let mut codes = Vec::with_capacity(count * architecture.latent);
+    for first in (0..count).step_by(batch) {
+        loaded.sample(first, &told)?;
+        codes.extend(loaded.read(loaded.program.z)?);
+    }
+    codes.truncate(count * architecture.latent);
+    Ok(codes)
 }
 
 /// The first `count` test images as the encoder sees them, each followed by the decoder's expected

@@ -106,9 +106,9 @@ pub use interchange::onnx::Part;
 pub use kernels::activation::Activation;
 pub use model::Vae;
 #[doc(inline)]
-pub use train::{EpochReport, Figures, Schedule, Settings, TrainError, Trainer};
+pub use train::{EpochReport, Figures, Observer, Schedule, Settings, State, TrainError, Trainer};
 #[doc(inline)]
 pub use vae::{
-    Adam, Architecture, Binarization, Family, Init, Likelihood, Objective, Optimizer,
+    Adam, Architecture, Binarization, Family, Init, Likelihood, Objective, Optimizer, Prior,
     objective::{Bound, Estimator, Kl},
 };

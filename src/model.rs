@@ -1,5 +1,6 @@
 //! A trained model, and what can be done with it.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -12,7 +13,8 @@ use crate::evaluate::{self, Evaluation, Model, Posteriors, Request};
 use crate::generate;
 use crate::interchange::onnx::{self, Part};
 use crate::interchange::{Names, Trained, weights};
-use crate::train::{self, EpochReport, Observer, Settings, Trainer};
+use crate::read;
+use crate::train::{self, EpochReport, Observer, Settings, State, Trainer};
 use crate::vae::Architecture;
 
 /// A trained variational autoencoder: its settings and its parameters.
@@ -34,6 +36,31 @@ impl Vae {
         let (folder, settings) = RunFolder::open(run.as_ref())?;
         let parameters = folder.read_model(&settings.architecture)?;
         Ok(Vae { settings, parameters })
+    }
+
+    /// The model of a safetensors file, as [`Vae::save_safetensors`], `elbo export --pytorch` or a PyTorch module of these layers
+    /// writes one. `settings` say of what network, and what it was trained with.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its tensors are not those of the network: which, expected, got.
+    pub fn from_safetensors(file: impl AsRef<Path>, settings: Settings) -> Result<Vae, Error> {
+        settings.check()?;
+        let path = file.as_ref();
+        let invalid = |message| CheckpointError::Invalid { path: path.to_path_buf(), message };
+        let bytes = read::safetensors(path).map_err(|e| invalid(format!("cannot read: {e}")))?;
+        let parameters = weights::decode(&settings.architecture, &bytes).map_err(invalid)?;
+        Ok(Vae { settings, parameters })
+    }
+
+    /// Each parameter tensor under the name that [`Vae::save_safetensors`] gives it, with its shape and its elements.
+    pub fn parameters(&self) -> Vec<(String, Vec<usize>, Cow<'_, [f32]>)> {
+        let a = self.architecture();
+        let all = weights::stored(a, Names::of(a)).into_iter();
+        all.map(|tensor| {
+            let elements = tensor.of(&self.parameters);
+            (tensor.name, tensor.shape, elements)
+        })
+        .collect()
     }
 
     /// Writes a run folder, for [`Vae::open`] and for the commands of `elbo`, which look for the images
@@ -246,12 +273,35 @@ impl Trainer {
         let mut watcher = Watcher { each, ended: None };
         let outcome = train::run(self, &mut watcher)?;
         // What was begun after the epoch that was to be the last is left out.
-        let parameters = watcher.ended.unwrap_or(outcome.parameters);
+        Ok(self.trained(watcher.ended.unwrap_or(outcome.parameters)))
+    }
+
+    /// The same, watched step by step: `observer` hears of every finished step within a few milliseconds of it, gets the
+    /// parameters after every epoch, and a [`State`] from which [`Trainer::go_on`] goes on. The device computes meanwhile.
+    ///
+    /// # Errors
+    /// As [`Trainer::train`]; or the observer's.
+    pub fn train_watched(&mut self, observer: &mut dyn Observer) -> Result<Vae, Error> {
+        let outcome = train::run(self, observer)?;
+        Ok(self.trained(outcome.parameters))
+    }
+
+    /// Goes on from a state of a trainer of the same data and settings, on the same device bit for bit as if it had never
+    /// stopped.
+    ///
+    /// # Errors
+    /// As [`Trainer::train_watched`].
+    pub fn go_on(&mut self, state: State, observer: &mut dyn Observer) -> Result<Vae, Error> {
+        let outcome = train::resume(self, state, observer)?;
+        Ok(self.trained(outcome.parameters))
+    }
+
+    fn trained(&self, parameters: Vec<Vec<f32>>) -> Vae {
         let settings = match self.dataset() {
             Some(dataset) => self.settings().trained_on(dataset),
             None => self.settings().clone(),
         };
-        Ok(Vae { settings, parameters })
+        Vae { settings, parameters }
     }
 }
 
@@ -262,13 +312,9 @@ struct Watcher<F> {
 }
 
 impl<F: FnMut(&EpochReport) -> ControlFlow<()>> Observer for Watcher<F> {
-    fn epoch_begins(&mut self, _epoch: u32) {}
-
     fn step(&mut self, _step: u64) -> bool {
         self.ended.is_some()
     }
-
-    fn evaluating(&mut self) {}
 
     fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String> {
         if (self.each)(report).is_break() {

@@ -82,8 +82,8 @@ pub(crate) use named;
 mod tests {
     use super::Named;
     use crate::numeric::Precision;
-    use crate::vae::Family;
     use crate::vae::objective::{Bound, Estimator, Kl};
+    use crate::vae::posterior::FamilyKind;
     use crate::{Activation, Binarization, Init, Part};
 
     fn check<T: Named + serde::Serialize + serde::de::DeserializeOwned + std::fmt::Debug>() {
@@ -103,7 +103,7 @@ mod tests {
         check::<Binarization>();
         check::<Bound>();
         check::<Estimator>();
-        check::<Family>();
+        check::<FamilyKind>();
         check::<Init>();
         check::<Kl>();
         check::<Part>();

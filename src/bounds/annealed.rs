@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::estimators::log_mean_exp;
 use super::tempering::{Direction, Tempering};
-use super::{Estimate, EvaluateError, Observed, UpperBounds, finite, unconditional};
+use super::{Estimate, EvaluateError, Observed, UpperBounds, check_path, finite, unconditional};
 use crate::device::Device;
 use crate::kernels::annealed::{ACCEPTANCE, LOG_PX, LOG_W, TAIL};
 use crate::kernels::clock;
@@ -59,6 +59,8 @@ pub struct Weights {
     pub forward: Vec<f64>,
     /// Of chains that come from it; none where no draw from it is known.
     pub backward: Vec<f64>,
+    /// Mean probability that a proposal was accepted, forward and backward; 1 without any transition.
+    pub acceptance: [Option<f64>; 2],
 }
 
 impl Weights {
@@ -98,8 +100,6 @@ pub struct Annealed {
     pub tempering: Tempering,
     /// Of each image.
     pub images: Vec<Weights>,
-    /// Mean probability that a proposal was accepted, forward and backward; 1 without any transition.
-    pub acceptance: [Option<f64>; 2],
     /// Of the temperatures that were looked at, where the path begins at the prior.
     pub curve: Vec<RatePoint>,
 }
@@ -114,6 +114,15 @@ impl Annealed {
     pub fn upper(&self) -> Option<Estimate> {
         let known = self.images.iter().all(|image| !image.backward.is_empty());
         known.then(|| Estimate::of(self.images.iter().map(Weights::upper)))
+    }
+
+    /// Mean probability that a proposal was accepted, forward and backward; 1 without any transition.
+    pub fn acceptance(&self) -> [Option<f64>; 2] {
+        let n = self.images.len() as f64;
+        [0, 1].map(|way| {
+            let each: Option<f64> = self.images.iter().map(|image| image.acceptance[way]).sum();
+            each.map(|sum| sum / n)
+        })
     }
 
     /// How far the bounds are apart.
@@ -145,6 +154,7 @@ impl Loaded {
         spoilt: Spoilt,
     ) -> Result<Self, EvaluateError> {
         unconditional(model.architecture)?;
+        check_path(model.architecture, chains.path)?;
         let program = (spoilt.program)(AnnealProgram::record(model.architecture, content, chains)?);
         let (seed, latent) = (model.seed, model.architecture.latent);
         let model = LoadedModel::load(device, program, model.parameters, seed)?;
@@ -246,7 +256,7 @@ pub fn anneal(
 pub fn anneal_spoilt(
     device: &Device,
     model: Model,
-    Observed { x, content, z }: Observed,
+    Observed { x, first: place, content, z }: Observed,
     tempering: &Tempering,
     spoilt: Spoilt,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
@@ -272,14 +282,17 @@ pub fn anneal_spoilt(
             .collect(),
         Path::Posterior => vec![temperatures],
     };
+    let transitions = ((temperatures - 1) * chains) as f64;
+    let share = |sum: f64| if transitions > 0.0 { sum / transitions } else { 1.0 };
     let mut done = 0;
     let mut found = Vec::with_capacity(images);
-    let mut accepted = [0.0, 0.0];
     let mut curve = vec![(0.0, 0.0); points.len()];
     for first in (0..images).step_by(batch) {
         let wanted = batch.min(images - first);
         loaded.observe(&x[first * pixels..][..wanted * pixels])?;
-        let mut weights = vec![Weights { forward: Vec::new(), backward: Vec::new() }; wanted];
+        let none = Weights { forward: Vec::new(), backward: Vec::new(), acceptance: [None; 2] };
+        let mut weights = vec![none; wanted];
+        let mut accepted = vec![[0.0, 0.0]; wanted];
         // (points, wanted) of pairs log w, log p(x|z)
         let mut seen = vec![vec![Vec::new(); wanted]; points.len()];
         for &direction in directions {
@@ -290,7 +303,7 @@ pub fn anneal_spoilt(
                 let sample = (part * samples) as u32 + if backward { BACKWARD } else { 0 };
                 let codes = z.filter(|_| backward);
                 let codes = codes.map(|z| &z[first * latent..][..wanted * latent]);
-                loaded.begin(&schedule, first, sample, codes)?;
+                loaded.begin(&schedule, place + first, sample, codes)?;
                 let of_part = samples.min(chains - part * samples);
                 let mut ran = 0;
                 for (i, &point) in points.iter().enumerate() {
@@ -306,19 +319,19 @@ pub fn anneal_spoilt(
                     let tails = loaded.tails()?;
                     for (b, image) in weights.iter_mut().enumerate() {
                         for tail in &tails[b * samples..][..of_part] {
-                            finite(first + b, tail[LOG_W])?;
+                            finite(place + first + b, tail[LOG_W])?;
                             let log_w = f64::from(tail[LOG_W]);
                             match direction {
                                 Direction::Forward => {
                                     seen[i][b].push((log_w, f64::from(tail[LOG_PX])));
                                     if point == temperatures {
                                         image.forward.push(log_w);
-                                        accepted[0] += f64::from(tail[ACCEPTANCE]);
+                                        accepted[b][0] += f64::from(tail[ACCEPTANCE]);
                                     }
                                 }
                                 Direction::Backward if point == temperatures => {
                                     image.backward.push(log_w);
-                                    accepted[1] += f64::from(tail[ACCEPTANCE]);
+                                    accepted[b][1] += f64::from(tail[ACCEPTANCE]);
                                 }
                                 Direction::Backward => {}
                             }
@@ -338,10 +351,11 @@ pub fn anneal_spoilt(
                 curve[i].1 -= of_image;
             }
         }
+        for (image, [forward, backward]) in weights.iter_mut().zip(accepted) {
+            image.acceptance = [Some(share(forward)), z.map(|_| share(backward))];
+        }
         found.extend(weights);
     }
-    let transitions = (temperatures - 1) as f64 * (images * chains) as f64;
-    let share = |sum: f64| if transitions > 0.0 { sum / transitions } else { 1.0 };
     let curve = points.iter().zip(curve).map(|(&point, (rate, distortion))| RatePoint {
         beta: tempering.betas[point],
         rate: rate / images as f64,
@@ -350,7 +364,6 @@ pub fn anneal_spoilt(
     Ok(Annealed {
         tempering: tempering.clone(),
         images: found,
-        acceptance: [Some(share(accepted[0])), z.map(|_| share(accepted[1]))],
         curve: if path == Path::Prior { curve.collect() } else { Vec::new() },
     })
 }

@@ -1,6 +1,13 @@
 //! What the gap between log p(x) and the ELBO is made of (Cremer et al. 2018, arXiv 1801.03558).
 
-use super::{Annealed, Estimate, EvaluateError, Refined, Sandwich, Weights};
+use std::ops::{ControlFlow, Range};
+
+use serde::Serialize;
+
+use super::{
+    Annealing, Bracket, Estimate, EvaluateError, Observed, Refined, Refining, Simulated, Tempering,
+    Weights, anneal, auroc, lower, refine, sandwich,
+};
 use crate::data::Images;
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, rows_of};
@@ -36,84 +43,206 @@ pub fn observe(
     Ok((all, content))
 }
 
-/// What was found of one set of images. What has not been finished is not there.
-#[derive(Debug, Clone, Default)]
-pub struct Gaps {
-    /// L_k of q.
-    pub importance: Option<Sandwich>,
-    /// Of chains to the posterior.
-    pub annealed: Option<Annealed>,
-    /// ELBOs of the encoder's q and of the best of its family.
-    pub refined: Option<Vec<Refined>>,
+/// What is to be found of every image.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// Numbers k of draws, ascending; the last is K, all of them.
+    pub ks: Vec<usize>,
+    pub refining: Refining,
+    pub annealing: Annealing,
 }
 
-impl Gaps {
-    fn by_importance(&self) -> Option<Vec<f64>> {
-        let found = self.importance.as_ref()?;
-        let last = found.ks.len() - 1;
-        Some(found.images.iter().map(|image| image.lower[last]).collect())
-    }
+/// Images of which it is to be found.
+#[derive(Debug, Clone, Copy)]
+pub enum Subjects<'a> {
+    /// Real ones: log p(x) is bounded from below alone.
+    Real(Observed<'a>),
+    /// Drawn from the model itself: log p(x) is bounded from both sides, and nothing is refined.
+    Simulated(&'a Simulated),
+}
 
-    fn by_annealing(&self) -> Option<Vec<f64>> {
-        Some(self.annealed.as_ref()?.images.iter().map(Weights::lower).collect())
-    }
+/// What was found of one image, nats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GapsOfImage {
+    /// L_k for each k.
+    pub lower: Vec<f64>,
+    /// U_k for each k; none of a real image.
+    pub upper: Vec<f64>,
+    /// (sum w)^2 / sum w^2 of the weights of all draws.
+    pub effective_size: f64,
+    /// The annealed bound from below.
+    pub annealed: f64,
+    /// The annealed bound from above, if it is not a real image.
+    pub annealed_upper: Option<f64>,
+    /// Mean probability that a proposal of its chains was accepted, forward and backward.
+    pub acceptance: [Option<f64>; 2],
+    /// ELBOs of the encoder's q and of the best of its family, of a real image.
+    pub refined: Option<Refined>,
+}
 
-    /// The bound from below that is the higher one on average, of each image.
-    fn log_px(&self) -> Option<Vec<f64>> {
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        match (self.by_importance(), self.by_annealing()) {
-            (Some(a), Some(b)) => Some(if mean(&a) >= mean(&b) { a } else { b }),
-            (a, b) => a.or(b),
+/// Finds it, of images of a range. `progress` is told the share that is done.
+///
+/// # Errors
+/// The device failed, the numbers did, or `progress` said `Break`.
+pub fn find(
+    device: &Device,
+    model: Model,
+    subjects: Subjects,
+    range: Range<usize>,
+    finding: &Finding,
+    tempering: &Tempering,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<Vec<GapsOfImage>, EvaluateError> {
+    let architecture = model.architecture;
+    let mut told = |part: usize, share: f64| progress((part as f64 + share) / 3.0);
+    let (drawn, refined, annealed);
+    match subjects {
+        Subjects::Real(observed) => {
+            let observed = observed.part(range, architecture);
+            drawn = lower(device, model, observed, &finding.ks, &mut |s| told(0, s))?;
+            let found = refine(device, model, observed, finding.refining, &mut |s| told(1, s))?;
+            refined = Some(found.0);
+            annealed = anneal(device, model, observed, tempering, &mut |s| told(2, s))?;
+        }
+        Subjects::Simulated(simulated) => {
+            let simulated = simulated.part(range, architecture);
+            drawn = sandwich(device, model, &simulated, &finding.ks, None, &mut |s| told(0, s))?;
+            refined = None;
+            let observed = simulated.observed();
+            annealed = anneal(device, model, observed, tempering, &mut |s| told(1, 2.0 * s))?;
         }
     }
+    let images = drawn.images.into_iter().zip(annealed.images).enumerate();
+    let of_image = |(i, (drawn, weights)): (usize, (Bracket, Weights))| {
+        let Bracket { lower, upper, effective_size } = drawn;
+        GapsOfImage {
+            lower,
+            upper,
+            effective_size,
+            annealed: weights.lower(),
+            annealed_upper: (!weights.backward.is_empty()).then(|| weights.upper()),
+            acceptance: weights.acceptance,
+            refined: refined.as_ref().map(|refined| refined[i]),
+        }
+    };
+    Ok(images.map(of_image).collect())
+}
 
-    /// Its mean over images.
-    pub fn log_likelihood(&self) -> Option<Estimate> {
-        Some(Estimate::of(self.log_px()?.into_iter()))
+/// What was found of one set of images: means, where any image is finished.
+#[derive(Debug, Clone, Default)]
+pub struct Gaps(pub Vec<GapsOfImage>);
+
+impl Gaps {
+    fn mean(&self, figure: impl Fn(&GapsOfImage) -> Option<f64>) -> Option<Estimate> {
+        let each: Option<Vec<f64>> = self.0.iter().map(figure).collect();
+        each.filter(|each| !each.is_empty()).map(|each| Estimate::of(each.into_iter()))
     }
 
     /// L_K
     pub fn importance_sampling(&self) -> Option<Estimate> {
-        Some(Estimate::of(self.by_importance()?.into_iter()))
+        self.mean(|image| image.lower.last().copied())
+    }
+
+    /// U_K - L_K
+    pub fn importance_width(&self) -> Option<Estimate> {
+        self.mean(|image| Some(image.upper.last()? - image.lower.last()?))
     }
 
     /// The annealed bound from below.
     pub fn annealing(&self) -> Option<Estimate> {
-        Some(Estimate::of(self.by_annealing()?.into_iter()))
+        self.mean(|image| Some(image.annealed))
     }
 
-    /// How much L_K is above L of a tenth of the draws or fewer: how far it still grows.
-    pub fn growth(&self) -> Option<(usize, Estimate)> {
-        let found = self.importance.as_ref()?;
-        let last = found.ks.len() - 1;
-        let before = last.checked_sub(1)?;
-        let each = found.images.iter().map(|image| image.lower[last] - image.lower[before]);
-        Some((found.ks[before], Estimate::of(each)))
+    /// The annealed bound from above.
+    pub fn annealing_upper(&self) -> Option<Estimate> {
+        self.mean(|image| image.annealed_upper)
+    }
+
+    /// How far the annealed bounds are apart.
+    pub fn annealed_width(&self) -> Option<Estimate> {
+        self.mean(|image| Some(image.annealed_upper? - image.annealed))
+    }
+
+    /// Mean probability that a proposal of the chains was accepted, forward and backward.
+    pub fn acceptance(&self) -> [Option<f64>; 2] {
+        [0, 1].map(|way| Some(self.mean(|image| image.acceptance[way])?.value))
+    }
+
+    /// (sum w)^2 / sum w^2 of all draws.
+    pub fn effective_size(&self) -> Option<Estimate> {
+        self.mean(|image| Some(image.effective_size))
+    }
+
+    /// How much L_K is above L of the k before it: how far it still grows.
+    pub fn growth(&self) -> Option<Estimate> {
+        self.mean(growth)
+    }
+
+    /// The bound from below that is the higher one on average.
+    pub fn log_likelihood(&self) -> Option<Estimate> {
+        self.mean(self.log_px())
+    }
+
+    /// That bound of an image.
+    fn log_px(&self) -> fn(&GapsOfImage) -> Option<f64> {
+        let value = |estimate: Option<Estimate>| estimate.map_or(f64::NEG_INFINITY, |e| e.value);
+        match value(self.importance_sampling()) >= value(self.annealing()) {
+            true => |image| image.lower.last().copied(),
+            false => |image| Some(image.annealed),
+        }
     }
 
     /// A figure of each image's ELBOs.
-    pub fn of_refined(&self, figure: impl Fn(&Refined) -> f64 + Clone) -> Option<Estimate> {
-        Some(Estimate::of(self.refined.as_ref()?.iter().map(figure)))
+    pub fn of_refined(&self, figure: impl Fn(&Refined) -> Option<f64>) -> Option<Estimate> {
+        self.mean(|image| figure(image.refined.as_ref()?))
     }
 
-    /// log p(x) - L[q*]: what the best q of the family lacks.
+    /// log p(x) - `L[q*]`: what the best q of the family lacks.
     pub fn approximation(&self) -> Option<Estimate> {
         self.below(|refined| refined.best)
     }
 
-    /// L[q*] - L[q]: what the encoder's q lacks beside it.
+    /// `L[q*] - L[q]`: what the encoder's q lacks beside it.
     pub fn amortization(&self) -> Option<Estimate> {
-        self.of_refined(|refined| refined.best - refined.encoder)
+        self.of_refined(|refined| Some(refined.best - refined.encoder))
     }
 
-    /// log p(x) - L[q], the sum of the two.
+    /// log p(x) - `L[q]`, the sum of the two.
     pub fn inference(&self) -> Option<Estimate> {
         self.below(|refined| refined.encoder)
     }
 
     fn below(&self, figure: impl Fn(&Refined) -> f64) -> Option<Estimate> {
-        let (log_px, refined) = (self.log_px()?, self.refined.as_ref()?);
-        let each: Vec<f64> = log_px.iter().zip(refined).map(|(p, r)| p - figure(r)).collect();
-        Some(Estimate::of(each.into_iter()))
+        let log_px = self.log_px();
+        self.mean(|image| Some(log_px(image)? - figure(image.refined.as_ref()?)))
     }
+
+    /// By how much harder these images are than `easy` ones.
+    pub fn harder_than(&self, easy: &Gaps) -> Option<Harder> {
+        let each = |gaps: &Gaps, figure: fn(&GapsOfImage) -> Option<f64>| -> Option<Vec<f64>> {
+            let each: Option<Vec<f64>> = gaps.0.iter().map(figure).collect();
+            each.filter(|each| !each.is_empty())
+        };
+        let size = |image: &GapsOfImage| Some(image.effective_size);
+        Some(Harder {
+            effective_sample_size: auroc(&each(easy, size)?, &each(self, size)?),
+            growth: auroc(&each(self, growth)?, &each(easy, growth)?),
+        })
+    }
+}
+
+/// How much L_K of an image is above L of the k before it.
+fn growth(image: &GapsOfImage) -> Option<f64> {
+    let before = image.lower.len().checked_sub(2)?;
+    Some(image.lower[before + 1] - image.lower[before])
+}
+
+/// By how much harder images are than others for importance sampling, whatever the spread of either: 1/2 where they are
+/// alike, 1 where each of them is harder than each of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Harder {
+    /// The share of pairs of an image of each kind in which this one has the smaller effective sample size.
+    pub effective_sample_size: Estimate,
+    /// In which its L_K has still grown more.
+    pub growth: Estimate,
 }

@@ -10,7 +10,10 @@ use super::{
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::posterior::{Family, Gaussian};
+use crate::vae::posterior::{Density, Family};
+
+/// More than any set has.
+const PLACES: usize = 1 << 31;
 
 /// One image's log p(x) from both sides, nats.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +59,7 @@ impl Sandwich {
 
 /// log w(z) = log p(x|z) + log p(z) - log q(z|x) for one z, in double precision: q of this family by the encoder's output.
 pub fn log_weight(family: Family, heads: &[f32], z: &[f32], log_px: f32) -> f64 {
-    let q = Gaussian::of(family, heads, z.len());
+    let q = Density::of(family, heads, z.len());
     let z: Vec<f64> = z.iter().map(|&z| f64::from(z)).collect();
     f64::from(log_px) + q.log_ratio(&z)
 }
@@ -77,7 +80,7 @@ pub fn sandwich(
     let (latent, family) = (model.architecture.latent, model.architecture.posterior);
     let truth = |image: usize, heads: &[f32]| {
         let z = &simulated.z[image * latent..][..latent];
-        finite(image, simulated.log_px[image])?;
+        finite(simulated.first + image, simulated.log_px[image])?;
         Ok(Some(log_weight(family, heads, z, simulated.log_px[image])))
     };
     draw(device, model, simulated.observed(), truth, ks, rows, progress)
@@ -101,7 +104,7 @@ pub fn lower(
 fn draw(
     device: &Device,
     model: Model,
-    Observed { x, content, .. }: Observed,
+    Observed { x, first: place, content, .. }: Observed,
     truth: impl Fn(usize, &[f32]) -> Result<Option<f64>, EvaluateError>,
     ks: &[usize],
     rows: Option<usize>,
@@ -111,16 +114,22 @@ fn draw(
     let (images, width) = (x.len() / model.architecture.pixels(), model.architecture.heads());
     let samples = *ks.last().expect("at least one k");
     let chunks = Chunks::new(rows.unwrap_or(rows_of(device)), images, samples);
-    let program = EstimateProgram::record(model.architecture, content, images, None, chunks)?;
+    // A window onto a set without end: an image has its place in it, and its noise, whatever is beside it.
+    let window = images.next_power_of_two();
+    let program =
+        EstimateProgram::record(model.architecture, content, PLACES, Some(window), chunks)?;
     let mut loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
     let EstimateProgram { data, importance, log_w, .. } = loaded.program;
-    loaded.executor.write_f32(data, x)?;
+    let mut held = x.to_vec();
+    held.resize(window * model.architecture.pixels(), 0.0);
+    held.rotate_right(place % window * model.architecture.pixels());
+    loaded.executor.write_f32(data, &held)?;
     let total = (images.div_ceil(chunks.batch) * samples.div_ceil(chunks.samples)) as u64;
     let mut work = Work { progress, done: 0, total };
     let mut brackets = Vec::with_capacity(images);
     for first in (0..images).step_by(chunks.batch) {
         let batch = chunks.batch.min(images - first);
-        loaded.begin_at(first)?;
+        loaded.begin_at(place + first)?;
         let heads = loaded.encode()?;
         let mut draws = Vec::with_capacity(batch);
         for (b, heads) in heads.chunks_exact(width).take(batch).enumerate() {
@@ -131,7 +140,7 @@ fn draw(
         work.draw(executor, importance, [log_w], chunks, samples, |run, [log_w]| {
             draws.par_iter_mut().enumerate().try_for_each(|(b, (lower, upper))| {
                 for &log_w in run.of_image(log_w, b) {
-                    finite(first + b, log_w)?;
+                    finite(place + first + b, log_w)?;
                     lower.push(f64::from(log_w));
                     if let Some(upper) = upper {
                         upper.push(f64::from(log_w));

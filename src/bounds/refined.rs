@@ -9,7 +9,7 @@ use crate::kernels::{clock, rates};
 use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
 use crate::plan::{Program, TensorId};
 use crate::vae::Network;
-use crate::vae::posterior::Gaussian;
+use crate::vae::posterior::Density;
 use crate::vae::refine::{Draws, RefineProgram};
 
 /// Samples of the draws that only look.
@@ -28,11 +28,14 @@ pub struct Refining {
     pub learning_rate: f64,
     /// Draws by which the ELBOs at both ends are estimated, the same noise for both.
     pub scored: usize,
+    /// Also from where the encoder's output is zero, q = N(0, I), whichever end is the better one: an encoder that is far off
+    /// may begin where no way leads up.
+    pub from_prior: bool,
 }
 
 impl Default for Refining {
     fn default() -> Self {
-        Refining { steps: 500, samples: 5, learning_rate: 0.03, scored: 500 }
+        Refining { steps: 500, samples: 5, learning_rate: 0.03, scored: 500, from_prior: false }
     }
 }
 
@@ -41,8 +44,12 @@ impl Default for Refining {
 pub struct Refined {
     /// `L[q]`, q the encoder's.
     pub encoder: f64,
-    /// `L[q*]`.
+    /// `L[q*]`, the higher one of the two below.
     pub best: f64,
+    /// L of the q that was reached from the encoder's.
+    pub from_encoder: f64,
+    /// L of the q that was reached from N(0, I), if it was.
+    pub from_prior: Option<f64>,
     /// L of the q after nine tenths of the steps, which says whether the last tenth has moved it.
     pub before_last: f64,
     /// The length of the gradient at q* in what the encoder gives of it, with the noise of its draws.
@@ -62,11 +69,11 @@ impl ModelProgram for RefineProgram {
 pub fn refine(
     device: &Device,
     model: Model,
-    Observed { x, content, .. }: Observed,
+    Observed { x, first: place, content, .. }: Observed,
     refining: Refining,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<(Vec<Refined>, Vec<f32>), EvaluateError> {
-    let pixels = model.architecture.pixels();
+    let (pixels, width) = (model.architecture.pixels(), model.architecture.heads());
     unconditional(model.architecture)?;
     let images = x.len() / pixels;
     let rows = rows_of(device);
@@ -78,34 +85,64 @@ pub fn refine(
     let mut batch_of = Batch { model: loaded, seed: model.seed, refining, first: 0 };
     let (mut found, mut posteriors) = (Vec::with_capacity(images), Vec::new());
     let batches = images.div_ceil(batch);
+    let starts =
+        if refining.from_prior { &[Start::Encoder, Start::Prior][..] } else { &[Start::Encoder] };
     for (i, first) in (0..images).step_by(batch).enumerate() {
         let wanted = batch.min(images - first);
-        let mut told = |share: f64| progress((i as f64 + share) / batches as f64);
-        batch_of.begin(first, &x[first * pixels..][..wanted * pixels])?;
-        let encoder = batch_of.elbos(wanted)?;
-        let before_last = refining.steps * 9 / 10;
-        batch_of.steps(0..before_last, &mut told)?;
-        let nearly = batch_of.elbos(wanted)?;
-        batch_of.steps(before_last..refining.steps, &mut told)?;
-        let best = batch_of.elbos(wanted)?;
-        let norms = batch_of.gradient_norms()?;
+        batch_of.observe(place + first, &x[first * pixels..][..wanted * pixels])?;
+        let mut ascents = Vec::with_capacity(starts.len());
+        for (s, &start) in starts.iter().enumerate() {
+            let mut told = |share: f64| {
+                let of_batch = (s as f64 + share) / starts.len() as f64;
+                progress((i as f64 + of_batch) / batches as f64)
+            };
+            ascents.push(batch_of.ascend(start, wanted, &mut told)?);
+        }
         for b in 0..wanted {
+            let mut higher = &ascents[0];
+            for other in &ascents[1..] {
+                if other.after[b] > higher.after[b] {
+                    higher = other;
+                }
+            }
             let refined = Refined {
-                encoder: encoder[b],
-                best: best[b],
-                before_last: nearly[b],
-                gradient_norm: norms[b],
+                encoder: ascents[0].before[b],
+                best: higher.after[b],
+                from_encoder: ascents[0].after[b],
+                from_prior: ascents.get(1).map(|ascent| ascent.after[b]),
+                before_last: higher.before_last[b],
+                gradient_norm: higher.gradient_norms[b],
             };
             if !refined.best.is_finite() {
                 let value = refined.best as f32;
-                return Err(EvaluateError::NotFinite { image: first + b, value });
+                return Err(EvaluateError::NotFinite { image: place + first + b, value });
             }
             found.push(refined);
+            posteriors.extend(&higher.heads[b * width..][..width]);
         }
-        let heads = batch_of.model.read(batch_of.model.program.heads)?;
-        posteriors.extend(&heads[..wanted * model.architecture.heads()]);
     }
     Ok((found, posteriors))
+}
+
+/// Where an ascent begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// At the encoder's q.
+    Encoder,
+    /// At N(0, I), which is what every family has where the encoder's output is zero.
+    Prior,
+}
+
+/// What an ascent found of each image of a batch.
+struct Ascent {
+    /// The ELBO where it began.
+    before: Vec<f64>,
+    /// After nine tenths of the steps.
+    before_last: Vec<f64>,
+    after: Vec<f64>,
+    gradient_norms: Vec<f64>,
+    /// (B, heads) where it ended
+    heads: Vec<f32>,
 }
 
 /// Posteriors of a batch on a device.
@@ -118,16 +155,44 @@ struct Batch {
 }
 
 impl Batch {
-    fn begin(&mut self, first: usize, x: &[f32]) -> Result<(), EvaluateError> {
+    fn observe(&mut self, first: usize, x: &[f32]) -> Result<(), EvaluateError> {
         self.first = first;
-        let RefineProgram { x: tensor, state, encode, .. } = self.model.program;
-        let program = &self.model.program.program;
-        let (n, planes) = (program.get(tensor).len(), program.get(state).len());
+        let tensor = self.model.program.x;
+        let n = self.model.program.program.get(tensor).len();
         let mut whole = x.to_vec();
         whole.resize(n, 0.0);
-        self.model.executor.write_f32(tensor, &whole)?;
-        self.model.executor.write_f32(state, &vec![0.0; planes])?;
-        Ok(self.model.run(encode)?)
+        Ok(self.model.executor.write_f32(tensor, &whole)?)
+    }
+
+    /// Puts the posteriors on where they begin.
+    fn begin(&mut self, start: Start) -> Result<(), EvaluateError> {
+        let RefineProgram { state, heads, encode, .. } = self.model.program;
+        let zeros = |tensor| vec![0.0; self.model.program.program.get(tensor).len()];
+        let (of_state, of_heads) = (zeros(state), zeros(heads));
+        self.model.executor.write_f32(state, &of_state)?;
+        match start {
+            Start::Encoder => self.model.run(encode)?,
+            Start::Prior => self.model.executor.write_f32(heads, &of_heads)?,
+        }
+        Ok(())
+    }
+
+    fn ascend(
+        &mut self,
+        start: Start,
+        images: usize,
+        progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+    ) -> Result<Ascent, EvaluateError> {
+        let steps = self.refining.steps;
+        self.begin(start)?;
+        let before = self.elbos(images)?;
+        self.steps(0..steps * 9 / 10, progress)?;
+        let before_last = self.elbos(images)?;
+        self.steps(steps * 9 / 10..steps, progress)?;
+        let after = self.elbos(images)?;
+        let gradient_norms = self.gradient_norms()?;
+        let heads = self.model.read(self.model.program.heads)?;
+        Ok(Ascent { before, before_last, after, gradient_norms, heads })
     }
 
     /// Before draws from this sample on.
@@ -162,11 +227,13 @@ impl Batch {
         words[rates::LEARNING_RATE] = rate as f32;
         words[rates::CORRECTION1] = (1.0 - adam.beta1.powi(number as i32)) as f32;
         words[rates::CORRECTION2] = (1.0 - adam.beta2.powi(number as i32)) as f32;
-        words[rates::KL_WEIGHT] = draws.batch as f32;
+        // In closed form it is that of the mean over the batch.
+        let closed = self.model.program.network.architecture.posterior.has_closed_kl();
+        words[rates::KL_WEIGHT] = if closed { draws.batch as f32 } else { 1.0 };
         Ok(self.model.executor.write_f32(tensor, &words)?)
     }
 
-    /// The ELBO of each image, with the KL in closed form and the same noise each time.
+    /// The ELBO of each image, with the KL in closed form where it has one, and the same noise each time.
     fn elbos(&mut self, images: usize) -> Result<Vec<f64>, EvaluateError> {
         let RefineProgram { score, log_px, heads, draws, .. } = self.model.program;
         self.at(LOOKING)?;
@@ -181,7 +248,10 @@ impl Batch {
         }
         let heads = self.model.read(heads)?;
         let of = &self.model.program.network.architecture;
-        let kl = |heads: &[f32]| Gaussian::of(of.posterior, heads, of.latent).kl();
+        let kl = |heads: &[f32]| match of.posterior.has_closed_kl() {
+            true => Density::of(of.posterior, heads, of.latent).kl(),
+            false => 0.0, // what was scored are log weights
+        };
         let each = sums.into_iter().zip(heads.chunks_exact(of.heads()));
         Ok(each.map(|(sum, heads)| sum / (runs * draws.scored) as f64 - kl(heads)).collect())
     }

@@ -1,22 +1,26 @@
 //! Images drawn from a model, with the codes that made them.
 
+use std::ops::Range;
+
 use super::{EvaluateError, Observed, unconditional};
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
 use crate::plan::{Program, TensorId};
-use crate::vae::Network;
 use crate::vae::likelihood::Domain;
 use crate::vae::simulate::{SimulateProgram, draw_values};
 use crate::vae::step::Content;
+use crate::vae::{Architecture, Network};
 
 /// x ~ p(x|z*), z* ~ p(z).
 #[derive(Debug, Clone)]
 pub struct Simulated {
+    /// The place of the first among all that are drawn.
+    pub first: usize,
     /// (N, D)
     pub x: Vec<f32>,
     /// (N, Z)
     pub z: Vec<f32>,
-    /// (N) log p(x|z*), nats
+    /// (N) log p(x|z*) + h(z*), h(z) = log p(z) - log N(z; 0, I), nats
     pub log_px: Vec<f32>,
     /// What the elements of x are.
     pub content: Content,
@@ -25,7 +29,17 @@ pub struct Simulated {
 impl Simulated {
     /// With the codes that made them.
     pub fn observed(&self) -> Observed<'_> {
-        Observed { x: &self.x, content: self.content, z: Some(&self.z) }
+        Observed { x: &self.x, first: self.first, content: self.content, z: Some(&self.z) }
+    }
+
+    /// Those of a range, counted from the first of these.
+    ///
+    /// # Panics
+    /// The range goes beyond them.
+    pub fn part(&self, range: Range<usize>, architecture: &Architecture) -> Simulated {
+        let Observed { x, first, content, z } = self.observed().part(range.clone(), architecture);
+        let z = z.expect("they have codes").to_vec();
+        Simulated { first, x: x.to_vec(), z, log_px: self.log_px[range].to_vec(), content }
     }
 }
 
@@ -54,7 +68,7 @@ pub fn simulate(device: &Device, model: Model, images: usize) -> Result<Simulate
         Domain::Levels | Domain::Reals => Content::Reals,
         Domain::Counts => Content::Counts,
     };
-    let mut all = Simulated { x: Vec::new(), z: Vec::new(), log_px: Vec::new(), content };
+    let mut all = Simulated { first: 0, x: Vec::new(), z: Vec::new(), log_px: Vec::new(), content };
     for first in (0..images).step_by(batch) {
         loaded.begin_at(first)?;
         loaded.run(decode)?;

@@ -10,7 +10,8 @@ use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{ModelOption, Trained};
 use crate::bounds::{
-    Annealed, Annealing, EvaluateError, Observed, anneal, sandwich, simulate, tune, unconditional,
+    Annealed, Annealing, EvaluateError, Observed, anneal, check_path, sandwich, simulate, tune,
+    unconditional,
 };
 use crate::checkpoint::{check_writable, write_whole};
 use crate::device::Device;
@@ -124,6 +125,9 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let trained = Trained::open(&args.run, &args.model)?;
     let architecture = &trained.settings.architecture;
     unconditional(architecture).map_err(|e| trained.failure(e))?;
+    if let Some(Annealing { path, .. }) = annealing {
+        check_path(architecture, path).map_err(|e| trained.failure(e))?;
+    }
     let device = args.device.open()?;
     let seed = args.seed.unwrap_or(trained.settings.seed);
     let model = Model {

@@ -90,6 +90,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         write_whole(path, rows.as_bytes()).map_err(Failure::run)?;
     }
     let subject = Subject {
+        normal: trained.settings.architecture.prior.is_normal(),
         run: trained.name(),
         model: trained.settings.architecture.to_string(),
         seed,
@@ -154,9 +155,9 @@ impl Trained {
         match error {
             EvaluateError::Device(e) => Failure::device(&e, &e),
             EvaluateError::Plan(_) | EvaluateError::Config(_) => Failure::input(error),
-            EvaluateError::Sized { .. } | EvaluateError::Conditional => {
-                Failure::input(named(error))
-            }
+            EvaluateError::Sized { .. }
+            | EvaluateError::Conditional
+            | EvaluateError::NoPathFromPrior => Failure::input(named(error)),
             _ => Failure::run(named(error)),
         }
     }

@@ -20,7 +20,9 @@ use crate::nn::{Layers, Shape};
 use crate::report::console::{note, say};
 use crate::train::Settings;
 use crate::vae::likelihood::{LikelihoodKind, Variance};
-use crate::vae::{Architecture, Binarization, Family, Likelihood};
+use crate::vae::objective::Kl;
+use crate::vae::prior::{PSEUDO_INPUTS, PseudoValues};
+use crate::vae::{Architecture, Binarization, Family, Likelihood, Objective, Prior};
 
 /// Make a run folder of a VAE that was trained in PyTorch
 ///
@@ -337,10 +339,18 @@ fn settings(
             classes
         }
     };
-    let lower = format!("{}.weight", Names::LOWER);
-    let told = match imported.tensors.contains_key(&lower) {
-        true => Family::Full,
-        false => Family::Diagonal,
+    let pseudo_inputs = imported.tensors.get(PSEUDO_INPUTS).and_then(|t| t.shape.first());
+    let prior = match (own, pseudo_inputs) {
+        (Some(own), _) => own.prior,
+        (None, None) => Prior::Normal,
+        // No table can be imported.
+        (None, Some(&pseudo_inputs)) => Prior::Vamp { pseudo_inputs, values: PseudoValues::Pixels },
+    };
+    let head = |name: &str| imported.tensors.get(&format!("{name}.bias"));
+    let told = match (head(Names::LOWER), head(Names::FLOW_OFFSET)) {
+        (Some(_), _) => Family::Full,
+        (None, Some(offsets)) => Family::Planar { steps: offsets.values.len() },
+        (None, None) => Family::Diagonal,
     };
     Ok(Settings {
         data,
@@ -357,6 +367,11 @@ fn settings(
             posterior: own.map_or(told, |own| own.posterior),
             likelihood,
             classes,
+            prior,
+        },
+        objective: Objective {
+            kl: if prior.is_normal() { Kl::Analytic } else { Kl::Sampled },
+            ..defaults.objective
         },
         binarization,
         batch: defaults.batch.min(dataset.train.n_images),

@@ -16,6 +16,7 @@ mod export;
 mod fields;
 mod figures;
 mod gaps;
+mod gaps_file;
 mod generate;
 mod import;
 mod impute;
@@ -26,6 +27,7 @@ mod output;
 mod preset;
 mod resume;
 mod runs;
+mod score;
 mod settings;
 mod stop;
 mod train;
@@ -80,6 +82,7 @@ enum Command {
     Eval(evaluate::Args),
     Bounds(bounds::Args),
     Gaps(gaps::Args),
+    Score(score::Args),
     Impute(impute::Args),
     Curve(curve::Args),
     Walk(walk::Args),
@@ -199,6 +202,7 @@ pub fn main() -> u8 {
         Command::Eval(args) => evaluate::run(args),
         Command::Bounds(args) => bounds::run(args),
         Command::Gaps(args) => gaps::run(args),
+        Command::Score(args) => score::run(args),
         Command::Impute(args) => impute::run(args),
         Command::Curve(args) => curve::run(args),
         Command::Walk(args) => walk::run(args),

@@ -18,7 +18,9 @@ use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
 use crate::vae::likelihood::{LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
-use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective};
+use crate::vae::posterior::FamilyKind;
+use crate::vae::prior::PriorKind;
+use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective, Prior};
 pub use config::ConfigFile;
 pub use data::absolute;
 use data::{classes, is_of_counts};
@@ -182,9 +184,12 @@ struct ModelOptions {
     /// Latent units [default: 20]
     #[arg(long, value_name = "Z")]
     latent: Option<usize>,
-    /// The family that q(z|x) is of [default: diagonal]
-    #[arg(long, value_parser = values::<Family>())]
-    posterior: Option<Family>,
+    /// The family that q(z|x) is of; the KL of planar flows is sampled [default: diagonal]
+    #[arg(long, value_parser = values::<FamilyKind>())]
+    posterior: Option<FamilyKind>,
+    /// Steps of planar flows [default: 8]
+    #[arg(long, value_name = "T")]
+    flow_steps: Option<usize>,
     /// Non-linearity of the hidden layers; silu with --network conv, else [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
@@ -205,6 +210,13 @@ struct ModelOptions {
     /// p(x|y) and draws images of a class; all figures are then of log p(x|y) [default: none]
     #[arg(long, value_parser = values::<Condition>())]
     condition: Option<Condition>,
+    /// The prior p(z): normal is N(0, I), vamp the mean of q(z|u) over pseudo-inputs u, which are trained from training
+    /// images on; its KL is sampled. See docs/priors.md [default: normal]
+    #[arg(long, value_parser = values::<PriorKind>())]
+    prior: Option<PriorKind>,
+    /// Pseudo-inputs of --prior vamp [default: 500]
+    #[arg(long, value_name = "N")]
+    pseudo_inputs: Option<usize>,
     /// How parameters begin; glorot for images in colour and tables, else [default: pytorch]
     #[arg(long, value_parser = values::<Init>())]
     init: Option<Init>,
@@ -222,7 +234,8 @@ struct ObjectiveOptions {
     /// How the encoder's gradient is estimated [default: reparameterized]
     #[arg(long, value_parser = values::<Estimator>())]
     gradient: Option<Estimator>,
-    /// How the KL enters the objective, iwae's is sampled; the KL shown is always the analytic one
+    /// How the KL enters the objective, sampled with iwae and with --prior vamp; the KL shown is the analytic one, where
+    /// there is one
     /// [default: analytic]
     #[arg(long, value_parser = values::<Kl>())]
     kl: Option<Kl>,
@@ -310,9 +323,20 @@ impl Args {
             (None, None) => base.architecture.decoder_hidden,
         };
 
+        let prior = model.prior(base.architecture.prior, dataset)?;
         let bound = objective.objective.unwrap_or(base.objective.bound);
+        let own = base.architecture.posterior;
+        let posterior = match (model.posterior, model.flow_steps) {
+            (None, None) => own,
+            (kind, None) if kind == Some(own.kind()) => own,
+            (kind, steps) => match Family::of_kind(kind.unwrap_or(own.kind()), steps) {
+                Some(family) => family,
+                None => return fail("--flow-steps needs --posterior planar"),
+            },
+        };
         let kl = match (objective.kl, bound) {
             (Some(kl), _) => kl,
+            _ if !posterior.has_closed_kl() || !prior.is_normal() => Kl::Sampled,
             (None, bound) if bound == base.objective.bound => base.objective.kl,
             (None, Bound::Iwae) => Kl::Sampled,
             (None, Bound::Elbo) => Kl::Analytic,
@@ -345,7 +369,7 @@ impl Args {
                 decoder_hidden,
                 latent: model.latent.unwrap_or(base.architecture.latent),
                 activation,
-                posterior: model.posterior.unwrap_or(base.architecture.posterior),
+                posterior,
                 likelihood,
                 // Those that a run to begin from was told keep their numbers.
                 classes: match (model.condition, base.architecture.classes) {
@@ -353,6 +377,7 @@ impl Args {
                     (Some(Condition::Labels), known) if known.is_empty() => classes(dataset)?,
                     (_, known) => known,
                 },
+                prior,
             },
             binarization,
             epochs,
@@ -445,5 +470,23 @@ impl Args {
                 Settings { data, data_sha256, ..own } == *settings
             })
         })
+    }
+}
+
+impl ModelOptions {
+    /// The prior that was asked for, of so many pseudo-inputs, or that of `base`.
+    fn prior(&self, base: Prior, dataset: &Dataset) -> Result<Prior, String> {
+        let own = match base {
+            Prior::Vamp { pseudo_inputs, .. } => Some(pseudo_inputs),
+            Prior::Normal => None,
+        };
+        match (self.prior.unwrap_or(base.kind()), self.pseudo_inputs) {
+            (PriorKind::Normal, None) => Ok(Prior::Normal),
+            (PriorKind::Normal, Some(_)) => Err("--pseudo-inputs needs --prior vamp".to_string()),
+            (PriorKind::Vamp, given) => Ok(Prior::Vamp {
+                pseudo_inputs: given.or(own).unwrap_or(Prior::PSEUDO_INPUTS),
+                values: Prior::values_of(dataset.table().is_some()),
+            }),
+        }
     }
 }

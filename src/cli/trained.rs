@@ -19,7 +19,7 @@ pub struct ModelOption {
 }
 
 /// Where the images of a run are.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct DataOption {
     /// The images, as train's --data: where they have moved to, or others of their size; or a table with the run's
     /// columns, of which every row is taken [default: those of the run, where they were]
@@ -28,6 +28,11 @@ pub struct DataOption {
 }
 
 impl DataOption {
+    /// These data, or the run's own.
+    pub fn named(data: Option<String>) -> Self {
+        DataOption { data }
+    }
+
     /// Whether the images are those that the run names.
     pub fn is_default(&self) -> bool {
         self.data.is_none()

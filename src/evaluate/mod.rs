@@ -3,12 +3,13 @@
 //!
 //! Of an image x with K draws z_k from q(z|x) and log w_k = log p(x|z_k) + log p(z_k) - log q(z_k|x):
 //!
-//! - reconstruction = mean_k log p(x|z_k), KL in closed form, ELBO = reconstruction - KL;
+//! - reconstruction = mean_k log p(x|z_k), KL in closed form, ELBO = reconstruction - KL; with another prior than N(0, I)
+//!   the KL is the mean over the draws of log q(z_k|x) - log p(z_k);
 //! - L_k = log of the mean of k weights, averaged over the K/k disjoint groups of k draws; its
 //!   expectation grows with k towards log p(x), so L_K is the estimate of log p(x);
 //! - gap = L_K - ELBO, an estimate (from below) of log p(x) - ELBO = KL(q(z|x) || p(z|x));
 //! - effective sample size = (sum w)^2 / sum w^2 of the K weights;
-//! - simple Monte Carlo: the same log-mean of log p(x|z_k) alone, with K other draws z_k ~ N(0, I).
+//! - simple Monte Carlo: the same log-mean of log p(x|z_k) alone, with K other draws z_k ~ p(z).
 
 mod posteriors;
 
@@ -153,6 +154,7 @@ pub fn evaluate(
                     finite(first + b, log_px)?;
                     finite(first + b, log_w)?;
                     draws.log_px += f64::from(log_px);
+                    draws.log_ratio += f64::from(log_w) - f64::from(log_px);
                     draws.weights.push(f64::from(log_w));
                 }
                 Ok(())
@@ -172,18 +174,22 @@ pub fn evaluate(
         })?;
         figures.extend(draws.iter().enumerate().map(|(b, draws)| ImageFigures {
             reconstruction: draws.log_px / draws.weights.count() as f64,
-            kl: posteriors.kl(first + b),
+            kl: match model.architecture.has_closed_kl() {
+                true => posteriors.kl(first + b),
+                false => -draws.log_ratio / draws.weights.count() as f64,
+            },
             importance: draws.weights.values(),
             prior: draws.prior.values(),
             effective_size: draws.weights.effective_size(),
         }));
     }
+    let information = posteriors.information(model.seed, |image| figures[image].kl);
     Ok(Evaluation {
         ks: request.ks.clone(),
         binarization: model.binarization,
         images: figures,
         units: posteriors.units(),
-        information: posteriors.information(model.seed),
+        information,
         posteriors,
     })
 }
@@ -192,12 +198,14 @@ pub fn evaluate(
 struct Draws {
     /// Sum of log p(x|z) over the draws from q.
     log_px: f64,
+    /// Sum of log p(z) - log q(z|x) over the same.
+    log_ratio: f64,
     weights: Bounds,
     prior: Bounds,
 }
 
 impl Draws {
     fn new(ks: &[usize]) -> Self {
-        Draws { log_px: 0.0, weights: Bounds::new(ks), prior: Bounds::new(ks) }
+        Draws { log_px: 0.0, log_ratio: 0.0, weights: Bounds::new(ks), prior: Bounds::new(ks) }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::bounds::Estimate;
 use crate::kernels::posterior::full::below;
 use crate::numeric::philox::{Stream, counter, normal4, philox};
-use crate::vae::posterior::{Family, Gaussian};
+use crate::vae::posterior::{Density, Family};
 
 /// A unit is active where the variance of its posterior mean over the images is above this
 /// (Burda et al. 2015, arXiv 1509.00519).
@@ -15,10 +15,12 @@ pub const ACTIVE: f64 = 0.01;
 
 /// Posteriors that the mutual information is computed over at most: its cost is their number squared.
 const MOST: usize = 10_000;
+/// Steps of flows that are undone for all pairs, at most.
+const MOST_UNDONE: usize = 500_000;
 /// Products of all pairs, at most, where units are not independent.
 const MOST_PRODUCTS: usize = 10_000_000_000;
 
-/// q(z|x) of each image, a Gaussian.
+/// q(z|x) of each image.
 #[derive(Debug, Clone, Default)]
 pub struct Posteriors {
     /// Z
@@ -30,7 +32,7 @@ pub struct Posteriors {
     /// (N, Z) that each unit has by itself, within the bounds that the kernels keep l in
     pub log_variance: Vec<f64>,
     /// (N) the whole of each, where units are not independent; else none.
-    pub gaussians: Vec<Gaussian>,
+    pub densities: Vec<Density>,
 }
 
 /// One latent unit.
@@ -60,11 +62,12 @@ impl Posteriors {
     /// Adds the encoder's outputs for the next images.
     pub fn extend(&mut self, heads: &[f32]) {
         for row in heads.chunks_exact(self.family.heads(self.latent)) {
-            let q = Gaussian::of(self.family, row, self.latent);
-            self.mean.extend(&q.mean);
-            self.log_variance.extend((0..self.latent).map(|unit| q.marginal_log_variance(unit)));
-            if !q.below.is_empty() {
-                self.gaussians.push(q);
+            let q = Density::of(self.family, row, self.latent);
+            let (mean, log_variance) = q.marginals();
+            self.mean.extend(mean);
+            self.log_variance.extend(log_variance);
+            if !q.is_diagonal() {
+                self.densities.push(q);
             }
         }
     }
@@ -81,7 +84,7 @@ impl Posteriors {
 
     /// KL(q(z|x) || N(0, I)) of an image.
     pub fn kl(&self, image: usize) -> f64 {
-        match self.gaussians.get(image) {
+        match self.densities.get(image) {
             Some(q) => q.kl(),
             None => (0..self.latent).map(|u| self.unit_kl(image * self.latent + u)).sum(),
         }
@@ -107,13 +110,18 @@ impl Posteriors {
 
     /// One draw z_n from each posterior, the first that the estimates use too, and of each
     /// log q(z_n|x_n) - log q(z_n), whose mean is the mutual information. Both terms at the same draw:
-    /// their noise cancels, and the estimate keeps below its limit as an entropy in closed form would not.
-    pub fn information(&self, seed: u64) -> Information {
+    /// their noise cancels, and the estimate keeps below its limit as an entropy in closed form would not. `kl` is that of an
+    /// image to the prior.
+    pub fn information(&self, seed: u64, kl: impl Fn(usize) -> f64 + Sync) -> Information {
         let width = self.latent;
-        let most = self.gaussians.first().map_or(MOST, |q| {
-            let of_pair = width + q.below.len();
-            MOST.min((MOST_PRODUCTS / of_pair).isqrt())
-        });
+        let most = match self.family {
+            Family::Diagonal => MOST,
+            Family::Full => {
+                let of_pair = self.densities.first().map_or(1, |q| width + q.below.len());
+                MOST.min((MOST_PRODUCTS / of_pair).isqrt())
+            }
+            Family::Planar { steps } => (MOST_UNDONE / steps).isqrt(),
+        };
         let n = self.images().min(most);
         let densities = Densities::of(self, n);
         let key = [seed as u32, (seed >> 32) as u32];
@@ -130,17 +138,22 @@ impl Posteriors {
                         })
                         .collect();
                     // The densities lack the same factor of 2 pi.
-                    let log_own = eps
-                        .iter()
-                        .fold(-0.5 * densities.log_variances[image], |sum, e| sum - 0.5 * e * e);
                     let z = self.at(image, &eps);
                     let (log_q, solved) = scratch.split_at_mut(n);
-                    densities.at(&z, log_q, solved);
+                    let log_own = if let Family::Planar { .. } = self.family {
+                        let each = log_q.iter_mut().zip(&self.densities);
+                        each.for_each(|(log_q, q)| *log_q = -2.0 * q.log_density(&z));
+                        -0.5 * log_q[image]
+                    } else {
+                        densities.at(&z, log_q, solved);
+                        let begin = -0.5 * densities.log_variances[image];
+                        eps.iter().fold(begin, |sum, e| sum - 0.5 * e * e)
+                    };
                     // what was summed is -2 log q
                     let least = log_q.iter().copied().fold(f64::INFINITY, f64::min);
                     let sum: f64 = log_q.iter().map(|v| (-0.5 * (v - least)).exp()).sum();
                     let mutual = log_own - ((sum / n as f64).ln() - 0.5 * least);
-                    (mutual, self.kl(image) - mutual)
+                    (mutual, kl(image) - mutual)
                 },
             )
             .collect();
@@ -157,7 +170,7 @@ impl Posteriors {
             let e = image * self.latent + u;
             self.mean[e] + (0.5 * self.log_variance[e]).exp() * eps[u]
         };
-        match self.gaussians.get(image) {
+        match self.densities.get(image) {
             Some(q) => q.at(eps),
             None => (0..self.latent).map(unit).collect(),
         }
@@ -180,9 +193,9 @@ struct Densities {
 
 impl Densities {
     fn of(posteriors: &Posteriors, n: usize) -> Self {
-        let Posteriors { latent, mean, log_variance, gaussians, .. } = posteriors;
+        let Posteriors { latent, mean, log_variance, densities, .. } = posteriors;
         let width = *latent;
-        let own = |image: usize| match gaussians.get(image) {
+        let own = |image: usize| match densities.get(image) {
             Some(q) => &q.log_variance[..],
             None => &log_variance[image * width..][..width],
         };
@@ -192,12 +205,12 @@ impl Densities {
         Densities {
             mean: columns(width, &|image, u| mean[image * width + u]),
             precision: columns(width, &|image, u| (-own(image)[u]).exp()),
-            root: match gaussians.is_empty() {
+            root: match densities.is_empty() {
                 true => Vec::new(),
                 false => columns(width, &|image, u| (-0.5 * own(image)[u]).exp()),
             },
-            below: match gaussians.first() {
-                Some(q) => columns(q.below.len(), &|image, e| gaussians[image].below[e]),
+            below: match densities.first() {
+                Some(q) => columns(q.below.len(), &|image, e| densities[image].below[e]),
                 None => Vec::new(),
             },
             log_variances: (0..n).map(|image| own(image).iter().sum()).collect(),

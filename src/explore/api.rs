@@ -272,7 +272,7 @@ pub fn answer(explorer: &mut Explorer, question: Question) -> Result<Reply, Expl
             Reply::json(&Drawn { z, image })
         }
         Question::Sample(seed, class) => {
-            let z = explorer.draw(seed);
+            let z = explorer.draw(seed)?;
             let image = explorer.decode(&z, class)?;
             Reply::json(&Drawn { z, image })
         }

@@ -7,6 +7,7 @@ use crate::evaluate::{Bounds, Estimate, Posteriors};
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::decode::DecodeProgram;
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::posterior::Density;
 use crate::vae::step::Content;
 use crate::vae::{Architecture, Family};
 
@@ -33,6 +34,8 @@ pub(super) struct Inference {
     samples: usize,
     /// How many classes the network is told.
     classes: usize,
+    /// Whether the KL to the prior has a closed form.
+    closed_kl: bool,
 }
 
 /// Classes under which an image is judged one after the other, at most.
@@ -53,7 +56,8 @@ impl Inference {
         let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
         let Architecture { latent, posterior, classes, .. } = model.architecture;
         let (latent, family) = (*latent, *posterior);
-        Ok(Inference { loaded, latent, family, samples, classes: classes.len() })
+        let (classes, closed_kl) = (classes.len(), model.architecture.has_closed_kl());
+        Ok(Inference { loaded, latent, family, samples, classes, closed_kl })
     }
 
     /// [`Inference::infer`], and log p(x|y) under every class y where there are few.
@@ -127,18 +131,27 @@ impl Inference {
         posterior.extend(&heads);
         let kl: Vec<f64> = posterior.units().iter().map(|unit| unit.kl.value).collect();
         let reconstruction = Estimate::of(log_px.iter().copied());
-        let mu = &heads[..self.latent];
-        Ok(Inferred {
-            x,
-            reconstruction: decoder.decode(mu, class)?,
-            class: None,
-            by_class: Vec::new(),
-            simple_monte_carlo: log_mean(&prior),
-            elbo: Figure {
+        let middle = Density::of(self.family, &heads, self.latent).at(&vec![0.0; self.latent]);
+        let middle: Vec<f32> = middle.iter().map(|&v| v as f32).collect();
+        let elbo = match self.closed_kl {
+            true => Figure {
                 value: reconstruction.value - posterior.kl(0),
                 standard_error: reconstruction.standard_error,
                 effective_size: None,
             },
+            // The KL is sampled too.
+            false => {
+                let Estimate { value, standard_error } = Estimate::of(log_w.iter().copied());
+                Figure { value, standard_error, effective_size: None }
+            }
+        };
+        Ok(Inferred {
+            x,
+            reconstruction: decoder.decode(&middle, class)?,
+            class: None,
+            by_class: Vec::new(),
+            simple_monte_carlo: log_mean(&prior),
+            elbo,
             importance_weighted: log_mean(&log_w),
             mu: posterior.mean.clone(),
             sigma: posterior.log_variance.iter().map(|l| (0.5 * l).exp()).collect(),

@@ -11,10 +11,11 @@ use crate::data::Images;
 use crate::device::{Description, Device, DeviceError, Executor};
 use crate::evaluate::{EvaluateError, Evaluation, Posteriors, Request, evaluate};
 use crate::image_shape::ImageShape;
-use crate::loaded::Model;
-use crate::numeric::philox::{Stream, counter, normal4, philox};
+use crate::kernels::clock;
+use crate::loaded::{LoadedModel, Model};
 use crate::plan::PlanError;
 use crate::vae::Architecture;
+use crate::vae::decode::{SampleProgram, Shown};
 
 /// Test images that the KL of the units and the map are made from: those of a run's pictures.
 const MEASURED: usize = 10_000;
@@ -71,6 +72,9 @@ pub struct About {
     pub channels: usize,
     /// Z
     pub latent: usize,
+    /// The prior, if it is another than N(0, I).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prior: Option<String>,
     /// The names of the classes that the network is told, if it is told them.
     pub classes: Vec<String>,
     /// How bytes become observations.
@@ -173,6 +177,8 @@ pub struct Inferred {
 /// The programs on their device.
 pub struct Explorer {
     decoder: Decoder,
+    /// Draws of z, one at a time.
+    prior: LoadedModel<SampleProgram>,
     inference: Inference,
     images: Images,
     /// The class of each image as the network numbers them.
@@ -225,6 +231,12 @@ impl Explorer {
             classes,
             mapper,
             decoder: Decoder::load(device, model, 1)?,
+            prior: LoadedModel::load(
+                device,
+                SampleProgram::record(model.architecture, 1, Shown::Drawn)?,
+                model.parameters,
+                model.seed,
+            )?,
             inference: Inference::load(device, model, images.n_images, samples)?,
             about: About {
                 run: run.to_string(),
@@ -233,6 +245,7 @@ impl Explorer {
                 width,
                 channels,
                 latent,
+                prior: model.architecture.prior.label(),
                 classes: model.architecture.classes.clone(),
                 pixels: model.binarization.label(),
                 probability: model
@@ -258,6 +271,7 @@ impl Explorer {
     #[doc(hidden)]
     pub fn wrapped(mut self, wrap: impl Fn(Box<dyn Executor>) -> Box<dyn Executor>) -> Self {
         self.decoder.0.executor = wrap(self.decoder.0.executor);
+        self.prior.executor = wrap(self.prior.executor);
         self.inference.loaded.executor = wrap(self.inference.loaded.executor);
         self
     }
@@ -299,12 +313,15 @@ impl Explorer {
         self.decoder.decode(z, class)
     }
 
-    /// z ~ N(0, I): the first draw of `elbo sample --seed`, but for rounding.
-    pub fn draw(&self, seed: u64) -> Vec<f32> {
-        let key = [seed as u32, (seed >> 32) as u32];
-        let group =
-            |quad| normal4::<f32>(philox(counter(0, 0, 0, Stream::Prior as u32, quad), key));
-        (0..self.about.latent.div_ceil(4)).flat_map(group).take(self.about.latent).collect()
+    /// z ~ p(z): the first draw of `elbo sample --seed`.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn draw(&mut self, seed: u64) -> Result<Vec<f32>, ExploreError> {
+        let SampleProgram { plan, clock: tensor, z, .. } = self.prior.program;
+        self.prior.executor.write_u32(tensor, &clock::at(seed, 0))?;
+        self.prior.run(plan)?;
+        Ok(self.prior.read(z)?)
     }
 
     /// Levels of a test image, (D), and the name of its class if it has one.

@@ -32,6 +32,12 @@ pub enum Place {
     LogVariance,
     /// What is below that diagonal, row by row.
     Lower,
+    /// The vectors u of the steps of a flow.
+    FlowShift,
+    /// Their vectors w.
+    FlowDirection,
+    /// Their numbers b.
+    FlowOffset,
     /// The i-th hidden layer of the decoder, from z.
     Decoder(usize),
     /// The decoder's last layer, behind its hidden ones.
@@ -45,6 +51,8 @@ pub enum Place {
 impl Names {
     /// The layer that only a full covariance has.
     pub const LOWER: &str = "lower";
+    /// One that only a flow has: a number a step.
+    pub const FLOW_OFFSET: &str = "flow_offset";
 
     /// Those that a run's model is written with: the example's if it is the example's network.
     pub fn of(architecture: &Architecture) -> Names {
@@ -74,6 +82,7 @@ impl Names {
                     && architecture.likelihood == Likelihood::Bernoulli
                     && architecture.posterior == Family::Diagonal
                     && architecture.classes.is_empty()
+                    && architecture.prior.is_normal()
             }
         }
     }
@@ -93,6 +102,9 @@ impl Names {
         let name = match (self, place) {
             (Names::First, Place::Lower) => "encoder.lower",
             (_, Place::Lower) => Names::LOWER,
+            (_, Place::FlowShift) => "flow_shift",
+            (_, Place::FlowDirection) => "flow_direction",
+            (_, Place::FlowOffset) => Names::FLOW_OFFSET,
             (_, Place::EncoderEmbedding) => "encoder_embedding",
             (_, Place::DecoderEmbedding) => "decoder_embedding",
 

@@ -17,7 +17,7 @@ use super::trained::Trained;
 use crate::nn::graph::Order;
 use crate::nn::{Layer, Module};
 use crate::plan::Program;
-use crate::vae::{Architecture, Network};
+use crate::vae::{Architecture, Family, Network};
 
 /// The key of the metadata that holds the architecture as JSON.
 pub const ARCHITECTURE: &str = "architecture";
@@ -84,6 +84,17 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
         }
         first += layer.parameters().len();
     }
+    for own in architecture.prior.module().parameters(architecture.pixels()) {
+        all.push(Stored {
+            name: own.name.to_string(),
+            range: 0..own.dims.iter().product(),
+            shape: own.dims,
+            parameter: first,
+            order: None,
+            scale: 1.0,
+        });
+        first += 1;
+    }
     let own = architecture.likelihood.module().parameters(architecture.shape());
     for (i, own) in own.into_iter().enumerate() {
         all.push(Stored {
@@ -105,8 +116,12 @@ pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
     let heads = encoder.iter().rposition(|layer| !layer.takes_class());
     let heads = heads.expect("an encoder has heads");
     let mut of_encoder = of_stack(&encoder[..heads], Place::Encoder, Place::EncoderEmbedding);
-    let of_heads = [Place::Mu, Place::LogVariance, Place::Lower].into_iter();
-    of_encoder.push(of_heads.take(encoder[heads].stored().len()).collect());
+    let more: &[Place] = match architecture.posterior {
+        Family::Diagonal => &[],
+        Family::Full => &[Place::Lower],
+        Family::Planar { .. } => &[Place::FlowShift, Place::FlowDirection, Place::FlowOffset],
+    };
+    of_encoder.push([&[Place::Mu, Place::LogVariance], more].concat());
     of_encoder.extend(encoder[heads + 1..].iter().map(|_| vec![Place::EncoderEmbedding]));
     let mut of_decoder = of_stack(&decoder, Place::Decoder, Place::DecoderEmbedding);
     let mut all = of_decoder.iter_mut().flatten();

@@ -23,6 +23,7 @@ pub mod group_norm;
 pub mod importance;
 mod library;
 pub mod linear;
+pub mod mixture;
 pub mod negative_binomial;
 pub mod optimizer;
 pub mod poisson;
@@ -31,6 +32,7 @@ pub mod prior;
 pub mod product;
 pub mod residual;
 pub mod seen;
+pub mod sigmoid;
 pub mod silu;
 pub mod split_channels;
 pub mod store_samples;
@@ -89,7 +91,19 @@ pub static REGISTRY: &[&Kernel] = &[
     &posterior::full::BACKWARD_FREE_BITS,
     &posterior::full::BACKWARD_SAMPLED,
     &posterior::full::PATH,
+    &posterior::planar::SAMPLE,
+    &posterior::planar::KL,
+    &posterior::planar::BACKWARD,
+    &posterior::planar::MOMENTS,
     &prior::SAMPLE,
+    &mixture::SAMPLE,
+    &mixture::DENSITY,
+    &mixture::RESPONSIBILITIES,
+    &mixture::BACKWARD_SAMPLE,
+    &mixture::BACKWARD_COMPONENTS,
+    &mixture::DIVERGENCE,
+    &sigmoid::FORWARD,
+    &sigmoid::BACKWARD,
     &bernoulli::LOG_LIKELIHOOD,
     &bernoulli::BACKWARD,
     &bernoulli::EXPECTATION,

@@ -16,7 +16,7 @@ use crate::generate::{self, Draws, GenerateError, Shown};
 use crate::read;
 use crate::report::columns;
 use crate::report::figures::{Layout, columns_of_pairs, grid, rows_of_pairs};
-use crate::report::latent::{self, by_kl};
+use crate::report::latent::{self, Plane, by_kl};
 use crate::report::rows::csv_of_rows;
 use crate::report::tiles::{Group, Tiles};
 use crate::report::training::training;
@@ -52,6 +52,8 @@ const WAYS: usize = 5;
 const CHOICE: usize = 200;
 /// Images on the way between two, both ends' reconstructions among them.
 const STEPS: usize = 9;
+/// Draws from a prior by which it is told how far it goes.
+const CODES: usize = 1000;
 /// Units that are traversed.
 const TRAVERSED: usize = 10;
 /// Values that a unit takes.
@@ -231,7 +233,7 @@ impl Pictures<'_> {
             true => format!("All {n} test images; {note}"),
             false => format!("The first {n} of {} test images; {note}", test.n_images),
         };
-        write(UNITS, latent::units(&units, "image", &of).as_bytes())?;
+        write(UNITS, latent::units(&units, "image", &self.of_units(&of)).as_bytes())?;
         if plane {
             let labels = test.labels.as_ref();
             let of = (&*of, "images");
@@ -283,7 +285,7 @@ impl Pictures<'_> {
         let mut files = vec![
             (RECONSTRUCTED_ROWS, csv_of_rows(table, &rebuilt)),
             (COLUMNS, columns::columns(table, &pairs, &of)),
-            (UNITS, latent::units(&units, "row", &of)),
+            (UNITS, latent::units(&units, "row", &self.of_units(&of))),
         ];
         if let [first, second, ..] = by_kl(&units)[..] {
             let (units, of) = match posteriors.latent {
@@ -294,6 +296,14 @@ impl Pictures<'_> {
             files.push((SCATTER, latent::scatter(posteriors, units, labels, (&of, "rows"))));
         }
         Ok(files)
+    }
+
+    /// A note on the units, with a word where their KL is not to the prior.
+    fn of_units(&self, note: &str) -> String {
+        match self.settings.architecture.prior.is_normal() {
+            true => note.to_string(),
+            false => format!("The KL is that to N(0, 1), which is not the prior. {note}"),
+        }
     }
 
     fn note(&self, when: &str) -> String {
@@ -330,7 +340,10 @@ impl Pictures<'_> {
         }
         let rows = draws.chunks(COLUMNS).map(<[_]>::to_vec).collect();
         let groups = [Group { labels: vec![String::new(); COLUMNS], rows }];
-        let note = format!("Expected pixels at {} draws z from N(0, I). {note}", draws.len());
+        let prior = self.settings.architecture.prior;
+        let of = prior.label().map_or(String::new(), |label| format!(", the {label}"));
+        let from = format!("{} draws z from {}{of}", draws.len(), prior.symbol());
+        let note = format!("Expected pixels at {from}. {note}");
         let title = "Draws from the prior";
         let tiles = Tiles { title, row_labels: &[], groups: &groups, note: &note };
         tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
@@ -354,14 +367,35 @@ impl Pictures<'_> {
         tiles.svg(self.settings.architecture.shape()).map_err(PictureError::Encode)
     }
 
+    /// How the latent plane is shown: by quantiles of N(0, 1) if that is the prior, else evenly as far as nearly all of its
+    /// draws go.
+    fn plane(&self, parameters: &[Vec<f32>]) -> Result<Plane, PictureError> {
+        let Settings { architecture, seed, .. } = self.settings;
+        if architecture.prior.is_normal() {
+            return Ok(Plane::Quantiles);
+        }
+        let z = generate::sample_codes(self.device, architecture, parameters, CODES, *seed)?;
+        let mut far: Vec<f64> = z.iter().map(|&z| f64::from(z).abs()).collect();
+        far.sort_by(f64::total_cmp);
+        let within = far[(far.len() - 1) * 199 / 200];
+        Ok(Plane::Even((2.0 * within).ceil().max(1.0) / 2.0))
+    }
+
     fn manifold(&self, parameters: &[Vec<f32>], note: &str) -> Result<String, PictureError> {
         let side = self.fitting(4, latent::MANIFOLD * latent::MANIFOLD).isqrt();
-        let images = self.decode(parameters, &latent::manifold_codes(side), &[])?;
-        let note = format!(
-            "Decoded at {side} × {side} codes, each unit at quantiles of N(0,1): equal areas are equally \
-             likely under the prior. {note}"
-        );
-        latent::manifold(&images, self.settings.architecture.shape(), &note)
+        let plane = self.plane(parameters)?;
+        let images = self.decode(parameters, &latent::manifold_codes(plane, side), &[])?;
+        let note = match plane {
+            Plane::Quantiles => format!(
+                "Decoded at {side} × {side} codes, each unit at quantiles of N(0,1): equal areas are equally \
+                 likely under the prior. {note}"
+            ),
+            Plane::Even(_) => format!(
+                "Decoded at {side} × {side} codes in equal steps, as far as draws from the prior go; it is not \
+                 N(0, I), and not all areas are as likely. {note}"
+            ),
+        };
+        latent::manifold(&images, self.settings.architecture.shape(), plane, &note)
             .map_err(PictureError::Encode)
     }
 

@@ -31,7 +31,7 @@ struct AtK {
 
 /// What annealing found, with all that it takes to do it again.
 #[derive(Serialize)]
-pub struct OfChains<'a> {
+struct OfChains<'a> {
     lower: Estimate,
     upper: Option<Estimate>,
     width: Option<Estimate>,
@@ -44,12 +44,12 @@ pub struct OfChains<'a> {
 
 impl<'a> OfChains<'a> {
     /// Of the chains' weights.
-    pub fn new(annealed: &'a Annealed) -> Self {
+    fn new(annealed: &'a Annealed) -> Self {
         OfChains {
             lower: annealed.lower(),
             upper: annealed.upper(),
             width: annealed.width(),
-            acceptance: annealed.acceptance,
+            acceptance: annealed.acceptance(),
             rate_distortion: &annealed.curve,
             schedule: &annealed.tempering,
         }
@@ -133,7 +133,8 @@ pub fn table(sandwich: &Sandwich, annealed: Option<&Annealed>, subject: &Subject
     let _ =
         writeln!(t, "effective sample size, of {}: {:.1} ± {}", r.samples, size.value, error(size));
     if let Some(of_chains) = &r.annealed {
-        let _ = writeln!(t, "{}", chains(of_chains));
+        let OfChains { schedule, acceptance, .. } = of_chains;
+        let _ = writeln!(t, "{}", chains(schedule.settings, *acceptance));
     }
     let last = r.importance_sampling.last().expect("at least one k");
     let (name, width) = match &r.annealed {
@@ -152,13 +153,13 @@ pub fn table(sandwich: &Sandwich, annealed: Option<&Annealed>, subject: &Subject
 }
 
 /// How the chains went.
-pub fn chains(of_chains: &OfChains) -> String {
-    let Annealing { path, temperatures, chains, leapfrogs } = of_chains.schedule.settings;
+pub fn chains(settings: Annealing, acceptance: [Option<f64>; 2]) -> String {
+    let Annealing { path, temperatures, chains, leapfrogs } = settings;
     let from = match path {
         Path::Posterior => "q(z|x)",
         Path::Prior => "the prior",
     };
-    let accepted = of_chains.acceptance.iter().flatten().map(|a| format!("{:.0} %", 100.0 * a));
+    let accepted = acceptance.iter().flatten().map(|a| format!("{:.0} %", 100.0 * a));
     format!(
         "annealed from {from}: {chains} chains an image, {temperatures} temperatures, {leapfrogs} leapfrogs; {} of the \
          proposals were accepted",

@@ -25,6 +25,9 @@ pub struct Subject {
     /// Of what.
     #[serde(skip)]
     pub likelihood: Likelihood,
+    /// Whether the prior is N(0, I), to which a unit has a KL of its own.
+    #[serde(skip)]
+    pub normal: bool,
     /// D
     #[serde(skip)]
     pub pixels: usize,
@@ -119,7 +122,7 @@ fn report<'a>(evaluation: &Evaluation, subject: &'a Subject) -> Report<'a> {
         binarization,
         elbo: in_bits(drawn(evaluation.mean(|i| i.elbo()))),
         reconstruction: drawn(evaluation.mean(|i| i.reconstruction)),
-        kl: figure(evaluation.mean(|i| i.kl), None, images),
+        kl: figure(evaluation.mean(|i| i.kl), (!subject.normal).then_some(samples), images),
         importance_sampling: at_k(&|k| evaluation.mean(move |i| i.importance[k])),
         prior_monte_carlo: at_k(&|k| evaluation.mean(move |i| i.prior[k])),
         gap: drawn(evaluation.mean(|i| i.gap())),
@@ -204,7 +207,8 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
         "{} of {} latent units are active: the variance of their posterior mean over {} {many} is above {ACTIVE}",
         r.active_units, r.latent_units, r.images
     );
-    let _ = writeln!(t, "{:>5} {:>10} {:>8} {:>18}", "unit", "KL", "±", "variance of mean");
+    let head = if subject.normal { "KL" } else { "to N(0, 1)" };
+    let _ = writeln!(t, "{:>5} {:>10} {:>8} {:>18}", "unit", head, "±", "variance of mean");
     for u in &r.kl_per_unit {
         let _ = writeln!(
             t,
@@ -224,6 +228,9 @@ pub fn table(evaluation: &Evaluation, subject: &Subject) -> String {
             "bits per dimension of 256 levels: {elbo:.4} by the ELBO, {log_px:.4} by importance sampling, k = {}",
             best.k
         );
+    }
+    if !subject.normal {
+        t.push_str("the prior is none of independent units: the KL of a unit is that to N(0, 1), and their sum is not KL(q(z|x) || p(z))\n");
     }
     if subject.classes > 0 {
         t.push_str("y is the class of an image, which encoder and decoder are told: the ELBO bounds log p(x|y)\n");

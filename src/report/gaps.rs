@@ -4,11 +4,13 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::bounds::{OfChains, Subject, chains};
-use crate::bounds::{Annealed, Estimate, Gaps, Refining, Sandwich};
+use super::bounds::{Subject, chains};
+use super::signal::lines;
+use crate::bounds::signal::Signals;
+use crate::bounds::{Estimate, Gaps, Harder, Refining, Tempering};
 
-/// Effective sample sizes by which real images are harder than the model's own, if theirs are smaller by as much.
-const HARDER: f64 = 2.0;
+/// Share of pairs beyond which real images are harder than the model's own, if it is not by chance.
+const HARDER: f64 = 0.6;
 /// Nats of the last tenth of the steps beyond which q* has not been reached.
 const MOVED: f64 = 0.05;
 
@@ -21,29 +23,37 @@ struct OfSet {
     log_likelihood: Option<Estimate>,
     elbo: Option<Estimate>,
     best_elbo: Option<Estimate>,
+    best_elbo_from_encoder: Option<Estimate>,
+    best_elbo_from_prior: Option<Estimate>,
     approximation_gap: Option<Estimate>,
     amortization_gap: Option<Estimate>,
     inference_gap: Option<Estimate>,
     effective_sample_size: Option<Estimate>,
+    growth_by_last_draws: Option<Estimate>,
+    harder_than_own: Option<Harder>,
     gradient_norm: Option<Estimate>,
     rise_in_last_tenth: Option<Estimate>,
 }
 
 impl OfSet {
-    fn new(gaps: &Gaps, images: usize) -> Self {
+    fn new(gaps: &Gaps, own: &Gaps) -> Self {
         OfSet {
-            images,
+            images: gaps.0.len(),
             importance_sampling: gaps.importance_sampling(),
             annealing: gaps.annealing(),
             log_likelihood: gaps.log_likelihood(),
-            elbo: gaps.of_refined(|r| r.encoder),
-            best_elbo: gaps.of_refined(|r| r.best),
+            elbo: gaps.of_refined(|r| Some(r.encoder)),
+            best_elbo: gaps.of_refined(|r| Some(r.best)),
+            best_elbo_from_encoder: gaps.of_refined(|r| Some(r.from_encoder)),
+            best_elbo_from_prior: gaps.of_refined(|r| r.from_prior),
             approximation_gap: gaps.approximation(),
             amortization_gap: gaps.amortization(),
             inference_gap: gaps.inference(),
-            effective_sample_size: gaps.importance.as_ref().map(Sandwich::effective_size),
-            gradient_norm: gaps.of_refined(|r| r.gradient_norm),
-            rise_in_last_tenth: gaps.of_refined(|r| r.best - r.before_last),
+            effective_sample_size: gaps.effective_size(),
+            growth_by_last_draws: gaps.growth(),
+            harder_than_own: gaps.harder_than(own),
+            gradient_norm: gaps.of_refined(|r| Some(r.gradient_norm)),
+            rise_in_last_tenth: gaps.of_refined(|r| Some(r.best - r.before_last)),
         }
     }
 }
@@ -55,8 +65,20 @@ struct Own<'a> {
     importance_width: Option<Estimate>,
     annealed_width: Option<Estimate>,
     effective_sample_size: Option<Estimate>,
+    growth_by_last_draws: Option<Estimate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     annealed: Option<OfChains<'a>>,
+}
+
+/// The model's own images by annealing, with all that it takes to do it again.
+#[derive(Serialize)]
+struct OfChains<'a> {
+    lower: Option<Estimate>,
+    upper: Option<Estimate>,
+    width: Option<Estimate>,
+    /// Forward and backward.
+    acceptance: [Option<f64>; 2],
+    schedule: &'a Tempering,
 }
 
 /// What was asked for, and what was found.
@@ -65,11 +87,14 @@ pub struct Found<'a> {
     /// K
     pub samples: usize,
     pub refining: Refining,
-    /// Of each set its name, how many images, and what was found of them.
-    pub sets: &'a [(&'static str, usize, Gaps)],
+    /// Of each set its name, and what was found of its images.
+    pub sets: &'a [(&'static str, Gaps)],
     /// The same of images that were drawn from the model.
     pub simulated: &'a Gaps,
-    pub simulated_images: usize,
+    /// How their chains were annealed.
+    pub tempering: Option<&'a Tempering>,
+    /// Of gradients of test images.
+    pub signals: Option<&'a Signals>,
 }
 
 #[derive(Serialize)]
@@ -83,32 +108,40 @@ struct Report<'a> {
     simulated: Own<'a>,
     /// Inference gap of the test images less that of the training images.
     encoder_overfitting: Option<Estimate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal_to_noise: Option<&'a Signals>,
     elbo_version: &'static str,
 }
 
 fn report<'a>(found: &Found<'a>) -> Report<'a> {
-    let of_set =
-        |(name, images, gaps): &(&'static str, usize, Gaps)| (*name, OfSet::new(gaps, *images));
-    let sets: std::collections::BTreeMap<_, _> = found.sets.iter().map(of_set).collect();
     let simulated = found.simulated;
+    let of_set = |(name, gaps): &(&'static str, Gaps)| (*name, OfSet::new(gaps, simulated));
+    let sets: std::collections::BTreeMap<_, _> = found.sets.iter().map(of_set).collect();
     let inference = |name: &str| sets.get(name).and_then(|set| set.inference_gap);
     let encoder_overfitting = match (inference("test"), inference("train")) {
         (Some(test), Some(train)) => Some(difference(test, train)),
         _ => None,
     };
-    let last = |sandwich: &Sandwich| sandwich.width(sandwich.ks.len() - 1);
     Report {
         subject: found.subject,
         samples: found.samples,
         refining: found.refining,
         simulated: Own {
-            images: found.simulated_images,
-            importance_width: simulated.importance.as_ref().map(last),
-            annealed_width: simulated.annealed.as_ref().and_then(Annealed::width),
-            effective_sample_size: simulated.importance.as_ref().map(Sandwich::effective_size),
-            annealed: simulated.annealed.as_ref().map(OfChains::new),
+            images: simulated.0.len(),
+            importance_width: simulated.importance_width(),
+            annealed_width: simulated.annealed_width(),
+            effective_sample_size: simulated.effective_size(),
+            growth_by_last_draws: simulated.growth(),
+            annealed: found.tempering.map(|schedule| OfChains {
+                lower: simulated.annealing(),
+                upper: simulated.annealing_upper(),
+                width: simulated.annealed_width(),
+                acceptance: simulated.acceptance(),
+                schedule,
+            }),
         },
         encoder_overfitting,
+        signal_to_noise: found.signals,
         sets,
         elbo_version: env!("CARGO_PKG_VERSION"),
     }
@@ -155,11 +188,15 @@ pub fn table(found: &Found) -> String {
     row("log p(x) by annealing", &|set| set.annealing, simulated.annealing());
     row("ELBO", &|set| set.elbo, None);
     row("ELBO of the best q for each image", &|set| set.best_elbo, None);
+    row("  reached from the encoder's q", &|set| set.best_elbo_from_encoder, None);
+    row("  reached from N(0, I)", &|set| set.best_elbo_from_prior, None);
     row("inference gap, log p(x) - ELBO", &|set| set.inference_gap, None);
     row("  approximation gap, log p(x) - ELBO of best q", &|set| set.approximation_gap, None);
     row("  amortization gap, ELBO of best q - ELBO", &|set| set.amortization_gap, None);
     let name = format!("effective sample size, of {k}");
     row(&name, &|set| set.effective_sample_size, r.simulated.effective_sample_size);
+    let name = format!("growth by the last {} draws, L_{k} - L_{}", k - k / 10, k / 10);
+    row(&name, &|set| set.growth_by_last_draws, r.simulated.growth_by_last_draws);
     row("length of the ELBO's gradient at the best q", &|set| set.gradient_norm, None);
     if let Some(overfitting) = r.encoder_overfitting {
         let name = "encoder's overfitting, test - train inference gap";
@@ -178,11 +215,14 @@ pub fn table(found: &Found) -> String {
         }
     }
     if let Some(of_chains) = &r.simulated.annealed {
-        let _ = writeln!(t, "{}", chains(of_chains));
+        let _ = writeln!(t, "{}", chains(of_chains.schedule.settings, of_chains.acceptance));
     }
     t.push_str(
         "of test and training images log p(x) is bounded from below alone: the gaps are at least as large\n",
     );
+    if let Some(signals) = r.signal_to_noise {
+        t.push_str(&lines(signals));
+    }
     if let Some(line) = advice(&r) {
         let _ = writeln!(t, "{line}");
     }
@@ -220,15 +260,22 @@ pub fn warnings(found: &Found) -> Vec<String> {
     let r = report(found);
     let mut lines = Vec::new();
     for (name, set) in &r.sets {
-        if let (Some(own), Some(theirs)) =
-            (r.simulated.effective_sample_size, set.effective_sample_size)
-            && own.value > HARDER * theirs.value
-        {
-            lines.push(format!(
-                "{name} images are harder than the model's own: their effective sample size is {:.1} where those have \
-                 {:.1}, and log p(x) is further below than the width says",
-                theirs.value, own.value
-            ));
+        if let Some(harder) = set.harder_than_own {
+            let beyond = |share: Estimate| {
+                share.value > HARDER
+                    && share.value - 2.0 * share.standard_error.unwrap_or(0.0) > 0.5
+            };
+            let Harder { effective_sample_size: size, growth } = harder;
+            if beyond(size) || beyond(growth) {
+                lines.push(format!(
+                    "{name} images are harder than the model's own: in {:.0} % of the pairs of both they have the smaller \
+                     effective sample size, in {:.0} % their L_{} still grows more; log p(x) is further below than the \
+                     width says",
+                    100.0 * size.value,
+                    100.0 * growth.value,
+                    r.samples
+                ));
+            }
         }
         if let Some(rise) = set.rise_in_last_tenth
             && rise.value > MOVED

@@ -76,7 +76,7 @@ pub fn units(units: &[Unit], what: &str, note: &str) -> String {
     };
     let middle = (LEFT + COLUMN - RIGHT) / 2.0;
     svg.text((middle, TOP + height + below), Anchor::Middle, "", &label);
-    svg.upright((16.0, TOP + height / 2.0), "KL(q(z|x) ‖ p(z)), nats");
+    svg.upright((16.0, TOP + height / 2.0), "KL(q(z|x) ‖ N(0, 1)), nats");
     let note = format!(
         "Active: the variance of the posterior mean over the {what}s is above {ACTIVE}. {note}"
     );
@@ -269,10 +269,47 @@ pub fn quantiles(n: usize) -> Vec<f64> {
     (0..n).map(|i| SQRT_2 * erf_inv((2 * i + 1) as f64 / n as f64 - 1.0)).collect()
 }
 
+/// How a [`manifold`] lays out the latent plane.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Plane {
+    /// Each unit at quantiles of N(0, 1).
+    Quantiles,
+    /// Each unit in equal steps, from minus this to this.
+    Even(f64),
+}
+
+impl Plane {
+    /// The values of a unit at so many tiles, ascending.
+    fn values(self, tiles: usize) -> Vec<f64> {
+        match self {
+            Plane::Quantiles => quantiles(tiles),
+            Plane::Even(end) => {
+                (0..tiles).map(|i| end * ((2 * i + 1) as f64 / tiles as f64 - 1.0)).collect()
+            }
+        }
+    }
+
+    /// The share of a side that is below a value.
+    fn share(self, z: f64) -> f64 {
+        match self {
+            Plane::Quantiles => 0.5 + 0.5 * erf(z / SQRT_2),
+            Plane::Even(end) => 0.5 + 0.5 * z / end,
+        }
+    }
+
+    /// Values that are marked along a side.
+    fn ticks(self) -> Vec<f64> {
+        match self {
+            Plane::Quantiles => (-3..=3).map(|half| f64::from(half) / 2.0).collect(),
+            Plane::Even(end) => (-2..=2).map(|quarter| end * 0.5 * f64::from(quarter)).collect(),
+        }
+    }
+}
+
 /// The codes of a [`manifold`] of `tiles` along each side, row by row from the top: unit 0 grows to the right,
 /// unit 1 upwards.
-pub fn manifold_codes(tiles: usize) -> Vec<f32> {
-    let at = quantiles(tiles);
+pub fn manifold_codes(plane: Plane, tiles: usize) -> Vec<f32> {
+    let at = plane.values(tiles);
     let rows = at.iter().rev();
     rows.flat_map(|&up| at.iter().flat_map(move |&right| [right as f32, up as f32])).collect()
 }
@@ -281,7 +318,12 @@ pub fn manifold_codes(tiles: usize) -> Vec<f32> {
 ///
 /// # Errors
 /// As [`embedded`].
-pub fn manifold(images: &[Vec<f32>], shape: ImageShape, note: &str) -> Result<String, String> {
+pub fn manifold(
+    images: &[Vec<f32>],
+    shape: ImageShape,
+    plane: Plane,
+    note: &str,
+) -> Result<String, String> {
     let side = COLUMN - LEFT - RIGHT;
     let height = side * shown_ratio(shape);
     let top = 34.0;
@@ -292,10 +334,8 @@ pub fn manifold(images: &[Vec<f32>], shape: ImageShape, note: &str) -> Result<St
     let png = embedded(&tiles, shape, images.len().isqrt(), gap, (side, height))?;
     svg.png((LEFT, top), (side, height), &png);
     svg.rect((LEFT, top), (side, height), FRAME);
-    for half in -3..=3 {
-        let z = f64::from(half) / 2.0;
-        // The share of the prior below it.
-        let share = 0.5 + 0.5 * erf(z / SQRT_2);
+    for z in plane.ticks() {
+        let share = plane.share(z);
         let (across, up) = (LEFT + share * side, top + (1.0 - share) * height);
         svg.line((across, top + height), (across, top + height + 4.0), TICK);
         svg.line((LEFT - 4.0, up), (LEFT, up), TICK);

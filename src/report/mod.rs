@@ -8,6 +8,7 @@ pub mod console;
 pub mod evaluation;
 pub mod figures;
 pub mod gaps;
+pub mod gaps_figure;
 pub mod latent;
 pub mod movie;
 pub mod network;
@@ -15,6 +16,8 @@ pub mod plot;
 #[cfg(feature = "program")]
 pub mod progress;
 pub mod rows;
+pub mod scores;
+pub mod signal;
 pub mod svg;
 pub mod table;
 pub mod tensorboard;

@@ -27,10 +27,16 @@ pub fn network(architecture: &Architecture) -> Vec<String> {
     ]);
     let embeddings = [layout.encoder[0].to, layout.decoder[0].to]
         .map(|shape| Embedding::parameters_of(shape, architecture.classes.len()));
-    let all: usize = layers.iter().map(|layer| layer.parameters()).chain(embeddings).sum();
+    let of_prior = architecture.prior.module().parameters(architecture.pixels());
+    let of_prior = of_prior.iter().map(|own| own.dims.iter().product::<usize>()).sum::<usize>();
+    let of_layers = layers.iter().map(|layer| layer.parameters());
+    let all: usize = of_layers.chain(embeddings).chain([of_prior]).sum();
     if !architecture.classes.is_empty() {
         let [encoder, decoder] = embeddings;
         table.push(format!("{encoder} and {decoder} of the classes' embeddings"));
+    }
+    if of_prior > 0 {
+        table.push(format!("{of_prior} of the pseudo-inputs"));
     }
     table.push(format!("{all} parameters"));
     table

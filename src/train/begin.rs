@@ -4,14 +4,16 @@ use super::Settings;
 use crate::data::{self, Dataset, Images};
 use crate::data_stream;
 use crate::device::{DeviceError, Executor};
+use crate::kernels::seen::is_missing;
 use crate::kernels::{clock, fusions, rates};
+use crate::numeric::philox::permute;
 use crate::plan::PlanError;
 use crate::plan::fuse::Fusions;
 use crate::vae::likelihood::Domain;
 use crate::vae::network::Moments;
 use crate::vae::objective::Bound;
 use crate::vae::step::{Flips, Pass, Source, TrainProgram};
-use crate::vae::{Binarization, Init};
+use crate::vae::{Binarization, Init, Prior};
 
 /// Bytes of the host's memory that a run's states take, at most: the last and the next, one while it is written
 /// and its file, and the parameters by themselves.
@@ -105,7 +107,31 @@ pub fn begin(
     if counts {
         moments.variances = images.variances().unwrap_or_default();
     }
+    if let Prior::Vamp { pseudo_inputs, .. } = settings.architecture.prior {
+        moments.examples = examples(images, settings, pseudo_inputs);
+    }
     initialize(executor, plan, settings, &moments)
+}
+
+/// So many of the images, or all if they are fewer, as the encoder sees them but for binarization: (n, D). Which, the seed
+/// says.
+fn examples(images: &Images, settings: &Settings, n: usize) -> Vec<f32> {
+    let (all, d) = (images.n_images, images.n_pixels());
+    let key = [settings.seed as u32, (settings.seed >> 32) as u32];
+    let counts = settings.architecture.likelihood.module().domain() == Domain::Counts;
+    // An order that no epoch has.
+    let chosen = (0..n.min(all)).map(|i| permute(i, all, key, u32::MAX));
+    match images.pixels.reals() {
+        None => chosen.flat_map(|i| images.image(i)).map(|&v| f32::from(v) / 255.0).collect(),
+        Some(values) => {
+            let seen = |&v: &f32| match v {
+                v if is_missing(v) => 0.0,
+                v if counts => v.ln_1p(),
+                v => v,
+            };
+            chosen.flat_map(|i| &values[i * d..][..d]).map(seen).collect()
+        }
+    }
 }
 
 /// The classes of images as the device takes them.

@@ -23,8 +23,8 @@ use crate::numeric::Precision;
 use crate::optim::{Optimizer, Update};
 use crate::plan::PlanError;
 use crate::vae::likelihood::{Domain, LikelihoodKind};
-use crate::vae::objective::Bound;
-use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective, Variance};
+use crate::vae::objective::{Bound, Kl};
+use crate::vae::{Architecture, Binarization, Init, Likelihood, Objective, Prior, Variance};
 pub use begin::{begin, initialize, record, record_fused};
 pub use metrics::{Metrics, Sums};
 pub use run::{Outcome, resume, run};
@@ -143,6 +143,7 @@ impl Default for Settings {
                 posterior: Default::default(),
                 likelihood: Likelihood::Bernoulli,
                 classes: Vec::new(),
+                prior: Prior::Normal,
             },
             binarization: Binarization::Dynamic,
             epochs: 10,
@@ -292,7 +293,17 @@ impl Settings {
                 "it needs `binarization` none",
             ));
         }
-        self.objective.check()
+        let Architecture { prior, .. } = self.architecture;
+        if !prior.is_normal() && self.objective.kl == Kl::Analytic {
+            return Err(ConfigError::conflict(
+                "architecture.prior",
+                prior.kind(),
+                "has no KL in closed form",
+                "it needs `objective.kl` sampled",
+            ));
+        }
+        self.objective.check()?;
+        self.architecture.posterior.check_objective(&self.objective)
     }
 
     /// How the data are read.
@@ -370,6 +381,15 @@ impl Settings {
         dataset.check_classes(&self.architecture.classes)?;
         for images in [&dataset.train, &dataset.test].into_iter().chain(&dataset.valid) {
             images.check_domain(self.architecture.likelihood)?;
+        }
+        if let Prior::Vamp { values, .. } = self.architecture.prior {
+            let right = Prior::values_of(dataset.table().is_some());
+            if values != right {
+                let what = if dataset.table().is_some() { "a table" } else { "images" };
+                let problem = format!("has pseudo-inputs of {values}, and these data are {what}");
+                let right = format!("give them the values {right}");
+                return Err(ConfigError::conflict("architecture.prior", "vamp", problem, right));
+            }
         }
         if dataset.table().is_some() && self.flip {
             let right = "leave `flip` out";
@@ -496,16 +516,24 @@ impl From<Metrics> for Figures {
 /// What a run tells while it goes on, and what may end it.
 pub trait Observer {
     /// Epoch 1 is the first.
-    fn epoch_begins(&mut self, epoch: u32);
+    fn epoch_begins(&mut self, _epoch: u32) {}
     /// `step` steps are finished. `true` asks for an end after the current step.
-    fn step(&mut self, step: u64) -> bool;
+    fn step(&mut self, _step: u64) -> bool {
+        false
+    }
     /// The test set is being evaluated.
-    fn evaluating(&mut self);
+    fn evaluating(&mut self) {}
     /// An epoch is over, with the parameters at its end, all finite.
     ///
     /// # Errors
     /// What could not be written ends the run.
-    fn epoch_ends(&mut self, report: &EpochReport, parameters: &[Vec<f32>]) -> Result<(), String>;
+    fn epoch_ends(
+        &mut self,
+        _report: &EpochReport,
+        _parameters: &[Vec<f32>],
+    ) -> Result<(), String> {
+        Ok(())
+    }
     /// A state to go on from: after every epoch, and where the observer asked for an end.
     ///
     /// # Errors

@@ -6,7 +6,6 @@ use super::architecture::Architecture;
 use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
 use super::posterior::Family;
-use super::prior;
 use crate::kernels::annealed::{COLUMNS, LEAPFROG, TAIL, TRANSITION};
 use crate::kernels::{clock, fusions, store_samples};
 use crate::nn::{self, Tape};
@@ -58,7 +57,7 @@ pub struct AnnealProgram {
     pub begin: PlanId,
     /// (B*K, Z) where log p(x|z) and its gradient are computed next
     pub z: TensorId,
-    /// log p(x|z), its gradient, and where the chains go from there.
+    /// log p(x|z) + h(z), h(z) = log p(z) - log N(z; 0, I), its gradient, and where the chains go from there.
     pub step: PlanId,
     /// (B*K, 2*Z + 4) where the chains are, see shaders/annealed.wgsl
     pub state: TensorId,
@@ -83,7 +82,8 @@ impl AnnealProgram {
         let mut r = Recorder::new(&mut program, "encode");
         let of = minibatch::as_encoded(&mut r, content, x)?;
         let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
-        let marginals = network.posterior().marginals(&mut r, heads)?;
+        let prior = network.prior(&mut r, &mut Tape::default())?;
+        let marginals = network.posterior().marginals(&mut r, heads, clock)?;
         let encode = r.finish();
 
         let mut r = Recorder::new(&mut program, "begin");
@@ -104,7 +104,7 @@ impl AnnealProgram {
                 q.sample(&mut r, marginals, clock, source, &streams, 1.0)?.z
             }
             Path::Prior => {
-                prior::sample_of(&mut r, clock, [rows, latent], samples, Stream::ChainStart)?
+                prior.sample(&mut r, clock, [rows, latent], samples, Stream::ChainStart)?
             }
         };
         let begin = r.finish();
@@ -118,6 +118,9 @@ impl AnnealProgram {
         let weight = r.filled("weight", rows, 1.0);
         let d_eta = likelihood.backward(&mut r, observed, weight)?.d_eta;
         let d_z = decoder.backward_to(&mut r, &[(eta, d_eta)], z)?;
+        let ratio = prior.ratio(&mut r, z)?;
+        let (log_px, d_z) =
+            (ratio.joined(&mut r, log_px)?, prior.backward_to(&mut r, ratio, d_z, weight)?);
         let (v, state) =
             (r.tensor("v", &[rows, latent]), r.tensor("state", &[rows, 2 * latent + TAIL]));
         let of =

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::likelihood::Likelihood;
 use super::posterior::Family;
+use super::prior::Prior;
 use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
@@ -43,12 +44,20 @@ pub struct Architecture {
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// What p(z) is.
+    #[serde(default, skip_serializing_if = "Prior::is_normal")]
+    pub prior: Prior,
 }
 
 impl Architecture {
     /// Height, width and channels of an image.
     pub fn shape(&self) -> ImageShape {
         ImageShape { channels: self.channels, ..self.image.into() }
+    }
+
+    /// Whether KL(q(z|x) || p(z)) has one; else it is the mean of log q(z|x) - log p(z) over samples.
+    pub fn has_closed_kl(&self) -> bool {
+        self.prior.is_normal() && self.posterior.has_closed_kl()
     }
 
     /// D
@@ -102,6 +111,7 @@ impl Architecture {
         }
         self.likelihood.module().check()?;
         self.posterior.check(self.latent)?;
+        self.check_prior()?;
         let wrong = |problem: String, right: &str| {
             Err(ConfigError::conflict("architecture.classes", "labels", problem, right))
         };
@@ -116,6 +126,18 @@ impl Architecture {
             return wrong(problem, "give each a name of its own");
         }
         let layout = self.layout()?;
+        if let Prior::Vamp { pseudo_inputs, .. } = self.prior {
+            let units = layout.encoder.iter().map(|layer| layer.to.units());
+            let widest = units.fold(self.pixels(), usize::max);
+            if pseudo_inputs.saturating_mul(widest) >= 1 << 31 {
+                return Err(ConfigError::conflict(
+                    "architecture.prior.pseudo_inputs",
+                    pseudo_inputs,
+                    format!("of {widest} units in the widest layer are 2^31 values or more"),
+                    "give fewer of them, or fewer units",
+                ));
+            }
+        }
         for layer in layout.encoder.iter().chain(&layout.decoder) {
             if layer.to.units() == 0 {
                 let right = "must have at least one unit in every layer";
@@ -135,6 +157,26 @@ impl Architecture {
             }
         }
         Ok(())
+    }
+
+    /// Whether the prior can be had with the rest.
+    fn check_prior(&self) -> Result<(), ConfigError> {
+        self.prior.check()?;
+        let wrong = |problem: &str, right: &str| {
+            Err(ConfigError::conflict("architecture.prior", self.prior.kind(), problem, right))
+        };
+        match self.prior {
+            Prior::Normal => Ok(()),
+            _ if !self.classes.is_empty() => wrong(
+                "encodes pseudo-inputs, which have no classes that the encoder could be told",
+                "leave `architecture.classes` out, or give `architecture.prior` normal",
+            ),
+            _ if self.posterior != Family::Diagonal => wrong(
+                "has components of independent units",
+                "it needs `architecture.posterior` diagonal",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Every layer with what it takes and gives.
@@ -288,6 +330,9 @@ impl Display for Architecture {
             write!(f, ", {label}")?;
         }
         if let Some(label) = self.posterior.label() {
+            write!(f, ", {label}")?;
+        }
+        if let Some(label) = self.prior.label() {
             write!(f, ", {label}")?;
         }
         match self.classes.len() {

@@ -3,6 +3,7 @@
 use super::minibatch::Source;
 use super::objective::Bound;
 use super::posterior::{Draw, Posterior};
+use super::prior::Ratio;
 use crate::kernels::importance;
 use crate::plan::{PlanError, Recorder, TensorId};
 
@@ -17,7 +18,7 @@ pub(super) fn known_weight(r: &mut Recorder, bound: Bound, source: Source) -> Op
 
 /// Records the weight of each row of `log_px`, (B*K), in the objective: its derivative with respect to the
 /// row's log p(x|z). It is `known` in the ELBO, and softmax_k(log w) / B in the importance-weighted bound, whose
-/// value L_K, (B) nats, comes with it.
+/// value L_K, (B) nats, comes with it. `prior` is that of the same rows.
 pub(super) fn weigh(
     r: &mut Recorder,
     known: Option<TensorId>,
@@ -25,11 +26,12 @@ pub(super) fn weigh(
     posterior: &dyn Posterior,
     draw: Draw,
     log_px: TensorId,
+    prior: Ratio,
 ) -> Result<(TensorId, Option<TensorId>), PlanError> {
     match known {
         Some(weight) => Ok((weight, None)),
         None => {
-            let (weight, value) = importance_weighted(r, source, posterior, draw, log_px)?;
+            let (weight, value) = importance_weighted(r, source, posterior, draw, log_px, prior)?;
             Ok((weight, Some(value)))
         }
     }
@@ -43,10 +45,11 @@ pub(super) fn value(
     posterior: &dyn Posterior,
     draw: Draw,
     log_px: TensorId,
+    prior: Ratio,
 ) -> Result<Option<TensorId>, PlanError> {
     match bound {
         Bound::Elbo => Ok(None),
-        Bound::Iwae => Ok(Some(importance_weighted(r, source, posterior, draw, log_px)?.1)),
+        Bound::Iwae => Ok(Some(importance_weighted(r, source, posterior, draw, log_px, prior)?.1)),
     }
 }
 
@@ -56,9 +59,11 @@ fn importance_weighted(
     posterior: &dyn Posterior,
     draw: Draw,
     log_px: TensorId,
+    prior: Ratio,
 ) -> Result<(TensorId, TensorId), PlanError> {
     let Source { batch, samples, .. } = source;
-    let log_w = posterior.log_weights(r, draw, log_px, samples)?;
+    let joined = prior.joined(r, log_px)?;
+    let log_w = posterior.log_weights(r, draw, joined, samples)?;
     let (bound, weight) = (r.tensor("bound", &[batch]), r.tensor("weight", &[batch * samples]));
     r.dispatch(
         &importance::NORMALIZE,

@@ -4,10 +4,10 @@ use super::architecture::Architecture;
 use super::estimate::Chunks;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
-use super::prior;
 use crate::kernels::clock;
 use crate::named::named;
-use crate::nn;
+use crate::nn::{self, Tape};
+use crate::numeric::philox::Stream;
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
 named! {
@@ -84,6 +84,8 @@ pub struct SampleProgram {
     pub plan: PlanId,
     /// (8) u32
     pub clock: TensorId,
+    /// (R, Z) the draws
+    pub z: TensorId,
     /// (R) u32, by the host, where the network is told classes
     pub classes: Option<TensorId>,
     /// (R, D) E[x|z]; or where x is to be drawn, which the host does, (R, outputs) the decoder's output
@@ -102,14 +104,16 @@ impl SampleProgram {
         let network = Network::declare(&mut program, architecture);
         let mut r = Recorder::new(&mut program, "sample");
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
-        let z = prior::sample(&mut r, clock, [count, architecture.latent], count)?;
+        let prior = network.prior(&mut r, &mut Tape::default())?;
+        let dims = [count, architecture.latent];
+        let z = prior.sample(&mut r, clock, dims, count, Stream::Prior)?;
         let classes = classes(&mut r, architecture, count);
         let values = match shown {
             Shown::Expected => decoded(&mut r, &network, z, classes)?,
             Shown::Drawn => nn::forward(&mut r, &network.decoder(classes, 1), z)?,
         };
         let plan = r.finish();
-        Ok(SampleProgram { program, network, plan, clock, classes, values })
+        Ok(SampleProgram { program, network, plan, clock, z, classes, values })
     }
 }
 

@@ -3,9 +3,9 @@
 use super::architecture::Architecture;
 use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
-use super::prior;
 use crate::kernels::{clock, store_samples};
-use crate::nn;
+use crate::nn::{self, Tape};
+use crate::numeric::philox::Stream;
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
 /// How the work is cut into runs of a plan. No draw depends on it.
@@ -64,7 +64,7 @@ pub struct EstimateProgram {
     pub log_px: TensorId,
     /// (S, B*K) log weights of the draws from q
     pub log_w: TensorId,
-    /// z ~ N(0, I), each image its own
+    /// z ~ p(z), each image its own
     pub prior: PlanId,
     /// (S, B*K) log p(x|z) of the draws from the prior
     pub prior_log_px: TensorId,
@@ -98,20 +98,22 @@ impl EstimateProgram {
         let mut r = Recorder::new(&mut program, "encode");
         let of = minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
         let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
+        let p = network.prior(&mut r, &mut Tape::default())?;
         let encode = r.finish();
 
         let q = network.posterior();
         let mut r = Recorder::new(&mut program, "importance");
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
         let likelihood = log_likelihood(&mut r, &network, of, drawn.z, samples)?;
-        let weight = q.log_weights(&mut r, drawn, likelihood, samples)?;
+        let joined = p.ratio(&mut r, drawn.z)?.joined(&mut r, likelihood)?;
+        let weight = q.log_weights(&mut r, drawn, joined, samples)?;
         let log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         let log_w = store(&mut r, "stored log_w", weight, clock, runs)?;
         r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", k)])?;
         let importance = r.finish();
 
         let mut r = Recorder::new(&mut program, "prior");
-        let z = prior::sample(&mut r, clock, [rows, latent], samples)?;
+        let z = p.sample(&mut r, clock, [rows, latent], samples, Stream::Prior)?;
         let likelihood = log_likelihood(&mut r, &network, of, z, samples)?;
         let prior_log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", k)])?;

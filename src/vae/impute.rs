@@ -7,7 +7,7 @@ use super::estimate::Chunks;
 use super::minibatch::{self, Content, Source, Streams};
 use super::network::Network;
 use crate::kernels::{clock, store_samples, weighted_mean};
-use crate::nn;
+use crate::nn::{self, Tape};
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
 
 /// The expectations, for one batch of images after the other. The host writes the clock, `largest` and `sums`, runs
@@ -56,6 +56,7 @@ impl ImputeProgram {
         let mut r = Recorder::new(&mut program, "encode");
         let of = minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
         let heads = nn::forward(&mut r, &network.encoder(of.classes), of.seen)?;
+        let prior = network.prior(&mut r, &mut Tape::default())?;
         let encode = r.finish();
 
         let q = network.posterior();
@@ -64,7 +65,8 @@ impl ImputeProgram {
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
         let eta = nn::forward(&mut r, &network.decoder(of.classes, samples), drawn.z)?;
         let log_px = likelihood.log_px(&mut r, network.observed(of, eta, samples))?;
-        let log_w = q.log_weights(&mut r, drawn, log_px, samples)?;
+        let joined = prior.ratio(&mut r, drawn.z)?.joined(&mut r, log_px)?;
+        let log_w = q.log_weights(&mut r, drawn, joined, samples)?;
         let mean = expectation(&mut r, &network, eta)?;
         r.dispatch(
             &weighted_mean::WEIGHTED_MEAN,

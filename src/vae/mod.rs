@@ -20,7 +20,8 @@ mod minibatch;
 pub mod network;
 pub mod objective;
 pub mod posterior;
-mod prior;
+#[doc(hidden)]
+pub mod prior;
 #[doc(hidden)]
 pub mod refine;
 #[doc(hidden)]
@@ -37,3 +38,4 @@ pub use likelihood::{Likelihood, Variance};
 pub use network::Network;
 pub use objective::Objective;
 pub use posterior::Family;
+pub use prior::Prior;

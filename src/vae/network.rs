@@ -6,11 +6,13 @@ use super::architecture::{Architecture, DECODER, ENCODER, PlacedLayer};
 use super::likelihood::Observed;
 use super::minibatch::Minibatch;
 use super::posterior::Posterior;
+use super::prior::Density;
 use crate::nn::{
-    self, Activation, Dense, Embedding, Init, Layer, Shape, SplitChannels, Stack, Told, Uniform,
+    self, Activation, Dense, Embedding, Init, Layer, Shape, SplitChannels, Stack, Tape, Told,
+    Uniform,
 };
 use crate::optim::{Optimizer, TrainedParameter};
-use crate::plan::{DType, Program, TensorId};
+use crate::plan::{DType, PlanError, Program, Recorder, TensorId};
 
 /// What is known of the training data before the first step.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +23,8 @@ pub struct Moments {
     pub variances: Vec<f64>,
     /// The variance of the pixels about their means, on average, if it is known.
     pub variance: Option<f64>,
+    /// Training images as the encoder sees them, rows of D, where the prior begins at some.
+    pub examples: Vec<f32>,
 }
 
 /// The layers of encoder and decoder, with their parameters declared in a program.
@@ -31,6 +35,8 @@ pub struct Network {
     encoder: Stack,
     /// Hidden layers, then what the likelihood takes: (Z) -> (outputs).
     decoder: Stack,
+    /// The prior's own parameters.
+    prior: Vec<TensorId>,
     /// The likelihood's own parameters.
     likelihood: Vec<TensorId>,
 }
@@ -64,12 +70,17 @@ impl Network {
                 channels: channels / layout.parts,
             }));
         }
+        let prior = architecture.prior.module().parameters(architecture.pixels());
+        let prior = prior
+            .into_iter()
+            .map(|own| program.tensor(format!("prior.{}", own.name), &own.dims, DType::F32))
+            .collect();
         let likelihood = likelihood
             .parameters(architecture.shape())
             .into_iter()
             .map(|own| program.tensor(format!("decoder.{}", own.name), &own.dims, DType::F32))
             .collect();
-        Network { architecture: architecture.clone(), encoder, decoder, likelihood }
+        Network { architecture: architecture.clone(), encoder, decoder, prior, likelihood }
     }
 
     /// The encoder of images whose classes are `classes`, (B) u32; without them it can be looked at, and recorded if it is
@@ -92,10 +103,19 @@ impl Network {
         self.encoder.iter().chain(&self.decoder)
     }
 
-    /// Every parameter tensor: those of each layer, encoder first, then the likelihood's own.
+    /// Records the prior, and on the tape of the encoder's other pass how its gradient passes back.
+    pub(super) fn prior(
+        &self,
+        r: &mut Recorder,
+        tape: &mut Tape,
+    ) -> Result<Box<dyn Density>, PlanError> {
+        self.architecture.prior.module().record(r, tape, &self.encoder(None), &self.prior)
+    }
+
+    /// Every parameter tensor: those of each layer, encoder first, then the prior's own and the likelihood's own.
     pub fn parameters(&self) -> Vec<TensorId> {
         let layers = self.layers().flat_map(|layer| layer.parameters());
-        layers.chain(self.likelihood.iter().copied()).collect()
+        layers.chain(self.prior.iter().chain(&self.likelihood).copied()).collect()
     }
 
     /// Declares what `optimizer` keeps of each of [`Network::parameters`].
@@ -142,11 +162,13 @@ impl Network {
                 }
             }
         }
+        let prior = self.architecture.prior.module();
+        let of_prior = prior.initial_values(data, self.architecture.pixels(), &mut uniform);
         let own = likelihood.parameters(self.architecture.shape());
         let mut own: Vec<Vec<f32>> = own.into_iter().map(|own| own.initial).collect();
         let bias = &mut values[output_bias];
         likelihood.begin_at(data, bias, &mut own);
-        values.extend(own);
+        values.extend(of_prior.into_iter().chain(own));
         values
     }
 

@@ -5,6 +5,7 @@ use super::minibatch::{self, Content, Minibatch, Source, Streams};
 use super::network::Network;
 use super::objective::Objective;
 use super::posterior::{Arriving, Draw};
+use super::prior::Density;
 use crate::kernels::{clock, fusions, rates, store_samples};
 use crate::nn::{self, Tape};
 use crate::numeric::philox::Stream;
@@ -39,7 +40,7 @@ pub struct RefineProgram {
     pub heads: TensorId,
     /// (2, B, heads) the optimizer's planes, zero before the first step
     pub state: TensorId,
-    /// (4), see [`rates`]; the weight of the KL is B, so that an image's gradient is that of its own ELBO
+    /// (4), see [`rates`]; the weight of the KL is B, of a sampled one 1, so that an image's gradient is that of its own ELBO
     pub rates: TensorId,
     pub encode: PlanId,
     pub step: PlanId,
@@ -47,7 +48,7 @@ pub struct RefineProgram {
     pub gradient: PlanId,
     /// (B, heads)
     pub d_heads: TensorId,
-    /// log p(x|z) of other draws.
+    /// log p(x|z) + h(z) of other draws, h(z) = log p(z) - log N(z; 0, I); or their log weights where the KL has no closed form.
     pub score: PlanId,
     /// (B*K) nats
     pub log_px: TensorId,
@@ -70,6 +71,7 @@ impl RefineProgram {
         let mut r = Recorder::new(&mut program, "encode");
         let images = minibatch::as_encoded(&mut r, content, x)?;
         let heads = nn::forward(&mut r, &network.encoder(images.classes), images.seen)?;
+        let prior = network.prior(&mut r, &mut Tape::default())?;
         let encode = r.finish();
         let adam = Adam::default();
         let update = Update {
@@ -82,7 +84,8 @@ impl RefineProgram {
         };
         let moved = update.optimizer.declare(&mut program, heads, false);
 
-        let of = Posteriors { network: &network, draws, clock, images, heads, rates };
+        let of =
+            Posteriors { network: &network, prior: &*prior, draws, clock, images, heads, rates };
         let mut r = Recorder::new(&mut program, "step");
         let d_heads = of.gradient(&mut r)?;
         update.record(&mut r, [rates, clock], 1, &[moved], &[(heads, d_heads)])?;
@@ -123,6 +126,7 @@ impl RefineProgram {
 /// The tensors that the plans share.
 struct Posteriors<'a> {
     network: &'a Network,
+    prior: &'a dyn Density,
     draws: Draws,
     clock: TensorId,
     images: Minibatch,
@@ -140,7 +144,7 @@ impl Posteriors<'_> {
         self.network.posterior().sample(r, self.heads, self.clock, source, &streams, 1.0)
     }
 
-    /// Records the gradient of the sum of the images' ELBOs at the heads, with the KL in closed form.
+    /// Records the gradient of the sum of the images' ELBOs at the heads, with the KL to N(0, I) in closed form where it has one.
     fn gradient(&self, r: &mut Recorder) -> Result<TensorId, PlanError> {
         let Draws { batch, samples, .. } = self.draws;
         let likelihood = self.network.architecture.likelihood.module();
@@ -153,6 +157,8 @@ impl Posteriors<'_> {
         let weight = r.filled("weight", batch * samples, 1.0 / samples as f32);
         let d_eta = likelihood.backward(r, observed, weight)?.d_eta;
         let d_z = decoder.backward_to(r, &[(eta, d_eta)], drawn.z)?;
+        let ratio = self.prior.ratio(r, drawn.z)?;
+        let d_z = self.prior.backward_to(r, ratio, d_z, weight)?;
         let arriving = Arriving { d_z, weight, rates: self.rates };
         self.network.posterior().backward(r, drawn, arriving, &Objective::default())
     }
@@ -162,6 +168,11 @@ impl Posteriors<'_> {
         let eta =
             nn::forward(r, &self.network.decoder(self.images.classes, self.draws.scored), drawn.z)?;
         let observed = self.network.observed(self.images, eta, self.draws.scored);
-        self.network.architecture.likelihood.module().log_px(r, observed)
+        let Architecture { likelihood, posterior, .. } = &self.network.architecture;
+        let log_px = likelihood.module().log_px(r, observed)?;
+        match posterior.has_closed_kl() {
+            true => self.prior.ratio(r, drawn.z)?.joined(r, log_px),
+            false => self.network.posterior().log_weights(r, drawn, log_px, self.draws.scored),
+        }
     }
 }

@@ -4,9 +4,8 @@ use super::architecture::Architecture;
 use super::likelihood::Decoded;
 use super::minibatch::Minibatch;
 use super::network::Network;
-use super::prior;
 use crate::kernels::clock;
-use crate::nn;
+use crate::nn::{self, Tape};
 use crate::numeric::parallel;
 use crate::numeric::philox::{Stream, counter, philox};
 use crate::plan::{DType, PlanError, PlanId, Program, Recorder, TensorId};
@@ -47,7 +46,7 @@ pub struct SimulateProgram {
     pub batch: usize,
     /// (8) u32, see [`clock`]
     pub clock: TensorId,
-    /// z ~ N(0, I), then the decoder's output of it.
+    /// z ~ p(z), then the decoder's output of it.
     pub decode: PlanId,
     /// (B, Z)
     pub z: TensorId,
@@ -55,7 +54,7 @@ pub struct SimulateProgram {
     pub eta: TensorId,
     /// (B, D), by the host
     pub x: TensorId,
-    /// log p(x|z) of what is in `x`, `z`'s output being there.
+    /// log p(x|z) + h(z) of what is in `x`, `z`'s output being there, h(z) = log p(z) - log N(z; 0, I).
     pub score: PlanId,
     /// (B) nats
     pub log_px: TensorId,
@@ -71,13 +70,15 @@ impl SimulateProgram {
         let x = program.tensor("x", &[batch, architecture.pixels()], DType::F32);
         let mut r = Recorder::new(&mut program, "decode");
         let dims = [batch, architecture.latent];
-        let z = prior::sample_of(&mut r, clock, dims, 1, Stream::SimulatedCode)?;
+        let prior = network.prior(&mut r, &mut Tape::default())?;
+        let z = prior.sample(&mut r, clock, dims, 1, Stream::SimulatedCode)?;
         let eta = nn::forward(&mut r, &network.decoder(None, 1), z)?;
         let decode = r.finish();
         let mut r = Recorder::new(&mut program, "score");
         let likelihood = architecture.likelihood.module();
         let of = Minibatch { x, seen: x, masked: false, classes: None };
         let log_px = likelihood.log_px(&mut r, network.observed(of, eta, 1))?;
+        let log_px = prior.ratio(&mut r, z)?.joined(&mut r, log_px)?;
         let score = r.finish();
         Ok(SimulateProgram { program, network, batch, clock, decode, z, eta, x, score, log_px })
     }

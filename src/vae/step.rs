@@ -9,6 +9,7 @@ pub use super::minibatch::{Content, Flips, Pass, Source};
 use super::network::Network;
 use super::objective::{Bound, Objective};
 use super::posterior::Arriving;
+use super::prior;
 use crate::kernels::fusions;
 use crate::nn::{self, Tape};
 use crate::optim::{TrainedParameter, Update, average};
@@ -104,8 +105,11 @@ fn training_step(
 
     let images = minibatch::draw(r, source, [pass.data, pass.clock], pass.labels, &Streams::TRAIN)?;
     let heads = encoder.forward(r, &network.encoder(images.classes), images.seen)?;
+    let prior = network.prior(r, &mut encoder)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TRAIN, 1.0)?;
-    let kl = q.kl(r, drawn)?;
+    let ratio = prior.ratio(r, drawn.z)?;
+    let to_normal = q.kl(r, drawn)?;
+    let kl = ratio.divergence(r, to_normal, source.samples)?;
     let eta = decoder.forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let known_weight = bound::known_weight(r, objective.bound, source);
     let kept = network.observed(images, eta, source.samples);
@@ -115,7 +119,7 @@ fn training_step(
     };
     let observed = Observed { parameters: &own, ..kept };
     let log_px = likelihood.log_px(r, observed)?;
-    let (weight, value) = bound::weigh(r, known_weight, source, &*q, drawn, log_px)?;
+    let (weight, value) = bound::weigh(r, known_weight, source, &*q, drawn, log_px, ratio)?;
     pass.bound = value;
 
     let of_likelihood = likelihood.backward(r, observed, weight)?;
@@ -125,8 +129,12 @@ fn training_step(
     }
     let of_decoder = decoder.backward(r, &[(eta, of_likelihood.d_eta)], &[drawn.z])?;
     let d_z = of_decoder.at(drawn.z).expect("it was asked for");
-    let d_heads = q.backward(r, drawn, Arriving { d_z, weight, rates: pass.rates }, objective)?;
-    let of_encoder = encoder.backward(r, &[(heads, d_heads)], &[])?;
+    let rates = pass.rates;
+    let of_prior = prior.backward(r, ratio, prior::Arriving { d_z, weight, rates })?;
+    let arriving = Arriving { d_z: of_prior.d_z, weight, rates };
+    let d_heads = q.backward(r, drawn, arriving, objective)?;
+    let outputs = [&[(heads, d_heads)], &of_prior.outputs[..]].concat();
+    let of_encoder = encoder.backward(r, &outputs, &[])?;
 
     let gradients =
         [of_encoder.parameters, of_decoder.parameters, of_likelihood.parameters].concat();
@@ -152,11 +160,14 @@ fn evaluation_step(
 
     let images = minibatch::draw(r, source, [pass.data, pass.clock], pass.labels, &Streams::TEST)?;
     let heads = nn::forward(r, &network.encoder(images.classes), images.seen)?;
+    let prior = network.prior(r, &mut Tape::default())?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TEST, 1.0)?;
-    let kl = q.kl(r, drawn)?;
+    let ratio = prior.ratio(r, drawn.z)?;
+    let to_normal = q.kl(r, drawn)?;
+    let kl = ratio.divergence(r, to_normal, source.samples)?;
     let eta = nn::forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let log_px = likelihood.log_px(r, network.observed(images, eta, source.samples))?;
-    pass.bound = bound::value(r, bound, source, &*q, drawn, log_px)?;
+    pass.bound = bound::value(r, bound, source, &*q, drawn, log_px, ratio)?;
 
     pass.end_step(r, log_px, kl, false, &[])?;
     Ok(pass)

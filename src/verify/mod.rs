@@ -4,6 +4,7 @@
 pub mod annealing;
 pub mod linear_gaussian;
 pub mod refining;
+pub mod signal;
 pub mod two_sided;
 
 use nalgebra::{DMatrix, DVector};
@@ -22,7 +23,7 @@ use crate::vae::likelihood::Variance;
 use crate::vae::network::Moments;
 use crate::vae::objective::{Estimator, Kl, Objective};
 use crate::vae::step::{Content, Source, TrainProgram};
-use crate::vae::{Architecture, Likelihood};
+use crate::vae::{Architecture, Likelihood, Prior};
 use annealing::Both;
 use linear_gaussian::{Diagonal, LinearGaussian, Ppca, kl, ppca, subspace_distance};
 use refining::Best;
@@ -137,6 +138,7 @@ pub fn run(device: &Device) -> Result<Vec<Row>, VerifyError> {
     for size in SIZES {
         rows.extend(experiment(device, size)?.rows());
     }
+    rows.extend(signal::rows(&signal::find(device)?));
     Ok(rows)
 }
 
@@ -273,6 +275,7 @@ fn architecture(d: usize, z: usize, variance: Variance) -> Architecture {
         posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance },
         classes: Vec::new(),
+        prior: Prior::Normal,
     }
 }
 

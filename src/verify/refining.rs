@@ -40,6 +40,18 @@ impl Best {
     /// # Errors
     /// The device failed.
     pub fn find(device: &Device, model: &LinearGaussian) -> Result<Self, VerifyError> {
+        Best::find_in(device, model, 300)
+    }
+
+    /// The same in so many steps, which tests can make too few.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn find_in(
+        device: &Device,
+        model: &LinearGaussian,
+        steps: usize,
+    ) -> Result<Self, VerifyError> {
         let model = turned(model);
         let (d, z) = model.weight.shape();
         let architecture = architecture(d, z, Variance::Given(model.variance));
@@ -52,7 +64,7 @@ impl Best {
             seed: 3,
         };
         let simulated = simulate(device, loaded, SIMULATED)?;
-        let refining = Refining { steps: 300, ..Refining::default() };
+        let refining = Refining { steps, ..Refining::default() };
         let on = &mut |_| ControlFlow::Continue(());
         let refined = refine(device, loaded, simulated.observed(), refining, on)?.0;
         Ok(Best { simulated, refined })

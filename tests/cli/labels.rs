@@ -100,6 +100,8 @@ fn classes_in_every_command() {
         );
     }
     home.refuses("sample without --class 1 --device cpu", &["--class 1", "--condition"]);
+    // A pseudo-input has no class.
+    home.refuses(&format!("{TRAIN} --prior vamp"), &["--prior vamp", "no classes", "--condition"]);
     home.refuses("sample run --class 3 --device cpu", &["--class 3", "0 to 2", "0, 1, 2"]);
 }
 

@@ -14,6 +14,7 @@ mod library;
 mod networks;
 mod outputs;
 mod pages;
+mod priors;
 mod python;
 mod readme;
 mod refusals;

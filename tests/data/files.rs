@@ -8,7 +8,7 @@ use elbo::checkpoint::{MODEL, RunFolder, write_whole};
 use elbo::kernels::activation::Activation;
 use elbo::report::figures::{Layout, grid};
 use elbo::train::Settings;
-use elbo::vae::{Architecture, Binarization, Likelihood, Objective};
+use elbo::vae::{Architecture, Binarization, Likelihood, Objective, Prior};
 use image::GrayImage;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
@@ -96,6 +96,7 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize]) -> Settings {
             posterior: Default::default(),
             likelihood: Likelihood::Bernoulli,
             classes: Vec::new(),
+            prior: Prior::Normal,
         },
         binarization: Binarization::Fixed,
         epochs: 3,

@@ -17,7 +17,7 @@ use elbo::plan::Program;
 use elbo::train::Settings;
 use elbo::vae::likelihood::SizeFactor;
 use elbo::vae::network::Moments;
-use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Network, Variance};
+use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Network, Prior, Variance};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -111,6 +111,7 @@ fn architecture(hidden: &[usize], latent: usize, decoder_hidden: &[usize]) -> Ar
         posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
+        prior: Prior::Normal,
     }
 }
 
@@ -408,8 +409,7 @@ def session(part, names, widths):
     assert [v.shape for v in values] == widths, [v.shape for v in values]
     return lambda x: s.run(None, {names[0]: x})
 d, z, likelihood = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-of_heads = {'mu': z, 'log_variance': z, 'lower': int(sys.argv[5])}
-of_heads = {name: n for name, n in of_heads.items() if n}
+of_heads = {'mu': z, 'log_variance': z, **eval(sys.argv[5])}
 encode = session('encoder', ['x', *of_heads], [['N', d], *(['N', n] for n in of_heads.values())])
 x = np.fromfile('x.f32', 'f').reshape(-1, d)
 heads = encode(x)
@@ -460,6 +460,9 @@ fn onnxruntime_computes_what_elbo_does() {
         if [1, 2].contains(&i) {
             a.posterior = Family::Full;
         }
+        if i == 3 {
+            a.posterior = Family::Planar { steps: 2 };
+        }
         let run = format!("run{i}");
         let parameters = home.with_run(&run, &a);
         let printed = home.ok(&format!("export {run} --onnx encoder.onnx --onnx decoder.onnx"));
@@ -478,11 +481,12 @@ fn onnxruntime_computes_what_elbo_does() {
             (_, true) => "N",
             _ => "1",
         };
-        python.run_with(
-            home.0.path(),
-            ONNX,
-            &["784", "7", &kind, groups, &(a.heads() - 14).to_string()],
-        );
+        let more = match a.posterior {
+            Family::Diagonal => "{}",
+            Family::Full => "{'lower': 21}",
+            Family::Planar { .. } => "{'flow_shift': 14, 'flow_direction': 14, 'flow_offset': 2}",
+        };
+        python.run_with(home.0.path(), ONNX, &["784", "7", &kind, groups, more]);
 
         check_encoder(&a, &parameters, &images.concat(), &home.read_f32("heads.f32"));
         let (mu, mean) = (home.read_f32("mu.f32"), home.read_f32("mean.f32"));
@@ -1017,6 +1021,13 @@ fn a_full_covariance_is_known_by_its_tensors() {
     home.ok("import theirs.safetensors --run theirs");
     let (settings, read) = read_model(&home.at("theirs"));
     assert_eq!(settings.architecture.posterior, Family::Full);
+    assert!(read == parameters);
+    a.posterior = Family::Planar { steps: 4 };
+    let parameters = home.with_run("flow", &a);
+    fs::write(home.at("flow.safetensors"), file_of(&entries(&a, Names::Sequential))).unwrap();
+    home.ok("import flow.safetensors --run their-flow");
+    let (settings, read) = read_model(&home.at("their-flow"));
+    assert_eq!(settings.architecture.posterior, Family::Planar { steps: 4 });
     assert!(read == parameters);
     // The names of one head of a full covariance are not those of a module that has none.
     let words = ["run: it is 784-40-7-30-784 relu, q with full covariance", "--names sequential"];

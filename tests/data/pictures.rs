@@ -13,7 +13,7 @@ use elbo::evaluate::{Model, Posteriors};
 use elbo::generate;
 use elbo::report::latent;
 use elbo::report::tiles::{Group, Tiles};
-use elbo::vae::{Architecture, Binarization, Likelihood};
+use elbo::vae::{Architecture, Binarization, Likelihood, Prior};
 use roxmltree::{Document, Node};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -453,7 +453,7 @@ fn the_manifold_is_spaced_by_the_quantiles_of_the_prior() {
             "{got:?}"
         );
     }
-    let codes = latent::manifold_codes(latent::MANIFOLD);
+    let codes = latent::manifold_codes(latent::Plane::Quantiles, latent::MANIFOLD);
     assert_eq!(codes.len(), 2 * 400);
     let (first, last) = (&codes[..2], &codes[798..]);
     assert!(first[0] < -1.9 && first[1] > 1.9, "upper left: {first:?}");
@@ -464,7 +464,7 @@ fn the_manifold_is_spaced_by_the_quantiles_of_the_prior() {
 #[test]
 fn large_images_make_no_huge_picture() {
     let images = vec![vec![0.5; 300 * 200]; 400];
-    let text = latent::manifold(&images, (300, 200).into(), "").unwrap();
+    let text = latent::manifold(&images, (300, 200).into(), latent::Plane::Quantiles, "").unwrap();
     let document = Document::parse(&text).unwrap();
     let [(width, height)] = embedded(&document)[..] else { panic!("one picture") };
     assert!(width <= 2000 && (1.45..1.55).contains(&(f64::from(height) / f64::from(width))));
@@ -515,6 +515,7 @@ fn posterior_means_decode_to_the_reconstructions() {
         posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
+        prior: Prior::Normal,
     };
     let sizes = [84, 7, 42, 6, 15, 5, 30, 6, 72, 12];
     let value = |i: usize| ((i * 7919 % 613) as f32 / 306.0 - 1.0) * 0.8;

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use elbo::bounds::{
-    Annealing, Bounds, EvaluateError, Observed, Simulated, Spoilt, Tempering, UpperBounds, Weights,
-    anneal, anneal_spoilt, sandwich, simulate, tune,
+    Annealing, Bounds, EvaluateError, Observed, Refining, Simulated, Spoilt, Tempering,
+    UpperBounds, Weights, anneal, anneal_spoilt, lower, refine, sandwich, simulate, tune,
 };
 use elbo::device::Device;
 use elbo::evaluate::Model;
@@ -15,7 +15,7 @@ use elbo::plan::variant::SINGLE;
 use elbo::plan::{Cost, Formula, Kernel, Parts, Program};
 use elbo::vae::anneal::{AnnealProgram, Path};
 use elbo::vae::network::Moments;
-use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Variance};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Prior, Variance};
 
 use crate::harness;
 
@@ -49,6 +49,7 @@ fn a_gaussian_of_one_dimension_has_the_bounds_of_another_program() {
         decoder_hidden: Layers::default(),
         latent: 1,
         classes: Vec::new(),
+        prior: Prior::Normal,
         activation: Activation::Identity,
         posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance: Variance::Given(0.25) },
@@ -86,6 +87,7 @@ fn tiny() -> (Architecture, Vec<Vec<f32>>) {
         decoder_hidden: vec![5].into(),
         latent: 1,
         classes: Vec::new(),
+        prior: Prior::Normal,
         activation: Activation::Tanh,
         posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
@@ -194,6 +196,71 @@ fn images_and_bounds_do_not_depend_on_the_batch() {
     assert!(matches!(refused, Err(EvaluateError::NotFinite { image: 0, .. })));
 }
 
+/// What is found of an image does not depend on which others are at hand: its noise is that of its place.
+#[test]
+fn an_image_is_the_same_in_any_part() {
+    let (architecture, parameters) = tiny();
+    let model = Model {
+        architecture: &architecture,
+        parameters: &parameters,
+        binarization: Binarization::Fixed,
+        seed: 8,
+    };
+    let simulated = simulate(&cpu(), model, 40).expect("it runs");
+    let whole = simulated.observed();
+    let tempering = Tempering::new(SETTINGS);
+    let refining = Refining { steps: 30, scored: 20, ..Refining::default() };
+    let find = |observed: Observed| {
+        let drawn = lower(&cpu(), model, observed, &[1, 9], &mut on).expect("it runs").images;
+        let refined = refine(&cpu(), model, observed, refining, &mut on).expect("it runs").0;
+        let chains = anneal(&cpu(), model, observed, &tempering, &mut on).expect("it runs").images;
+        let each = drawn.into_iter().zip(refined).zip(chains);
+        let figures = each.map(|((drawn, refined), chains)| {
+            [drawn.lower[1], refined.encoder, refined.best, chains.lower(), chains.upper()]
+        });
+        figures.collect::<Vec<_>>()
+    };
+    let all = find(whole);
+    for range in [0..40, 11..14, 17..40] {
+        let part = whole.part(range.clone(), &architecture);
+        assert_eq!((part.first, part.count(&architecture)), (range.start, range.len()));
+        for (a, b) in find(part).iter().zip(&all[range]) {
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
+        }
+    }
+    let moved = Observed { first: 1, ..whole };
+    assert!(find(moved).iter().zip(&all).all(|(a, b)| a.iter().zip(b).all(|(a, b)| a != b)));
+}
+
+/// From N(0, I) an ascent ends where one from the encoder's q does; the better end is taken.
+#[test]
+fn both_ways_up_lead_to_the_best_q() {
+    let (architecture, parameters) = tiny();
+    let model = Model {
+        architecture: &architecture,
+        parameters: &parameters,
+        binarization: Binarization::Fixed,
+        seed: 8,
+    };
+    let simulated = simulate(&cpu(), model, 60).expect("it runs");
+    let found = |from_prior| {
+        let refining = Refining { from_prior, ..Refining::default() };
+        refine(&cpu(), model, simulated.observed(), refining, &mut on).expect("it runs")
+    };
+    let (both, heads) = found(true);
+    let (one, of_one) = found(false);
+    for (i, (both, one)) in both.iter().zip(&one).enumerate() {
+        let from_prior = both.from_prior.expect("it was tried");
+        assert_eq!((one.best, one.from_prior), (one.from_encoder, None));
+        assert_eq!((both.encoder, both.from_encoder), (one.encoder, one.best));
+        assert_eq!(both.best, from_prior.max(one.best));
+        assert!((from_prior - one.best).abs() < 0.02 && from_prior != one.best, "{both:?}");
+        let width = heads.len() / 60;
+        let same = heads[i * width..][..width] == of_one[i * width..][..width];
+        assert_eq!(same, one.best >= from_prior);
+    }
+}
+
 /// Against the definition.
 #[test]
 fn upper_bounds_are_means_over_groups_that_share_the_true_code() {
@@ -251,7 +318,7 @@ fn annealed_weights_are_unbiased_both_ways() {
             let (above, other) = mean(images().map(|(i, p)| i.upper() - p));
             assert!(below > -4.5 * error && below < 0.1, "{path:?}: {below} {error}");
             assert!(above > -4.5 * other && above < 0.1, "{path:?}: {above} {other}");
-            for acceptance in found.acceptance.into_iter().flatten() {
+            for acceptance in found.acceptance().into_iter().flatten() {
                 assert!((0.5..=1.0).contains(&acceptance), "{path:?}: {acceptance}");
             }
         }
@@ -303,7 +370,7 @@ fn chains_do_not_depend_on_their_company() {
         assert!((weights.backward[0] - bracket.upper[0]).abs() < 1e-3);
         assert!((weights.forward[0] - bracket.lower[0]).abs() > 1e-6); // noise of their own
     }
-    assert_eq!(found.acceptance, [Some(1.0), Some(1.0)]);
+    assert_eq!(found.acceptance(), [Some(1.0), Some(1.0)]);
 }
 
 /// Kernels in the place of the transition's, each with an error that has been made: they run on the CPU.
@@ -459,7 +526,7 @@ fn an_adaptive_step_size_is_noticed() {
             tempering.sizes.fill(size);
             let observed = simulated.observed();
             let found = anneal_spoilt(&cpu(), model, observed, &tempering, spoilt, &mut on);
-            let Weights { forward, backward } = found.expect("it runs").images.remove(0);
+            let Weights { forward, backward, .. } = found.expect("it runs").images.remove(0);
             [(forward[0] - p).exp(), (p - backward[0]).exp()]
         };
         let ratios: Vec<[f64; 2]> = (0..4000).map(one).collect();

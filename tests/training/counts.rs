@@ -7,7 +7,7 @@ use elbo::device::Device;
 use elbo::kernels::activation::Activation;
 use elbo::train::{Settings, Trainer};
 use elbo::vae::likelihood::SizeFactor;
-use elbo::vae::{Architecture, Binarization, Init, Likelihood};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Prior};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -56,6 +56,7 @@ fn trained(dataset: &Dataset, likelihood: Likelihood, init: Init) -> (f64, Vec<f
             decoder_hidden: vec![32].into(),
             latent: 1,
             classes: Vec::new(),
+            prior: Prior::Normal,
             activation: Activation::Tanh,
             posterior: Default::default(),
             likelihood,

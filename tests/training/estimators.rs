@@ -15,7 +15,7 @@ use elbo::train::{Settings, Trainer};
 use elbo::vae::estimate::{Chunks, EstimateProgram};
 use elbo::vae::network::Moments;
 use elbo::vae::step::Content;
-use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Prior};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -38,6 +38,7 @@ fn tiny(latent: usize) -> Architecture {
         posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
+        prior: Prior::Normal,
     }
 }
 
@@ -348,6 +349,7 @@ fn memory_does_not_grow_with_the_samples() {
         posterior: Default::default(),
         likelihood: Likelihood::Bernoulli,
         classes: Vec::new(),
+        prior: Prior::Normal,
     };
     let bytes = |rows: usize, samples: usize| {
         let chunks = Chunks::new(rows, 10_000, samples);
@@ -438,7 +440,7 @@ fn information_reaches_the_log_of_the_images() {
     for i in 0..n {
         posteriors.extend(&[100.0 * i as f32, 0.25, -2.0, 0.5]); // mu, mu, l, l
     }
-    let information = posteriors.information(SEED);
+    let information = posteriors.information(SEED, |image| posteriors.kl(image));
     let (mutual, images) = (information.mutual_information, information.images);
     assert_eq!(images, n);
     assert!((mutual.value - (n as f64).ln()).abs() < 1e-6, "{mutual:?}");
@@ -474,7 +476,7 @@ fn information_of_overlapping_posteriors_is_the_mixture_s_entropy() {
             log_normal(z, 1.0).exp() * (log_normal(z, 1.0) - marginal.ln()) * step
         })
         .sum();
-    let got = posteriors.information(SEED).mutual_information;
+    let got = posteriors.information(SEED, |image| posteriors.kl(image)).mutual_information;
     let error = 4.0 * got.standard_error.expect("images");
     println!("{:.4}, {expected:.4} ± {error:.4}", got.value);
     assert!((got.value - expected).abs() < error && error < 0.05);

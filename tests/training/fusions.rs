@@ -11,7 +11,7 @@ use elbo::plan::fuse::Fusions;
 use elbo::train::{self, Settings, Trainer};
 use elbo::vae::objective::{Bound, Kl};
 use elbo::vae::step::TrainProgram;
-use elbo::vae::{Architecture, Binarization, Likelihood, Objective, Variance};
+use elbo::vae::{Architecture, Binarization, Likelihood, Objective, Prior, Variance};
 
 use crate::harness;
 
@@ -40,6 +40,7 @@ fn settings(hidden: &[usize], samples: usize) -> Settings {
             posterior: Default::default(),
             likelihood: Likelihood::Bernoulli,
             classes: Vec::new(),
+            prior: Prior::Normal,
         },
         batch: 17,
         samples,

@@ -13,8 +13,12 @@ use elbo::train::{self, Settings};
 use elbo::vae::likelihood::SizeFactor;
 use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
+use elbo::vae::posterior::Density;
+use elbo::vae::prior::PseudoValues;
 use elbo::vae::step::{Content, Source, TrainProgram};
-use elbo::vae::{Adam, Architecture, Binarization, Family, Init, Likelihood, Objective, Variance};
+use elbo::vae::{
+    Adam, Architecture, Binarization, Family, Init, Likelihood, Objective, Prior, Variance,
+};
 
 use crate::harness;
 
@@ -40,6 +44,7 @@ fn settings(hidden: &[usize], decoder_hidden: &[usize], activation: Activation) 
             posterior: Default::default(),
             likelihood: Likelihood::Bernoulli,
             classes: Vec::new(),
+            prior: Prior::Normal,
         },
         batch: 4,
         samples: 2,
@@ -100,6 +105,11 @@ fn objectives() -> Vec<Objective> {
         Objective { warm_up: 3, ..sampled(Estimator::Reparameterized) },
         iwae(Estimator::Reparameterized),
     ]
+}
+
+/// A prior of three pseudo-inputs.
+fn vamp(values: PseudoValues) -> Prior {
+    Prior::Vamp { pseudo_inputs: 3, values }
 }
 
 fn named(program: &Program, name: &str) -> TensorId {
@@ -184,6 +194,29 @@ impl Oracle {
         all.map(|t| gradient_of(executor.floats_mut(t.state).iter().copied())).collect()
     }
 
+    /// h(z) = log p(z) - log N(z; 0, I) of each row, by its formula, from what the encoder makes of the pseudo-inputs.
+    fn prior_ratios(&mut self) -> Vec<f64> {
+        let (z, n) = (self.values("train/z"), self.plan.network.architecture.latent);
+        if self.plan.network.architecture.prior.is_normal() {
+            return vec![0.0; z.len() / n];
+        }
+        // Those of the images come first.
+        let tensors = self.plan.program.tensors();
+        let last = tensors.iter().rposition(|t| t.name == "train/encoder.heads");
+        let components = self.executor.floats_mut(TensorId(last.expect("heads"))).to_vec();
+        let ratio = |z: &[f64]| {
+            let density = |of: &[f64]| {
+                let part = |u: usize| {
+                    z[u] * z[u] - (z[u] - of[u]).powi(2) * (-of[n + u]).exp() - of[n + u]
+                };
+                (0.5 * (0..n).map(part).sum::<f64>()).exp()
+            };
+            let count = components.len() / (2 * n);
+            (components.chunks(2 * n).map(density).sum::<f64>() / count as f64).ln()
+        };
+        z.chunks(n).map(ratio).collect()
+    }
+
     /// The objective by its formula, from the noise and what encoder and decoder make of it.
     fn objective(&mut self) -> f64 {
         self.run();
@@ -198,16 +231,19 @@ impl Oracle {
         let (beta, k, b) =
             (self.rates[rates::KL_WEIGHT], self.samples, self.values("train/kl").len());
         let (rows, n, width) = (b * k, z.len() / (b * k), heads.len() / b);
+        let of_prior = self.prior_ratios();
         // Of each row, where it may come in parts.
         let parts = self.values("train/log_px");
         let log_px: Vec<f64> = parts.chunks(parts.len() / rows).map(|p| p.iter().sum()).collect();
         let l = |image: usize, unit: usize| heads[image * width + n + unit];
+        let is_flow = !self.plan.network.architecture.posterior.has_closed_kl();
+        let log_det = if is_flow { self.values("train/log_det") } else { vec![0.0; rows] };
         let log_ratio = |row: usize| -> f64 {
             let part = |u: usize| {
                 let (z, e) = (z[row * n + u], eps[row * n + u]);
                 0.5 * (e * e + l(row / k, u) - z * z)
             };
-            (0..n).map(part).sum()
+            (0..n).map(part).sum::<f64>() + log_det[row] + of_prior[row]
         };
         let mean_px = log_px.iter().sum::<f64>() / rows as f64;
         match (self.objective.bound, self.objective.kl) {
@@ -424,6 +460,43 @@ fn the_step_of_a_network_that_is_told_classes_is_the_gradient_of_the_elbo() {
     }
 }
 
+/// Through the encoder to the pseudo-inputs, whatever its layers are and whatever the data are.
+#[test]
+fn the_step_with_a_vamp_prior_is_the_gradient() {
+    let objectives = || {
+        [
+            sampled(Estimator::Reparameterized),
+            Objective { warm_up: 3, ..sampled(Estimator::Reparameterized) },
+            iwae(Estimator::Reparameterized),
+        ]
+    };
+    let mut all = Vec::new();
+    for objective in objectives() {
+        for (hidden, decoder_hidden) in [(&[7, 5][..], &[6][..]), (&[], &[])] {
+            let mut settings = settings(hidden, decoder_hidden, Activation::Tanh);
+            settings.objective = objective.clone();
+            all.push((dataset(), settings));
+        }
+        let (colours, mut settings) = of_blocks(Activation::Silu);
+        settings.objective = objective.clone();
+        all.push((colours, settings));
+    }
+    for (_, settings) in &mut all {
+        settings.architecture.prior = vamp(PseudoValues::Pixels);
+    }
+    let mut settings = settings(&[7], &[6], Activation::Tanh);
+    settings.architecture.image = (1, 5);
+    settings.architecture.likelihood = Likelihood::Gaussian { variance: Variance::Column };
+    settings.architecture.prior = vamp(PseudoValues::Reals);
+    settings.binarization = Binarization::None;
+    settings.objective = sampled(Estimator::Reparameterized);
+    all.push((table(), settings));
+    for (dataset, settings) in all {
+        let label = format!("{}, {:?}", settings.architecture, settings.objective);
+        Oracle::new(&dataset, &settings).check_against_finite_differences(&label);
+    }
+}
+
 #[test]
 fn the_step_is_the_gradient_of_every_objective_and_likelihood() {
     for likelihood in likelihoods() {
@@ -463,6 +536,48 @@ fn the_step_of_a_full_covariance_is_the_gradient_of_every_objective() {
         let mut oracle = Oracle::new(&dataset(), &settings);
         oracle.leave_the_diagonal();
         oracle.check_against_finite_differences(&label);
+    }
+}
+
+/// Of planar flows those whose KL is sampled. Whether log q is right is another question, which its Jacobian answers.
+#[test]
+fn the_step_of_planar_flows_is_the_gradient_of_every_objective() {
+    let sampled = objectives().into_iter().filter(|objective| objective.kl == Kl::Sampled);
+    for objective in sampled {
+        let mut settings = settings(&[7], &[6], Activation::Tanh);
+        settings.architecture.posterior = Family::Planar { steps: 3 };
+        (settings.samples, settings.objective) = (3, objective);
+        settings.init = Init::Glorot;
+        let label = format!("planar flows {:?}", settings.objective);
+        let mut oracle = Oracle::new(&dataset(), &settings);
+        oracle.leave_the_diagonal();
+        oracle.check_against_finite_differences(&label);
+    }
+}
+
+/// The ratio of the densities as a step has it, and on the host, which takes z back through the flow.
+#[test]
+fn a_flow_is_undone_on_the_host() {
+    let mut settings = settings(&[7], &[6], Activation::Tanh);
+    settings.architecture.posterior = Family::Planar { steps: 4 };
+    settings.objective = sampled(Estimator::Reparameterized);
+    settings.samples = 3;
+    let mut oracle = Oracle::new(&dataset(), &settings);
+    oracle.leave_the_diagonal();
+    oracle.run();
+    let [heads, z, eps, log_det] = ["encoder.heads", "z", "eps", "log_det"]
+        .map(|name| oracle.values(&format!("train/{name}")));
+    let width = settings.architecture.heads();
+    for row in 0..12 {
+        let heads: Vec<f32> = heads[row / 3 * width..][..width].iter().map(|&v| v as f32).collect();
+        let q = Density::of(settings.architecture.posterior, &heads, 3);
+        let (z, eps) = (&z[row * 3..][..3], &eps[row * 3..][..3]);
+        for (z, host) in z.iter().zip(q.at(eps)) {
+            assert!((z - host).abs() < 1e-5, "{z} {host}");
+        }
+        let ratio = (0..3).map(|u| eps[u] * eps[u] + f64::from(heads[3 + u]) - z[u] * z[u]);
+        let expected = 0.5 * ratio.sum::<f64>() + log_det[row];
+        assert!((q.log_ratio(z) - expected).abs() < 1e-4, "{} {expected}", q.log_ratio(z));
     }
 }
 
@@ -524,6 +639,7 @@ fn real_data_trains_a_gaussian() {
         posterior: Default::default(),
         likelihood: GAUSSIAN,
         classes: Vec::new(),
+        prior: Prior::Normal,
     };
     let source = Source {
         images: n,
@@ -563,17 +679,19 @@ fn real_data_trains_a_gaussian() {
 /// Sticking the landing drops the score of q and nothing else; at K = 1 so does doubly reparameterized.
 #[test]
 fn the_path_gradient_lacks_the_score() {
-    let heads = |objective: Objective, samples: usize| {
+    let heads = |prior: Prior, objective: Objective, samples: usize| {
         let mut settings = settings(&[7], &[6], Activation::Tanh);
+        settings.architecture.prior = prior;
         (settings.objective, settings.samples) = (objective, samples);
         let mut oracle = Oracle::new(&dataset(), &settings);
         oracle.run();
         (oracle.values("train/d_heads"), oracle)
     };
     let close = |a: f64, b: f64, what: &str| assert!((a - b).abs() < 1e-13, "{what}: {a} {b}");
-    for make in [sampled, iwae] {
-        let (plain, mut oracle) = heads(make(Estimator::Reparameterized), 3);
-        let (path, _) = heads(make(Estimator::StickingTheLanding), 3);
+    let priors = [Prior::Normal, vamp(PseudoValues::Pixels)];
+    for (make, prior) in [sampled, iwae].into_iter().flat_map(|make| priors.map(|p| (make, p))) {
+        let (plain, mut oracle) = heads(prior, make(Estimator::Reparameterized), 3);
+        let (path, _) = heads(prior, make(Estimator::StickingTheLanding), 3);
         let (eps, l) = (oracle.values("train/eps"), oracle.values("train/encoder.heads"));
         let weight = oracle.values("train/weight");
         let beta = oracle.rates[rates::KL_WEIGHT];
@@ -593,10 +711,12 @@ fn the_path_gradient_lacks_the_score() {
             }
         }
     }
-    let (doubly, _) = heads(iwae(Estimator::DoublyReparameterized), 1);
-    let (path, _) = heads(iwae(Estimator::StickingTheLanding), 1);
-    for (a, b) in doubly.iter().zip(&path) {
-        close(*a, *b, "K = 1");
+    for prior in priors {
+        let (doubly, _) = heads(prior, iwae(Estimator::DoublyReparameterized), 1);
+        let (path, _) = heads(prior, iwae(Estimator::StickingTheLanding), 1);
+        for (a, b) in doubly.iter().zip(&path) {
+            close(*a, *b, "K = 1");
+        }
     }
 }
 
@@ -606,12 +726,13 @@ fn compare_over_draws(
     plain: Objective,
     other: Objective,
     samples: usize,
-    family: Family,
+    (family, prior): (Family, Prior),
 ) -> (f64, f64) {
     const DRAWS: u32 = 3000;
     let oracle = |objective: Objective| {
         let mut settings = settings(&[5], &[4], Activation::Tanh);
         (settings.architecture.latent, settings.architecture.posterior) = (2, family);
+        settings.architecture.prior = prior;
         // All images in each batch, always the same pixels: only the noise changes with the epoch.
         (settings.batch, settings.binarization) = (10, Binarization::None);
         (settings.objective, settings.samples) = (objective, samples);
@@ -669,9 +790,11 @@ fn dropping_the_score_leaves_the_expectation() {
         ),
     ];
     for (label, plain, other, samples) in cases {
-        for family in [Family::Diagonal, Family::Full] {
-            let (worst, ratio) = compare_over_draws(plain.clone(), other.clone(), samples, family);
-            let label = format!("{label}, {family}");
+        let vamp = vamp(PseudoValues::Pixels);
+        let models = [Prior::Normal, vamp].map(|prior| (Family::Diagonal, prior));
+        for model in models.into_iter().chain([(Family::Full, Prior::Normal)]) {
+            let (worst, ratio) = compare_over_draws(plain.clone(), other.clone(), samples, model);
+            let label = format!("{label}, {model:?}");
             println!("{label}: worst component {worst:.2} standard errors, variance x {ratio:.3}");
             assert!(worst < 4.5, "{label}: a component is {worst} standard errors off");
         }
@@ -681,7 +804,7 @@ fn dropping_the_score_leaves_the_expectation() {
         iwae(Estimator::Reparameterized),
         iwae(Estimator::StickingTheLanding),
         4,
-        Family::Diagonal,
+        (Family::Diagonal, Prior::Normal),
     );
     println!("sticking the landing with iwae: {worst:.1} standard errors off");
     assert!(worst > 6.0, "{worst}");
@@ -771,8 +894,21 @@ fn check_device(device: &Device) {
             if likelihood == Likelihood::Bernoulli {
                 let full = of_full_covariance(&settings);
                 check_settings(device, &full, &format!("full covariance {objective:?}"));
+                let mut planar = settings.clone();
+                planar.architecture.posterior = Family::Planar { steps: 2 };
+                if planar.check().is_ok() {
+                    check_settings(device, &planar, &format!("planar flows {objective:?}"));
+                }
             }
         }
+    }
+    let priors = [sampled(Estimator::Reparameterized), sampled(Estimator::StickingTheLanding)];
+    for objective in priors.into_iter().chain([iwae(Estimator::DoublyReparameterized)]) {
+        let mut settings = large(Activation::Tanh);
+        settings.architecture.prior =
+            Prior::Vamp { pseudo_inputs: 21, values: PseudoValues::Pixels };
+        (settings.objective, settings.samples) = (objective.clone(), 5);
+        check_settings(device, &settings, &format!("VampPrior {objective:?}"));
     }
 }
 

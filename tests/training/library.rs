@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use elbo::device::gpu::GpuDevice;
 use elbo::{
-    Architecture, Binarization, Dataset, Device, Error, Images, Part, Settings, Trainer, Vae,
+    Architecture, Binarization, Dataset, Device, Error, Images, Observer, Part, Settings, State,
+    Trainer, Vae,
 };
 
 use crate::harness;
@@ -19,6 +20,8 @@ mod generate;
 mod own_data;
 #[path = "../../examples/train.rs"]
 mod train;
+#[path = "../../examples/watch.rs"]
+mod watch;
 
 /// One test, alone in its process: the examples work in the current folder.
 #[test]
@@ -41,7 +44,14 @@ fn the_examples_run() {
     generate::main().unwrap();
     own_data::main().unwrap();
     export::main().unwrap();
-    for file in ["vae.safetensors", "encoder.onnx", "decoder.onnx", "bars.safetensors"] {
+    watch::main().unwrap();
+    for file in [
+        "watched.safetensors",
+        "vae.safetensors",
+        "encoder.onnx",
+        "decoder.onnx",
+        "bars.safetensors",
+    ] {
         assert!(std::fs::metadata(file).unwrap().len() > 1000, "{file}");
     }
 }
@@ -113,6 +123,65 @@ fn wrong_sizes_are_errors() {
     refused(vae.save_onnx(Part::Encoder, "/nonexistent/a.onnx"), &["/nonexistent/a.onnx"]);
     assert!(vae.decode(&device, &[]).unwrap().is_empty());
     assert!(vae.sample(&device, 0, 0).unwrap().is_empty());
+}
+
+/// Counts the steps, ends at one of them, and keeps the state.
+#[derive(Default)]
+struct Counts {
+    steps: Vec<u64>,
+    end: Option<u64>,
+    kept: Option<State>,
+}
+
+impl Observer for Counts {
+    fn step(&mut self, step: u64) -> bool {
+        self.steps.push(step);
+        self.end.is_some_and(|end| step >= end)
+    }
+
+    fn checkpoint(&mut self, state: &State) -> Result<(), String> {
+        self.kept = Some(state.clone());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_trainer_that_is_watched_goes_on_bit_for_bit() {
+    let (device, data) = (Device::cpu().unwrap(), data(50, 3, 4));
+    let settings = small(&data);
+    let trainer = || Trainer::new(&device, &data, &settings).unwrap();
+    let whole = trainer().train(|_| ControlFlow::Continue(())).unwrap();
+    let mut counts = Counts { end: Some(12), ..Counts::default() };
+    let begun = trainer().train_watched(&mut counts).unwrap();
+    assert_ne!(begun, whole);
+    let state = counts.kept.take().unwrap();
+    assert!((12..25).contains(&state.step()), "{}", state.step());
+    let mut rest = Counts::default();
+    assert_eq!(trainer().go_on(state, &mut rest).unwrap(), whole);
+    let steps = [counts.steps, rest.steps].concat();
+    assert!(steps.is_sorted() && steps.last() == Some(&25), "{steps:?}");
+}
+
+#[test]
+fn parameters_come_from_a_file_of_them() {
+    let (device, data) = (Device::cpu().unwrap(), data(50, 3, 4));
+    let settings = small(&data);
+    let mut trainer = Trainer::new(&device, &data, &settings).unwrap();
+    let vae = trainer.train(|_| ControlFlow::Continue(())).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("vae.safetensors");
+    vae.save_safetensors(&file).unwrap();
+    assert_eq!(Vae::from_safetensors(&file, vae.settings().clone()).unwrap(), vae);
+    let named = vae.parameters();
+    let (name, shape, values) = &named[0];
+    assert_eq!((&name[..], &shape[..], values.len()), ("fc1.weight", &[8, 12][..], 96));
+    let all: usize = named.iter().map(|(_, shape, _)| shape.iter().product::<usize>()).sum();
+    assert_eq!(all, 12 * 8 + 8 + 2 * (8 * 2 + 2) + 2 * 8 + 8 + 8 * 12 + 12);
+
+    let mut other = settings.clone();
+    other.architecture.latent = 3;
+    refused(Vae::from_safetensors(&file, other), &["vae.safetensors", "fc2", "2", "3"]);
+    refused(Vae::from_safetensors(home.path(), settings), &["cannot read"]);
 }
 
 #[test]

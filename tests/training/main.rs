@@ -16,6 +16,7 @@ mod library;
 mod likelihoods;
 mod optimizers;
 mod posteriors;
+mod priors;
 mod real_values;
 mod resume;
 mod runs;

@@ -17,7 +17,7 @@ use elbo::vae::estimate::{Chunks, EstimateProgram};
 use elbo::vae::likelihood::Variance;
 use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
-use elbo::vae::posterior::Gaussian;
+use elbo::vae::posterior::Density;
 use elbo::vae::step::{Content, Source, TrainProgram};
 use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective};
 use elbo::verify::linear_gaussian::LinearGaussian;
@@ -54,6 +54,7 @@ fn linear(d: usize, z: usize, family: Family, variance: f64) -> Architecture {
         posterior: family,
         likelihood: Likelihood::Gaussian { variance: Variance::Given(variance) },
         classes: Vec::new(),
+        prior: elbo::Prior::Normal,
     }
 }
 
@@ -97,7 +98,7 @@ fn kl(a: &DVector<f64>, s: &DMatrix<f64>, b: &DVector<f64>, t: &DMatrix<f64>) ->
     0.5 * ((precision * s).trace() + quadratic - z + (t.determinant() / s.determinant()).ln())
 }
 
-fn covariance_of(q: &Gaussian) -> DMatrix<f64> {
+fn covariance_of(q: &Density) -> DMatrix<f64> {
     let z = q.mean.len();
     let factor = DMatrix::from_fn(z, z, |i, j| match i.cmp(&j) {
         std::cmp::Ordering::Equal => (0.5 * q.log_variance[i]).exp(),
@@ -111,7 +112,7 @@ fn covariance_of(q: &Gaussian) -> DMatrix<f64> {
 #[test]
 fn a_gaussian_by_its_factor_is_that_of_its_covariance() {
     let heads = [0.3, -1.2, 0.7, -0.4, 0.2, -1.0, 0.6, -0.8, 1.1];
-    let q = Gaussian::of(Family::Full, &heads, 3);
+    let q = Density::of(Family::Full, &heads, 3);
     let covariance = covariance_of(&q);
     let (mean, origin) = (DVector::from_vec(q.mean.clone()), DVector::zeros(3));
     let expected = kl(&mean, &covariance, &origin, &DMatrix::identity(3, 3));
@@ -122,14 +123,13 @@ fn a_gaussian_by_its_factor_is_that_of_its_covariance() {
     let log_q = -0.5 * (off.dot(&(precision * &off)) + covariance.determinant().ln());
     let ratio = -0.5 * z.dot(&z) - log_q;
     assert!((q.log_ratio(z.as_slice()) - ratio).abs() < 1e-12);
-    for unit in 0..3 {
-        let own = covariance[(unit, unit)].ln();
-        assert!((q.marginal_log_variance(unit) - own).abs() < 1e-12);
+    for (unit, own) in q.marginals().1.into_iter().enumerate() {
+        assert!((own - covariance[(unit, unit)].ln()).abs() < 1e-12);
     }
     // What there is without what is below the diagonal is the other family.
-    let diagonal = Gaussian::of(Family::Diagonal, &heads[..6], 3);
+    let diagonal = Density::of(Family::Diagonal, &heads[..6], 3);
     let none = [&heads[..6], &[0.0; 3]].concat();
-    let none = Gaussian::of(Family::Full, &none, 3);
+    let none = Density::of(Family::Full, &none, 3);
     assert!((diagonal.kl() - none.kl()).abs() < 1e-15);
     assert!(
         (log_weight(Family::Diagonal, &heads[..6], &[0.9, -0.1, 0.4], -2.0)
@@ -138,6 +138,38 @@ fn a_gaussian_by_its_factor_is_that_of_its_covariance() {
             .abs()
             < 1e-6
     );
+}
+
+/// log q of planar flows against the determinant of their Jacobian, by finite differences of z(eps); and flows with u = 0
+/// are none.
+#[test]
+fn the_density_of_a_flow_is_that_of_its_jacobian() {
+    let family = Family::Planar { steps: 3 };
+    let heads: Vec<f32> =
+        (0..family.heads(3)).map(|i| 1.3 * (1.7 * i as f32 + 0.4).sin()).collect();
+    let q = Density::of(family, &heads, 3);
+    let h = 1e-6;
+    for eps in [[0.3, -1.1, 0.6], [-0.2, 0.1, 1.9], [1.4, 0.8, -0.7]] {
+        let jacobian = DMatrix::from_fn(3, 3, |i, j| {
+            let at = |offset: f64| {
+                let mut eps = eps;
+                eps[j] += offset;
+                q.at(&eps)[i]
+            };
+            (at(h) - at(-h)) / (2.0 * h)
+        });
+        let z = q.at(&eps);
+        let squares = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>();
+        let expected = 0.5 * (squares(&eps) - squares(&z)) + jacobian.determinant().abs().ln();
+        assert!((q.log_ratio(&z) - expected).abs() < 1e-6, "{} {expected}", q.log_ratio(&z));
+    }
+    let none: Vec<f32> =
+        (0..heads.len()).map(|i| if (6..15).contains(&i) { 0.0 } else { heads[i] }).collect();
+    let (flow, plain) =
+        (Density::of(family, &none, 3), Density::of(Family::Diagonal, &heads[..6], 3));
+    let (a, b) = (flow.at(&[0.3, 0.1, -0.5]), plain.at(&[0.3, 0.1, -0.5]));
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12), "{a:?} {b:?}");
+    assert!((flow.log_ratio(&a) - plain.log_ratio(&b)).abs() < 1e-12);
 }
 
 /// The information between image and code of posteriors that are independent in other directions than the units'.
@@ -157,7 +189,7 @@ fn the_information_of_a_full_covariance_does_not_depend_on_its_directions() {
         let mean = &turn * DVector::from_vec(vec![at, 0.0]);
         turned.extend(&[mean[0] as f32, mean[1] as f32, l(0), l(1), factor[(1, 0)] as f32]);
     }
-    let [plain, turned] = [plain, turned].map(|p| p.information(3).mutual_information);
+    let [plain, turned] = [plain, turned].map(|p| p.information(3, |i| p.kl(i)).mutual_information);
     let error = plain.standard_error.expect("many") + turned.standard_error.expect("many");
     assert!((plain.value - turned.value).abs() < 4.0 * error, "{plain:?} {turned:?}");
 }
@@ -247,7 +279,7 @@ fn trained_gap(device: &Device, model: &LinearGaussian, family: Family, kl_of: K
     let (map, offset, covariance) = model.posterior();
     let gap = |x: &DVector<f64>| {
         let heads: Vec<f32> = (&weight * x + &bias).iter().map(|&v| v as f32).collect();
-        let q = Gaussian::of(family, &heads, z);
+        let q = Density::of(family, &heads, z);
         let mean = DVector::from_vec(q.mean.clone());
         kl(&mean, &covariance_of(&q), &(&map * x + &offset), &covariance)
     };
@@ -301,7 +333,7 @@ fn the_best_q_of_a_full_covariance_is_the_posterior() {
         let images = simulated.x.chunks_exact(8).zip(heads.chunks_exact(architecture.heads()));
         let gaps = images.map(|(x, heads)| {
             let x = DVector::from_iterator(8, x.iter().map(|&v| f64::from(v)));
-            let q = Gaussian::of(family, heads, 3);
+            let q = Density::of(family, heads, 3);
             let mean = DVector::from_vec(q.mean.clone());
             kl(&mean, &covariance_of(&q), &(&map * x + &offset), &covariance)
         });
@@ -400,6 +432,41 @@ fn every_objective_of_a_full_covariance_trains_to_the_same_bits() {
             assert!(below.iter().any(|&v| v != 0.0), "{objective:?}: L stays diagonal");
         }
     }
+}
+
+/// Planar flows train to the same bits, and need a KL that is sampled with its score.
+#[test]
+fn planar_flows_train_with_a_sampled_kl() {
+    let mut settings = settings(Family::Planar { steps: 3 });
+    let refused = |settings: &Settings| settings.check().expect_err("refused").to_string();
+    let why = "is none of a q of planar flows, whose KL has no closed form";
+    assert!(refused(&settings).contains(why), "{}", refused(&settings));
+    settings.objective = Objective {
+        kl: Kl::Sampled,
+        estimator: Estimator::StickingTheLanding,
+        ..Objective::default()
+    };
+    let why = "needs the gradient of log q(z|x) at z alone";
+    assert!(refused(&settings).contains(why), "{}", refused(&settings));
+    settings.objective.estimator = Estimator::Reparameterized;
+    settings.samples = 3;
+    for device in harness::devices() {
+        for bound in [Bound::Elbo, Bound::Iwae] {
+            settings.objective.bound = bound;
+            let run = || {
+                let mut trainer =
+                    Trainer::new(&device, &dataset(), &settings).expect("the device loads");
+                trainer.advance(12, |_| ControlFlow::Continue(())).expect("steps");
+                trainer.parameters().expect("reads")
+            };
+            let first = run();
+            assert_eq!(first, run());
+            let shifts = &first[2][12 * 16..30 * 16];
+            assert!(shifts.iter().any(|&v| v != 0.0), "the flow stays none");
+        }
+    }
+    settings.architecture.posterior = Family::Planar { steps: 0 };
+    assert_eq!(refused(&settings), "`architecture.posterior.steps` must be at least 1, got 0");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use elbo::data::{Dataset, Images};
 use elbo::device::Device;
 use elbo::kernels::activation::Activation;
 use elbo::train::{Metrics, Settings, Trainer};
-use elbo::vae::{Architecture, Binarization, Likelihood, Variance};
+use elbo::vae::{Architecture, Binarization, Likelihood, Prior, Variance};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -71,6 +71,7 @@ fn settings(variance: Variance) -> Settings {
         posterior: Default::default(),
         likelihood: Likelihood::Gaussian { variance },
         classes: Vec::new(),
+        prior: Prior::Normal,
     };
     let (batch, binarization) = (32, Binarization::None);
     Settings {

@@ -92,9 +92,10 @@ fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
     let fed = "--lr-schedule cosine --epochs 4 --likelihood gaussian --resident-limit 3000";
     // Into the middle of the second epoch.
     let rising = "--epochs 4 --lr 0.01 --lr-warm-up 1.3 --lr-schedule cosine --weight-decay 0.3 --clip-norm 3 --ema 0.9";
+    let vamp = "--epochs 4 --prior vamp --pseudo-inputs 7 --gradient sticking-the-landing";
     let mut n = 0;
     for device in ["cpu", "gpu"] {
-        for options in [all, iwae, fed, rising] {
+        for options in [all, iwae, fed, rising, vamp] {
             let whole = format!("{device}{n}");
             let window = if options == fed { "--resident-limit 3000" } else { "" };
             n += 1;

@@ -10,7 +10,7 @@ use elbo::optim::{Adam, Adamax, Optimizer, RmsProp};
 use elbo::train::{self, EpochReport, Observer, Schedule, Settings, TrainError, Trainer};
 use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
-use elbo::vae::{Architecture, Binarization, Init, Likelihood, Objective, Variance};
+use elbo::vae::{Architecture, Binarization, Init, Likelihood, Objective, Prior, Variance};
 
 use crate::harness;
 
@@ -47,6 +47,7 @@ fn settings(hidden: usize, batch: usize) -> Settings {
             posterior: Default::default(),
             likelihood: Likelihood::Bernoulli,
             classes: Vec::new(),
+            prior: Prior::Normal,
         },
         epochs: 3,
         batch,

@@ -9,7 +9,7 @@ use elbo::evaluate::{Model, Request, evaluate};
 use elbo::generate::{self, Draws, Shown};
 use elbo::kernels::activation::Activation;
 use elbo::train::{Settings, Trainer};
-use elbo::vae::{Architecture, Binarization, Likelihood, Variance};
+use elbo::vae::{Architecture, Binarization, Likelihood, Prior, Variance};
 use nalgebra::{Cholesky, DMatrix, DVector};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -62,6 +62,7 @@ impl Known {
             posterior: Default::default(),
             likelihood: Likelihood::Gaussian { variance },
             classes: Vec::new(),
+            prior: Prior::Normal,
         }
     }
 

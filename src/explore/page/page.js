@@ -259,7 +259,7 @@ function showEstimates(answer) {
   if (!model.probability) notes.push("The pixels are not binarized: these are cross entropies, not probabilities.");
   $("estimates-note").textContent = notes.join(" ");
   const total = answer.kl.reduce((sum, kl) => sum + kl, 0);
-  $("kl").textContent = `KL to the prior ${number(total)} nats`;
+  $("kl").textContent = `KL to ${model.prior ? "N(0, I)" : "the prior"} ${number(total)} nats`;
 }
 
 function showPosterior({ mu, sigma, kl }) {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | encoder | `x` (N, D) | `mu` (N, Z), `log_variance` (N, Z), clamped to [-30, 20] |
 //! | encoder, full covariance | `x` (N, D) | the same of the diagonal of the covariance's Cholesky factor, squared, and `lower` (N, Z (Z - 1) / 2), what is below it, row by row |
+//! | encoder, planar flows | `x` (N, D) | the same before the flow, and `flow_shift` (N, T Z), `flow_direction` (N, T Z), `flow_offset` (N, T) of its T steps |
 //! | decoder, Bernoulli | `z` (N, Z) | `probabilities` (N, D), `logits` (N, D) |
 //! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel: as the mean, without N |
 //! | decoder, continuous Bernoulli | `z` (N, Z) | `mean` (N, D), `logits` (N, D) |
@@ -110,11 +111,21 @@ pub fn encode(
             let h = graph.stack(&encoder[..at], &places, seen);
             // The log variance before it is clamped.
             const RAW: &str = "log_variance.raw";
-            let parts = &["mu", RAW, "lower"][..places[at].len()];
+            let more: &[(&str, &str)] = match a.posterior {
+                Family::Diagonal => &[],
+                Family::Full => &[("lower", "what is below that diagonal, row by row")],
+                Family::Planar { .. } => &[
+                    ("flow_shift", "u of each step of the flow"),
+                    ("flow_direction", "w of each step"),
+                    ("flow_offset", "b of each step"),
+                ],
+            };
+            let parts: Vec<&str> =
+                ["mu", RAW].into_iter().chain(more.iter().map(|(name, _)| *name)).collect();
             // Without a hidden layer the class adds to the heads.
             let told = encoder.len() > at + 1;
             if told {
-                graph.classes_to_heads(parts, a);
+                graph.classes_to_heads(&parts, a);
             }
             for (i, part) in parts.iter().enumerate() {
                 let own = (!told).then_some(*part);
@@ -124,19 +135,26 @@ pub fn encode(
                 }
             }
             graph.node("Clip", &[RAW, LOW, HIGH], "log_variance");
-            let mut outputs = vec![value("mu", &[None, z], "the mean of q(z|x)")];
-            match a.posterior {
+            let [of_mu, of_log_variance] = match a.posterior {
                 Family::Diagonal => {
-                    let doc = "the log of the variance of q(z|x), in nats";
-                    outputs.push(value("log_variance", &[None, z], doc));
+                    ["the mean of q(z|x)", "the log of the variance of q(z|x), in nats"]
                 }
-                Family::Full => {
-                    let doc = "the log of the squared diagonal of the Cholesky factor of q(z|x)'s covariance";
-                    outputs.push(value("log_variance", &[None, z], doc));
-                    let width = a.heads() - 2 * a.latent;
-                    let doc = "what is below that diagonal, row by row";
-                    outputs.push(value("lower", &[None, Some(width)], doc));
-                }
+                Family::Full => [
+                    "the mean of q(z|x)",
+                    "the log of the squared diagonal of the Cholesky factor of q(z|x)'s covariance",
+                ],
+                Family::Planar { .. } => [
+                    "the mean before the flow of q(z|x)",
+                    "the log of the variance before the flow, in nats",
+                ],
+            };
+            let mut outputs = vec![
+                value("mu", &[None, z], of_mu),
+                value("log_variance", &[None, z], of_log_variance),
+            ];
+            let widths = a.posterior.parts(a.latent);
+            for ((name, doc), part) in more.iter().zip(&widths[2..]) {
+                outputs.push(value(name, &[None, Some(part.outputs)], doc));
             }
             (ENCODER, value("x", &dims_of(layout.encoder[0].from), &pixels), outputs)
         }
@@ -183,7 +201,11 @@ pub fn encode(
                 }
                 outputs.push(value(output.name, &dims, output.meaning.unwrap_or(&pixels)));
             }
-            (DECODER, value("z", &[None, z], "latent units, N(0, 1) each by the prior"), outputs)
+            let of_prior = match a.prior.label() {
+                None => "latent units, N(0, 1) each by the prior".to_string(),
+                Some(label) => format!("latent units; the prior is a {label}"),
+            };
+            (DECODER, value("z", &[None, z], &of_prior), outputs)
         }
     };
     // Those of this part, as the nodes name them.
@@ -278,9 +300,9 @@ impl Graph {
         let name = Names::Sequential.layer(Place::EncoderEmbedding);
         let [all, sizes] = ["output", "sizes"].map(|word| format!("{name}.{word}"));
         self.node("Gather", &[&format!("{name}.weight"), CLASS], &all);
-        let rest = a.heads() - 2 * a.latent;
-        let widths = [a.latent, a.latent, rest].map(|n| n as i64);
-        self.constants.push(integers(&sizes, &widths[..heads.len()]));
+        let widths: Vec<i64> =
+            a.posterior.parts(a.latent).iter().map(|part| part.outputs as i64).collect();
+        self.constants.push(integers(&sizes, &widths));
         let split = self.node("Split", &[&all, &sizes], &format!("{}.of_class", heads[0]));
         split.output.extend(heads[1..].iter().map(|head| format!("{head}.of_class")));
         split.attribute.push(attribute("axis", &Attribute::Int(1)));

@@ -2,6 +2,7 @@
 
 pub mod backward_input;
 pub mod full;
+pub mod planar;
 pub mod sample_forward;
 
 use crate::kernels::library::single;
@@ -167,7 +168,7 @@ fn backward_cases() -> Vec<Case> {
 }
 
 /// mu and l far out, on both sides of the clamp and on it.
-pub(super) const EXTREME: [f64; 13] =
+pub(crate) const EXTREME: [f64; 13] =
     [0.0, 200.0, -50.0, 20.0, -30.0, 19.5, -29.5, 1.0, -1.0, 20.5, -30.5, 1e-6, -200.0];
 
 fn latent_cost(c: &Constants, flops: u64, bytes: u64) -> Cost {

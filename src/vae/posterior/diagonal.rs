@@ -29,7 +29,7 @@ impl Posterior for Diagonal {
             &[("heads", heads), ("clock", clock), ("eps", eps), ("z", z)],
             &[("STREAM", streams.noise.number()), ("NOISE", noise), ("N", source.images as f64)],
         )?;
-        Ok(Draw { heads, eps, z })
+        Ok(Draw { heads, eps, z, flow: None })
     }
 
     fn kl(&self, r: &mut Recorder, Draw { heads, .. }: Draw) -> Result<TensorId, PlanError> {
@@ -83,7 +83,12 @@ impl Posterior for Diagonal {
         Ok(d_heads)
     }
 
-    fn marginals(&self, _: &mut Recorder, heads: TensorId) -> Result<TensorId, PlanError> {
+    fn marginals(
+        &self,
+        _: &mut Recorder,
+        heads: TensorId,
+        _: TensorId,
+    ) -> Result<TensorId, PlanError> {
         Ok(heads)
     }
 }
@@ -91,7 +96,7 @@ impl Posterior for Diagonal {
 /// Records the log weights of samples z = mu + L eps with L triangular: log q(z|x) depends on its diagonal alone.
 pub(super) fn log_weights(
     r: &mut Recorder,
-    Draw { heads, eps, z }: Draw,
+    Draw { heads, eps, z, .. }: Draw,
     log_px: TensorId,
     samples: usize,
 ) -> Result<TensorId, PlanError> {

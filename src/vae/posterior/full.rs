@@ -34,7 +34,7 @@ impl Posterior for Full {
             &[("heads", heads), ("clock", clock), ("eps", eps), ("z", z)],
             &[("STREAM", streams.noise.number()), ("NOISE", noise), ("N", source.images as f64)],
         )?;
-        Ok(Draw { heads, eps, z })
+        Ok(Draw { heads, eps, z, flow: None })
     }
 
     fn kl(&self, r: &mut Recorder, Draw { heads, .. }: Draw) -> Result<TensorId, PlanError> {
@@ -57,7 +57,7 @@ impl Posterior for Full {
     fn backward(
         &self,
         r: &mut Recorder,
-        Draw { heads, eps, z }: Draw,
+        Draw { heads, eps, z, .. }: Draw,
         Arriving { d_z, weight, rates }: Arriving,
         objective: &Objective,
     ) -> Result<TensorId, PlanError> {
@@ -96,7 +96,12 @@ impl Posterior for Full {
         Ok(d_heads)
     }
 
-    fn marginals(&self, r: &mut Recorder, heads: TensorId) -> Result<TensorId, PlanError> {
+    fn marginals(
+        &self,
+        r: &mut Recorder,
+        heads: TensorId,
+        _: TensorId,
+    ) -> Result<TensorId, PlanError> {
         let marginals = r.tensor("marginals", &[r.dims(heads)[0], 2 * self.latent]);
         r.dispatch(&kernels::MARGINALS, &[("heads", heads), ("marginals", marginals)], &[])?;
         Ok(marginals)

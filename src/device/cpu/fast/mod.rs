@@ -18,6 +18,7 @@ mod importance;
 mod lanes;
 mod linear;
 mod matrix;
+mod mixture;
 mod optimizer;
 mod posterior;
 mod prior;
@@ -68,6 +69,10 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::posterior::full::KL, full_covariance::kl),
     (&kernels::posterior::full::BACKWARD, full_covariance::backward),
     (&kernels::prior::SAMPLE, prior::sample),
+    (&kernels::mixture::DENSITY, mixture::density),
+    (&kernels::mixture::RESPONSIBILITIES, mixture::responsibilities),
+    (&kernels::mixture::BACKWARD_SAMPLE, mixture::backward_sample),
+    (&kernels::mixture::BACKWARD_COMPONENTS, mixture::backward_components),
     (&kernels::bernoulli::LOG_LIKELIHOOD, bernoulli::log_likelihood),
     (&kernels::bernoulli::BACKWARD, bernoulli::backward),
     (&kernels::bernoulli::EXPECTATION, bernoulli::expectation),

@@ -19,6 +19,7 @@ mod group_norm;
 mod importance;
 mod library;
 mod linear;
+mod mixture;
 mod negative_binomial;
 mod optimizer;
 mod poisson;
@@ -26,6 +27,7 @@ mod posterior;
 mod prior;
 mod residual;
 mod seen;
+mod sigmoid;
 mod silu;
 mod split_channels;
 mod store_samples;
@@ -66,6 +68,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         importance::FAULTS,
         library::FAULTS,
         linear::FAULTS,
+        mixture::FAULTS,
         negative_binomial::FAULTS,
         optimizer::FAULTS,
         poisson::FAULTS,
@@ -74,6 +77,7 @@ pub fn all() -> impl Iterator<Item = &'static Faults> {
         residual::FAULTS,
         silu::FAULTS,
         seen::FAULTS,
+        sigmoid::FAULTS,
         split_channels::FAULTS,
         store_samples::FAULTS,
         sum_rows::FAULTS,
