@@ -137,12 +137,12 @@ fn planar_sample(
             states[(row * T + t) * Z + unit] = current[unit];
             part += w * vec3<f32>(shift(image, t, unit), w, current[unit]);
         }
-        let of = step_of(workgroup_sum(part.x, lane), workgroup_sum(part.y, lane));
+        let flow = step_of(workgroup_sum(part.x, lane), workgroup_sum(part.y, lane));
         let h = tanh_safe(workgroup_sum(part.z, lane) + offset(image, t));
         for (var unit = lane; unit < Z; unit += WORKGROUP) {
-            current[unit] += (shift(image, t, unit) + of.c * direction(image, t, unit)) * h;
+            current[unit] += (shift(image, t, unit) + flow.c * direction(image, t, unit)) * h;
         }
-        total += log(1.0 + (1.0 - h * h) * of.p);
+        total += log(1.0 + (1.0 - h * h) * flow.p);
     }
     for (var unit = lane; unit < Z; unit += WORKGROUP) { z[row * Z + unit] = current[unit]; }
     if lane == 0u { log_det[row] = total; }
@@ -194,25 +194,25 @@ fn planar_backward(
             part += w * vec3<f32>(u, w, before[(row * T + t) * Z + unit]);
             of_g += current[unit] * vec2<f32>(u, w);
         }
-        let of = step_of(workgroup_sum(part.x, lane), workgroup_sum(part.y, lane));
+        let flow = step_of(workgroup_sum(part.x, lane), workgroup_sum(part.y, lane));
         let h = tanh_safe(workgroup_sum(part.z, lane) + offset(image, t));
         let gu = workgroup_sum(of_g.x, lane);
         let gw = workgroup_sum(of_g.y, lane);
         let slope = 1.0 - h * h;
-        let d_log = f / (1.0 + slope * of.p);
-        let d_a = slope * (gu + of.c * gw - 2.0 * h * of.p * d_log);
+        let d_log = f / (1.0 + slope * flow.p);
+        let d_a = slope * (gu + flow.c * gw - 2.0 * h * flow.p * d_log);
         let d_p = slope * d_log;
-        let d_c = d_p * of.ww + h * gw;
-        let n = of.ww + LEAST;
-        let d_wu = d_p + d_c * (sigmoid(of.wu + AT_ZERO) - 1.0) / n;
-        let d_ww = of.c * (d_p - d_c / n);
+        let d_c = d_p * flow.ww + h * gw;
+        let n = flow.ww + LEAST;
+        let d_wu = d_p + d_c * (sigmoid(flow.wu + AT_ZERO) - 1.0) / n;
+        let d_ww = flow.c * (d_p - d_c / n);
         for (var unit = lane; unit < Z; unit += WORKGROUP) {
             let w = direction(image, t, unit);
             let u = shift(image, t, unit);
             let g = current[unit];
             d_rows[own + (2u + t) * Z + unit] = g * h + w * d_wu;
             d_rows[own + (2u + T + t) * Z + unit] =
-                of.c * h * g + 2.0 * w * d_ww + u * d_wu + before[(row * T + t) * Z + unit] * d_a;
+                flow.c * h * g + 2.0 * w * d_ww + u * d_wu + before[(row * T + t) * Z + unit] * d_a;
             current[unit] = g + w * d_a;
         }
         if lane == 0u { d_rows[own + 2u * (1u + T) * Z + t] = d_a; }
