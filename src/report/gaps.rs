@@ -237,8 +237,8 @@ fn advice(r: &Report) -> Option<String> {
     let parts = [
         (
             approximation,
-            "the approximation gap, that of the family: no q of it comes closer. A richer one (elbo train --posterior) \
-             can, and training by the importance-weighted bound fits the decoder to more than one draw of q; a better encoder will \
+            "the approximation gap, that of the family: no q of it comes closer. A richer one, of full \
+             covariance or of flows, can, and training by the importance-weighted bound fits the decoder to more than one draw of q; a better encoder will \
              not help",
         ),
         (
