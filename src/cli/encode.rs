@@ -19,8 +19,8 @@ use crate::report::progress::Progress;
 
 /// Write the codes of images, or of rows of a table: mean and standard deviation of each latent unit
 ///
-/// q(z|x) of a record x is normal. FILE.npz holds its mean (N, Z) and its standard deviation std (N, Z), both float32, and
-/// where the data have classes label (N), int64, the places of the classes in class_names. FILE.npy holds the means alone.
+/// FILE.npz holds mean (N, Z) and std (N, Z), what each latent unit has by itself under q(z|x), both float32, and where
+/// the data have classes label (N), int64, the places of the classes in class_names. FILE.npy holds the means alone.
 /// FILE.csv has a line for each record: its number, its class, mean_0, mean_1 and so on, std_0, std_1 and so on.
 ///
 /// Records come in the order in which they are stored, pictures in the order of their paths. Where pixels are

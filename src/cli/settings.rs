@@ -1,27 +1,29 @@
 //! What `elbo train` was asked: its options, and the settings that they come to.
 
 mod config;
+mod data;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::ValueEnum;
 
 use super::optimizer::OptimizerOptions;
 use super::options::{DeviceOption, seed, size, values};
 use super::preset::Preset;
-use crate::data::{self, Channels, Dataset, FASHION_MNIST, Fit, MNIST, Table, TableOptions};
+use crate::data::{Channels, Dataset, Fit, MNIST, Table};
 use crate::kernels::activation::Activation;
 use crate::named::named;
 use crate::nn::{Layers, NetworkKind, Shape};
 use crate::numeric::Precision;
 use crate::train::{Schedule, Settings};
-use crate::vae::likelihood::{Domain, LikelihoodKind, SizeFactor, Variance};
+use crate::vae::likelihood::{LikelihoodKind, SizeFactor, Variance};
 use crate::vae::objective::{Bound, Estimator, Kl};
 use crate::vae::posterior::FamilyKind;
 use crate::vae::prior::PriorKind;
 use crate::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective, Prior};
 pub use config::ConfigFile;
+pub use data::absolute;
+use data::{classes, is_of_counts};
 
 /// Train a VAE and write a run folder: parameters, metrics, pictures
 ///
@@ -248,34 +250,7 @@ struct ObjectiveOptions {
     free_bits: Option<f64>,
 }
 
-/// Whether the cells of a table are counts to it.
-fn is_of_counts(likelihood: Likelihood) -> bool {
-    likelihood.module().domain() == Domain::Counts
-}
-
 impl Args {
-    /// Reads cells as the run to begin from has them, unless something says otherwise.
-    pub fn begin_like(&mut self, run: &Settings) {
-        self.counts.get_or_insert(is_of_counts(run.architecture.likelihood));
-    }
-
-    /// How the data are to be read.
-    pub fn data_options(&self) -> data::Options {
-        let kind = self.model.likelihood;
-        let counts = kind.and_then(|kind| Likelihood::of_kind(kind, None));
-        let table = TableOptions {
-            table: self.table,
-            drop: self.drop.clone(),
-            label: self.label.clone(),
-            counts: counts.map_or(self.counts.unwrap_or(false), is_of_counts),
-            like: self.like.clone(),
-            ..TableOptions::default()
-        };
-        let table = Some(Arc::new(table));
-        let Args { size, fit, valid, channels, .. } = *self;
-        data::Options { size, fit, valid, channels, table, whole: false }
-    }
-
     /// The preset's settings, or the defaults, with what is given in their place.
     pub fn settings(&self, dataset: &Dataset) -> Result<Settings, String> {
         self.settings_like(None, dataset)
@@ -514,26 +489,4 @@ impl ModelOptions {
             }),
         }
     }
-}
-
-/// The classes of the training images.
-fn classes(dataset: &Dataset) -> Result<Vec<String>, String> {
-    match dataset.train.classes() {
-        classes if classes.len() >= 2 => Ok(classes),
-        classes => Err(format!(
-            "--condition labels needs images of two classes at least, and the training images of {} have {}: give \
-             labels, as in sub-folders by class, or leave --condition out",
-            dataset.name,
-            if classes.is_empty() { "no labels" } else { "one" }
-        )),
-    }
-}
-
-/// The path of data that are there, as it can be found from any folder, or the name of a known set.
-pub fn absolute(data: &str) -> String {
-    match std::fs::canonicalize(data) {
-        Ok(path) if ![MNIST, FASHION_MNIST].contains(&data) => path.to_str().map(str::to_string),
-        _ => None,
-    }
-    .unwrap_or_else(|| data.to_string())
 }

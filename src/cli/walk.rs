@@ -11,7 +11,6 @@ use super::output::{Output, Sink};
 use super::trained::{DataOption, ModelOption, Trained};
 use crate::generate;
 use crate::loaded::Model;
-use crate::numeric::philox::{Stream, counter, normal4, philox};
 use crate::report::console::say;
 use crate::report::figures::Layout;
 
@@ -20,9 +19,10 @@ const MOST: usize = 10_000;
 
 /// Walk through the latent space of a model of images, as an animated GIF or a picture of each step
 ///
-/// The walk goes from stop to stop and back to the first. Stops are draws from the prior N(0, I), those of elbo sample with the
-/// same seed, and the way from a to b is cos(t) a + sin(t) b: every step of it is a draw from the prior, too, so that the decoder
-/// sees what it was trained on. With --images the stops are the posterior means of these images, and ways are straight.
+/// The walk goes from stop to stop and back to the first. Stops are draws from the prior, those of elbo sample with the same
+/// seed. Where it is N(0, I), the way from a to b is cos(t) a + sin(t) b: every step of it is a draw from the prior, too, so that
+/// the decoder sees what it was trained on. Else, and with --images, whose stops are the posterior means of these images, ways
+/// are straight.
 ///
 /// FILE.gif shows small images enlarged, over and over. FOLDER/ has a picture of each step, 0001.png and so on, FILE.npy
 /// is an array of their levels, and FILE.png one picture of all.
@@ -114,7 +114,12 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     };
     let device = args.device.open()?;
     let stops: Vec<Vec<f64>> = match &shown {
-        None => (0..stops).map(|draw| prior(draw, a.latent, seed)).collect(),
+        None => {
+            let codes = generate::sample_codes(&device, a, &trained.parameters, stops, seed);
+            let codes = codes.map_err(failure)?;
+            let code = |code: &[f32]| code.iter().map(|&v| f64::from(v)).collect();
+            codes.chunks_exact(a.latent).map(code).collect()
+        }
         Some(images) => {
             let model = Model {
                 architecture: a,
@@ -128,7 +133,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
             args.images.iter().map(mean).collect()
         }
     };
-    let way = if shown.is_some() { straight } else { round };
+    // Of draws from another prior a mixture of two is no draw.
+    let way = if shown.is_none() && a.prior.is_normal() { round } else { straight };
     let codes = steps(&stops, usize::from(args.frames), way);
     let classes = class.map_or(Vec::new(), |class| vec![class; count]);
     let images = generate::decode(&device, a, &trained.parameters, &codes, &classes);
@@ -140,16 +146,6 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let n = stops.len();
     say(format_args!("{}: {count} steps between {n} {between} and back", output.path.display()));
     Ok(0)
-}
-
-/// The code of a draw, by the numbers that the device draws it by.
-fn prior(draw: usize, latent: usize, seed: u64) -> Vec<f64> {
-    let key = [seed as u32, (seed >> 32) as u32];
-    let of_unit = |unit: usize| {
-        let at = counter(0, 0, draw, Stream::Prior as u32, unit / 4);
-        normal4::<f64>(philox(at, key))[unit % 4]
-    };
-    (0..latent).map(of_unit).collect()
 }
 
 /// Where a way is at `t` in [0, 1] between two values of a unit.
@@ -192,19 +188,14 @@ mod tests {
         assert_eq!([at(1), at(6), at(11)], [[0.5, 2.0], [-1.0, 4.0], [-1.0, 1.5]]);
     }
 
-    /// Half way between draws there is a draw.
+    /// Half way between draws there is a draw: the weights' squares add up to 1.
     #[test]
     fn round_ways_keep_the_prior() {
-        let n = 20_000;
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for draw in 0..n {
-            let (a, b) = (prior(2 * draw, 1, 5)[0], prior(2 * draw + 1, 1, 5)[0]);
-            let z = round(a, b, 0.4);
-            assert!((round(a, b, 0.0) - a).abs() < 1e-12 && (round(a, b, 1.0) - b).abs() < 1e-12);
-            sum += z;
-            squares += z * z;
+        for t in [0.0, 0.2, 0.5, 0.9, 1.0] {
+            let (a, b) = (round(1.0, 0.0, t), round(0.0, 1.0, t));
+            assert!((a * a + b * b - 1.0).abs() < 1e-12);
         }
-        assert!((sum / f64::from(n as u32)).abs() < 0.03);
-        assert!((squares / f64::from(n as u32) - 1.0).abs() < 0.04);
+        assert!((round(3.0, 7.0, 0.0) - 3.0).abs() < 1e-12);
+        assert!((round(3.0, 7.0, 1.0) - 7.0).abs() < 1e-12);
     }
 }

@@ -55,7 +55,10 @@ pub static RESPONSIBILITIES: Kernel = single(Parts {
             case(3, 2, 5),
             case(7, 9, 4).fill("z", Fill::Cycle(vec![NEAR])).fill("components", beyond()),
             case(5, 65, 17).fill("components", Fill::Uniform(-0.5, 0.5)),
-            case(100, 500, 40).fill("components", Fill::Uniform(-0.5, 0.5)),
+            // shares of one size: bounds are held to what is typical
+            case(100, 500, 40)
+                .fill("components", Fill::Uniform(-0.05, 0.05))
+                .fill("ratio", Fill::Uniform(-0.1, 0.1)),
         ]
     },
     cost: |c| pairs_cost(c, 6),

@@ -237,8 +237,9 @@ fn advice(r: &Report) -> Option<String> {
     let parts = [
         (
             approximation,
-            "the approximation gap, that of the family: no Gaussian with a diagonal covariance comes closer. Training by \
-             the importance-weighted bound fits the decoder to more than one draw of it; a better encoder will not help",
+            "the approximation gap, that of the family: no q of it comes closer. A richer one (elbo train --posterior) \
+             can, and training by the importance-weighted bound fits the decoder to more than one draw of q; a better encoder will \
+             not help",
         ),
         (
             amortization - overfitting.max(0.0),
