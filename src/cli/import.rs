@@ -352,27 +352,26 @@ fn settings(
         (None, Some(offsets)) => Family::Planar { steps: offsets.values.len() },
         (None, None) => Family::Diagonal,
     };
+    let architecture = Architecture {
+        image: (dataset.train.height, dataset.train.width),
+        channels: dataset.train.channels,
+        hidden,
+        decoder_hidden,
+        latent: imported.latent,
+        activation,
+        posterior: own.map_or(told, |own| own.posterior),
+        likelihood,
+        classes,
+        prior,
+    };
+    let kl = if architecture.has_closed_kl() { Kl::Analytic } else { Kl::Sampled };
     Ok(Settings {
         data,
         size: args.size.or(trained.size),
         fit: args.fit(trained),
         valid: trained.valid,
-        architecture: Architecture {
-            image: (dataset.train.height, dataset.train.width),
-            channels: dataset.train.channels,
-            hidden,
-            decoder_hidden,
-            latent: imported.latent,
-            activation,
-            posterior: own.map_or(told, |own| own.posterior),
-            likelihood,
-            classes,
-            prior,
-        },
-        objective: Objective {
-            kl: if prior.is_normal() { Kl::Analytic } else { Kl::Sampled },
-            ..defaults.objective
-        },
+        architecture,
+        objective: Objective { kl, ..defaults.objective },
         binarization,
         batch: defaults.batch.min(dataset.train.n_images),
         seed: args.seed,

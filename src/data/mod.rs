@@ -340,7 +340,7 @@ fn load_with(
     let is_folder = metadata.is_dir();
     // A pipe is waited for, a device may have no end, and neither can be read again when a run goes on.
     if !is_folder && !metadata.is_file() {
-        let problem = "it is neither a file nor a folder: write the data to a file";
+        let problem = "it is not a file: write the data to one";
         let cause = io::Error::new(io::ErrorKind::InvalidInput, problem);
         return Err(DataError::Read { path: path.into(), cause });
     }

@@ -17,7 +17,10 @@ use elbo::plan::Program;
 use elbo::train::Settings;
 use elbo::vae::likelihood::SizeFactor;
 use elbo::vae::network::Moments;
-use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Network, Prior, Variance};
+use elbo::vae::objective::Kl;
+use elbo::vae::{
+    Architecture, Binarization, Family, Init, Likelihood, Network, Objective, Prior, Variance,
+};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -73,9 +76,11 @@ impl Home {
 
     /// A run with a network of random parameters, as after training.
     fn with_run(&self, name: &str, architecture: &Architecture) -> Vec<Vec<f32>> {
+        let kl = if architecture.has_closed_kl() { Kl::Analytic } else { Kl::Sampled };
         let settings = Settings {
             architecture: architecture.clone(),
             binarization: binarization_of(architecture.likelihood),
+            objective: Objective { kl, ..Objective::default() },
             ..Settings::default()
         };
         let folder = RunFolder::create(&self.at(name), &settings).unwrap();
