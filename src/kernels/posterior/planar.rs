@@ -128,14 +128,15 @@ pub static MOMENTS: Kernel = single(Parts {
     },
 });
 
-/// Of one unit and one step [mu, l, u, w, b]: l on both sides of its bounds, steps that saturate, w near zero.
-const EXTREME_OF_FLOW: [f64; 13] =
-    [0.3, -31.0, 2.0, 1.0, 0.5, -0.2, 2.5, -30.5, 3.0, 0.1, 0.7, 1.5, -3.0];
+/// Of one unit and one step [mu, l, u, w, b], three images: l below its bound, w u below zero, a step that saturates.
+const EXTREME_OF_FLOW: [f64; 15] =
+    [0.3, -31.0, 2.0, 1.0, 0.5, -0.2, 2.5, -1.0, 0.5, 0.1, 0.7, 3.5, -1.5, -2.0, 0.7];
 
 fn case(b: usize, k: usize, z: usize, t: usize) -> Case {
     Case::new(&[("B", b), ("K", k), ("Z", z), ("T", t), ("H", heads(z, t))])
         .constant("T", t as f64)
-        .fill("heads", Fill::Normal(0.7))
+        // Of larger ones the sums w z would saturate every step.
+        .fill("heads", Fill::Normal((1.4 / (z as f64).sqrt()).min(0.7)))
 }
 
 /// So many operations for each row, step and unit.

@@ -70,6 +70,7 @@ fn a_case_with_a_misspelled_name_is_refused() {
 /// The bound leaves no room for a fault that matters: not even for one term of a sum.
 #[test]
 fn the_bounds_are_tight() {
+    let mut wide = Vec::new();
     for kernel in REGISTRY {
         for (seed, case) in (kernel.cases)().iter().enumerate() {
             let reference = harness::reference(Precision::F32, kernel, case, seed as u64).unwrap();
@@ -81,7 +82,9 @@ fn the_bounds_are_tight() {
                 let squares: f64 = values.iter().map(|e| e.value * e.value).sum();
                 let typical = (squares / values.len() as f64).sqrt();
                 let place = format!("{kernel} {case:?} {tensor}: ± {largest:e} of {typical:e}");
-                assert!(largest <= 2e-3 * typical + 1e-37, "{place}");
+                if largest > 2e-3 * typical + 1e-37 {
+                    wide.push(place.clone());
+                }
                 if case.dims == [("R", 128), ("I", 784), ("O", 400)] {
                     // x and the weights are normal: a term is 1, typically
                     assert!(largest < 0.05, "{place}");
@@ -89,6 +92,7 @@ fn the_bounds_are_tight() {
             }
         }
     }
+    assert!(wide.is_empty(), "{}", wide.join("\n"));
 }
 
 /// The environment that tells the test below that it is its own child.
