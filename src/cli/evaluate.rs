@@ -91,6 +91,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     }
     let subject = Subject {
         normal: trained.settings.architecture.prior.is_normal(),
+        closed_kl: trained.settings.architecture.has_closed_kl(),
         run: trained.name(),
         model: trained.settings.architecture.to_string(),
         seed,

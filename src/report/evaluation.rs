@@ -28,6 +28,9 @@ pub struct Subject {
     /// Whether the prior is N(0, I), to which a unit has a KL of its own.
     #[serde(skip)]
     pub normal: bool,
+    /// Whether the KL is exact given the image.
+    #[serde(skip)]
+    pub closed_kl: bool,
     /// D
     #[serde(skip)]
     pub pixels: usize,
@@ -122,7 +125,7 @@ fn report<'a>(evaluation: &Evaluation, subject: &'a Subject) -> Report<'a> {
         binarization,
         elbo: in_bits(drawn(evaluation.mean(|i| i.elbo()))),
         reconstruction: drawn(evaluation.mean(|i| i.reconstruction)),
-        kl: figure(evaluation.mean(|i| i.kl), (!subject.normal).then_some(samples), images),
+        kl: figure(evaluation.mean(|i| i.kl), (!subject.closed_kl).then_some(samples), images),
         importance_sampling: at_k(&|k| evaluation.mean(move |i| i.importance[k])),
         prior_monte_carlo: at_k(&|k| evaluation.mean(move |i| i.prior[k])),
         gap: drawn(evaluation.mean(|i| i.gap())),

@@ -518,6 +518,10 @@ fn onnxruntime_computes_what_elbo_does() {
             assert_eq!(expected.len(), 784);
             for (j, v) in expected.into_iter().enumerate() {
                 v.assert_near(mean[n * 784 + j], &format!("{a}: onnxruntime"));
+                // elbo decodes what the flow makes of the mean; tests/training/posteriors.rs holds that.
+                if matches!(a.posterior, Family::Planar { .. }) {
+                    continue;
+                }
                 v.assert_near(own[n][j], &format!("{a}: elbo"));
                 let (onnx, own) = (mean[n * 784 + j], own[n][j]);
                 assert!((onnx - own).abs() <= 1e-5 * (1.0 + own.abs()), "{a}: {onnx}, {own}");

@@ -150,7 +150,7 @@ fn bounds_stand_about_the_density() {
         }
 
         let settings =
-            Annealing { path: Path::Posterior, temperatures: 40, chains: 4, leapfrogs: 4 };
+            Annealing { path: Path::Posterior, temperatures: 100, chains: 8, leapfrogs: 4 };
         let observed = found.observed();
         let tempering = tune(&device, model, observed, settings, &mut on).expect("it runs");
         let annealed = anneal(&device, model, observed, &tempering, &mut on).expect("it runs");
