@@ -25,7 +25,7 @@ use crate::report::scores::{Found, Scored, csv, json, table};
 /// Score images or rows one by one, as CSV: log p(x), ELBO, likelihood regret, quantiles among the training images
 ///
 /// log p(x) is estimated from below by K draws from q(z|x) with importance weights; the ELBO is the mean of their logarithms.
-/// The likelihood regret is L[q*] - L[q], how much the ELBO gains when q is optimized for this image alone (as elbo gaps
+/// The likelihood regret is how much the ELBO gains when q is optimized for this image alone (as elbo gaps
 /// does it): it tells what the encoder has not seen, where log p(x) may not (Xiao et al. 2020). The quantiles are the shares
 /// of the run's training images that score at most as much, with the same draws and steps.
 ///

@@ -1,5 +1,5 @@
 //! Families of the approximate posterior q(z|x): how samples are drawn from the encoder's heads, what they
-//! cost, and their backward pass. Each is a module of its own; [`Family::module`] tells them apart.
+//! cost, and their backward pass. Each is a module of its own; `Family::module` tells them apart.
 
 mod density;
 mod diagonal;
