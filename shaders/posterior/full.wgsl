@@ -22,6 +22,7 @@
 #import philox
 #import rates
 #import reduce
+#import unit_normal
 
 /// images of the minibatch
 override B: u32;
@@ -117,14 +118,7 @@ fn part_of(image: u32, unit: u32) -> f32 {
 }
 
 fn draw(row: u32, unit: u32) -> f32 {
-    let place = clock[POSITION] + row / K;
-    let bits = philox(
-        counter_of(clock[EPOCH] + place / N, place % N, clock[SAMPLE] + row % K, STREAM, unit / 4u),
-        vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]),
-    );
-    let pair = select(bits.xy, bits.zw, unit % 4u >= 2u);
-    let both = box_muller(pair.x, pair.y);
-    return NOISE * select(both.x, both.y, unit % 2u == 1u);
+    return NOISE * unit_normal(clock[POSITION] + row / K, clock[SAMPLE] + row % K, unit);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -11,6 +11,7 @@
 #import normal
 #import philox
 #import product_fetch
+#import unit_normal
 
 /// images of the minibatch
 override BATCH: u32;
@@ -43,14 +44,7 @@ override ACTIVATION: u32 = 0u;
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 
 fn noise(image: u32, unit: u32) -> f32 {
-    let place = clock[POSITION] + image;
-    let bits = philox(
-        counter_of(clock[EPOCH] + place / N, place % N, clock[SAMPLE], STREAM, unit / 4u),
-        vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]),
-    );
-    let pair = select(bits.xy, bits.zw, unit % 4u >= 2u);
-    let both = box_muller(pair.x, pair.y);
-    return select(both.x, both.y, unit % 2u == 1u);
+    return unit_normal(clock[POSITION] + image, clock[SAMPLE], unit);
 }
 
 fn mean(image: u32, unit: u32) -> f32 { return heads[image * 2u * Z + unit]; }

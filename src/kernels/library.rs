@@ -47,6 +47,7 @@ pub const LIBRARY: &Library = &[
     ("tile_tiled", include_str!("../../shaders/lib/tile_tiled.wgsl")),
     ("tile_wide", include_str!("../../shaders/lib/tile_wide.wgsl")),
     ("transposed_correlation", include_str!("../../shaders/lib/transposed_correlation.wgsl")),
+    ("unit_normal", include_str!("../../shaders/lib/unit_normal.wgsl")),
 ];
 
 /// [`shader::resolve_imports`] from shaders/lib.

@@ -114,6 +114,13 @@ var<workgroup> x: array<f32, 1>;
 var<workgroup> mean_total: array<f32, 1>;
 ";
 
+/// What `unit_normal` asks of one.
+const NOISE: &str = "
+const N = 1u;
+const STREAM = 0u;
+var<workgroup> clock: array<u32, 8>;
+";
+
 /// What convolutions' files ask of one.
 const CONVOLUTION: &str = "
 const R = 1u;
@@ -147,6 +154,7 @@ fn every_library_file_holds_functions_only() {
         let (hooks, store) = match file {
             "parameter_gradients" => (LAYER, ""),
             "count_likelihood" => (COUNTS, ""),
+            "unit_normal" => (NOISE, ""),
             "correlation" => (CONVOLUTION, STORE),
             "transposed_correlation" => (CONVOLUTION, STORE_PIXEL),
             "patches" | "slabs" => (CONVOLUTION, ""),

@@ -1,7 +1,7 @@
 //! q(z|x) = N(mu, diag e^l): the encoder's heads are [mu | l], l the log variance.
 
 use super::{Arriving, Draw, Posterior};
-use crate::kernels::{importance, posterior};
+use crate::kernels::posterior;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::minibatch::{Source, Streams};
 use crate::vae::objective::{Estimator, Kl, Objective};
@@ -36,16 +36,6 @@ impl Posterior for Diagonal {
         let kl = r.tensor("kl", &[r.dims(heads)[0]]);
         r.dispatch(&posterior::GAUSSIAN_KL, &[("heads", heads), ("kl", kl)], &[])?;
         Ok(kl)
-    }
-
-    fn log_weights(
-        &self,
-        r: &mut Recorder,
-        draw: Draw,
-        log_px: TensorId,
-        samples: usize,
-    ) -> Result<TensorId, PlanError> {
-        log_weights(r, draw, log_px, samples)
     }
 
     fn backward(
@@ -91,22 +81,6 @@ impl Posterior for Diagonal {
     ) -> Result<TensorId, PlanError> {
         Ok(heads)
     }
-}
-
-/// Records the log weights of samples z = mu + L eps with L triangular: log q(z|x) depends on its diagonal alone.
-pub(super) fn log_weights(
-    r: &mut Recorder,
-    Draw { heads, eps, z, .. }: Draw,
-    log_px: TensorId,
-    samples: usize,
-) -> Result<TensorId, PlanError> {
-    let log_w = r.tensor("log_w", &[r.dims(z)[0]]);
-    r.dispatch(
-        &importance::LOG_WEIGHT,
-        &[("log_px", log_px), ("heads", heads), ("eps", eps), ("z", z), ("log_w", log_w)],
-        &[("K", samples as f64)],
-    )?;
-    Ok(log_w)
 }
 
 /// The estimator as the kernels number it.

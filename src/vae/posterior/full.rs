@@ -5,7 +5,7 @@
 //! terms of one head each, convex in all of them, log q(z|x) depends on l alone, and C = 0 is the diagonal family, where
 //! training begins. e^l is the variance of a unit given those before it.
 
-use super::diagonal::{log_weights, number};
+use super::diagonal::number;
 use super::{Arriving, Draw, Posterior};
 use crate::kernels::posterior::full as kernels;
 use crate::plan::{PlanError, Recorder, TensorId};
@@ -42,16 +42,6 @@ impl Posterior for Full {
         let constants = [("Z", self.latent as f64)];
         r.dispatch(&kernels::KL, &[("heads", heads), ("kl", kl)], &constants)?;
         Ok(kl)
-    }
-
-    fn log_weights(
-        &self,
-        r: &mut Recorder,
-        draw: Draw,
-        log_px: TensorId,
-        samples: usize,
-    ) -> Result<TensorId, PlanError> {
-        log_weights(r, draw, log_px, samples)
     }
 
     fn backward(

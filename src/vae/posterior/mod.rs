@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::minibatch::{Source, Streams};
 use super::objective::{Estimator, Kl, Objective};
 use crate::config_error::ConfigError;
+use crate::kernels::importance;
 use crate::kernels::posterior::full as kernels;
 use crate::named::named;
 use crate::nn::Part;
@@ -242,7 +243,9 @@ pub(super) trait Posterior {
         draw: Draw,
         log_px: TensorId,
         samples: usize,
-    ) -> Result<TensorId, PlanError>;
+    ) -> Result<TensorId, PlanError> {
+        log_weights(r, draw, log_px, samples)
+    }
 
     /// Records the gradient at the heads: through the samples, and of the KL as the objective has it.
     fn backward(
@@ -260,4 +263,20 @@ pub(super) trait Posterior {
         heads: TensorId,
         clock: TensorId,
     ) -> Result<TensorId, PlanError>;
+}
+
+/// Records the log weights of samples z = mu + L eps with L triangular: log q(z|x) depends on its diagonal alone.
+fn log_weights(
+    r: &mut Recorder,
+    Draw { heads, eps, z, .. }: Draw,
+    log_px: TensorId,
+    samples: usize,
+) -> Result<TensorId, PlanError> {
+    let log_w = r.tensor("log_w", &[r.dims(z)[0]]);
+    r.dispatch(
+        &importance::LOG_WEIGHT,
+        &[("log_px", log_px), ("heads", heads), ("eps", eps), ("z", z), ("log_w", log_w)],
+        &[("K", samples as f64)],
+    )?;
+    Ok(log_w)
 }

@@ -4,8 +4,7 @@
 //!
 //! log q(z|x) is known at the samples alone. So the KL is sampled, and estimators that take the gradient of log q at z are refused.
 
-use super::diagonal::log_weights;
-use super::{Arriving, Draw, Flow, Posterior};
+use super::{Arriving, Draw, Flow, Posterior, log_weights};
 use crate::kernels::posterior::planar as kernels;
 use crate::kernels::{add, sum_rows};
 use crate::numeric::philox::Stream;
