@@ -79,6 +79,11 @@ fn a_gaussian_of_one_dimension_has_the_bounds_of_another_program() {
     }
 }
 
+/// A model of pixels that are bits.
+fn fixed<'a>(architecture: &'a Architecture, parameters: &'a [Vec<f32>], seed: u64) -> Model<'a> {
+    Model { architecture, parameters, binarization: Binarization::Fixed, seed }
+}
+
 fn tiny() -> (Architecture, Vec<Vec<f32>>) {
     let architecture = Architecture {
         image: (2, 3),
@@ -133,12 +138,7 @@ fn simulated_bits_have_the_models_density_and_the_bounds_hold() {
     let log_p = all_log_p(&parameters);
     assert!((log_p.iter().map(|v| v.exp()).sum::<f64>() - 1.0).abs() < 1e-9);
     for device in harness::devices() {
-        let model = Model {
-            architecture: &architecture,
-            parameters: &parameters,
-            binarization: Binarization::Fixed,
-            seed: 8,
-        };
+        let model = fixed(&architecture, &parameters, 8);
         let simulated = simulate(&device, model, 4000).expect("the device runs");
         let number =
             |x: &[f32]| x.iter().enumerate().map(|(d, &v)| (v as usize) << d).sum::<usize>();
@@ -172,12 +172,7 @@ fn simulated_bits_have_the_models_density_and_the_bounds_hold() {
 #[test]
 fn images_and_bounds_do_not_depend_on_the_batch() {
     let (architecture, parameters) = tiny();
-    let model = Model {
-        architecture: &architecture,
-        parameters: &parameters,
-        binarization: Binarization::Fixed,
-        seed: 8,
-    };
+    let model = fixed(&architecture, &parameters, 8);
     let (few, many) = (simulate(&cpu(), model, 10), simulate(&cpu(), model, 1500));
     let (few, many) = (few.expect("it runs"), many.expect("it runs"));
     assert_eq!((&few.x[..], &few.z[..]), (&many.x[..60], &many.z[..10]));
@@ -200,12 +195,7 @@ fn images_and_bounds_do_not_depend_on_the_batch() {
 #[test]
 fn an_image_is_the_same_in_any_part() {
     let (architecture, parameters) = tiny();
-    let model = Model {
-        architecture: &architecture,
-        parameters: &parameters,
-        binarization: Binarization::Fixed,
-        seed: 8,
-    };
+    let model = fixed(&architecture, &parameters, 8);
     let simulated = simulate(&cpu(), model, 40).expect("it runs");
     let whole = simulated.observed();
     let tempering = Tempering::new(SETTINGS);
@@ -236,12 +226,7 @@ fn an_image_is_the_same_in_any_part() {
 #[test]
 fn both_ways_up_lead_to_the_best_q() {
     let (architecture, parameters) = tiny();
-    let model = Model {
-        architecture: &architecture,
-        parameters: &parameters,
-        binarization: Binarization::Fixed,
-        seed: 8,
-    };
+    let model = fixed(&architecture, &parameters, 8);
     let simulated = simulate(&cpu(), model, 60).expect("it runs");
     let found = |from_prior| {
         let refining = Refining { from_prior, ..Refining::default() };
@@ -291,12 +276,7 @@ fn annealed_weights_are_unbiased_both_ways() {
     let (architecture, parameters) = tiny();
     let log_p = all_log_p(&parameters);
     for device in harness::devices() {
-        let model = Model {
-            architecture: &architecture,
-            parameters: &parameters,
-            binarization: Binarization::Fixed,
-            seed: 4,
-        };
+        let model = fixed(&architecture, &parameters, 4);
         let simulated = simulate(&device, model, 2000).expect("the device runs");
         let number =
             |x: &[f32]| x.iter().enumerate().map(|(d, &v)| (v as usize) << d).sum::<usize>();
@@ -330,12 +310,7 @@ fn annealed_weights_are_unbiased_both_ways() {
 #[test]
 fn chains_do_not_depend_on_their_company() {
     let (architecture, parameters) = tiny();
-    let model = Model {
-        architecture: &architecture,
-        parameters: &parameters,
-        binarization: Binarization::Fixed,
-        seed: 4,
-    };
+    let model = fixed(&architecture, &parameters, 4);
     let simulated = simulate(&cpu(), model, 40).expect("it runs");
     let tempering = Tempering::new(SETTINGS);
     let run = |images: usize, chains: usize| {
@@ -467,12 +442,7 @@ fn planted_errors_are_noticed() {
     let (architecture, mut parameters) = tiny();
     parameters[6].iter_mut().for_each(|w| *w *= 3.0); // a posterior that q is far from
     let log_p = all_log_p(&parameters);
-    let model = Model {
-        architecture: &architecture,
-        parameters: &parameters,
-        binarization: Binarization::Fixed,
-        seed: 4,
-    };
+    let model = fixed(&architecture, &parameters, 4);
     let off = |images: usize, chains: usize, size: f32, spoilt: Spoilt| {
         let simulated = simulate(&cpu(), model, images).expect("it runs");
         let number =
