@@ -199,20 +199,24 @@ class Trial:
                 child.send_signal(signal.SIGKILL)
                 kills += child.wait() == -signal.SIGKILL
             try:
-                if not (run / "config.json").exists():
-                    shutil.rmtree(run, ignore_errors=True)
-                    self.run(*command, "--run", run).check(0)
-                else:
-                    self.run("train", "--resume", run).check(0)
-                if self.outcome(run) != wanted:
-                    raise Failed("its parameters or figures are others")
-                if left := self.left_over(run):
-                    raise Failed(f"left behind: {left}")
+                self.finish(run, command, wanted)
                 same += 1
             except Failed as why:
                 self.fail(f"kills, run {runs} of seed {arguments}", why)
             shutil.rmtree(run, ignore_errors=True)
         self.row("SIGKILL at a random moment of training, resuming or writing", f"{kills} in {runs} runs", f"{same} ended bit for bit as the run that was never stopped")
+
+    def finish(self, run, command, wanted):
+        """Goes on with a run, or begins it where nothing was kept, to its end, which must be as wanted."""
+        if (run / "config.json").exists():
+            self.run("train", "--resume", run).check(0)
+        else:
+            shutil.rmtree(run, ignore_errors=True)
+            self.run(*command, "--run", run).check(0)
+        if self.outcome(run) != wanted:
+            raise Failed("its parameters or figures are others")
+        if left := self.left_over(run):
+            raise Failed(f"left behind: {left}")
 
     def outcome(self, run):
         """What of a run does not depend on the clock."""
@@ -344,8 +348,8 @@ class Trial:
         return bytes(out)
 
     @staticmethod
-    def said(codes):
-        words = {0: "read all the same", 1: "failed with a line", 2: "refused with a line"}
+    def said(codes, read="read all the same"):
+        words = {0: read, 1: "failed with a line", 2: "refused with a line", -6: "aborted by the allocator"}
         return ", ".join(f"{n} {words[code]}" for code, n in sorted(codes.items()) if n)
 
     # Files that are more than they seem.
@@ -448,7 +452,7 @@ class Trial:
         self.run(*command, "--run", whole).check(0)
         wanted = self.outcome(whole)
         sizes = {
-            "memory (address space)": (resource.RLIMIT_AS, [n << 20 for n in range(40, 700, 60 if self.short else 12)], (0, 1, 2, 101, -6)),
+            "memory (address space)": (resource.RLIMIT_AS, [n << 20 for n in range(40, 700, 60 if self.short else 12)], (0, 1, 2, -6)),
             "the size of a file": (resource.RLIMIT_FSIZE, [n << 10 for n in range(0, 120, 20 if self.short else 2)], (0, 1, 2)),
             "open files": (resource.RLIMIT_NOFILE, list(range(4, 40, 6 if self.short else 1)), (0, 1, 2)),
         }
@@ -458,21 +462,14 @@ class Trial:
                 run = self.folder / "limited"
                 try:
                     first = self.run(*command, "--run", run, limits=[(which, most)])
-                    code = first.code if first.code in codes else first.check(*codes)
+                    code = first.check(*codes)
                     ended[code] = ended.get(code, 0) + 1
-                    if (run / "config.json").exists():
-                        self.run("train", "--resume", run).check(0)
-                    else:
-                        shutil.rmtree(run, ignore_errors=True)
-                        self.run(*command, "--run", run).check(0)
-                    if self.outcome(run) != wanted:
-                        raise Failed("its parameters or figures are others")
+                    self.finish(run, command, wanted)
                     same += 1
                 except Failed as why:
                     self.fail(f"a limit of {most} on {what}", why)
                 shutil.rmtree(run, ignore_errors=True)
-            words = {0: "done", 1: "failed with a line", 2: "refused with a line", -6: "aborted by the allocator", 101: "aborted"}
-            said = ", ".join(f"{n} {words[code]}" for code, n in sorted(ended.items(), reverse=True))
+            said = self.said(ended, read="done")
             self.row(f"a limit on {what}, then none and --resume", len(amounts), f"{said}; {same} ended bit for bit as without a limit")
 
     def disk(self):
@@ -496,22 +493,13 @@ class Trial:
                 code = self.run(*command, "--run", run).check(0, 1, 2)
                 ended[code] = ended.get(code, 0) + 1
                 subprocess.run(["mount", "-o", "remount,size=64m", place], check=True)
-                if (run / "config.json").exists():
-                    self.run("train", "--resume", run).check(0)
-                else:
-                    shutil.rmtree(run, ignore_errors=True)
-                    self.run(*command, "--run", run).check(0)
-                if self.outcome(run) != wanted:
-                    raise Failed("its parameters or figures are others")
-                if left := self.left_over(run):
-                    raise Failed(f"left behind: {left}")
+                self.finish(run, command, wanted)
                 same += 1
             except Failed as why:
                 self.fail(f"a disk of {size} KiB", why)
             finally:
                 subprocess.run(["umount", place], check=True)
-        words = {0: "done", 1: "failed with a line", 2: "refused with a line"}
-        said = ", ".join(f"{n} {words[code]}" for code, n in sorted(ended.items()))
+        said = self.said(ended, read="done")
         self.row("a disk of 16 to 900 KiB that fills up, then a larger one and --resume", len(sizes), f"{said}; {same} ended bit for bit as on a large one")
 
     # The page.

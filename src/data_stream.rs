@@ -156,13 +156,17 @@ impl DataStream {
         }
         let (images, order, count) = (self.images.clone(), self.order, self.rows / 2);
         let gather = move || order.gather(&images, part, count);
-        self.coming = Some((part, thread::spawn(gather)));
+        // Where the system gives no thread, it is gathered when it is wanted.
+        let gathered = thread::Builder::new().name("gather".to_string()).spawn(gather);
+        self.coming = gathered.ok().map(|gathered| (part, gathered));
     }
 
     /// A half window, gathered by now if it was expected.
     fn take(&mut self, part: u64) -> Vec<u8> {
         self.gather(part);
-        let (_, gathered) = self.coming.take().expect("one was started");
+        let Some((_, gathered)) = self.coming.take() else {
+            return self.order.gather(&self.images, part, self.rows / 2);
+        };
         gathered.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }

@@ -1,5 +1,6 @@
 //! Writes a run's checkpoints beside the training, which does not wait for the disk.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -49,7 +50,15 @@ impl Shared {
 impl Writer {
     /// `state` is what the run goes on from, whose metrics are in the folder. It is written anew: the
     /// files behind its checkpoint may be older.
-    pub fn start(folder: &RunFolder, about: About, store: Store, state: Option<&State>) -> Self {
+    ///
+    /// # Errors
+    /// The system gives no thread: memory or processes are short.
+    pub fn start(
+        folder: &RunFolder,
+        about: About,
+        store: Store,
+        state: Option<&State>,
+    ) -> io::Result<Self> {
         let slot = Slot {
             last: state.cloned(),
             best: state.and_then(ended_best),
@@ -60,8 +69,9 @@ impl Writer {
         let rows = state.map_or(0, |state| state.reports.len());
         let keeper = Keeper { folder: folder.clone(), about, store, rows };
         let theirs = shared.clone();
-        let thread = std::thread::spawn(move || keeper.work(&theirs));
-        Writer { shared, thread: Some(thread) }
+        let thread = std::thread::Builder::new().name("checkpoints".to_string());
+        let thread = thread.spawn(move || keeper.work(&theirs))?;
+        Ok(Writer { shared, thread: Some(thread) })
     }
 
     /// Hands over a state, and returns before it is written.

@@ -319,9 +319,12 @@ impl Job {
     fn train(self, trainer: &mut Trainer, state: Option<State>) -> Result<u8, Failure> {
         let about = About { settings: self.settings.clone(), origin: self.origin.clone() };
         let first = state.as_ref().map_or(0, State::step);
+        let writer = Writer::start(&self.folder, about, self.store.clone(), state.as_ref());
+        let writer =
+            writer.map_err(|e| Failure::run(format!("no thread for the checkpoints: {e}")))?;
         let mut watcher = Watcher {
             console: Console::new(&self.settings, trainer.steps_total(), first),
-            writer: Writer::start(&self.folder, about, self.store.clone(), state.as_ref()),
+            writer,
             state: state.clone(),
             progress: Some(ProgressWriter::new(
                 self.pictures(),

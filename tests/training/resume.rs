@@ -602,7 +602,7 @@ fn the_best_waits_for_its_checkpoint() {
     let origin =
         Origin { begun: String::new(), computed_on: vec![session], shown: Default::default() };
     let about = About { settings, origin };
-    let mut writer = Writer::start(&folder, about.clone(), folder.store(), None);
+    let mut writer = Writer::start(&folder, about.clone(), folder.store(), None).unwrap();
     writer.save(first).unwrap();
     assert!(matches!(writer.finish(), (Some(_), Ok(()))));
     let best = || fs::read(home.at("run/best.safetensors")).unwrap();
@@ -611,7 +611,7 @@ fn the_best_waits_for_its_checkpoint() {
     let last = home.at("run/checkpoint/last.safetensors");
     fs::remove_file(&last).unwrap();
     fs::create_dir_all(last.join("in the way")).unwrap();
-    let mut writer = Writer::start(&folder, about, folder.store(), None);
+    let mut writer = Writer::start(&folder, about, folder.store(), None).unwrap();
     writer.save(second).unwrap();
     assert!(matches!(writer.finish(), (None, Err(_))));
     assert!(best() == before);
@@ -849,7 +849,7 @@ fn a_lost_device_leaves_the_last_checkpoint() {
         shown: Default::default(),
     };
     let about = About { settings, origin };
-    let mut keep = Keep(Writer::start(&folder, about, folder.store(), None));
+    let mut keep = Keep(Writer::start(&folder, about, folder.store(), None).unwrap());
     match train::run(&mut trainer, &mut keep) {
         Err(error @ TrainError::Device(DeviceError::Lost { .. })) => {
             assert_eq!(error.to_string(), LOST);
@@ -895,7 +895,7 @@ fn a_device_that_drops_its_work_is_noticed() {
         shown: Default::default(),
     };
     let about = About { settings, origin };
-    let mut keep = Keep(Writer::start(&folder, about, folder.store(), None));
+    let mut keep = Keep(Writer::start(&folder, about, folder.store(), None).unwrap());
     let error = train::run(&mut trainer, &mut keep).unwrap_err().to_string();
     assert!(error.contains("it has not run the steps from 0 on"), "{error}");
 }
