@@ -146,17 +146,17 @@ class Trial:
                 resource.setrlimit(which, (most, most))
 
         begun = time.monotonic()
-        with tempfile.TemporaryFile() as said:
-            child = subprocess.Popen(
-                [self.elbo, *map(str, command)], stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=cwd or self.folder, preexec_fn=limit
-            )
-            clock = threading.Timer(seconds, child.kill)
-            clock.start()
-            _, status, usage = os.wait4(child.pid, 0)
-            clock.cancel()
-            child.returncode = os.waitstatus_to_exitcode(status)
-            said.seek(0)
-            text = said.read().decode(errors="replace")
+        # A pipe: a file would be under the limits too.
+        child = subprocess.Popen(
+            [self.elbo, *map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd or self.folder, preexec_fn=limit
+        )
+        clock = threading.Timer(seconds, child.kill)
+        clock.start()
+        with child.stdout:
+            text = child.stdout.read().decode(errors="replace")
+        _, status, usage = os.wait4(child.pid, 0)
+        clock.cancel()
+        child.returncode = os.waitstatus_to_exitcode(status)
         return Ended(child.returncode, text, time.monotonic() - begun, usage.ru_maxrss << 10)
 
     def fail(self, what, why, files=()):
