@@ -45,7 +45,7 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::device::DeviceError;
 use crate::numeric::parallel;
-use crate::report::console::{be_quiet, complain, lost};
+use crate::report::console::{be_quiet, be_verbose, complain, lost};
 use fields::in_flags;
 
 /// With whose data are in the program, as their licence asks.
@@ -69,6 +69,9 @@ struct Cli {
     /// Print results, warnings and errors alone: no progress, and nothing of how the work is done
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// Print how training does its work, too: memory, data on the device, kernels with their variants, fusions
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -185,6 +188,9 @@ pub fn main() -> u8 {
     stop::outlive_file_limits();
     if cli.quiet {
         be_quiet();
+    }
+    if cli.verbose {
+        be_verbose();
     }
     let threads = matches.subcommand().and_then(|(_, command)| {
         command.try_get_one::<u16>("threads").ok().flatten().copied().and_then(NonZeroU16::new)

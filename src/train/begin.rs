@@ -171,7 +171,7 @@ pub(super) fn rewind(
 ) -> Result<(), DeviceError> {
     executor.write_u32(pass.clock, &clock::at(settings.seed, 0))?;
     let mut first = [0.0; rates::WORDS];
-    first[rates::LEARNING_RATE] = settings.first_learning_rate(pass.source.images as u64) as f32;
+    first[rates::LEARNING_RATE] = settings.learning_rate_of(1, pass.source.images as u64) as f32;
     // 1 - b^t at t = 1, and the weight of the KL; later ones are the end_step kernel's.
     let [decay1, decay2] = settings.optimizer.rule().corrected().unwrap_or_default();
     first[rates::CORRECTION1] = (1.0 - decay1) as f32;
