@@ -21,6 +21,7 @@ mod generate;
 mod import;
 mod impute;
 mod init_from;
+mod notices;
 mod optimizer;
 mod options;
 mod output;
@@ -52,7 +53,7 @@ use fields::in_flags;
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\n\nThe MNIST images within are by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, under CC BY-SA 3.0\n\
-     (creativecommons.org/licenses/by-sa/3.0), unchanged but for their compression."
+     (creativecommons.org/licenses/by-sa/3.0), unchanged but for their compression. `elbo notices` prints all licences."
 );
 
 /// Train variational autoencoders with hand-written WGSL kernels, on any GPU or on the CPU.
@@ -99,6 +100,7 @@ enum Command {
     Export(export::Args),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
+    Notices(notices::Args),
 }
 
 /// A command that did not succeed: one line, with options for fields, and the exit code.
@@ -222,6 +224,7 @@ pub fn main() -> u8 {
         Command::Export(args) => export::run(args),
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => completions::man(args),
+        Command::Notices(args) => notices::run(args),
     };
     let result = match (result, lost()) {
         (Ok(0), Some(error)) if !is_run => {
