@@ -232,6 +232,11 @@ pub trait Executor {
 
     /// Reads a whole tensor, after everything before it has run.
     fn read_bytes(&mut self, tensor: TensorId) -> Result<Vec<u8>, DeviceError>;
+
+    /// Reads whole tensors, in their order: on an adapter with fewer waits than one by one.
+    fn read_all(&mut self, tensors: &[TensorId]) -> Result<Vec<Vec<u8>>, DeviceError> {
+        tensors.iter().map(|&tensor| self.read_bytes(tensor)).collect()
+    }
 }
 
 impl dyn Executor + '_ {
@@ -253,6 +258,12 @@ impl dyn Executor + '_ {
     /// Reads a whole U32 tensor.
     pub fn read_u32(&mut self, tensor: TensorId) -> Result<Vec<u32>, DeviceError> {
         Ok(bytemuck::pod_collect_to_vec(&self.read_bytes(tensor)?))
+    }
+
+    /// Reads whole F32 tensors, see [`Executor::read_all`].
+    pub fn read_all_f32(&mut self, tensors: &[TensorId]) -> Result<Vec<Vec<f32>>, DeviceError> {
+        let all = self.read_all(tensors)?;
+        Ok(all.iter().map(|bytes| bytemuck::pod_collect_to_vec(bytes)).collect())
     }
 
     /// Runs a plan `n` times to the end.

@@ -330,7 +330,7 @@ impl Trainer {
             [] => self.plan.trained.iter().map(|t| t.parameter).collect(),
             averages => averages.to_vec(),
         };
-        tensors.into_iter().map(|tensor| self.executor.read_f32(tensor)).collect()
+        self.executor.read_all_f32(&tensors)
     }
 
     /// Begins with these parameters, in the order of [`crate::vae::Network::parameters`], in place of random ones.
@@ -356,26 +356,23 @@ impl Trainer {
     /// # Errors
     /// The device failed.
     pub fn snapshot(&mut self) -> Result<Snapshot, DeviceError> {
-        let executor = &mut *self.executor;
-        let parameters = self
-            .plan
-            .trained
-            .iter()
-            .enumerate()
-            .map(|(i, t)| {
-                let values = executor.read_f32(t.parameter)?;
-                let state = executor.read_f32(t.state)?;
-                let planes = state.chunks_exact(values.len()).map(<[f32]>::to_vec).collect();
-                let average = self.plan.averages.get(i).map(|&average| executor.read_f32(average));
-                Ok(Saved { values, planes, average: average.transpose()? })
-            })
-            .collect::<Result<_, DeviceError>>()?;
-        Ok(Snapshot {
-            step: self.step,
-            parameters,
-            clock: executor.read_u32(self.plan.train.clock)?,
-            rates: executor.read_f32(self.plan.train.rates)?,
-        })
+        let TrainProgram { trained, averages, train, .. } = &self.plan;
+        let of = |i: usize| {
+            let t = &trained[i];
+            [Some(t.parameter), Some(t.state), averages.get(i).copied()].into_iter().flatten()
+        };
+        let tensors: Vec<_> = (0..trained.len()).flat_map(of).chain([train.rates]).collect();
+        let mut read = self.executor.read_all_f32(&tensors)?.into_iter();
+        let mut next = || read.next().expect("as many as were asked for");
+        let mut saved = || {
+            let (values, state) = (next(), next());
+            let planes = state.chunks_exact(values.len()).map(<[f32]>::to_vec).collect();
+            Saved { values, planes, average: (!averages.is_empty()).then(&mut next) }
+        };
+        let parameters = trained.iter().map(|_| saved()).collect();
+        let (step, rates) = (self.step, next());
+        let clock = self.executor.read_u32(train.clock)?;
+        Ok(Snapshot { step, parameters, clock, rates })
     }
 
     /// Goes back (or on) to a snapshot of the same run.

@@ -238,18 +238,31 @@ impl GpuDevice {
         range: Range<u64>,
         what: &str,
     ) -> Result<Vec<u8>, DeviceError> {
-        let size = range.end - range.start;
+        Ok(self.read_parts(&[(source, range)], what)?.remove(0))
+    }
+
+    /// These bytes of each of some buffers, through one buffer that the host can read and with one wait.
+    fn read_parts(
+        &self,
+        parts: &[(&wgpu::Buffer, Range<u64>)],
+        what: &str,
+    ) -> Result<Vec<Vec<u8>>, DeviceError> {
+        let sizes = || parts.iter().map(|(_, range)| range.end - range.start);
         let staging = self.scoped(&format!("reading {what}"), || {
             let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("read-back"),
-                size,
+                size: sizes().sum(),
                 usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
                 mapped_at_creation: false,
             });
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
                 label: Some("read-back"),
             });
-            encoder.copy_buffer_to_buffer(source, range.start, &staging, 0, size);
+            let mut at = 0;
+            for ((source, range), size) in parts.iter().zip(sizes()) {
+                encoder.copy_buffer_to_buffer(source, range.start, &staging, at, size);
+                at += size;
+            }
             self.queue.submit([encoder.finish()]);
             staging.map_async(wgpu::MapMode::Read, .., |_| {}); // a failure shows in get_mapped_range
             staging
@@ -259,7 +272,13 @@ impl GpuDevice {
             .map_err(|e| self.error(e.to_string()))?;
         self.healthy()?;
         let view = staging.get_mapped_range(..).map_err(|e| self.error(e.to_string()))?;
-        Ok(view.to_vec())
+        let mut rest = &view[..];
+        let mut part = |size: u64| {
+            let (part, after) = rest.split_at(size as usize);
+            rest = after;
+            part.to_vec()
+        };
+        Ok(sizes().map(&mut part).collect())
     }
 
     fn error(&self, message: String) -> DeviceError {
