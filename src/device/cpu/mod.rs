@@ -129,7 +129,7 @@ fn zeros<T: Clone>(n: usize, zero: T) -> Result<Vec<T>, TryReserveError> {
 fn instruction_set() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") {
+        if cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f") {
             return "AVX-512";
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {

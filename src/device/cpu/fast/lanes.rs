@@ -9,7 +9,7 @@ pub const LANES: usize = 16;
 /// for; `gemm` knows how to live with fewer.
 pub fn has_wide_registers() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f");
+    return cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
