@@ -212,19 +212,17 @@ function report({ device, by, date, agent, ceilings: c, steps: all }) {
   if (all.length) {
     lines.push("", `training steps, ${all[0].network}`);
     const head = ["batch", "step", "images/s", "FLOP/s", "of the best product", "dispatches", "script a dispatch"];
-    const row = (each) =>
-      each.stopped
-        ? [String(each.batch), each.stopped, "", "", "", "", ""]
-        : [
-            String(each.batch),
-            duration(each.time.median),
-            number(each.images_per_second, 0),
-            rateOf(each.flops / each.time.median, "FLOP/s"),
-            `${number((100 * each.flops) / each.time.median / best, 0)} %`,
-            String(each.dispatches),
-            duration(each.script_per_dispatch),
-          ];
-    lines.push(...aligned([head, ...all.map(row)]));
+    const row = (each) => [
+      String(each.batch),
+      duration(each.time.median),
+      number(each.images_per_second, 0),
+      rateOf(each.flops / each.time.median, "FLOP/s"),
+      `${number((100 * each.flops) / each.time.median / best, 0)} %`,
+      String(each.dispatches),
+      duration(each.script_per_dispatch),
+    ];
+    lines.push(...aligned([head, ...all.filter(({ stopped }) => !stopped).map(row)]));
+    lines.push(...all.filter(({ stopped }) => stopped).map(({ batch, stopped }) => `batch ${batch}: ${stopped}, too long to measure`));
   }
   return lines.join("\n");
 }

@@ -13,6 +13,11 @@ const LOOK = 250;
 /** Of the time, at most this share goes to the test images, and to pictures. */
 const TESTING = 0.2;
 const PICTURES = 0.15;
+/** Milliseconds that the test images may take while it trains, and when it pauses: beyond, only the first of them are taken. */
+const TEST_LIVE = 1000;
+const TEST_PAUSED = 5000;
+/** Milliseconds after which a software adapter begins with test images, and with pictures, whose plans it compiles for long. */
+const LATER = { testing: 3000, pictures: 10000 };
 
 let site;
 let openGpu;
@@ -50,7 +55,8 @@ export function install(manifest, open) {
   options("objective", choices.objectives, "elbo");
   options("batch", plain(choices.batches), "128");
   const kinds = data.train.bits === 1 ? "each pixel a bit" : "each pixel a byte";
-  $("data").textContent = `${data.name}: ${count(data.train.images)} images to train on, ${count(data.test.images)} to test on, ${data.width} × ${data.height}, ${kinds}; ${data.pixels}`;
+  const name = { mnist: "MNIST", "fashion-mnist": "Fashion-MNIST" }[data.name] ?? data.name;
+  $("data").textContent = `${name}: ${count(data.train.images)} images to train on, ${count(data.test.images)} to test on, ${data.width} × ${data.height}, ${kinds}; ${data.pixels}`;
   $("go").addEventListener("click", () => guarded(go));
   $("reset").addEventListener("click", () => guarded(reset));
   $("save-model").addEventListener("click", () => guarded(saveModel));
@@ -137,7 +143,7 @@ async function begin() {
   run.lines = { train: new Line(), test: new Line() };
   run.kept = { step: 0, parameters: await training.parameters() };
   $("f-bound-part").hidden = !training.host.train.bound;
-  if (loaded) await evaluate();
+  if (loaded) await evaluate(TEST_PAUSED);
 }
 
 /** One tab of the page trains at a time: two would share the GPU between them. */
@@ -167,7 +173,8 @@ function lockAndTrain() {
 async function loop(signal) {
   const { training, lines } = run;
   let steps = 1;
-  let spent = { testing: 0, pictures: 0 };
+  const later = run.opened.software ? LATER : { testing: 0, pictures: 0 };
+  const spent = { testing: TESTING * later.testing, pictures: PICTURES * later.pictures };
   const begun = performance.now();
   const behind = (name, share) => spent[name] < share * (performance.now() - begun);
   try {
@@ -181,17 +188,13 @@ async function loop(signal) {
       const metrics = await training.metrics(from);
       run.first ??= { elapsed: performance.now() - run.begun };
       run.rate = (1000 * (training.step - from) * training.host.train.batch) / elapsed;
+      run.operations = ((training.step - from) * training.program.cost(training.host.train.plan).flops) / elapsed;
       steps = Math.max(1, Math.round(((training.step - from) * LOOK) / elapsed));
       lines.train.push(training.images, metrics.elbo);
       run.metrics = metrics;
       showFigures();
-      // The first look at the test images and the first pictures come early, the others by their share of the time.
-      if (!signal.aborted && (!run.tested || behind("testing", TESTING)) && training.step > 1) {
-        showState("testing");
-        spent.testing += await timed(() => evaluate(signal));
-        showState("training");
-      }
-      if (!signal.aborted && (!run.source || behind("pictures", PICTURES))) spent.pictures += await timed(showPictures);
+      if (!signal.aborted && behind("testing", TESTING)) spent.testing += await timed(() => evaluate(TEST_LIVE, signal));
+      if (!signal.aborted && behind("pictures", PICTURES)) spent.pictures += await timed(showPictures);
     }
     showState("paused");
   } catch (error) {
@@ -211,16 +214,19 @@ async function timed(work) {
   return performance.now() - start;
 }
 
-/** The figures of all test images under the parameters as they are. */
-async function evaluate(signal) {
-  const { training } = run;
-  const tested = await training.evaluate({ signal });
+/** The figures of the test images under the parameters as they are: of as many as are expected to take so many milliseconds. */
+async function evaluate(milliseconds, signal) {
+  const { training, operations } = run;
+  const { batch, plan: name } = training.host.evaluate;
+  const images = operations ? batch * Math.floor((milliseconds * operations) / training.program.cost(name).flops) : batch;
+  const tested = await training.evaluate({ signal, images });
   run.tested = { ...tested, step: training.step };
   run.lines.test.push(training.images, tested.elbo);
   showFigures();
 }
 
 async function showPictures() {
+  $("learnt").hidden = false;
   await showLearnt(await explored());
 }
 
@@ -232,7 +238,7 @@ async function explored() {
   if (run.source) {
     run.source.put(parameters);
   } else {
-    const name = `trained here, ${about.model}`;
+    const name = "trained here";
     run.source = await GpuSource.load(opened, await plan(about.document), { about, name, seed, test, labels, parameters });
   }
   return run.source;
@@ -247,6 +253,7 @@ function showFigures() {
   const shown = tested ?? metrics;
   set("f-train", number(metrics?.elbo));
   set("f-test", number(tested?.elbo));
+  set("f-tested", tested && tested.images < training.host.evaluate.images ? `first ${count(tested.images)}` : "");
   set("f-reconstruction", number(shown?.reconstruction));
   set("f-kl", number(shown?.kl));
   set("f-bound", number(metrics?.bound));
@@ -272,9 +279,10 @@ async function stop() {
   pause();
   await done;
   if (!run) return;
-  if (run.tested?.step !== run.training.step) {
+  const isWhole = run.tested?.images === run.training.host.evaluate.images;
+  if (run.tested?.step !== run.training.step || !isWhole) {
     showState("testing");
-    await evaluate();
+    await evaluate(TEST_PAUSED);
   }
   await showPictures();
   showState("paused");
@@ -293,7 +301,8 @@ async function reset() {
   showNotice();
   showState("not begun");
   for (const id of ["f-rate", "f-step", "f-epoch", "f-test", "f-train", "f-reconstruction", "f-kl", "f-bound"]) $(id).textContent = "–";
-  for (const id of ["reconstructions", "draws", "manifold-tiles", "manifold-dots"]) $(id).width = $(id).width;
+  $("f-tested").textContent = "";
+  $("learnt").hidden = true;
   drawCurve();
 }
 
