@@ -9,26 +9,22 @@ use crate::vae::step::{Content, Source};
 use crate::vae::{Architecture, Network};
 
 /// Rows of a run of the estimates: all draws that are usual, and few enough for a GPU of any size.
-const ROWS: usize = 1024;
-/// Images of a run of `codes`.
-pub const CODED: usize = 100;
-/// Draws of `pictures`.
-pub const PICTURES: usize = 20;
+const ESTIMATED: usize = 1024;
+/// Rows of a run of everything else. It is one number so that the plans share their pipelines: a browser compiles each, and for
+/// longer than it runs it.
+pub const ROWS: usize = 100;
 
-/// The plans `decode` of one code, `map` of a grid of them where there are two latent units, `draw` of one code from the prior,
-/// `pictures` of several, `codes` of test images one batch after the other, and `encode`, `importance` and `prior` of
-/// [`EstimateProgram`] for one image.
+/// The plans `decode` of codes, `draw` of codes from the prior with their images, `codes` of test images one batch after the other,
+/// and `encode`, `importance` and `prior` of [`EstimateProgram`] for one image.
 pub struct ExploredProgram {
     program: Program,
     network: Network,
     /// The tensors that the page finds by these names.
     pub roles: Vec<(&'static str, TensorId)>,
-    /// Tiles of a side of the map.
+    /// Tiles of a side of the map of two latent units.
     pub tiles: Option<usize>,
     /// Draws of a run of `importance` and of `prior`.
     pub chunk: usize,
-    /// Runs whose values are kept.
-    pub runs: usize,
     /// Images of a run of `codes`.
     pub coded: usize,
 }
@@ -49,51 +45,33 @@ impl ExploredProgram {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
 
-        let decode = DecodeProgram::record_in(program, network, "decode", 1)?;
+        let decode = DecodeProgram::record_in(program, network, "decode", ROWS)?;
         told("decode.z", Some(decode.z));
-        told("decode.classes", decode.classes);
         told("decode.mean", Some(decode.mean));
-        let DecodeProgram { mut program, mut network, .. } = decode;
-
-        let (height, width) = architecture.image;
-        let tiles =
-            (architecture.latent == 2).then(|| (560 / height.max(width).max(1)).clamp(8, 20));
-        if let Some(tiles) = tiles {
-            let map = DecodeProgram::record_in(program, network, "map", tiles * tiles)?;
-            told("map.z", Some(map.z));
-            told("map.classes", map.classes);
-            told("map.mean", Some(map.mean));
-            (program, network) = (map.program, map.network);
-        }
-
-        let draw = SampleProgram::record_in(program, network, "draw", 1, Shown::Expected)?;
-        told("draw.clock", Some(draw.clock));
-        told("draw.z", Some(draw.z));
-        let SampleProgram { program, network, .. } = draw;
+        let DecodeProgram { program, network, .. } = decode;
 
         let shown = Shown::Expected;
-        let pictures = SampleProgram::record_in(program, network, "pictures", PICTURES, shown)?;
-        told("pictures.clock", Some(pictures.clock));
-        told("pictures.classes", pictures.classes);
-        told("pictures.mean", Some(pictures.values));
-        let SampleProgram { program, network, .. } = pictures;
+        let draw = SampleProgram::record_in(program, network, "draw", ROWS, shown)?;
+        told("draw.clock", Some(draw.clock));
+        told("draw.z", Some(draw.z));
+        told("draw.mean", Some(draw.values));
+        let SampleProgram { program, network, .. } = draw;
 
-        let coded = CODED.min(images);
-        let source = Source { images, window: None, content, flips: None, batch: coded, samples: 1 };
+        let coded = ROWS.min(images);
+        let source =
+            Source { images, window: None, content, flips: None, batch: coded, samples: 1 };
         let codes = ReconstructProgram::record_in(program, network, "codes", source, None)?;
         told("codes.data", Some(codes.data));
-        told("codes.labels", codes.labels);
         told("codes.clock", Some(codes.clock));
         told("codes.x", Some(codes.x));
         told("codes.heads", Some(codes.heads));
         told("codes.mean", Some(codes.mean));
         let ReconstructProgram { program, network, .. } = codes;
 
-        let chunks = Chunks::new(ROWS, 1, samples);
+        let chunks = Chunks::new(ESTIMATED, 1, samples);
         let window = Some(1); // the image that is asked about, with the noise of its place among all
         let e = EstimateProgram::record_in(program, network, content, images, window, chunks)?;
         told("data", Some(e.data));
-        told("labels", e.labels);
         told("clock", Some(e.clock));
         told("x", Some(e.x));
         told("heads", Some(e.heads));
@@ -101,15 +79,10 @@ impl ExploredProgram {
         told("log_w", Some(e.log_w));
         told("prior_log_px", Some(e.prior_log_px));
         let EstimateProgram { program, network, chunks, .. } = e;
-        Ok(ExploredProgram {
-            program,
-            network,
-            roles,
-            tiles,
-            chunk: chunks.samples,
-            runs: chunks.runs,
-            coded,
-        })
+        let (height, width) = architecture.image;
+        let tiles =
+            (architecture.latent == 2).then(|| (560 / height.max(width).max(1)).clamp(8, 20));
+        Ok(ExploredProgram { program, network, roles, tiles, chunk: chunks.samples, coded })
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::catalogue::{self, Choices};
-use super::explored::ExploredProgram;
+use super::explored::{ExploredProgram, ROWS};
 use super::images::{PackedImages, pack};
 use super::measured;
 use crate::data::{Dataset, Images};
@@ -97,7 +97,7 @@ struct About<'a> {
     probability: bool,
     samples: usize,
     chunk: usize,
-    runs: usize,
+    rows: usize,
     coded: usize,
     tiles: Option<usize>,
 }
@@ -146,7 +146,7 @@ impl Documents {
             probability: architecture.likelihood.module().is_likelihood_of(*binarization),
             samples,
             chunk: program.chunk,
-            runs: program.runs,
+            rows: ROWS,
             coded: program.coded,
             tiles: program.tiles,
         })

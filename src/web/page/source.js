@@ -160,23 +160,34 @@ export class GpuSource {
   pictures() {
     return this.#alone(async () => {
       const { program, roles } = this;
-      program.write(roles["pictures.clock"], firstClock(this.seed));
+      program.write(roles["draw.clock"], firstClock(this.seed));
       program.write(roles["codes.clock"], firstClock(this.seed));
-      await program.run("pictures");
+      await program.run("draw");
       await program.run("codes");
-      const [drawn, x, mean, heads] = await program.readAll(["pictures.mean", "codes.x", "codes.mean", "codes.heads"].map((role) => roles[role]));
+      const [drawn, x, mean, heads] = await program.readAll(["draw.mean", "codes.x", "codes.mean", "codes.heads"].map((role) => roles[role]));
       return { drawn: toLevels(drawn), x: toLevels(x), mean: toLevels(mean), codes: posteriors(heads, this.about) };
     });
   }
 
+  /** E[x|z] of codes one after the other, (N, Z), a run of rows at a time. */
+  async #decoded(z) {
+    const { program, roles, about } = this;
+    const n = z.length / about.latent;
+    const all = new Float32Array(n * this.#size());
+    for (let from = 0; from < n; from += about.rows) {
+      const rows = new Float32Array(about.rows * about.latent);
+      rows.set(z.subarray(from * about.latent, (from + about.rows) * about.latent));
+      program.write(roles["decode.z"], rows);
+      await program.run("decode");
+      const mean = await program.read(roles["decode.mean"]);
+      all.set(mean.subarray(0, Math.min(about.rows, n - from) * this.#size()), from * this.#size());
+    }
+    return all;
+  }
+
   /** The map up to `extent`, as ImageData. */
   tiles(extent) {
-    return this.#alone(async () => {
-      const { program, roles, about } = this;
-      program.write(roles["map.z"], grid(about.tiles, extent));
-      await program.run("map");
-      return tiled(await program.read(roles["map.mean"]), about);
-    });
+    return this.#alone(async () => tiled(await this.#decoded(grid(this.about.tiles, extent)), this.about));
   }
 
   async model() {
@@ -204,10 +215,7 @@ export class GpuSource {
   }
 
   async #decode(z) {
-    const { program, roles } = this;
-    program.write(roles["decode.z"], Float32Array.from(z));
-    await program.run("decode");
-    return toLevels(await program.read(roles["decode.mean"]));
+    return toLevels(await this.#decoded(Float32Array.from(z)));
   }
 
   decode({ z }) {
@@ -216,11 +224,11 @@ export class GpuSource {
 
   sample({ seed }) {
     return this.#alone(async () => {
-      const { program, roles } = this;
+      const { program, roles, about } = this;
       program.write(roles["draw.clock"], firstClock(seed));
       await program.run("draw");
-      const z = Array.from(await program.read(roles["draw.z"]));
-      return { z, image: await this.#decode(z) };
+      const [z, mean] = await program.readAll([roles["draw.z"], roles["draw.mean"]]);
+      return { z: Array.from(z.subarray(0, about.latent)), image: toLevels(mean.subarray(0, this.#size())) };
     });
   }
 

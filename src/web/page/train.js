@@ -84,6 +84,10 @@ async function guarded(work) {
     await work();
   } catch (error) {
     complain(error);
+    if (!run) {
+      loaded = null;
+      showState("not begun");
+    }
   } finally {
     busy = false;
     showButtons();
@@ -371,6 +375,12 @@ async function load() {
 /** The model as it is now, to be explored; with what tells it from what was explored before. */
 export async function trained() {
   if (!run) return null;
+  if (working) {
+    const { done } = working;
+    pause();
+    showNotice("The training was paused so that its model stays what is explored. Resume goes on.");
+    await done;
+  }
   const source = await explored();
   return { source, version: `${run.begun} ${run.training.step}` };
 }

@@ -13,6 +13,8 @@ const TABS = ["train", "explore", "benchmark"];
 let site;
 
 let opened = null; // a promise of the GPU
+let ofRun = null; // a promise of the source of the run that came with the page
+let version = null; // of what is explored
 
 /** The GPU, opened once; after it was lost, anew. */
 function gpu() {
@@ -23,7 +25,7 @@ function gpu() {
       $("gpu").textContent += " (software)";
       showNotice("The browser has no GPU for this page and imitates one on the CPU: everything works, a thousand times slower. Take the smallest network and batch.");
     }
-    device.lost.then(() => (opened = null));
+    device.lost.then(() => (opened = ofRun = version = null)); // what was on it is gone
     return device;
   });
   opened.catch(() => (opened = null));
@@ -57,9 +59,6 @@ function installTabs() {
 }
 
 // Explore
-
-let ofRun = null; // a promise of the source of the run that came with the page
-let version; // of what is explored
 
 async function runSource() {
   const { about, weights, name, seed } = site.run;
