@@ -337,12 +337,19 @@ function saveConfig() {
   download("config.json", [`${text}\n`], "application/json");
 }
 
+/** The text of a value of JSON, whatever the order of its fields. */
+function canonical(value) {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonical)}]`;
+  return `{${Object.keys(value).sort().map((key) => `${key}:${canonical(value[key])}`)}}`;
+}
+
 /** The architecture that a file says it is of. */
 function architectureOf(bytes) {
   try {
     const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
     const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
-    return JSON.stringify(JSON.parse(header.__metadata__.architecture));
+    return canonical(JSON.parse(header.__metadata__.architecture));
   } catch {
     return null; // what reads it says more
   }
@@ -357,7 +364,7 @@ async function load() {
   const bytes = new Uint8Array(await picked.arrayBuffer());
   const architecture = architectureOf(bytes);
   const all = chosen();
-  const fitting = Object.entries(site.models).find(([, about]) => JSON.stringify(about.architecture) === architecture);
+  const fitting = Object.entries(site.models).find(([, about]) => canonical(about.architecture) === architecture);
   if (fitting) {
     const end = fitting[0].lastIndexOf("-");
     [all.network, all.latent] = [fitting[0].slice(0, end), fitting[0].slice(end + 1)];
