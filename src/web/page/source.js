@@ -206,7 +206,7 @@ export class GpuSource {
       ...about,
       run: this.name,
       device: { name: this.opened.name },
-      seed: this.seed,
+      seed: String(this.seed),
       test_images: this.test.length / this.#size(),
       measured: n,
       extent: this.extent,
