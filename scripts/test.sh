@@ -8,7 +8,7 @@
 # safetensors, onnxruntime, onnx, maturin, optuna and ray, which go into target/python.
 #
 # The quick ones are the unit tests; every kernel's CPU code against the reference, by itself and with planted
-# faults; every shader by itself, by naga; plans, fusions and noise; the gradient of a step against finite
+# faults; every shader by itself, by naga; plans, their documents, fusions and noise; the gradient of a step against finite
 # differences; settings, file formats and licences. They leave out whatever runs on an adapter (each shader against
 # the reference, the faults planted in shaders, autotune, mixed precision), runs of training from begin to end with
 # their checkpoints, the estimates, models for other programs, the command line, and the page in a browser.
@@ -23,6 +23,7 @@ if [[ ${1:-} == quick ]]; then
         --skip gpu --skip every_fusion_computes
     cargo test --release --test data -- formats:: loaders::
     cargo test --release --test cli -- dependencies::
+    cargo test --release --test web -- documents:: forged:: --skip what_is_read_back
     exit
 fi
 

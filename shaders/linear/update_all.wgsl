@@ -168,7 +168,9 @@ fn update_all(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    layer = layer_at(WORDS * min(group.z, L - 1u));
-    if group.x * TILE_ROWS >= layer.outputs || group.y * TILE_COLUMNS > layer.inputs { return; }
+    // By its own name: what is read of a private variable is not uniform to a browser, and the barriers below must be.
+    let own = layer_at(WORDS * min(group.z, L - 1u));
+    layer = own;
+    if group.x * TILE_ROWS >= own.outputs || group.y * TILE_COLUMNS > own.inputs { return; }
     product_fetch(group, lane);
 }

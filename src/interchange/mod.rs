@@ -1,6 +1,7 @@
-//! What other programs read: PyTorch's parameters in safetensors files, ONNX, arrays of NumPy.
+//! What other programs read: PyTorch's parameters in safetensors files, ONNX, arrays of NumPy, and plans as documents.
 
 pub mod arrays;
+pub mod document;
 pub mod import;
 pub mod names;
 pub mod onnx;

@@ -29,13 +29,13 @@ pub struct Stored {
     pub name: String,
     pub shape: Vec<usize>,
     /// Its place in [`crate::vae::Network::parameters`].
-    parameter: usize,
+    pub parameter: usize,
     /// Elements of the parameter that it is.
-    range: Range<usize>,
+    pub range: Range<usize>,
     /// Where they are in another order in the file.
-    order: Option<Order>,
+    pub order: Option<Order>,
     /// The file's value over the parameter's; a power of two.
-    scale: f32,
+    pub scale: f32,
 }
 
 impl Stored {
@@ -158,13 +158,7 @@ pub fn encode(
     parameters: &[Vec<f32>],
     trained: &Trained,
 ) -> Result<Vec<u8>, String> {
-    let mut stored = stored(architecture, names);
-    if names == Names::Sequential {
-        let numbers = modules(architecture);
-        for s in &mut stored {
-            s.name = renumbered(&s.name, |stack, rank| numbers[stack].get(rank).copied());
-        }
-    }
+    let stored = written(architecture, names);
     let bytes: Vec<Vec<u8>> = stored
         .iter()
         .map(|s| s.of(parameters).iter().flat_map(|v| (v * s.scale).to_le_bytes()).collect())
@@ -180,6 +174,18 @@ pub fn encode(
     metadata.insert(ARCHITECTURE.to_string(), about);
     let file = serialize(views, None).map_err(|e| e.to_string())?;
     with_metadata(&file, metadata)
+}
+
+/// [`stored`] as a file has them: modules that stand one after the other have the numbers that PyTorch gives them.
+pub fn written(architecture: &Architecture, names: Names) -> Vec<Stored> {
+    let mut stored = stored(architecture, names);
+    if names == Names::Sequential {
+        let numbers = modules(architecture);
+        for s in &mut stored {
+            s.name = renumbered(&s.name, |stack, rank| numbers[stack].get(rank).copied());
+        }
+    }
+    stored
 }
 
 /// A safetensors file with metadata. The crate would write them in no fixed order; equal models are to be

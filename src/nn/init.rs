@@ -42,15 +42,42 @@ impl Init {
 }
 
 /// Uniform numbers, in an order that depends on the seed alone.
-pub struct Uniform(ChaCha8Rng);
+pub struct Uniform(Numbers);
+
+enum Numbers {
+    Random(ChaCha8Rng),
+    Marks { sign: f32, drawn: Vec<(usize, f32)> },
+}
 
 impl Uniform {
     pub fn new(seed: u64) -> Self {
-        Uniform(ChaCha8Rng::seed_from_u64(seed))
+        Uniform(Numbers::Random(ChaCha8Rng::seed_from_u64(seed)))
+    }
+
+    /// In place of random numbers their mark: of the first that are drawn at once `sign`, of the next twice that, and so
+    /// on. To see where parameters that begin at random are.
+    pub fn marks(sign: f32) -> Self {
+        Uniform(Numbers::Marks { sign, drawn: Vec::new() })
+    }
+
+    /// How many were drawn each time, and their bound, where marks were asked for.
+    pub fn drawn(&self) -> &[(usize, f32)] {
+        match &self.0 {
+            Numbers::Random(_) => &[],
+            Numbers::Marks { drawn, .. } => drawn,
+        }
     }
 
     /// The next `n` numbers, on ±bound.
     pub fn numbers(&mut self, n: usize, bound: f32) -> Vec<f32> {
-        (0..n).map(|_| (2.0 * self.0.random::<f32>() - 1.0) * bound).collect()
+        match &mut self.0 {
+            Numbers::Random(random) => {
+                (0..n).map(|_| (2.0 * random.random::<f32>() - 1.0) * bound).collect()
+            }
+            Numbers::Marks { sign, drawn } => {
+                drawn.push((n, bound));
+                vec![*sign * drawn.len() as f32; n]
+            }
+        }
     }
 }

@@ -265,11 +265,12 @@ fn infer_dims(
         let mut progress = false;
         for (binding, shape) in bindings.iter().zip(shapes) {
             for (dim, &size) in binding.dims.iter().zip(shape) {
-                let mut known = 1;
+                let mut known = 1_usize;
                 let mut unknown = Vec::new();
                 for factor in dim {
                     match factor.value(|name| values.get(name).map(|v| *v as usize)) {
-                        Some(value) => known *= value,
+                        // Constants that were given may be any.
+                        Some(value) => known = known.saturating_mul(value),
                         None => unknown.push(factor),
                     }
                 }
@@ -289,7 +290,7 @@ fn infer_dims(
 
 fn evaluate(dim: &DimExpr, values: &BTreeMap<String, f64>) -> Option<usize> {
     let known = |name: &str| values.get(name).map(|v| *v as usize);
-    dim.iter().try_fold(1, |product, factor| Some(product * factor.value(known)?))
+    dim.iter().try_fold(1_usize, |product, factor| product.checked_mul(factor.value(known)?))
 }
 
 fn show(dim: &DimExpr) -> String {

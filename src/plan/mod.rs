@@ -2,6 +2,7 @@
 
 pub mod case;
 mod dispatch;
+pub mod document;
 pub mod fuse;
 pub mod kernel;
 mod program;

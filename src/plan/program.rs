@@ -133,6 +133,11 @@ impl Program {
         Ok(whole)
     }
 
+    /// Says that a tensor is a part of another, from an element of it on, as a document has it.
+    pub(super) fn set_part(&mut self, part: TensorId, whole: TensorId, first: usize) {
+        self.tensors[part.0].part_of = Some((whole, first));
+    }
+
     /// The tensor that holds this one's elements, itself unless it is a part, and the first of them there.
     pub fn place(&self, id: TensorId) -> (TensorId, usize) {
         self.get(id).part_of.unwrap_or((id, 0))

@@ -98,6 +98,11 @@ pub fn begin(
             }
         }
     }
+    initialize(executor, plan, settings, &moments(dataset, settings))
+}
+
+/// What the first parameters of a run need of its data.
+pub(crate) fn moments(dataset: &Dataset, settings: &Settings) -> Moments {
     let images = &dataset.train;
     let counts = settings.architecture.likelihood.module().domain() == Domain::Counts;
     let mut moments = Moments { variance: Some(images.variance()), ..Moments::default() };
@@ -110,7 +115,7 @@ pub fn begin(
     if let Prior::Vamp { pseudo_inputs, .. } = settings.architecture.prior {
         moments.examples = examples(images, settings, pseudo_inputs);
     }
-    initialize(executor, plan, settings, &moments)
+    moments
 }
 
 /// So many of the images, or all if they are fewer, as the encoder sees them but for binarization: (n, D). Which, the seed
@@ -170,6 +175,11 @@ pub(super) fn rewind(
     settings: &Settings,
 ) -> Result<(), DeviceError> {
     executor.write_u32(pass.clock, &clock::at(settings.seed, 0))?;
+    executor.write_f32(pass.rates, &first_rates(pass, settings))
+}
+
+/// The rates of a pass before its first step.
+pub(crate) fn first_rates(pass: Pass, settings: &Settings) -> [f32; rates::WORDS] {
     let mut first = [0.0; rates::WORDS];
     first[rates::LEARNING_RATE] = settings.first_learning_rate(pass.source.images as u64) as f32;
     // 1 - b^t at t = 1, and the weight of the KL; later ones are the end_step kernel's.
@@ -180,5 +190,5 @@ pub(super) fn rewind(
         0 => settings.objective.beta as f32,
         _ => 0.0,
     };
-    executor.write_f32(pass.rates, &first)
+    first
 }

@@ -17,6 +17,7 @@ use crate::device::DeviceError;
 use crate::plan::PlanError;
 use crate::vae::Binarization;
 pub use begin::{begin, initialize, record, record_fused};
+pub(crate) use begin::{first_rates, moments};
 pub use metrics::{Metrics, Sums};
 pub use run::{Outcome, resume, run};
 pub use schedule::Schedule;

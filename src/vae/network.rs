@@ -138,10 +138,19 @@ impl Network {
 
     /// First values for [`Network::parameters`]; [`Init::Glorot`] begins at the means of the training data.
     pub fn initial_values(&self, init: Init, seed: u64, data: &Moments) -> Vec<Vec<f32>> {
-        let mut uniform = Uniform::new(seed);
+        self.initial_values_of(init, &mut Uniform::new(seed), data)
+    }
+
+    /// The same with these random numbers.
+    pub fn initial_values_of(
+        &self,
+        init: Init,
+        uniform: &mut Uniform,
+        data: &Moments,
+    ) -> Vec<Vec<f32>> {
         let layers = self.layers();
         let mut values: Vec<Vec<f32>> =
-            layers.flat_map(|layer| layer.initial_values(init, &mut uniform)).collect();
+            layers.flat_map(|layer| layer.initial_values(init, uniform)).collect();
         // The last but where an embedding is added to the output.
         let hidden = self.architecture.layout().map_or(0, |layout| layout.decoder.len() - 1);
         let is_told = hidden == 0 && !self.architecture.classes.is_empty();
@@ -163,7 +172,7 @@ impl Network {
             }
         }
         let prior = self.architecture.prior.module();
-        let of_prior = prior.initial_values(data, self.architecture.pixels(), &mut uniform);
+        let of_prior = prior.initial_values(data, self.architecture.pixels(), uniform);
         let own = likelihood.parameters(self.architecture.shape());
         let mut own: Vec<Vec<f32>> = own.into_iter().map(|own| own.initial).collect();
         let bias = &mut values[output_bias];

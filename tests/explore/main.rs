@@ -1,7 +1,6 @@
 //! `elbo explore` as its users meet it: over HTTP, and in a browser.
 #![cfg(unix)] // signals, and the browser's pipe
 
-mod chromium;
 mod client;
 mod colour;
 #[path = "../harness/mod.rs"]
@@ -11,3 +10,5 @@ mod labels;
 mod lost;
 mod model;
 mod page;
+
+use harness::chromium;

@@ -1,11 +1,16 @@
 //! What the tests share: the devices of this machine, kernel cases and their comparison with the reference
-//! (tests/kernels/faults plants faults to see that nothing gets past it), devices with faults, and the program
-//! as its users run it.
+//! (tests/kernels/faults plants faults to see that nothing gets past it), devices with faults, the program as its
+//! users run it, and a browser.
 #![allow(dead_code, unused_imports, reason = "each test program uses its part")]
 
+#[cfg(unix)]
+pub mod browser;
 mod check;
+#[cfg(unix)]
+pub mod chromium;
 pub mod program;
 pub mod python;
+pub mod site;
 pub mod wrapped;
 
 use std::io::Write;

@@ -27,6 +27,13 @@ pub fn default_variant(dispatch: &Dispatch, runs: impl Fn(&Variant) -> bool) -> 
     cooperative.or(subgroups).or_else(by_size).unwrap_or(&variants[0])
 }
 
+/// The same for a device that is not known, and of which no more is asked than WebGPU has.
+pub fn portable_variant(dispatch: &Dispatch) -> &'static Variant {
+    default_variant(dispatch, |variant| {
+        variant.subgroup.is_none() && variant.cooperative.is_none() && dispatch.fits(variant)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

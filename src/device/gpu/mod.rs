@@ -21,6 +21,7 @@ use crate::plan::variant::Choices;
 use crate::plan::{Dispatch, Program};
 pub use adapter::Adapters;
 pub use autotune::Tuning;
+pub use default_variant::portable_variant;
 pub use executor::{GUARD_BYTE, GpuExecutor};
 pub use mixed::test as test_mixed_precision;
 use pipeline_cache::Compiled;

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-const PATIENCE: Duration = Duration::from_secs(60);
+/// WebGPU on a busy machine's CPU takes its time.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A machine without a browser fails the tests: one that is skipped in silence looks like one that passed.
 fn find() -> PathBuf {
@@ -38,6 +39,15 @@ pub struct Tab {
 
 impl Tab {
     pub fn open() -> Self {
+        Tab::open_with(&["--disable-gpu"])
+    }
+
+    /// With WebGPU on SwiftShader, which computes on the CPU.
+    pub fn with_webgpu() -> Self {
+        Tab::open_with(&["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"])
+    }
+
+    fn open_with(flags: &[&str]) -> Self {
         let profile = tempfile::tempdir().expect("a folder");
         // The pipe is files 3 and 4.
         let mut command = Command::new("sh");
@@ -46,13 +56,12 @@ impl Tab {
             "--headless",
             "--remote-debugging-pipe",
             "--no-sandbox", // which root cannot have
-            "--disable-gpu",
             "--disable-dev-shm-usage",
             "--disable-background-networking",
             "--disable-component-update",
             "--no-first-run",
-            "about:blank",
         ]);
+        command.args(flags).arg("about:blank");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.process_group(0).spawn().expect("the browser starts");
         let input = child.stdin.take().expect("piped");
@@ -102,6 +111,15 @@ impl Tab {
             }
             self.events.push(message);
         }
+    }
+
+    /// The same of the browser rather than of the tab.
+    #[track_caller]
+    pub fn call_browser(&mut self, method: &str, params: Value) -> Value {
+        let session = self.session.take();
+        let result = self.call(method, params);
+        self.session = session;
+        result
     }
 
     /// A width and height of the window, as of a phone if `touch`.
@@ -246,7 +264,7 @@ impl Drop for Tab {
     }
 }
 
-fn decode_base64(text: &str) -> Vec<u8> {
+pub fn decode_base64(text: &str) -> Vec<u8> {
     let value = |c: u8| match c {
         b'A'..=b'Z' => c - b'A',
         b'a'..=b'z' => c - b'a' + 26,
