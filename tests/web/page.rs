@@ -175,7 +175,8 @@ fn a_click_trains_a_model_that_the_program_evaluates_alike() {
     tab.call("DOM.setFileInputFiles", json!({ "nodeId": node["nodeId"], "files": [file] }));
     wait_for(&mut tab, "state", "t.includes('before the first step')");
     assert_eq!(tab.eval("document.getElementById('latent').value"), "2", "as the file says");
-    assert!((number(&mut tab, "f-test") - elbo).abs() < 0.5, "the seed of its noise is another");
+    let again = number(&mut tab, "f-test");
+    assert!((again - elbo).abs() < 0.011, "{elbo} when it was saved, {again} now");
 
     // A tab in the background pauses, and says so.
     tab.click("#go");
@@ -264,7 +265,7 @@ fn a_run_is_explored_under_a_path_with_the_figures_of_the_program() {
     let f = |value: &Value| value.as_f64().expect("a number");
     let about = answers("model", &Value::Null);
     let own = tab.eval("import('./dom.js').then(({ shown }) => shown.model)");
-    assert_eq!(own["extent"], about["extent"]);
+    assert_eq!(f(&own["extent"]), f(&about["extent"]));
     assert_eq!(own["measured"], about["measured"]);
     for (own, native) in own["units"].as_array().expect("units").iter().zip(about["units"].as_array().expect("units")) {
         assert_eq!((&own["unit"], &own["active"]), (&native["unit"], &native["active"]));

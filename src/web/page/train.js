@@ -220,9 +220,11 @@ async function timed(work) {
 
 /** The figures of the test images under the parameters as they are: of as many as are expected to take so many milliseconds. */
 async function evaluate(milliseconds, signal) {
-  const { training, operations } = run;
+  const { training } = run;
   const { batch, plan: name } = training.host.evaluate;
-  const images = operations ? batch * Math.floor((milliseconds * operations) / training.program.cost(name).flops) : batch;
+  const { flops } = training.program.cost(name);
+  run.operations ??= flops / (await timed(() => training.evaluate({ signal, images: batch }))); // a millisecond
+  const images = batch * Math.floor((milliseconds * run.operations) / flops);
   const tested = await training.evaluate({ signal, images });
   run.tested = { ...tested, step: training.step };
   run.lines.test.push(training.images, tested.elbo);
