@@ -45,13 +45,13 @@ impl Init {
 pub struct Uniform(Numbers);
 
 enum Numbers {
-    Random(ChaCha8Rng),
+    Random(Box<ChaCha8Rng>),
     Marks { sign: f32, drawn: Vec<(usize, f32)> },
 }
 
 impl Uniform {
     pub fn new(seed: u64) -> Self {
-        Uniform(Numbers::Random(ChaCha8Rng::seed_from_u64(seed)))
+        Uniform(Numbers::Random(Box::new(ChaCha8Rng::seed_from_u64(seed))))
     }
 
     /// In place of random numbers their mark: of the first that are drawn at once `sign`, of the next twice that, and so

@@ -123,8 +123,8 @@ fn wrong(i: usize, tensor: &TensorText, problem: impl Into<String>) -> DocumentE
 
 /// The elements of a tensor, if they are not none and not too many.
 fn elements(tensor: &TensorText) -> Option<u64> {
-    let dims = tensor.dims.iter().map(|&dim| u64::try_from(dim).ok());
-    let n = dims.fold(Some(1), |n: Option<u64>, dim| n?.checked_mul(dim?))?;
+    let mut dims = tensor.dims.iter();
+    let n = dims.try_fold(1_u64, |n, &dim| n.checked_mul(u64::try_from(dim).ok()?))?;
     let bytes = n.checked_mul(DType::from(tensor.dtype).size_bytes() as u64)?;
     (n > 0 && bytes <= LARGEST).then_some(n)
 }
