@@ -79,7 +79,9 @@ fn page(args: &Args) -> Result<Vec<File>, Failure> {
     let trained = args.run.as_ref().map(|run| Trained::open(run, &args.model)).transpose()?;
     if trained.as_ref().is_some_and(|trained| trained.settings.table.is_some()) {
         let run = args.run.iter().map(|run| run.display().to_string()).collect::<String>();
-        return Err(Failure::input(format!("{run} is a run of a table, and the page shows images")));
+        return Err(Failure::input(format!(
+            "{run} is a run of a table, and the page shows images"
+        )));
     }
     let (dataset, left_out) = match (&args.data, &trained) {
         (Some(data), Some(trained)) => {
@@ -125,8 +127,9 @@ fn check_folder(out: &Path) -> Result<bool, Failure> {
         return Ok(false);
     };
     let at = |what: String| Failure::input(format!("{}: {what}", out.display()));
-    let written = written_with(&manifest)
-        .ok_or_else(|| at(format!("its {MANIFEST} is none that this program wrote; name a new folder")))?;
+    let written = written_with(&manifest).ok_or_else(|| {
+        at(format!("its {MANIFEST} is none that this program wrote; name a new folder"))
+    })?;
     let foreign = others(out, out, &written).map_err(|e| at(format!("cannot read it: {e}")))?;
     match foreign {
         None => Ok(true),

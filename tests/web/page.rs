@@ -125,7 +125,10 @@ fn a_click_trains_a_model_that_the_program_evaluates_alike() {
     let home = labelled();
     let served = Served::start(&home, "web --serve --no-open --data data --samples 200");
     let mut tab = Tab::with_webgpu();
-    tab.call("Page.setDownloadBehavior", json!({ "behavior": "allow", "downloadPath": home.path() }));
+    tab.call(
+        "Page.setDownloadBehavior",
+        json!({ "behavior": "allow", "downloadPath": home.path() }),
+    );
     open(&mut tab, &served.address);
     assert!(text(&mut tab, "gpu").contains("(software)"));
     for (id, value) in [("network", "64"), ("latent", "2"), ("batch", "20"), ("rate", "0.01")] {
@@ -186,7 +189,7 @@ fn a_click_trains_a_model_that_the_program_evaluates_alike() {
          document.dispatchEvent(new Event('visibilitychange'))",
     );
     wait_for(&mut tab, "state", "t === 'paused'");
-    assert!(text(&mut tab, "notice").contains("in the background"));
+    assert!(text(&mut tab, "notice").contains("to the background"));
 
     // Two at once: the other has the lock.
     tab.eval(
@@ -246,7 +249,9 @@ fn ask(address: &str, token: &str, path: &str, body: &Value) -> Value {
 #[test]
 fn a_run_is_explored_under_a_path_with_the_figures_of_the_program() {
     let home = labelled();
-    home.ok("train --data data --device cpu --hidden 16 --latent 2 --batch 50 --epochs 4 --run run");
+    home.ok(
+        "train --data data --device cpu --hidden 16 --latent 2 --batch 50 --epochs 4 --run run",
+    );
     home.ok("web --out site --run run --samples 200");
     let site = Site::with_policy(None);
     put(&site, &home.at("site"), &home.at("site"), "/some/where/");
@@ -267,31 +272,53 @@ fn a_run_is_explored_under_a_path_with_the_figures_of_the_program() {
     let own = tab.eval("import('./dom.js').then(({ shown }) => shown.model)");
     assert_eq!(f(&own["extent"]), f(&about["extent"]));
     assert_eq!(own["measured"], about["measured"]);
-    for (own, native) in own["units"].as_array().expect("units").iter().zip(about["units"].as_array().expect("units")) {
+    for (own, native) in own["units"]
+        .as_array()
+        .expect("units")
+        .iter()
+        .zip(about["units"].as_array().expect("units"))
+    {
         assert_eq!((&own["unit"], &own["active"]), (&native["unit"], &native["active"]));
         assert!((f(&own["kl"]) - f(&native["kl"])).abs() < 1e-3, "{own} and {native}");
     }
     for n in [0, 7] {
         let native = answers("infer", &json!({ "test": n }));
-        let question = format!("import('./dom.js').then(({{ shown }}) => shown.source.infer({{ test: {n} }}))");
+        let question = format!(
+            "import('./dom.js').then(({{ shown }}) => shown.source.infer({{ test: {n} }}))"
+        );
         let own = tab.eval(&question);
         assert_eq!((&own["label"], &own["image"]), (&native["label"], &native["image"]));
         for name in ["simple_monte_carlo", "elbo", "importance_weighted"] {
             let [a, b] = [&own, &native].map(|answer| f(&answer[name]["value"]));
-            assert!((a - b).abs() < 5e-3, "test image {n}: {name} is {a} on the page, {b} natively");
+            assert!(
+                (a - b).abs() < 5e-3,
+                "test image {n}: {name} is {a} on the page, {b} natively"
+            );
             let [a, b] = [&own, &native].map(|answer| f(&answer[name]["standard_error"]));
-            assert!((a - b).abs() < 5e-3, "test image {n}: {name} is ± {a} on the page, ± {b} natively");
+            assert!(
+                (a - b).abs() < 5e-3,
+                "test image {n}: {name} is ± {a} on the page, ± {b} natively"
+            );
         }
-        for (native, own) in native["mu"].as_array().expect("mu").iter().zip(own["mu"].as_array().expect("mu")) {
+        for (native, own) in
+            native["mu"].as_array().expect("mu").iter().zip(own["mu"].as_array().expect("mu"))
+        {
             assert!((f(own) - f(native)).abs() < 1e-4);
         }
     }
     let drawn = answers("sample", &json!({ "seed": 5 }));
     let own = tab.eval("import('./dom.js').then(({ shown }) => shown.source.sample({ seed: 5 })).then(({ z, image }) => ({ z, image: [...image] }))");
-    for (own, native) in own["z"].as_array().expect("z").iter().zip(drawn["z"].as_array().expect("z")) {
+    for (own, native) in
+        own["z"].as_array().expect("z").iter().zip(drawn["z"].as_array().expect("z"))
+    {
         assert!((f(own) - f(native)).abs() < 1e-5);
     }
-    for (own, native) in own["image"].as_array().expect("levels").iter().zip(drawn["image"].as_array().expect("levels")) {
+    for (own, native) in own["image"]
+        .as_array()
+        .expect("levels")
+        .iter()
+        .zip(drawn["image"].as_array().expect("levels"))
+    {
         assert!((f(own) - f(native)).abs() <= 1.0);
     }
     tab.wait("document.getElementById('tiles').complete && document.getElementById('tiles').naturalWidth > 0");
@@ -357,7 +384,12 @@ fn the_page_is_small_and_so_are_its_images() {
         };
         all.filter(|(path, _)| wanted(&name(path))).map(|(_, content)| content).collect()
     };
-    let page = compressed(of(&|name| name.ends_with(".js") || name.ends_with(".css") || name.ends_with(".html") || name == "elbo-web.json"));
+    let page = compressed(of(&|name| {
+        name.ends_with(".js")
+            || name.ends_with(".css")
+            || name.ends_with(".html")
+            || name == "elbo-web.json"
+    }));
     // What a visitor fetches who trains and explores the default network.
     let mut named = BTreeSet::new();
     let mut plans = Vec::new();
@@ -369,7 +401,8 @@ fn the_page_is_small_and_so_are_its_images() {
     }
     let plan = compressed(plans);
     let modules = compressed(of(&|name| named.contains(name)));
-    let images: usize = of(&|name| name.starts_with("data/")).iter().map(|content| content.len()).sum();
+    let images: usize =
+        of(&|name| name.starts_with("data/")).iter().map(|content| content.len()).sum();
     println!("page {page}, modules {modules}, plans {plan}, images {images} bytes");
     assert!(page < 100_000, "the page takes {page} bytes");
     assert!(page + modules + plan < 150_000, "{page} + {modules} + {plan} bytes");
@@ -387,7 +420,10 @@ fn a_folder_is_written_as_a_whole_or_refused() {
     home.ok("web --out site --data data");
     assert!(crate::harness::program::tree(&home.at("site")) == first, "the same page");
     fs::write(home.at("site/CNAME"), "example.org").expect("a file");
-    home.refuses("web --out site --data data", &["site: it has CNAME, which elbo web has not written"]);
+    home.refuses(
+        "web --out site --data data",
+        &["site: it has CNAME, which elbo web has not written"],
+    );
     fs::create_dir(home.at("other")).expect("a folder");
     fs::write(home.at("other/a"), "b").expect("a file");
     home.refuses("web --out other --data data", &["other: it is a folder with files in it"]);
@@ -395,7 +431,10 @@ fn a_folder_is_written_as_a_whole_or_refused() {
     home.refuses("web --out other --data data", &["elbo-web.json is none that this program wrote"]);
     home.refuses("web --out no/where --data data", &["there is no folder no"]);
     home.refuses("web --out new --data nothing", &["nothing"]);
-    home.refuses("web --out new --samples 0 --data data", &["--samples must be from 1 to 100000, got 0"]);
+    home.refuses(
+        "web --out new --samples 0 --data data",
+        &["--samples must be from 1 to 100000, got 0"],
+    );
     home.refuses("web --out new --run nothing", &["nothing"]);
     let bare = home.run("web");
     assert!(bare.code == Some(2) && bare.stderr.contains("--out <DIR>"), "{bare:?}");
