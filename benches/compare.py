@@ -6,7 +6,8 @@ binarization, forward with a sampled z, backward, Adam; nothing read back) with 
 sizes, on all cores or on the same GPU, one program after the other, several rounds. A ratio is
 elbo's images/s over the peer's in the same round; the table has its median and its range over the rounds.
 A peer whose ELBO after the same number of steps is another one has not done the same work, and is
-refused. Only the standard library is needed; PyTorch and JAX are found by the Python that runs this, burn
+refused; a step of elbo's whose result is wrong has no figure. Each row is written to --rows as it comes.
+Only the standard library is needed; PyTorch and JAX are found by the Python that runs this, burn
 where cargo builds it. What is not found is named and skipped.
 """
 
@@ -29,6 +30,8 @@ BURN = HERE / "peers" / "burn"
 # How far the ELBO after the warm-up may differ, relative to itself: seeds differ, and early in training
 # two runs are apart by up to 3 %.
 LOSS_TOLERANCE = 0.05
+# How PyTorch (the first four) and JAX can be run; see benches/peers.
+MODES = {"eager": "cpu cuda", "compile": "cpu cuda", "graph": "cuda", "compiled-graph": "cuda", "threefry": "cpu cuda", "rbg": "cpu cuda"}
 # As `elbo bench` has it: the encoder's layers; the decoder's lead back.
 WIDTH = r"[1-9]\d*"
 NETWORK = rf"784(-{WIDTH}){{2,}}|28x28(-conv {WIDTH} {WIDTH}/{WIDTH})+(-{WIDTH})+"
@@ -47,7 +50,7 @@ def main():
         for device in arguments.device.split(","):
             section = Section(arguments, elbo, device, data)
             section.run()
-            refused += section.refused
+            refused += section.refused + section.wrong
             sections.append(section)
     text = page(arguments, sections, load_before)
     out = arguments.out or HERE / "results" / f"{slug(machine())}.md"
@@ -56,7 +59,7 @@ def main():
     print(text)
     note(f"written to {out}")
     for line in refused:
-        note(f"refused: {line}")
+        note(f"refused or wrong: {line}")
     return 1 if refused else 0
 
 
@@ -66,17 +69,23 @@ def options():
     )
     add = parser.add_argument
     add("--device", default="auto", help="as elbo's own option; several by commas, as in cpu,gpu [auto]")
-    add("--arch", default="784-400-20,784-200-200-50", help="networks, also as in \"28x28-conv 32 4/2-256-20\" [%(default)s]")
+    add("--arch", default="784-400-20", help="networks, by commas, also as in \"28x28-conv 32 4/2-256-20\" [%(default)s]")
     add("--batch", default="20,128,512,4096", help="batch sizes [%(default)s]")
-    add("--rounds", type=positive(int), default=3, help="[%(default)s]")
+    add("--rounds", type=positive(int), default=2, help="[%(default)s]")
     add("--seconds", type=positive(float), default=1.0, help="of each measurement [%(default)s]")
     add("--warm-up", type=positive(int), default=100, help="steps before, whose ELBO is compared [%(default)s]")
     add("--precision", default="f32", choices=("f32", "mixed"), help="of elbo's products [%(default)s]")
     add("--only", default="pytorch,jax,burn", help="peers [%(default)s]")
+    add("--modes", help=f"of PyTorch and JAX, by commas: {', '.join(MODES)} [all that the device has]")
+    add("--tf32", default="both", choices=("yes", "no", "both"), help="of PyTorch's and JAX's products on a GPU [%(default)s]")
+    add("--rows", type=pathlib.Path, help="also append each row, in JSON, to this file as it comes")
     add("--out", type=pathlib.Path, help="the file to write [benches/results/<machine>.md]")
     add("--elbo", type=pathlib.Path, help="the program [built by cargo]")
     add("--burn", type=pathlib.Path, help="burn's program [where cargo builds it]")
     arguments = parser.parse_args()
+    arguments.modes = set(arguments.modes.split(",")) if arguments.modes else set(MODES)
+    if not arguments.modes <= set(MODES):
+        parser.error(f"--modes: {', '.join(sorted(arguments.modes - set(MODES)))} is none of {', '.join(MODES)}")
     known = {"pytorch", "jax", "burn"}
     arguments.peers = set(filter(None, arguments.only.split(",")))
     if not arguments.peers <= known:
@@ -97,6 +106,8 @@ def options():
     # a bare name would be looked for in PATH
     arguments.elbo = arguments.elbo and arguments.elbo.resolve()
     arguments.burn = arguments.burn and arguments.burn.resolve()
+    if arguments.rows and not arguments.rows.resolve().parent.is_dir():
+        parser.error(f"--rows: there is no folder {arguments.rows.resolve().parent}")
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         parser.error(f"--out: there is no folder {arguments.out.resolve().parent}")
     return arguments
@@ -140,6 +151,9 @@ class Section:
         self.about = None  # elbo's report
         self.rows = {}  # (network, batch, peer) -> its row of each round, None where there is none
         self.versions = {}
+        # JAX keeps what it compiled, so that a later round does not compile again.
+        self.environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(data.parent / "jax")}
+        self.wrong = []  # steps of elbo's whose result was wrong
 
     def run(self):
         peers = None
@@ -155,6 +169,9 @@ class Section:
         self.refuse_other_work()
 
     def add(self, row, turn):
+        if self.arguments.rows:
+            with open(self.arguments.rows, "a") as file:
+                file.write(json.dumps({"device": self.device, "round": turn + 1, **row}) + "\n")
         key = (row["network"], row["batch"], row["peer"])
         self.rows.setdefault(key, [None] * self.arguments.rounds)[turn] = row
 
@@ -165,13 +182,18 @@ class Section:
         command += ["--arch", a.arch, "--batch", a.batch, "--precision", a.precision]
         command += ["--seconds", str(a.seconds), "--warm-up", str(a.warm_up)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if done.returncode:
+        try:
+            report = json.loads(done.stdout)
+        except json.JSONDecodeError:
             sys.exit(f"elbo bench failed with exit code {done.returncode}")
-        report = json.loads(done.stdout)
         self.about = report
         opened = report["open"] + report["data"]
         for s in report["steps"]:
             figures = s["figures"]
+            if "wrong" in figures:
+                self.wrong.append(f"elbo, {s['network']}, batch {s['batch']}: {figures['wrong']}")
+                note(f"WRONG: {self.wrong[-1]}")
+                continue
             yield {
                 "peer": "elbo",
                 "network": s["network"],
@@ -187,14 +209,16 @@ class Section:
         a = self.arguments
         command = command + ["--data", str(self.data), "--arch", a.arch, "--batch", a.batch]
         command += ["--seconds", str(a.seconds), "--warm-up", str(a.warm_up)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-            self.skip(f"{name} ended with exit code {done.returncode} after {len(rows)} cases: {said}")
-        for row in rows:
-            row["peer"] = name
-            yield row
+        rows = 0
+        with tempfile.TemporaryFile("w+") as errors:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=self.environment) as peer:
+                for line in filter(lambda line: line.startswith("{"), peer.stdout):
+                    rows += 1
+                    yield {**json.loads(line), "peer": name}
+            errors.seek(0)
+            said = (errors.read().strip().splitlines() or ["nothing"])[-1]
+        if peer.returncode:
+            self.skip(f"{name} ended with exit code {peer.returncode} after {rows} cases: {said}")
 
     def skip(self, why):
         if why not in self.skipped:
@@ -205,14 +229,18 @@ class Section:
         """Names and commands of those that can take part on this kind of device."""
         found = []
         if "pytorch" in self.arguments.peers:
-            found += self.find_python("torch", "PyTorch", kind, ["eager", "compile"], ["graph"])
+            found += self.find_python("torch", "PyTorch", kind, ["eager", "compile", "graph", "compiled-graph"])
         if "jax" in self.arguments.peers:
-            found += self.find_python("jax", "JAX scan", kind, ["threefry", "rbg"], [])
+            found += self.find_python("jax", "JAX scan", kind, ["threefry", "rbg"])
         if "burn" in self.arguments.peers:
             found += self.find_burn(kind)
         return found
 
-    def find_python(self, module, name, kind, modes, modes_of_cuda):
+    def find_python(self, module, name, kind, modes):
+        where = "cpu" if kind == "cpu" else "cuda"
+        modes = [mode for mode in modes if mode in self.arguments.modes and where in MODES[mode].split()]
+        if not modes:
+            return []
         if kind == "software":
             self.skip(f"{name}: does not run on a software adapter; compare with --device cpu")
             return []
@@ -236,8 +264,9 @@ class Section:
             return []
         return [
             (f"{name} {mode}, {label}", script + ["--device", "cuda", "--mode", mode] + tf32)
-            for mode in modes + modes_of_cuda
-            for label, tf32 in (("f32", []), ("TF32", ["--tf32"]))
+            for mode in modes
+            for label, tf32, asked in (("f32", [], "no"), ("TF32", ["--tf32"], "yes"))
+            if self.arguments.tf32 in (asked, "both")
         ]
 
     def find_burn(self, kind):
@@ -261,7 +290,7 @@ class Section:
     def refuse_other_work(self):
         for (network, batch, peer), rows in self.rows.items():
             for turn, row in enumerate(rows):
-                ours = self.rows[(network, batch, "elbo")][turn]
+                ours = self.rows.get((network, batch, "elbo"), {turn: None})[turn]
                 if row is None or ours is None:
                     continue
                 theirs, own = row["warm_up_elbo"], ours["warm_up_elbo"]
@@ -274,7 +303,7 @@ class Section:
                     rows[turn] = None
 
     def ratios(self, network, batch, peer):
-        pairs = zip(self.rows[(network, batch, "elbo")], self.rows[(network, batch, peer)])
+        pairs = zip(self.rows.get((network, batch, "elbo"), []), self.rows[(network, batch, peer)])
         return [theirs["median"] / ours["median"] for ours, theirs in pairs if ours and theirs]
 
 
@@ -329,13 +358,12 @@ def section_page(arguments, section):
             else:
                 cells += [f"**{statistics.median(ratios):.2f}**", f"{ratios[0]:.2f} – {ratios[-1]:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Seconds from the start of a program to the end of its first step, with the first network and batch size:", ""]
+    lines += ["", "Seconds from the start of a program to the end of its first step, with the first network and batch size, in the first round (later ones may find what it compiled):", ""]
     key = (arguments.arch.split(",")[0], int(arguments.batch.split(",")[0]))
-    lines += ["| | seconds | range |", "|---|---|---|"]
+    lines += ["| | seconds |", "|---|---|"]
     for (network, batch, peer), rows in ordered(section.rows):
-        seconds = sorted(row["first_step"] for row in rows if row)
-        if (network, batch) == key and seconds:
-            lines.append(f"| {peer} | {statistics.median(seconds):.2f} | {seconds[0]:.2f} – {seconds[-1]:.2f} |")
+        if (network, batch) == key and rows[0]:
+            lines.append(f"| {peer} | {rows[0]['first_step']:.2f} |")
     lines += ["", f"Mean ELBO of the second half of the first {arguments.warm_up} steps, nats per image, first round:", ""]
     peers = list(dict.fromkeys(peer for (_, _, peer) in section.rows))
     lines += ["| network | batch | " + " | ".join(peers) + " |", "|---|---" + "|---" * len(peers) + "|"]

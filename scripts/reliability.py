@@ -100,8 +100,8 @@ def with_checksums(data):
     return bytes(out)
 
 
-def idx(pixels, n, side):
-    return struct.pack(">IIII", 0x803, n, side, side) + pixels
+def idx(pixels, n, height, width=None):
+    return struct.pack(">IIII", 0x803, n, height, width or height) + pixels
 
 
 def npy(pixels, n, side):
@@ -128,6 +128,7 @@ class Trial:
         self.elbo = Path(arguments.elbo).resolve()
         self.random = random.Random(arguments.seed)
         self.short = arguments.short
+        self.mutations_each = 25 if self.short else 2000
         self.folder = Path(tempfile.mkdtemp(prefix="elbo-reliability-"))
         self.failures = []
         self.rows = []
@@ -229,7 +230,7 @@ class Trial:
 
     def mutations(self):
         """Changed bytes in every format that is read."""
-        each = 25 if self.short else 2000
+        each = self.mutations_each
         pixels, n, side = self.images, 60, 8
         table = "a,b,c\n" + "".join(f"{i},{i * 0.5},{'' if i % 7 == 0 else i * i}\n" for i in range(40))
         amat = "".join(" ".join(str(pixels[i * 64 + j] // 255) for j in range(64)) + "\n" for i in range(n))
@@ -273,13 +274,18 @@ class Trial:
                     shutil.copy(file, kept)
                     self.fail(f"{kind}, mutation {i}", why, [kept])
             self.row(f"{kind}, bytes changed, put in, taken out", each, self.said(codes))
-        self.mutated_runs(each)
 
-    def mutated_runs(self, each):
-        """The same in a run folder, each of its files in turn."""
+    def good_run(self):
+        """A run that is as it should be."""
         good = self.folder / "good"
-        self.run("train", "--data", self.data, *TRAIN, "--epochs", "2", "--run", good).check(0)
-        files = ["config.json", "summary.json", "metrics.jsonl", "model.safetensors", "checkpoint/last.safetensors"]
+        if not good.exists():
+            self.run("train", "--data", self.data, *TRAIN, "--epochs", "2", "--log-every", "9", "--run", good).check(0)
+        return good
+
+    def runs(self):
+        """The same in a run folder, each of its files in turn."""
+        each, good = self.mutations_each, self.good_run()
+        files = ["config.json", "summary.json", "metrics.jsonl", "steps.jsonl", "model.safetensors", "checkpoint/last.safetensors"]
         commands = [["sample"], ["figures"], ["eval", "--samples", "5", "--images", "5"], ["runs"], ["train", "--resume"]]
         for name in files:
             codes = {}
@@ -289,7 +295,8 @@ class Trial:
                 run = runs / "r"
                 shutil.copytree(good, run)
                 (run / name).write_bytes(self.mutate((good / name).read_bytes()))
-                command = self.random.choice(commands)
+                # The rows of steps are read where a run goes on, and nowhere else.
+                command = self.random.choice(commands) if name != "steps.jsonl" else commands[-1]
                 more = {"train": ["--epochs", "3"], "runs": [], "sample": ["--device", "cpu"]}.get(command[0], ["--device", "cpu"])
                 try:
                     code = self.run(*command, runs if command == ["runs"] else run, *more).check(0, 1, 2)
@@ -301,21 +308,44 @@ class Trial:
                     shutil.copy(run / name, kept)
                     self.fail(f"{name}, mutation {i}, {' '.join(command)}", why, [kept])
             self.row(f"a run's {name}, likewise, then a command that reads it", each, self.said(codes))
-        imported = self.folder / "imported"
-        codes = {}
-        content = (good / "model.safetensors").read_bytes()
-        for i in range(each):
-            shutil.rmtree(imported, ignore_errors=True)
-            file = self.folder / "import.safetensors"
-            file.write_bytes(self.mutate(content))
-            try:
-                code = self.run("import", file, "--data", self.data, "--run", imported).check(0, 1, 2)
-                codes[code] = codes.get(code, 0) + 1
-                if code and imported.exists():
-                    raise Failed("a run folder of what was refused")
-            except Failed as why:
-                self.fail(f"import, mutation {i}", why, [file])
-        self.row("a model to import, likewise", each, self.said(codes))
+
+    def imports(self):
+        """The same in models to import."""
+        oblong = self.folder / "oblong"
+        oblong.mkdir()
+        for name, n in [("train", 60), ("t10k", 10)]:
+            (oblong / f"{name}-images-idx3-ubyte").write_bytes(idx(self.images[: 30 * n], n, 6, 5))
+        checkpoint = Path(__file__).parent.parent / "tests/data/checkpoint.pt"
+        for kind, content, data, change in [
+            (".safetensors", (self.good_run() / "model.safetensors").read_bytes(), self.data, self.mutate),
+            (".pt", checkpoint.read_bytes(), oblong, self.mutate_archive),
+        ]:
+            imported, codes = self.folder / "imported", {}
+            for i in range(-1, self.mutations_each):
+                shutil.rmtree(imported, ignore_errors=True)
+                file = self.folder / f"import{kind}"
+                file.write_bytes(change(content) if i >= 0 else content)
+                try:
+                    code = self.run("import", file, "--data", data, "--run", imported).check(*((0, 1, 2) if i >= 0 else (0,)))
+                    codes[code] = codes.get(code, 0) + (i >= 0)
+                    if code and imported.exists():
+                        raise Failed("a run folder of what was refused")
+                except Failed as why:
+                    self.fail(f"import of {kind}, mutation {i}", why, [file])
+            self.row(f"a model to import, {kind}, likewise", self.mutations_each, self.said(codes))
+
+    def mutate_archive(self, content):
+        """A few changes of a zip archive, or of a file in it whose checksum is right then."""
+        if self.random.random() < 0.3:
+            return self.mutate(content)
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+            pickle = self.random.random() < 0.7
+            names = [name for name in old.namelist() if name.endswith(".pkl") == pickle]
+            chosen = self.random.choice(names)
+            for name in old.namelist():
+                new.writestr(name, self.mutate(old.read(name)) if name == chosen else old.read(name))
+        return out.getvalue()
 
     def mutate(self, content):
         """A few random changes."""
@@ -602,7 +632,7 @@ class Trial:
         return raw or b"\r\n", draw.random() < 0.05
 
 
-PARTS = ["kills", "mutations", "bombs", "specials", "links", "limits", "disk", "requests"]
+PARTS = ["kills", "mutations", "runs", "imports", "bombs", "specials", "links", "limits", "disk", "requests"]
 
 
 def main():

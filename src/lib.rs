@@ -109,7 +109,9 @@ pub use interchange::onnx::Part;
 pub use kernels::activation::Activation;
 pub use model::Vae;
 #[doc(inline)]
-pub use train::{EpochReport, Figures, Observer, Schedule, Settings, State, TrainError, Trainer};
+pub use train::{
+    EpochReport, Figures, Observer, Schedule, Settings, State, StepReport, TrainError, Trainer,
+};
 #[doc(inline)]
 pub use vae::{
     Adam, Architecture, Binarization, Family, Init, Likelihood, Objective, Optimizer, Prior,

@@ -1,8 +1,8 @@
 """The training step of `elbo bench` in JAX, timed: one line of JSON for each network and batch size.
 
 The same work: a random minibatch of the resident bytes, dynamic binarization, forward with a sampled z,
-backward, Adam. Steps run in one jitted lax.scan, an epoch at most. Modes: threefry (JAX's default
-generator) and rbg (XLA's own, faster and weaker).
+backward, Adam. Steps run in jitted lax.scans of half the warm-up, which are sent off one behind the other: two lengths are
+compiled, that one and a single step. Modes: threefry (JAX's default generator) and rbg (XLA's own, faster and weaker).
 """
 
 import timing  # first: it takes the time
@@ -126,6 +126,7 @@ def begin_state(arch, mode):
 def main():
     arguments = timing.options()
     jax.config.update("jax_platforms", arguments.device)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # where the environment names a folder for it
     jax.config.update("jax_default_matmul_precision", "tensorfloat32" if arguments.tf32 else "highest")
     with open(arguments.data, "rb") as file:
         images = jnp.frombuffer(file.read(), dtype=jnp.uint8).reshape(-1, 784)
@@ -137,26 +138,25 @@ def main():
     for arch, batch in timing.cases(arguments):
         convolutions, state = begin_state(arch, arguments.mode)
 
-        def run(n):
-            """Seconds of n steps, to the end of the last."""
+        def run(n, times):
+            """Seconds of `times` scans of n steps, to the end of the last, and the last's losses."""
             nonlocal state
             begin = time.perf_counter()
-            state, losses = steps(convolutions, images, state, batch, n)
+            for _ in range(times):
+                state, losses = steps(convolutions, images, state, batch, n)
             losses.block_until_ready()
             return time.perf_counter() - begin, losses
 
-        run(1)
+        run(1, 1)
         first_step = time.perf_counter() - begin
         half = arguments.warm_up // 2
-        if half > 1:
-            run(half - 1)
+        run(1, half - 1)
         rest = arguments.warm_up - half
-        _, losses = run(rest)
+        _, losses = run(rest, 1)  # compiles
         elbo = -float(losses.mean())
-        one = run(rest)[0] / rest
-        n = min(timing.runs_in(arguments.seconds, one), math.ceil(images.shape[0] / batch))
-        run(n)  # compiles
-        samples = timing.sample(arguments.seconds, lambda: run(n)[0] / n)
+        one = run(rest, 1)[0] / rest
+        times = max(1, timing.runs_in(arguments.seconds, one) // rest)
+        samples = timing.sample(arguments.seconds, lambda: run(rest, times)[0] / (rest * times))
         timing.report(
             peer,
             arch,

@@ -2,6 +2,8 @@
 
 pub const CONFIG: &str = "config.json";
 pub const METRICS: &str = "metrics.jsonl";
+/// The figures of every Nth step, where they were asked for.
+pub const STEPS: &str = "steps.jsonl";
 pub const SUMMARY: &str = "summary.json";
 pub const MODEL: &str = "model.safetensors";
 /// Where the parameters of a run come from that was not trained here.

@@ -20,12 +20,12 @@ use serde::Serialize;
 use crate::interchange::{Names, Trained, weights};
 use crate::read;
 use crate::text::one_line;
-use crate::train::{EpochReport, Moment, Settings};
+use crate::train::{EpochReport, Moment, Settings, StepReport};
 use crate::vae::Architecture;
 pub use files::{NewFolder, check_writable, write_whole};
 pub use layout::{
     BEST, CHECKPOINTS, CONFIG, EVENTS, IMPORT, METRICS, MODEL, PROGRESS, RECONSTRUCTIONS, SAMPLES,
-    SUMMARY,
+    STEPS, SUMMARY,
 };
 use layout::{BEST_BEFORE, BEST_NEXT, LOCK};
 pub use lock::Lock;
@@ -148,7 +148,7 @@ impl RunFolder {
             let _ = fs::remove_file(self.file(CHECKPOINTS).join(name));
         }
         let _ = fs::remove_dir(self.file(CHECKPOINTS));
-        for name in [MODEL, BEST] {
+        for name in [MODEL, BEST, STEPS] {
             let _ = fs::remove_file(self.file(name));
         }
         let _ = fs::remove_dir_all(self.file(PROGRESS));
@@ -269,12 +269,38 @@ impl RunFolder {
     pub fn append_metrics(&self, reports: &[EpochReport]) -> Result<(), CheckpointError> {
         let path = self.file(METRICS);
         let text = lines(&path, reports)?;
-        let append = || {
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(&text)?;
-            file.sync_data()
-        };
+        let append = || append(&path, &text)?.sync_data();
         append().map_err(|source| files::unwritable(&path, source))
+    }
+
+    /// Adds a line to `steps.jsonl`, which is not synced: a run that goes on has the steps of its checkpoint.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn append_steps(&self, report: &StepReport) -> Result<(), CheckpointError> {
+        let path = self.file(STEPS);
+        let text = lines(&path, std::slice::from_ref(report))?;
+        append(&path, &text).map_err(|source| files::unwritable(&path, source))?;
+        Ok(())
+    }
+
+    /// Leaves the lines of `steps.jsonl` up to this step: those after it are computed again.
+    ///
+    /// # Errors
+    /// It cannot be read, or the disk.
+    pub fn keep_steps(&self, until: u64) -> Result<(), CheckpointError> {
+        let path = self.file(STEPS);
+        let text = match read::at_most(&path, MAX_TEXT) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(CheckpointError::Io { path, action: "cannot read", source }),
+        };
+        let is_kept = |line: &&[u8]| {
+            serde_json::from_slice(line).is_ok_and(|row: StepReport| row.step <= until)
+        };
+        let kept: Vec<&[u8]> =
+            text.split_inclusive(|&byte| byte == b'\n').filter(is_kept).collect();
+        write_whole(&path, &kept.concat())
     }
 
     /// Writes `metrics.jsonl` anew: a process that was killed may have left half a line, or lines that are
@@ -356,8 +382,15 @@ fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, CheckpointError>
     Ok(text)
 }
 
+/// Adds to a file, which is made if need be.
+fn append(path: &Path, text: &[u8]) -> io::Result<fs::File> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(text)?;
+    Ok(file)
+}
+
 /// One line of JSON for each.
-fn lines(path: &Path, reports: &[EpochReport]) -> Result<Vec<u8>, CheckpointError> {
+fn lines(path: &Path, reports: &[impl Serialize]) -> Result<Vec<u8>, CheckpointError> {
     let mut text = Vec::new();
     for report in reports {
         serde_json::to_writer(&mut text, report)

@@ -1,6 +1,7 @@
 //! A checkpoint as a file: a safetensors file with its own checksum, so that numpy and PyTorch read it too.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -11,7 +12,7 @@ use crate::device::Description;
 use crate::kernels::{clock, rates};
 use crate::plan::Program;
 use crate::plan::variant::Choices;
-use crate::train::{EpochReport, OpenEpoch, Saved, Settings, Snapshot, State};
+use crate::train::{EpochReport, OpenEpoch, Saved, Settings, Snapshot, State, Sums};
 use crate::vae::Network;
 
 /// How the moment is written at which a run began.
@@ -47,6 +48,9 @@ pub struct ProgressOutput {
     /// Epochs between pictures of its progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures_every: Option<u32>,
+    /// Steps between the rows of steps.jsonl.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_every: Option<NonZeroU64>,
     /// Whether it writes TensorBoard's events.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tensorboard: bool,
@@ -80,7 +84,13 @@ struct About {
     settings: Settings,
     origin: Origin,
     open: OpenEpoch,
+    #[serde(default, skip_serializing_if = "is_none")]
+    open_row: Sums,
     reports: Vec<EpochReport>,
+}
+
+fn is_none(sums: &Sums) -> bool {
+    *sums == Sums::default()
 }
 
 /// The key of [`About`]. One key only: the crate writes them in no fixed order.
@@ -108,7 +118,7 @@ fn names(settings: &Settings) -> Vec<(Vec<String>, Vec<usize>)> {
 pub fn encode(
     settings: &Settings,
     origin: &Origin,
-    State { snapshot, reports, open }: &State,
+    State { snapshot, reports, open, open_row }: &State,
 ) -> Result<Vec<u8>, String> {
     let view =
         |dtype, shape, bytes| TensorView::new(dtype, shape, bytes).map_err(|e| e.to_string());
@@ -134,6 +144,7 @@ pub fn encode(
         settings: settings.clone(),
         origin: origin.clone(),
         open: *open,
+        open_row: *open_row,
         reports: reports.clone(),
     };
     let about = serde_json::to_string(&about).map_err(|e| e.to_string())?;
@@ -147,7 +158,7 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| not(e.to_string()))?;
     let about = metadata.metadata().as_ref().and_then(|m| m.get(ABOUT));
     let about = about.ok_or_else(|| not(format!("no {ABOUT:?} in its metadata")))?;
-    let About { step, settings, origin, open, reports } =
+    let About { step, settings, origin, open, open_row, reports } =
         serde_json::from_str(about).map_err(|e| not(e.to_string()))?;
     settings.check().map_err(|e| not(e.to_string()))?;
     let file = SafeTensors::deserialize(bytes).map_err(|e| not(e.to_string()))?;
@@ -171,5 +182,5 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
         parameters.push(Saved { values, planes, average });
     }
     let snapshot = Snapshot { step, parameters, clock, rates }.into();
-    Ok(Checkpoint { settings, origin, state: State { snapshot, reports, open } })
+    Ok(Checkpoint { settings, origin, state: State { snapshot, reports, open, open_row } })
 }

@@ -84,6 +84,24 @@ fn every_command_of_the_documentation_is_understood() {
     assert!(seen > 20, "{seen}");
 }
 
+/// The book has each page, once.
+#[test]
+fn the_summary_lists_every_page() {
+    let pages = pages();
+    let is_summary = |path: &Path| path.ends_with("docs/SUMMARY.md");
+    let (_, summary) = pages.iter().find(|(path, _)| is_summary(path)).expect("a summary");
+    let mut listed = 0;
+    for (path, _) in pages.iter().filter(|(path, _)| !is_summary(path)) {
+        let (folder, name) = (path.parent().expect("a folder"), path.file_name().expect("a name"));
+        if folder.ends_with("docs") {
+            let link = format!("]({})", name.to_string_lossy());
+            assert_eq!(summary.matches(&link).count(), 1, "docs/SUMMARY.md: {link}");
+            listed += 1;
+        }
+    }
+    assert_eq!(summary.matches(".md)").count(), listed + 1, "and the README");
+}
+
 #[test]
 fn links_of_the_documentation_lead_somewhere() {
     let mut seen = 0;

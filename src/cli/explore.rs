@@ -119,7 +119,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         // Somebody whose browser does not open has the address.
         let _ = open::that_detached(&page);
     }
-    let served = Served::Explorer(Explored { token, about, worker });
+    let served = Served::Explorer(Box::new(Explored { token, about, worker }));
     let ended = server::serve(listener, served, ended).map_err(Failure::run)?;
     // A device in the middle of its work is not to be torn down; an answer takes moments.
     let _ = thread.join();

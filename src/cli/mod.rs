@@ -21,6 +21,7 @@ mod generate;
 mod import;
 mod impute;
 mod init_from;
+mod notices;
 mod optimizer;
 mod options;
 mod output;
@@ -46,14 +47,14 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::device::DeviceError;
 use crate::numeric::parallel;
-use crate::report::console::{be_quiet, complain, lost};
+use crate::report::console::{be_quiet, be_verbose, complain, lost};
 use fields::in_flags;
 
 /// With whose data are in the program, as their licence asks.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\n\nThe MNIST images within are by Yann LeCun, Corinna Cortes and Christopher J. C. Burges, under CC BY-SA 3.0\n\
-     (creativecommons.org/licenses/by-sa/3.0), unchanged but for their compression."
+     (creativecommons.org/licenses/by-sa/3.0), unchanged but for their compression. `elbo notices` prints all licences."
 );
 
 /// Train variational autoencoders with hand-written WGSL kernels, on any GPU or on the CPU.
@@ -70,6 +71,9 @@ struct Cli {
     /// Print results, warnings and errors alone: no progress, and nothing of how the work is done
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// Print how training does its work, too: memory, data on the device, kernels with their variants, fusions
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -98,6 +102,7 @@ enum Command {
     Export(export::Args),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
+    Notices(notices::Args),
 }
 
 /// A command that did not succeed: one line, with options for fields, and the exit code.
@@ -188,6 +193,9 @@ pub fn main() -> u8 {
     if cli.quiet {
         be_quiet();
     }
+    if cli.verbose {
+        be_verbose();
+    }
     let threads = matches.subcommand().and_then(|(_, command)| {
         command.try_get_one::<u16>("threads").ok().flatten().copied().and_then(NonZeroU16::new)
     });
@@ -219,6 +227,7 @@ pub fn main() -> u8 {
         Command::Export(args) => export::run(args),
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => completions::man(args),
+        Command::Notices(args) => notices::run(args),
     };
     let result = match (result, lost()) {
         (Ok(0), Some(error)) if !is_run => {

@@ -16,7 +16,7 @@ use crate::report::console::{note, say};
 use crate::train::{Schedule, Settings};
 
 /// What may stand beside --resume: nothing of it changes what the steps compute.
-const ALLOWED: [&str; 12] = [
+const ALLOWED: [&str; 14] = [
     "resume",
     "epochs",
     "steps",
@@ -26,9 +26,11 @@ const ALLOWED: [&str; 12] = [
     "data",
     "resident-limit",
     "figures-every",
+    "log-every",
     "tensorboard",
     "threads",
     "quiet",
+    "verbose",
 ];
 
 /// A run that goes on.
@@ -55,8 +57,8 @@ pub fn open(path: &Path, args: &Args, given: &[String]) -> Result<Option<Resumed
     if let Some(option) = given.iter().find(|option| !ALLOWED.contains(&option.as_str())) {
         return Err(Failure::input(format!(
             "--{option} cannot be given with --resume: the settings are those of {}; \
-             only --epochs, --steps, --early-stop, --device, --no-autotune, --figures-every, --tensorboard and --data \
-             (the same images, moved) may be",
+             only --epochs, --steps, --early-stop, --device, --no-autotune, --figures-every, --log-every, \
+             --tensorboard and --data (the same images, moved) may be",
             path.join(CONFIG).display()
         )));
     }

@@ -3,6 +3,7 @@
 mod config;
 mod data;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -127,8 +128,12 @@ pub struct Args {
     /// pictures in progress/ of the run folder [default: none]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub figures_every: Option<u32>,
-    /// Write TensorBoard's event file into the run folder: the figures of each epoch, and samples and
-    /// reconstructions of about 20 epochs, or of every Nth
+    /// Write a row of figures after every Nth step into steps.jsonl: of training since the row before, with the
+    /// objective, the learning rate and beta of the step [default: none]
+    #[arg(long, value_name = "N")]
+    pub log_every: Option<NonZeroU64>,
+    /// Write TensorBoard's event file into the run folder: the settings, the figures of each epoch and, with --log-every,
+    /// of steps, and samples and reconstructions of about 20 epochs, or of every Nth
     #[arg(long)]
     pub tensorboard: bool,
 
@@ -455,6 +460,7 @@ impl Args {
                 resume: None,
                 device: DeviceOption::default(),
                 figures_every: None,
+                log_every: None,
                 tensorboard: false,
                 resident_limit: None,
                 like: None,

@@ -19,7 +19,8 @@ use crate::checkpoint::{
 use crate::data::Dataset;
 use crate::device::{Device, Precision};
 use crate::pictures::{Pictures, ProgressWriter};
-use crate::report::console::{Console, note};
+use crate::report::console::{Console, detail, note};
+use crate::report::details;
 use crate::report::network;
 use crate::train::{self, EpochReport, Settings, State, TrainError, Trainer};
 
@@ -45,6 +46,8 @@ pub fn run(mut args: Args, given: &[String]) -> Result<u8, Failure> {
             begin(&args, config.as_ref(), source, given)?
         }
     };
+    let variants = trainer.executor().variants();
+    details::of_training(trainer.program(), &variants).iter().for_each(detail);
     job.train(&mut trainer, state)
 }
 
@@ -178,6 +181,7 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
         }
     };
     origin.shown.figures_every = args.figures_every.or(origin.shown.figures_every);
+    origin.shown.log_every = args.log_every.or(origin.shown.log_every);
     origin.shown.tensorboard |= args.tensorboard;
     let step = state.as_ref().map_or(0, State::step);
     let here = session(&mut trainer, step);
@@ -211,6 +215,7 @@ fn go_on(args: &Args, resumed: Resumed, given: &[String]) -> Result<Ready, Failu
         if let Some(state) = &state {
             folder.write_metrics(&state.reports)?;
         }
+        folder.keep_steps(step)?;
         match changed {
             true => folder.write_config(&settings),
             false => Ok(()),
@@ -257,7 +262,8 @@ fn listen() -> Result<Stop, Failure> {
 }
 
 fn shown(args: &Args) -> ProgressOutput {
-    ProgressOutput { figures_every: args.figures_every, tensorboard: args.tensorboard }
+    let Args { figures_every, log_every, tensorboard, .. } = *args;
+    ProgressOutput { figures_every, log_every, tensorboard }
 }
 
 /// Of a run that begins now.

@@ -45,7 +45,7 @@ pub fn listen(port: u16) -> io::Result<TcpListener> {
 /// What is served.
 pub enum Served {
     /// A model that answers, on a device of this program's.
-    Explorer(Explored),
+    Explorer(Box<Explored>),
     /// Files by their paths, with slashes and without one at the beginning.
     Files(BTreeMap<String, Vec<u8>>),
 }

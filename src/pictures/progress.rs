@@ -1,11 +1,12 @@
-//! What a run shows while it goes on: pictures of its progress, and TensorBoard's event file.
+//! What a run shows while it goes on: pictures of its progress, the figures of its steps, and TensorBoard's event file.
 
 use std::io;
+use std::num::NonZeroU64;
 
 use super::{Glimpse, PictureError, Pictures};
 use crate::checkpoint::{CheckpointError, ProgressOutput};
 use crate::report::tensorboard::{EventFile, Value};
-use crate::train::{EpochReport, Figures};
+use crate::train::{EpochReport, Figures, StepReport};
 
 /// Pictures that a whole run leaves in the event file at most, unless it is told how many.
 const LOGGED: u32 = 20;
@@ -26,6 +27,34 @@ impl<'a> ProgressWriter<'a> {
         ProgressWriter { pictures, shown, events: None, before: before.to_vec() }
     }
 
+    /// Steps between the rows of `steps.jsonl`.
+    pub fn log_every(&self) -> Option<NonZeroU64> {
+        self.shown.log_every
+    }
+
+    /// Writes a row of `steps.jsonl`.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn steps_end(&mut self, report: &StepReport) -> Result<(), PictureError> {
+        self.pictures.folder.append_steps(report)?;
+        if self.shown.tensorboard {
+            let written =
+                self.events().and_then(|e| e.write(report.step, figures_of_steps(report)));
+            written.map_err(|source| self.lost(source))?;
+        }
+        Ok(())
+    }
+
+    /// That TensorBoard's events could not be written.
+    fn lost(&self, source: io::Error) -> CheckpointError {
+        let path = match &self.events {
+            Some(events) => events.path().to_path_buf(),
+            None => self.pictures.folder.path().to_path_buf(),
+        };
+        CheckpointError::Io { path, action: "cannot write TensorBoard's events", source }
+    }
+
     /// Writes what belongs to the end of an epoch.
     ///
     /// # Errors
@@ -36,7 +65,7 @@ impl<'a> ProgressWriter<'a> {
         parameters: &[Vec<f32>],
     ) -> Result<(), PictureError> {
         let epochs = self.pictures.settings.epochs;
-        let ProgressOutput { figures_every: every, tensorboard } = self.shown;
+        let ProgressOutput { figures_every: every, tensorboard, .. } = self.shown;
         let due = |every: u32| report.epoch.is_multiple_of(every) || report.epoch == epochs;
         let shown = every.is_some_and(due);
         let has_pictures = self.pictures.settings.table.is_none();
@@ -49,39 +78,53 @@ impl<'a> ProgressWriter<'a> {
             self.pictures.write_progress(report.epoch, glimpse)?;
         }
         if tensorboard {
-            self.log(report, glimpse.filter(|_| logged)).map_err(|source| CheckpointError::Io {
-                path: match &self.events {
-                    Some(events) => events.path().to_path_buf(),
-                    None => self.pictures.folder.path().to_path_buf(),
-                },
-                action: "cannot write TensorBoard's events",
-                source,
-            })?;
+            let written = self.log(report, glimpse.filter(|_| logged));
+            written.map_err(|source| self.lost(source))?;
         }
         Ok(())
     }
 
-    fn log(&mut self, report: &EpochReport, glimpse: Option<Glimpse>) -> io::Result<()> {
+    /// The event file, which begins with what the run is a function of and the epochs before, if these are in no other.
+    fn events(&mut self) -> io::Result<&mut EventFile> {
         let before = std::mem::take(&mut self.before);
-        let events = match &mut self.events {
+        Ok(match &mut self.events {
             Some(events) => events,
             none => {
                 let folder = self.pictures.folder.path();
                 let has_some = EventFile::is_in(folder);
                 let events = none.insert(EventFile::create(folder)?);
+                let settings = serde_json::to_value(self.pictures.settings)?;
+                events.write(0, vec![Value::settings(&settings)])?;
                 for report in before.iter().filter(|_| !has_some) {
                     events.write(report.step, figures(report))?;
                 }
                 events
             }
-        };
+        })
+    }
+
+    fn log(&mut self, report: &EpochReport, glimpse: Option<Glimpse>) -> io::Result<()> {
         let mut values = figures(report);
         if let Some(Glimpse { samples, reconstructions }) = glimpse {
             values.push(Value::image("samples", samples)?);
             values.push(Value::image("reconstructions", reconstructions)?);
         }
-        events.write(report.step, values)
+        self.events()?.write(report.step, values)
     }
+}
+
+fn figures_of_steps(report: &StepReport) -> Vec<Value> {
+    let Figures { elbo, reconstruction, kl, bound } = report.train;
+    let mut values = vec![
+        Value::scalar("ELBO/steps", elbo),
+        Value::scalar("reconstruction/steps", reconstruction),
+        Value::scalar("KL/steps", kl),
+    ];
+    values.extend(bound.map(|bound| Value::scalar("L_K/steps", bound)));
+    values.extend(report.objective.map(|value| Value::scalar("objective/steps", value)));
+    values.push(Value::scalar("schedule/learning_rate", report.learning_rate));
+    values.push(Value::scalar("schedule/beta", report.beta));
+    values
 }
 
 fn figures(report: &EpochReport) -> Vec<Value> {

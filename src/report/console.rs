@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::text::one_line;
-use crate::train::{EpochReport, Settings};
+use crate::train::{EpochReport, Figures, Settings};
 use crate::vae::Architecture;
 
 /// Between plain progress lines where there is no terminal.
@@ -44,6 +44,21 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 /// From now on prints results, warnings and errors alone.
 pub fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether it is printed too how work is done.
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// From now on prints how work is done, too.
+pub fn be_verbose() {
+    VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// Prints one line on stderr on how work is done, if somebody wants that.
+pub fn detail(line: impl Display) {
+    if VERBOSE.load(Ordering::Relaxed) {
+        note(line);
+    }
 }
 
 /// Whether progress is shown as a bar.
@@ -87,6 +102,8 @@ pub struct Console {
     /// K of the column L_K, if it is shown.
     bound: Option<usize>,
     epoch: u32,
+    /// The training figures of the open epoch, once they are known.
+    so_far: Option<Figures>,
     begin: Instant,
     last_line: Instant,
     header: bool,
@@ -119,6 +136,7 @@ impl Console {
             architecture: settings.architecture.clone(),
             bound: settings.bound_samples(),
             epoch: 0,
+            so_far: None,
             begin: now,
             last_line: now,
             header: false,
@@ -127,8 +145,25 @@ impl Console {
 
     pub fn epoch_begins(&mut self, epoch: u32) {
         self.epoch = epoch;
+        self.so_far = None;
         if let Some(bar) = &self.bar {
             bar.set_prefix(format!("epoch {epoch}/{}", self.epochs));
+        }
+    }
+
+    /// The averages over the open epoch's steps so far.
+    pub fn so_far(&mut self, train: &Figures) {
+        self.so_far = Some(*train);
+    }
+
+    /// What is ascended, on average over the open epoch, or nothing.
+    fn running(&self) -> String {
+        match (self.so_far, self.bound) {
+            (Some(Figures { bound: Some(bound), .. }), Some(k)) => {
+                format!("train L_{k} {}  ", figure(bound, 2, 11))
+            }
+            (Some(train), _) => format!("train ELBO {}  ", figure(train.elbo, 2, 11)),
+            (None, _) => String::new(),
         }
     }
 
@@ -139,14 +174,17 @@ impl Console {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(step);
-                bar.set_message(format!("{rate:.0} images/s"));
+                bar.set_message(format!("{}{rate:.0} images/s", self.running()));
             }
             None if self.last_line.elapsed() >= PLAIN_EVERY => {
                 self.last_line = Instant::now();
                 let left = (self.total - step) as f64 * self.batch as f64 / rate;
                 note(format_args!(
-                    "epoch {}/{}  step {step}/{}  {rate:.0} images/s  ETA {left:.0} s",
-                    self.epoch, self.epochs, self.total
+                    "epoch {}/{}  step {step}/{}  {}{rate:.0} images/s  ETA {left:.0} s",
+                    self.epoch,
+                    self.epochs,
+                    self.total,
+                    self.running()
                 ));
             }
             None => {}

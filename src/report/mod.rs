@@ -5,6 +5,7 @@ pub mod codes;
 pub mod columns;
 #[cfg(feature = "program")]
 pub mod console;
+pub mod details;
 pub mod evaluation;
 pub mod figures;
 pub mod gaps;

@@ -1,8 +1,9 @@
 //! TensorBoard's event files: records of protocol buffers, each between checksums.
 //!
-//! Of `tensorflow/core/util/event.proto` and `summary.proto`, the fields that are written here; records
-//! as in `tensorflow/core/lib/io/record_writer.h`.
+//! Of `tensorflow/core/util/event.proto` and `summary.proto`, and of `api.proto` and `plugin_data.proto` of TensorBoard's
+//! hparams plugin, the fields that are written here; records as in `tensorflow/core/lib/io/record_writer.h`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,54 @@ pub struct Value {
     tag: String,
     #[prost(oneof = "Content", tags = "2, 4")]
     content: Option<Content>,
+    #[prost(message, optional, tag = "9")]
+    metadata: Option<Metadata>,
+}
+
+/// What a plugin of TensorBoard's is to read.
+#[derive(Clone, PartialEq, Message)]
+struct Metadata {
+    #[prost(message, optional, tag = "1")]
+    plugin: Option<Plugin>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Plugin {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    content: Vec<u8>,
+}
+
+/// What the hparams plugin is told of a run.
+#[derive(Clone, PartialEq, Message)]
+struct Hparams {
+    #[prost(message, optional, tag = "3")]
+    start: Option<SessionStart>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SessionStart {
+    #[prost(btree_map = "string, message", tag = "1")]
+    hparams: BTreeMap<String, Hparam>,
+    #[prost(double, tag = "5")]
+    start_time: f64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Hparam {
+    #[prost(oneof = "HparamKind", tags = "2, 3, 4")]
+    kind: Option<HparamKind>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum HparamKind {
+    #[prost(double, tag = "2")]
+    Number(f64),
+    #[prost(string, tag = "3")]
+    Text(String),
+    #[prost(bool, tag = "4")]
+    Truth(bool),
 }
 
 #[derive(Clone, PartialEq, Oneof)]
@@ -71,7 +120,18 @@ struct Image {
 
 impl Value {
     pub fn scalar(tag: impl Into<String>, value: f64) -> Self {
-        Value { tag: tag.into(), content: Some(Content::Scalar(value as f32)) }
+        Value { tag: tag.into(), content: Some(Content::Scalar(value as f32)), metadata: None }
+    }
+
+    /// What a run is a function of, by which TensorBoard compares runs: the fields of its configuration, those of an
+    /// object within it as in "architecture.latent", lists as JSON; neither digests nor a table's columns.
+    pub fn settings(configuration: &serde_json::Value) -> Self {
+        let mut hparams = BTreeMap::new();
+        flatten(configuration, String::new(), &mut hparams);
+        let start = Some(SessionStart { hparams, start_time: now() });
+        let (name, content) = ("hparams".to_string(), Hparams { start }.encode_to_vec());
+        let metadata = Some(Metadata { plugin: Some(Plugin { name, content }) });
+        Value { tag: "_hparams_/session_start_info".to_string(), content: None, metadata }
     }
 
     /// A PNG, grey or in colour.
@@ -90,8 +150,30 @@ impl Value {
             colorspace: channels.into(),
             encoded: png,
         };
-        Ok(Value { tag: tag.into(), content: Some(Content::Image(image)) })
+        Ok(Value { tag: tag.into(), content: Some(Content::Image(image)), metadata: None })
     }
+}
+
+/// What stands in a configuration, by its place.
+fn flatten(value: &serde_json::Value, name: String, hparams: &mut BTreeMap<String, Hparam>) {
+    use serde_json::Value as Json;
+    let is_left_out = name == "table" || name.ends_with("sha256");
+    let kind = match value {
+        _ if is_left_out => return,
+        Json::Null => return,
+        Json::Object(fields) => {
+            let within = if name.is_empty() { name } else { name + "." };
+            for (field, value) in fields {
+                flatten(value, format!("{within}{field}"), hparams);
+            }
+            return;
+        }
+        Json::Bool(truth) => HparamKind::Truth(*truth),
+        Json::Number(number) => HparamKind::Number(number.as_f64().unwrap_or(f64::NAN)),
+        Json::String(text) => HparamKind::Text(text.clone()),
+        Json::Array(_) => HparamKind::Text(value.to_string()),
+    };
+    hparams.insert(name, Hparam { kind: Some(kind) });
 }
 
 /// An event file that grows. TensorBoard reads all those of a folder as one log, so a run that is resumed

@@ -181,7 +181,7 @@ pub(super) fn rewind(
 /// The rates of a pass before its first step.
 pub(crate) fn first_rates(pass: Pass, settings: &Settings) -> [f32; rates::WORDS] {
     let mut first = [0.0; rates::WORDS];
-    first[rates::LEARNING_RATE] = settings.first_learning_rate(pass.source.images as u64) as f32;
+    first[rates::LEARNING_RATE] = settings.learning_rate_of(1, pass.source.images as u64) as f32;
     // 1 - b^t at t = 1, and the weight of the KL; later ones are the end_step kernel's.
     let [decay1, decay2] = settings.optimizer.rule().corrected().unwrap_or_default();
     first[rates::CORRECTION1] = (1.0 - decay1) as f32;

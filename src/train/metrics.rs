@@ -1,6 +1,6 @@
 //! What a run's steps are worth: sums on the device, averages over images.
 
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,38 +52,54 @@ fn is_none(counts: &[u64; 2]) -> bool {
     *counts == [0; 2]
 }
 
-/// Sums over `steps` of a pass, added to those `before`, or the first of them that is not finite.
+impl AddAssign<&Sums> for Sums {
+    fn add_assign(&mut self, other: &Sums) {
+        self.reconstruction += other.reconstruction;
+        self.kl += other.kl;
+        self.bound += other.bound;
+        self.images += other.images;
+        self.clipped[0] += other.clipped[0];
+        self.clipped[1] += other.clipped[1];
+    }
+}
+
+impl Sums {
+    /// With those of further steps, added in their order.
+    pub fn and(mut self, steps: &[Sums]) -> Self {
+        steps.iter().for_each(|step| self += step);
+        self
+    }
+}
+
+/// What each of `steps` of a pass adds to the sums, or the first of them that is not finite.
 pub(super) fn read_history(
     executor: &mut dyn Executor,
     pass: Pass,
     steps: Range<u64>,
-    before: Sums,
-) -> Result<Result<Sums, u64>, DeviceError> {
+) -> Result<Result<Vec<Sums>, u64>, DeviceError> {
     let history = executor.read_f32(pass.history)?;
     let norms = match pass.norms {
         Some((norms, most)) => Some((executor.read_f32(norms)?, most)),
         None => None,
     };
-    let mut sums = before;
+    let mut all = Vec::new();
     for step in steps {
         let at = (step % pass.history_steps as u64) as usize;
         let row = &history[at * end_step::COLUMNS..][..end_step::COLUMNS];
         if !row.iter().all(|v| v.is_finite()) {
             return Ok(Err(step));
         }
+        let mut clipped = [0; 2];
         if let Some((norms, most)) = &norms {
             if !norms[at].is_finite() {
                 return Ok(Err(step));
             }
-            sums.clipped[0] += 1;
-            sums.clipped[1] += u64::from(norms[at] > *most);
+            clipped = [1, u64::from(norms[at] > *most)];
         }
-        sums.reconstruction += f64::from(row[0]);
-        sums.kl += f64::from(row[1]);
-        sums.images += f64::from(row[2]);
-        sums.bound += f64::from(row[3]);
+        let [reconstruction, kl, images, bound] = [0, 1, 2, 3].map(|i| f64::from(row[i]));
+        all.push(Sums { reconstruction, kl, bound, images, clipped });
     }
-    Ok(Ok(sums))
+    Ok(Ok(all))
 }
 
 /// The averages that the sums over steps of a pass come to.

@@ -10,6 +10,8 @@ mod state;
 mod trainer;
 mod watchdog;
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config_error::ConfigError;
@@ -75,6 +77,27 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
+/// One row of `steps.jsonl`: of the steps since the row before. Nats per image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The last of them; the first of a run is 1.
+    pub step: u64,
+    /// The epoch that it belongs to.
+    pub epoch: u32,
+    /// Averages over their minibatches, while the parameters moved.
+    pub train: Figures,
+    /// What is ascended: reconstruction - beta KL with the last step's beta, or L_K; absent with free bits, which depend
+    /// on each unit's KL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<f64>,
+    /// Weight of the KL in the last step.
+    pub beta: f64,
+    /// Of the last step.
+    pub learning_rate: f64,
+    /// Training only.
+    pub images_per_second: f64,
+}
+
 /// What the images are called that [`EpochReport::test`] is of.
 pub const TEST: &str = "test";
 /// The same where they were held out from the training images.
@@ -120,6 +143,14 @@ pub trait Observer {
     fn step(&mut self, _step: u64) -> bool {
         false
     }
+    /// The averages over the open epoch's steps so far: every few seconds.
+    fn so_far(&mut self, _train: &Figures) {}
+    /// Steps between the rows of [`Observer::steps_end`]; None for no rows.
+    fn log_every(&self) -> Option<NonZeroU64> {
+        None
+    }
+    /// As many steps are over as [`Observer::log_every`] says: every step whose number is a multiple of it ends a row.
+    fn steps_end(&mut self, _report: &StepReport) {}
     /// The test set is being evaluated.
     fn evaluating(&mut self) {}
     /// An epoch is over, with the parameters at its end, all finite.

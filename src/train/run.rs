@@ -25,8 +25,8 @@ pub struct Outcome {
     pub variants: Choices,
 }
 
-/// Between looks at the metrics: bounds the time that a run goes on after a NaN.
-const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// Between looks at the metrics, which are shown then: bounds the time that a run goes on after a NaN.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// Trains to the end of the settings' epochs or steps, or until the observer asks for an end.
 ///
@@ -59,42 +59,54 @@ fn go_on(
     let total = trainer.steps_total();
     let mut interrupted = false;
     let patience = trainer.settings().early_stop;
+    let every = observer.log_every();
+    // What this process has taken for the open row, and the images that it has drawn in it.
+    let mut row = (Duration::ZERO, 0.0);
     while !interrupted
         && !state.has_stalled(patience)
         && (trainer.step() < total || state.reported() < trainer.step())
     {
         let epoch = state.epoch();
-        let first = trainer.step();
         let whole = trainer.steps_until(epoch);
         let end = whole.min(total);
         observer.epoch_begins(epoch);
         let begin = Instant::now();
         while trainer.step() < end && !interrupted {
-            let watched = Instant::now();
-            trainer.advance(end, |step| {
+            let (watched, before) = (Instant::now(), trainer.step());
+            let row_ends = every.map_or(u64::MAX, |every| (before / every + 1) * every.get());
+            trainer.advance(end.min(row_ends), |step| {
                 interrupted = observer.step(step);
                 match interrupted || watched.elapsed() > WATCH_EVERY {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
                 }
             })?;
-            if let Err(step) = trainer.metrics_since(first)? {
-                return Err(trainer.explain(&state.snapshot, step));
+            let steps = match trainer.steps_since(before)? {
+                Ok(steps) => steps,
+                Err(step) => return Err(trainer.explain(&state.snapshot, step)),
+            };
+            let images: f64 = steps.iter().map(|step| step.images).sum();
+            // Every step counts an image at least; a driver without its GPU drops them all and reports nothing.
+            if images < steps.len() as f64 {
+                let adapter = trainer.executor().description().name.clone();
+                let message =
+                    format!("it has not run the steps from {before} on, and reported no failure");
+                return Err(DeviceError::Adapter { adapter, message }.into());
+            }
+            state.open.sums = state.open.sums.and(&steps);
+            observer.so_far(&trainer.average(state.open.sums).into());
+            if every.is_some() {
+                state.open_row = state.open_row.and(&steps);
+                row = (row.0 + watched.elapsed(), row.1 + images);
+                if trainer.step() == row_ends {
+                    let (seconds, images) = std::mem::take(&mut row);
+                    let speed = images / seconds.as_secs_f64();
+                    let sums = std::mem::take(&mut state.open_row);
+                    observer.steps_end(&trainer.report_steps(sums, speed));
+                }
             }
         }
         state.open.seconds += begin.elapsed().as_secs_f64();
-        let Ok(sums) = trainer.sums_since(first, state.open.sums)? else {
-            unreachable!("looked at above")
-        };
-        // Every step counts an image at least; a driver without its GPU drops them all and reports nothing.
-        let least = state.open.sums.images + (trainer.step() - first) as f64;
-        if sums.images < least {
-            let adapter = trainer.executor().description().name.clone();
-            let message =
-                format!("it has not run the steps from {first} on, and reported no failure");
-            return Err(DeviceError::Adapter { adapter, message }.into());
-        }
-        state.open.sums = sums;
         let after = trainer.snapshot()?;
         if !after.is_finite() {
             return Err(trainer.explain_state(&state.snapshot));

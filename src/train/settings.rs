@@ -317,12 +317,28 @@ impl Settings {
         self.learning_rate_warm_up * train_images as f64 / self.batch as f64
     }
 
-    /// The learning rate of the first step.
-    pub fn first_learning_rate(&self, train_images: u64) -> f64 {
+    /// The epoch that a step belongs to, by its first image; 1 is the first of either.
+    pub fn epoch_of(&self, step: u64, train_images: u64) -> u32 {
+        let drawn = (step - 1).saturating_mul(self.batch as u64);
+        u32::try_from(drawn / train_images + 1).unwrap_or(u32::MAX)
+    }
+
+    /// The learning rate of a step, 1 is the first, as shaders/end_step.wgsl has it while it rises.
+    pub fn learning_rate_of(&self, step: u64, train_images: u64) -> f64 {
         match self.warm_up_steps(train_images) {
-            steps if steps > 0.0 => self.learning_rate * (1.0 / steps).min(1.0),
-            _ => self.learning_rate_in(1),
+            rise if ((step - 1) as f64) < rise => {
+                self.learning_rate * (step as f64 / rise).min(1.0)
+            }
+            _ => self.learning_rate_in(self.epoch_of(step, train_images)),
         }
+    }
+
+    /// The weight of the KL in the objective of a step, 1 is the first, as shaders/end_step.wgsl has it while it rises.
+    pub fn beta_of(&self, step: u64, train_images: u64) -> f64 {
+        let epochs = f64::from(self.objective.warm_up);
+        let rise = epochs * train_images as f64 / self.batch as f64;
+        let before = (step - 1) as f64;
+        self.objective.beta * if before < rise { before / rise } else { 1.0 }
     }
 
     /// How a step moves the parameters.

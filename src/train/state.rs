@@ -15,6 +15,8 @@ pub struct State {
     pub reports: Vec<EpochReport>,
     /// The epoch that the next step belongs to.
     pub open: OpenEpoch,
+    /// Over the steps since the last [`super::StepReport`], where there are any.
+    pub open_row: Sums,
 }
 
 /// What is known of the epoch that a run is in.
@@ -51,7 +53,8 @@ impl EpochReport {
 impl State {
     /// Of a run before its first step.
     pub fn beginning(snapshot: Snapshot) -> Self {
-        State { snapshot: Arc::new(snapshot), reports: Vec::new(), open: OpenEpoch::default() }
+        let (reports, open, open_row) = Default::default();
+        State { snapshot: Arc::new(snapshot), reports, open, open_row }
     }
 
     /// Steps finished.

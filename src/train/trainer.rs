@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::begin::{begin, host_bytes, labels, record_within, rewind};
 use super::metrics::{Metrics, Sums, average, read_history};
 use super::snapshot::{Saved, Snapshot, digest};
-use super::{Settings, TrainError};
+use super::{Figures, Settings, StepReport, TrainError};
 use crate::data::{Dataset, Images};
 use crate::data_stream::{self, DataStream};
 use crate::device::{Device, DeviceError, Executor, check_host_memory};
@@ -152,8 +152,22 @@ impl Trainer {
 
     /// The epoch that the next step belongs to, by its first image; 1 is the first.
     fn epoch(&self) -> u32 {
-        let drawn = self.step.saturating_mul(self.settings.batch as u64);
-        u32::try_from(drawn / self.train_images + 1).unwrap_or(u32::MAX)
+        self.settings.epoch_of(self.step + 1, self.train_images)
+    }
+
+    /// The averages over the steps up to the last, `sums` in all, and what that step was taken by.
+    pub(super) fn report_steps(&self, sums: Sums, images_per_second: f64) -> StepReport {
+        let (step, settings) = (self.step, &self.settings);
+        let train = Figures::from(self.average(sums));
+        let beta = settings.beta_of(step, self.train_images);
+        let objective = match train.bound {
+            Some(bound) => Some(bound),
+            None if settings.objective.free_bits > 0.0 => None,
+            None => Some(train.reconstruction - beta * train.kl),
+        };
+        let learning_rate = settings.learning_rate_of(step, self.train_images);
+        let epoch = settings.epoch_of(step, self.train_images);
+        StepReport { step, epoch, train, objective, beta, learning_rate, images_per_second }
     }
 
     /// The first step after the warm-up of the learning rate.
@@ -259,7 +273,16 @@ impl Trainer {
         before: Sums,
     ) -> Result<Result<Sums, u64>, DeviceError> {
         let pass = self.plan.train;
-        read_history(&mut *self.executor, pass, from..self.step, before)
+        let steps = read_history(&mut *self.executor, pass, from..self.step)?;
+        Ok(steps.map(|steps| before.and(&steps)))
+    }
+
+    /// What each step since `from` adds to the sums: as [`Trainer::metrics_since`].
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn steps_since(&mut self, from: u64) -> Result<Result<Vec<Sums>, u64>, DeviceError> {
+        read_history(&mut *self.executor, self.plan.train, from..self.step)
     }
 
     /// The averages that sums over training steps come to.
@@ -292,8 +315,8 @@ impl Trainer {
         let steps = pass.history_steps as u64 - 1;
         rewind(&mut *self.executor, pass, &self.settings)?;
         self.run_test(0, steps)?;
-        match read_history(&mut *self.executor, pass, 0..steps, Sums::default())? {
-            Ok(sums) => Ok(average(pass, sums)),
+        match read_history(&mut *self.executor, pass, 0..steps)? {
+            Ok(steps) => Ok(average(pass, Sums::default().and(&steps))),
             Err(bad_step) => Err(self.explain_evaluation(bad_step)),
         }
     }

@@ -26,6 +26,9 @@ pub struct PackedImages {
     pub names: Vec<String>,
 }
 
+/// A file's path on the page, and what it holds.
+pub type Packed = (String, Vec<u8>);
+
 /// The first `n` images as bits where a level is at least 128, or as levels; and their classes. With the file of each.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub fn pack(
     n: usize,
     as_bits: bool,
     name: &str,
-) -> io::Result<(PackedImages, Vec<(String, Vec<u8>)>)> {
+) -> io::Result<(PackedImages, Vec<Packed>)> {
     let n = n.min(images.n_images);
     let mut packed = Vec::new();
     for i in 0..n {

@@ -28,7 +28,10 @@ fn a_runs_config_makes_the_run_again() {
              --binarization fixed --init glorot --weight-decay 0.01 --clip-norm 3",
         ),
         ("kl", "--kl sampled --beta 0.5 --warm-up 1 --likelihood gaussian --variance 0.2"),
-        ("shown", "--tensorboard --figures-every 1 --channels grey --size 6x6 --fit pad"),
+        (
+            "shown",
+            "--tensorboard --figures-every 1 --log-every 2 --channels grey --size 6x6 --fit pad",
+        ),
     ] {
         let options = match run {
             "odd" => format!("{} {options}", OPTIONS.replace("--epochs 2", "")),
@@ -169,7 +172,18 @@ fn quiet_is_results_alone_and_threads_are_as_many_as_asked() {
     let quiet = home.ok(&format!("train --data data --run b {OPTIONS} --threads 3 --quiet"));
     assert_eq!(quiet.stderr, "");
     assert!(quiet.stdout.contains("test ELBO"), "{quiet:?}");
-    // Neither changes a bit.
+    let verbose = home.ok(&format!("train --data data --run c {OPTIONS} -v"));
+    for word in [
+        "tensors of 0 MiB in all",
+        "the training data are on the device as a whole, all ",
+        "a training step is ",
+        "linear.forward",
+    ] {
+        assert!(verbose.stderr.contains(word) && !loud.stderr.contains(word), "{verbose:?}");
+    }
+    home.refuses("sample a -q -v", &["--quiet", "--verbose"]);
+    // None of them changes a bit.
+    assert_eq!(digest(&home, "a"), digest(&home, "c"));
     assert_eq!(digest(&home, "a"), digest(&home, "b"));
     assert_eq!(home.ok("-q sample a --device cpu").stderr, "");
     let ended = home.run("sample no -q");

@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Read;
 use std::process::Command;
 
+use crate::harness::program::Home;
+
 /// Licences that an MIT program can be given away under without further conditions than to name them.
 const LICENCES: [&str; 6] = ["Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "Unicode-3.0", "Zlib"];
 
@@ -31,11 +33,19 @@ const SEVERAL_VERSIONS: [(&str, &str); 3] = [
 
 /// (name, version, licence) of every crate that is built on this platform.
 fn crates() -> BTreeSet<(String, String, String)> {
+    let crates = crates_of(&[]);
+    assert!(crates.len() > 100, "{crates:?}");
+    crates
+}
+
+/// The same with further options of `cargo tree`.
+fn crates_of(options: &[&str]) -> BTreeSet<(String, String, String)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["tree", "--locked", "--offline", "--no-dedupe", "--prefix", "none"])
         .args(["--format", "{p}|{l}"])
+        .args(options)
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -46,9 +56,7 @@ fn crates() -> BTreeSet<(String, String, String)> {
         let mut word = || words.next().expect("a name and a version").to_string();
         (word(), word(), licence.to_string())
     };
-    let crates: BTreeSet<_> = text.lines().map(parse).collect();
-    assert!(crates.len() > 100, "{crates:?}");
-    crates
+    text.lines().map(parse).collect()
 }
 
 /// Whether a licence expression leaves a choice that is in the list.
@@ -82,6 +90,33 @@ fn every_licence_is_accepted() {
         assert!(other.is_some(), "{name} {version} is under {licence:?}: may this program use it?");
     }
     assert!(cfg!(not(target_os = "linux")) || others.len() == OTHER_LICENCES.len(), "{others:?}");
+}
+
+/// What hands the program on hands the notices on. They are of all platforms, so that some are of no crate here.
+#[test]
+fn the_notices_are_of_the_crates_that_are_built() {
+    let notices = Home::empty().ok("notices").stdout;
+    let lock = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")).unwrap();
+    let crates = crates_of(&["--edges", "normal"]);
+    assert!(crates.len() > 50, "{crates:?}");
+    let again = "run python3 scripts/notices.py";
+    for (name, version, _) in crates.iter().filter(|(name, ..)| name != "elbo") {
+        let line = format!("  {name} {}", version.trim_start_matches('v'));
+        assert!(notices.lines().any(|l| l == line), "no notice of{line}: {again}");
+    }
+    let mut sections = 0;
+    for section in notices.split(&"=".repeat(78)).skip(1) {
+        let (heads, text) = section.split_once("\n\n").expect("crates, then a text");
+        assert!(text.trim().len() > 100, "{section}");
+        for (name, version) in
+            heads.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(' '))
+        {
+            let entry = format!("name = \"{name}\"\nversion = \"{version}\"");
+            assert!(lock.contains(&entry), "{name} {version} is no dependency any more: {again}");
+            sections += 1;
+        }
+    }
+    assert!(sections >= crates.len() - 1);
 }
 
 #[test]
@@ -129,6 +164,7 @@ fn packages_are_small_enough_and_whole() {
         "shaders/linear/forward.wgsl",
         "assets/mnist/t10k-images-idx3-ubyte.gz",
         "assets/SOURCES.md",
+        "assets/notices.txt",
         "LICENSE",
     ] {
         assert!(has(&format!("elbo-{}/{file}", env!("CARGO_PKG_VERSION"))), "{file}");

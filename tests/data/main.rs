@@ -12,3 +12,4 @@ mod loaders;
 mod pictures;
 mod pytorch;
 mod tables;
+mod tensorboard;

@@ -2,7 +2,7 @@
 //! their own make sense of every file.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -71,14 +71,6 @@ impl Home {
     fn last(&self) -> Value {
         let text = fs::read_to_string(self.at("run/metrics.jsonl")).unwrap();
         serde_json::from_str(text.lines().last().unwrap()).unwrap()
-    }
-
-    fn event_file(&self) -> PathBuf {
-        let named = |path: &PathBuf| path.to_str().unwrap().contains("/events.out.tfevents.");
-        let entries = fs::read_dir(self.at("run")).unwrap();
-        let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(named).collect();
-        assert_eq!(files.len(), 1, "{files:?}");
-        files.remove(0)
     }
 
     /// Names of the files of the run that are pictures.
@@ -201,13 +193,10 @@ fn the_training_curve_has_every_epoch_and_the_last_figures() {
 #[test]
 fn validation_images_are_named() {
     let home = Home::new();
-    home.ok(&format!("{TRAIN} --valid 0.25 --tensorboard"));
+    home.ok(&format!("{TRAIN} --valid 0.25"));
     let text = home.svg("training.svg");
     let words = words(&Document::parse(&text).unwrap());
     assert!(words.iter().any(|w| w == "validation set") && words.iter().all(|w| w != "test set"));
-    let tags: Vec<String> =
-        events(&home.event_file())[1].scalars.iter().map(|(tag, _)| tag.clone()).collect();
-    assert!(tags.contains(&"ELBO/valid".to_string()) && !tags.contains(&"ELBO/test".to_string()));
 }
 
 /// The bars of the units against the figures of `elbo eval`, which come about in another way.
@@ -582,230 +571,6 @@ fn progress_is_shown_with_the_same_draws() {
         assert!(last == read(format!("{of}.png")), "the last is the run's own picture");
         assert!(last != read(format!("progress/epoch-0020-{of}.png")), "the model has changed");
     }
-}
-
-/// An event as `event.proto` has it, read without the crates that wrote it.
-#[derive(Debug, Default)]
-struct Event {
-    wall_time: f64,
-    step: u64,
-    version: Option<String>,
-    scalars: Vec<(String, f32)>,
-    /// (tag, height, width, colour space, PNG)
-    images: Vec<(String, [u64; 3], Vec<u8>)>,
-}
-
-/// CRC-32C bit by bit, masked.
-/// A run that was begun without events has those of all its epochs once it is asked for them.
-#[test]
-fn events_that_are_asked_for_late_are_of_all_epochs() {
-    let home = Home::new();
-    home.ok(&TRAIN.replace("--epochs 3", "--epochs 2"));
-    home.ok("train --resume run --device cpu --epochs 4 --tensorboard");
-    let steps: Vec<u64> = events(&home.event_file())[1..].iter().map(|event| event.step).collect();
-    assert_eq!(steps, [4, 8, 12, 16]);
-}
-
-fn masked_checksum(bytes: &[u8]) -> u32 {
-    let mut crc = !0_u32;
-    for &byte in bytes {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
-        }
-    }
-    let crc = !crc;
-    crc.rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Field<'a> {
-    fn bytes(&self) -> &'a [u8] {
-        match self {
-            Field::Bytes(bytes) => bytes,
-            Field::Number(n) => panic!("{n} in the place of bytes"),
-        }
-    }
-}
-
-/// The fields of a protocol buffer, by their tags.
-fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
-    fn varint(bytes: &mut &[u8]) -> u64 {
-        let mut value = 0;
-        for shift in (0..).step_by(7) {
-            let (&byte, rest) = bytes.split_first().unwrap();
-            *bytes = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                break;
-            }
-        }
-        value
-    }
-    let mut all = Vec::new();
-    while !bytes.is_empty() {
-        let key = varint(&mut bytes);
-        let length = match key & 7 {
-            0 => {
-                all.push((key >> 3, Field::Number(varint(&mut bytes))));
-                continue;
-            }
-            1 => 8,
-            2 => varint(&mut bytes) as usize,
-            5 => 4,
-            other => panic!("wire type {other}"),
-        };
-        let (field, rest) = bytes.split_at(length);
-        all.push((key >> 3, Field::Bytes(field)));
-        bytes = rest;
-    }
-    all
-}
-
-fn event(bytes: &[u8]) -> Event {
-    let mut event = Event::default();
-    for (tag, field) in fields(bytes) {
-        match (tag, field) {
-            (1, Field::Bytes(time)) => {
-                event.wall_time = f64::from_le_bytes(time.try_into().unwrap());
-            }
-            (2, Field::Number(step)) => event.step = step,
-            (3, Field::Bytes(text)) => {
-                event.version = Some(String::from_utf8(text.to_vec()).unwrap());
-            }
-            (5, Field::Bytes(summary)) => {
-                for (tag, value) in fields(summary) {
-                    assert_eq!(tag, 1);
-                    let value = fields(value.bytes());
-                    let tag = String::from_utf8(value[0].1.bytes().to_vec()).unwrap();
-                    assert_eq!((value.len(), value[0].0), (2, 1));
-                    let content = value[1].1.bytes();
-                    match value[1].0 {
-                        2 => event
-                            .scalars
-                            .push((tag, f32::from_le_bytes(content.try_into().unwrap()))),
-                        4 => {
-                            let mut sizes = [0; 3];
-                            let mut png = Vec::new();
-                            for (tag, field) in fields(content) {
-                                match field {
-                                    Field::Number(n) => sizes[tag as usize - 1] = n,
-                                    Field::Bytes(bytes) => png = bytes.to_vec(),
-                                }
-                            }
-                            event.images.push((tag, sizes, png));
-                        }
-                        other => panic!("field {other} of a value"),
-                    }
-                }
-            }
-            (tag, _) => panic!("field {tag} of an event"),
-        }
-    }
-    event
-}
-
-fn events(path: &Path) -> Vec<Event> {
-    let bytes = fs::read(path).unwrap();
-    let mut rest = &bytes[..];
-    let mut events = Vec::new();
-    while !rest.is_empty() {
-        let (head, after) = rest.split_at(12);
-        let length = u64::from_le_bytes(head[..8].try_into().unwrap()) as usize;
-        let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
-        assert_eq!(word(&head[8..]), masked_checksum(&head[..8]), "checksum of a length");
-        let (data, after) = after.split_at(length);
-        let (checksum, after) = after.split_at(4);
-        assert_eq!(word(checksum), masked_checksum(data), "checksum of a record");
-        events.push(event(data));
-        rest = after;
-    }
-    events
-}
-
-#[test]
-fn tensorboard_events_are_the_metrics() {
-    // Of RFC 3720, masked: the reader of this file is right about checksums.
-    assert_eq!(
-        masked_checksum(&[0; 32]),
-        0x8a91_36aa_u32.rotate_right(15).wrapping_add(0xa282_ead8)
-    );
-    let home = Home::new();
-    home.ok(&format!("{TRAIN} --tensorboard --objective iwae --samples 3"));
-    let events = events(&home.event_file());
-    assert_eq!(events[0].version.as_deref(), Some("brain.Event:2"));
-    let text = fs::read_to_string(home.at("run/metrics.jsonl")).unwrap();
-    let metrics: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(events.len(), 1 + metrics.len());
-    for (event, epoch) in events[1..].iter().zip(&metrics) {
-        assert_eq!(event.step, epoch["step"]);
-        assert!(event.wall_time > 1.7e9 && event.wall_time >= events[0].wall_time);
-        let mut expected = Vec::new();
-        for set in ["train", "test"] {
-            for (tag, figure) in [
-                ("ELBO", "elbo"),
-                ("reconstruction", "reconstruction"),
-                ("KL", "kl"),
-                ("L_K", "bound"),
-            ] {
-                let value = epoch[set][figure].as_f64().unwrap() as f32;
-                expected.push((format!("{tag}/{set}"), value));
-            }
-        }
-        let speed = epoch["images_per_second"].as_f64().unwrap() as f32;
-        expected.push(("speed/images_per_second".to_string(), speed));
-        assert_eq!(event.scalars, expected);
-        let tags: Vec<&str> = event.images.iter().map(|(tag, ..)| &tag[..]).collect();
-        assert_eq!(tags, ["samples", "reconstructions"]);
-        for (_, [height, width, colours], png) in &event.images {
-            let image = image::load_from_memory_with_format(png, image::ImageFormat::Png).unwrap();
-            let size = (u64::from(image.height()), u64::from(image.width()));
-            assert_eq!((size, *colours), ((*height, *width), 1));
-        }
-    }
-    let last = &events[3].images;
-    assert!(last[0].2 == fs::read(home.at("run/samples.png")).unwrap());
-    assert!(last[1].2 == fs::read(home.at("run/reconstructions.png")).unwrap());
-}
-
-/// At most about twenty pictures in an event file, unless somebody says how many.
-/// A run that goes on shows what it showed before.
-#[test]
-fn a_resumed_run_goes_on_to_show_itself() {
-    let home = Home::new();
-    home.ok(&format!("{TRAIN} --latent 3 --tensorboard --figures-every 2"));
-    let first = home.event_file();
-    home.ok("train --resume run --epochs 6 --device cpu");
-    for (epoch, is_there) in [(2, true), (3, true), (4, true), (5, false), (6, true)] {
-        let path = home.at(&format!("run/progress/epoch-{epoch:04}-samples.png"));
-        assert_eq!(path.exists(), is_there, "epoch {epoch}");
-    }
-    fs::remove_file(first).unwrap();
-    assert!(!events(&home.event_file()).is_empty());
-    // What is asked for then goes before what was asked for at first.
-    home.ok("train --resume run --epochs 7 --device cpu --figures-every 7");
-    home.ok("train --resume run --epochs 8 --device cpu");
-    assert!(home.at("run/progress/epoch-0007-samples.png").exists());
-    home.ok("train --resume run --epochs 10 --device cpu");
-    assert!(!home.at("run/progress/epoch-0009-samples.png").exists());
-}
-
-#[test]
-fn the_event_file_of_a_long_run_stays_small() {
-    let home = Home::new();
-    let pictures = |options: &str| {
-        home.ok(&format!("{TRAIN}0 --tensorboard {options}"));
-        let all = events(&home.event_file());
-        fs::remove_dir_all(home.at("run")).unwrap();
-        all.iter().filter(|e| !e.images.is_empty()).count()
-    };
-    assert_eq!(pictures(""), 15);
-    assert_eq!(pictures("--figures-every 25"), 2);
 }
 
 fn soon(mut happens: impl FnMut() -> bool) -> bool {

@@ -31,7 +31,8 @@ fn serve(left: &Arc<AtomicU64>) -> (Site, JoinHandle<End>) {
     };
     let (end, ended) = watch::channel(None);
     let (worker, about, _) = Worker::start(load, end).expect("it loads");
-    let served = Served::Explorer(Explored { token: "secret".to_string(), about, worker });
+    let explored = Explored { token: "secret".to_string(), about, worker };
+    let served = Served::Explorer(Box::new(explored));
     let serve = || server::serve(listener, served, ended).expect("it serves");
     (site, thread::spawn(serve))
 }

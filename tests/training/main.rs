@@ -21,5 +21,6 @@ mod real_values;
 mod resume;
 mod runs;
 mod settings;
+mod steps;
 mod tables;
 mod verify;

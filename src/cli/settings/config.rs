@@ -129,6 +129,7 @@ impl ConfigFile {
         }
         let every: Option<u32> = self.field::<Option<_>>("figures_every")?.flatten();
         args.figures_every = args.figures_every.or(every.filter(|&every| every > 0));
+        args.log_every = args.log_every.or(self.field::<Option<_>>("log_every")?.flatten());
         args.tensorboard |= self.field("tensorboard")?.unwrap_or(false);
         // As the images of the run were read; of others it is seen anew.
         let image: Option<(usize, usize)> = self.of_architecture("image")?;
