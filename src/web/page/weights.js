@@ -52,7 +52,7 @@ export class Random {
 
 const turned = (word, by) => (word << by) | (word >>> (32 - by));
 
-/** The first parameters of a run with this seed, those of `elbo train --seed` to the bit. */
+/** The first parameters of a run with this seed, those of `elbo train` to the bit. */
 export function firstParameters(host, seed) {
   const random = new Random(seed);
   return host.parameters.map(({ tensor, begin }) => {
