@@ -245,6 +245,7 @@ class Trial:
             ".tsv": ("x.tsv", table.replace(",", "\t").encode()),
             "PNG": ("pictures/7.png", png(pixels[:64], side, side)),
             "JPEG": ("pictures/7.jpg", JPEG),
+            "IDX of classes": ("classes/train-labels-idx1-ubyte", struct.pack(">II", 0x801, n) + bytes(i % 10 for i in range(n))),
         }
         for kind, (name, content) in formats.items():
             folder = self.folder / "mutated"
@@ -257,7 +258,11 @@ class Trial:
                 if kind == "PNG" and self.random.random() < 0.7:
                     changed = with_checksums(changed)
                 file.write_bytes(changed)
-                if file.parent != folder:
+                if kind == "IDX of classes":
+                    for name_beside, count in [("train-images-idx3-ubyte", n), ("t10k-images-idx3-ubyte", 10)]:
+                        (file.parent / name_beside).write_bytes(idx(pixels[: count * 64], count, side))
+                    (file.parent / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 10) + bytes(range(10)))
+                elif file.parent != folder:
                     for k in range(5):
                         (file.parent / f"{k}.png").write_bytes(png(pixels[64 * k :], side, side))
                 data = file.parent if file.parent != folder else file
@@ -333,6 +338,23 @@ class Trial:
                 except Failed as why:
                     self.fail(f"import of {kind}, mutation {i}", why, [file])
             self.row(f"a model to import, {kind}, likewise", self.mutations_each, self.said(codes))
+
+    def configs(self):
+        """The same in a configuration that a run is to begin with."""
+        content, run, codes = (self.good_run() / "config.json").read_bytes(), self.folder / "configured", {}
+        for i in range(self.mutations_each):
+            shutil.rmtree(run, ignore_errors=True)
+            file = self.folder / "config.json"
+            file.write_bytes(self.mutate(content))
+            try:
+                more = ["--data", self.data, "--steps", "1", "--device", "cpu"]
+                code = self.run("train", "--config", file, *more, "--run", run).check(0, 1, 2)
+                codes[code] = codes.get(code, 0) + 1
+                if code == 2 and run.exists():
+                    raise Failed("a run folder of what was refused")
+            except Failed as why:
+                self.fail(f"configuration, mutation {i}", why, [file])
+        self.row("a configuration for --config, likewise", self.mutations_each, self.said(codes))
 
     def mutate_archive(self, content):
         """A few changes of a zip archive, or of a file in it whose checksum is right then."""
@@ -632,7 +654,7 @@ class Trial:
         return raw or b"\r\n", draw.random() < 0.05
 
 
-PARTS = ["kills", "mutations", "runs", "imports", "bombs", "specials", "links", "limits", "disk", "requests"]
+PARTS = ["kills", "mutations", "runs", "imports", "configs", "bombs", "specials", "links", "limits", "disk", "requests"]
 
 
 def main():

@@ -41,7 +41,7 @@ impl Report {
             device,
             commit: commit(),
             versions: versions(),
-            date: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S%:z").to_string(),
+            date: crate::checkpoint::now().strftime("%Y-%m-%d %H:%M:%S%:z").to_string(),
             host_threads: std::thread::available_parallelism().map_or(1, usize::from),
             precision: request.precision,
             seconds: request.seconds,

@@ -59,6 +59,8 @@ impl RunFolder {
                 let _ = fs::remove_file(&copy);
                 fs::hard_link(&best, &copy).or_else(|_| fs::copy(&best, &copy).map(|_| ()))?;
                 fs::rename(&copy, self.before())?;
+                // It may have been made private.
+                fs::set_permissions(self.next(), fs::metadata(&best)?.permissions())?;
             }
             fs::rename(self.next(), &best)?;
             sync_folder(&self.file(CHECKPOINTS))?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
+use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -21,7 +22,17 @@ pub const BEGUN: &str = "%Y-%m-%dT%H:%M:%S%:z";
 /// Date and time. A clock beyond the years that can be written shows 1970.
 pub fn now() -> jiff::Zoned {
     let now = jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
-    now.to_zoned(jiff::tz::TimeZone::system())
+    now.to_zoned(time_zone())
+}
+
+/// The system's, or UTC where TZ names what is no file: a device would be read without an end.
+fn time_zone() -> jiff::tz::TimeZone {
+    let named = std::env::var("TZ").unwrap_or_default();
+    let path = Path::new(named.trim_start_matches(':'));
+    match path.is_absolute() && !path.is_file() {
+        true => jiff::tz::TimeZone::UTC,
+        false => jiff::tz::TimeZone::system(),
+    }
 }
 
 /// This moment as [`BEGUN`] has it.

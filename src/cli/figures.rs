@@ -23,6 +23,10 @@ use crate::report::console::say;
 pub struct Args {
     /// The folder of a run
     run: PathBuf,
+    /// The test images, by their numbers from 0 on, that interpolation.svg goes between, the first to the second and so on, and
+    /// whose first traversals.svg begins at [default: of different classes; 0]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    images: Vec<usize>,
     #[command(flatten)]
     model: ModelOption,
     #[command(flatten)]
@@ -67,7 +71,21 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         test: dataset.as_ref().map(|dataset| &dataset.test),
         data: dataset.as_ref().map_or(&settings.data, |dataset| &dataset.name),
         trained_on: &trained_on.name,
+        images: &args.images,
     };
+    if let Some(&last) = args.images.iter().max() {
+        let Some(dataset) = &dataset else {
+            return Err(Failure::input("--images: there are no test images"));
+        };
+        let there = pictures.choice(&dataset.test);
+        if last >= there {
+            return Err(Failure::input(format!(
+                "--images {last}: pictures can be of the first {there} test images of {}, from 0 to {}",
+                dataset.name,
+                there - 1
+            )));
+        }
+    }
     let steps = trained.after().map(|after| after.step).or(summary.steps);
     let written = pictures.write(parameters, steps).map_err(|error| match error {
         PictureError::Write(CheckpointError::Invalid { .. })

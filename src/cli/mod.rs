@@ -190,6 +190,7 @@ pub fn main() -> u8 {
     };
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     stop::outlive_file_limits();
+    stop::tell_of_cut_files();
     if cli.quiet {
         be_quiet();
     }

@@ -100,7 +100,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     {
         for (split, images) in &taken.sets {
             let what = format!("{split} images of {}", taken.name);
-            sets.push((&*taken.name, split.name(), other, first(images, args.images, &what)?));
+            sets.push((&*taken.source, split.name(), other, first(images, args.images, &what)?));
         }
     }
     let device = args.device.open()?;

@@ -60,6 +60,30 @@ pub fn outlive_file_limits() {
 #[cfg(not(unix))]
 pub fn outlive_file_limits() {}
 
+/// Has a file of data that was cut short while it is mapped end the program with a line, not by a signal alone.
+#[cfg(unix)]
+pub fn tell_of_cut_files() {
+    use std::io::Write;
+    use std::mem::ManuallyDrop;
+    use std::os::fd::FromRawFd;
+
+    use signal_hook::consts::SIGBUS;
+
+    const LINE: &[u8] = b"error: a file of data has become shorter while it was read: leave it as it is until the work ends; \
+        elbo train --resume goes on from the last checkpoint\n";
+    let tell = || {
+        // SAFETY: the file is not closed. A write and the end of the process are all that happens, which a signal handler may do.
+        let mut stderr = ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(2) });
+        let _ = stderr.write_all(LINE);
+        signal_hook::low_level::exit(1);
+    };
+    // SAFETY: as above. Where it cannot be had, things are as they were.
+    let _ = unsafe { signal_hook::low_level::register(SIGBUS, tell) };
+}
+
+#[cfg(not(unix))]
+pub fn tell_of_cut_files() {}
+
 /// Calls `heard` with the number of each signal that asks for the end, on a thread of its own.
 #[cfg(unix)]
 fn on_signal(mut heard: impl FnMut(u8) + Send + 'static) -> std::io::Result<()> {

@@ -366,6 +366,7 @@ impl Job {
             test: Some(&self.dataset.test),
             data: &self.dataset.name,
             trained_on: &self.device.description().name,
+            images: &[],
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::train::Job;
 use crate::report::console::note;
-use crate::train::{Settings, State};
+use crate::train::{Figures, Settings, State};
 use crate::vae::Binarization;
+use crate::vae::likelihood::LikelihoodKind;
 
 /// Share of grey pixels from which on images are taken for photos: MNIST has 0.09, Fashion-MNIST 0.40.
 const MOSTLY: f64 = 0.5;
@@ -41,13 +42,43 @@ impl Job {
                 last.test.kl
             ));
         }
-        if last.train.elbo < first.train.elbo {
+        let rate = self.settings.learning_rate;
+        // What is ascended, with the last step's weight of the KL in both: while that rises, or where it is not 1, the ELBO
+        // may fall and all be well.
+        let beta = self.last_beta(state.step());
+        let ascended = |f: &Figures| f.bound.unwrap_or(f.reconstruction - beta * f.kl);
+        let (before, now) = (ascended(&first.train), ascended(&last.train));
+        let least = self.least();
+        if now < before && self.settings.objective.free_bits == 0.0 {
             note(format_args!(
-                "warning: the ELBO of the training images has fallen from {:.2} in epoch {} to {:.2}: a smaller \
-                 --lr than {} may help",
-                first.train.elbo, first.epoch, last.train.elbo, self.settings.learning_rate
+                "warning: what is ascended has fallen, on the training images, from {before:.2} in epoch {} to {now:.2}: a \
+                 smaller --lr than {rate} may help",
+                first.epoch
+            ));
+        } else if last.train.elbo < 2.0 * least {
+            note(format_args!(
+                "warning: the ELBO of the training images is {:.2}, far below that of a model that knows nothing ({least:.2}): a \
+                 smaller --lr than {rate} may help",
+                last.train.elbo
             ));
         }
+    }
+
+    /// The weight of the KL in the last of so many steps.
+    pub(super) fn last_beta(&self, steps: u64) -> f64 {
+        self.settings.beta_of(steps.max(1), self.dataset.train.n_images as u64)
+    }
+
+    /// Nats per image that any model worth the name has: of a coin for each bit, of equal levels, and of densities and counts
+    /// a figure that none falls below in earnest.
+    fn least(&self) -> f64 {
+        let architecture = &self.settings.architecture;
+        let of_value = match architecture.likelihood.kind() {
+            LikelihoodKind::Bernoulli => 2.0_f64.ln(),
+            LikelihoodKind::DiscretizedLogistic => 256.0_f64.ln(),
+            _ => 1e4,
+        };
+        -of_value * architecture.pixels() as f64
     }
 
     /// Of pixels like those of photos, dynamic binarization leaves little.

@@ -21,8 +21,9 @@ pub struct ModelOption {
 /// Where the images of a run are.
 #[derive(clap::Args, Default)]
 pub struct DataOption {
-    /// The images, as train's --data: where they have moved to, or others of their size; or a table with the run's
-    /// columns, of which every row is taken [default: those of the run, where they were]
+    /// The images, as train's --data: where they have moved to, or others of their size, of which all are taken if they have
+    /// no test images of their own; or a table with the run's columns, of which every row is taken [default: those of the
+    /// run, where they were]
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
 }
@@ -55,6 +56,8 @@ pub struct Trained {
 pub struct Taken {
     /// Of the data set.
     pub name: String,
+    /// What opens it again: without what its name says of parts.
+    pub source: String,
     pub sets: Vec<(Records, Images)>,
 }
 
@@ -113,9 +116,7 @@ impl Trained {
     pub fn data(&self, option: &DataOption) -> Result<Dataset, Failure> {
         let dataset = match &option.data {
             Some(named) if self.settings.table.is_some() => self.all_rows(named)?,
-            Some(named) => {
-                load_data(named, self.settings.data_options()).map_err(Failure::input)?.0
-            }
+            Some(named) => self.named_images(named)?,
             None => self.own_data(self.settings.data_options())?,
         };
         self.check(&dataset, option)?;
@@ -152,7 +153,21 @@ impl Trained {
             return Err(Failure::input(format!("--split {which}: there are none in {name}")));
         }
         let sets = parts.into_iter().map(|(part, images)| (part, images.clone())).collect();
-        Ok(Taken { name: dataset.name.clone(), sets })
+        let (name, source) = (dataset.name.clone(), dataset.source().to_string());
+        Ok(Taken { name, source, sets })
+    }
+
+    /// Images that are named: the run's own at another place, parted as for the run, or others. Of these nothing is held out: the
+    /// test images are theirs, or all of them where they have none.
+    fn named_images(&self, named: &str) -> Result<Dataset, Failure> {
+        let options = self.settings.data_options();
+        let (dataset, _) = load_data(named, options.clone()).map_err(Failure::input)?;
+        let is_own = self.settings.data_sha256.as_ref().is_none_or(|own| *own == dataset.digest());
+        if is_own || !dataset.holds_out_tests() {
+            return Ok(dataset);
+        }
+        let options = data::Options { whole: true, valid: None, ..options };
+        Ok(load_data(named, options).map_err(Failure::input)?.0)
     }
 
     fn own_data(&self, options: data::Options) -> Result<Dataset, Failure> {

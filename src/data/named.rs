@@ -48,6 +48,8 @@ pub(super) fn find<'a>(
     let mut classes: Vec<(Role, &Array)> = Vec::new();
     for array in arrays {
         let (role, is_classes) = role(array);
+        // One alone is images, whatever it is called.
+        let is_classes = is_classes && !(arrays.len() == 1 && array.has_rows());
         if is_classes || array.is_column_of_integers() {
             classes.push((role, array));
         } else if array.has_rows() {

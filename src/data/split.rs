@@ -100,6 +100,11 @@ pub(super) const VALIDATES_ROWS: &str = " held out as validation rows)";
 pub(super) const TESTS_ROWS: &str = " as test rows)";
 
 impl Dataset {
+    /// Whether its test images were held out from the others.
+    pub fn holds_out_tests(&self) -> bool {
+        self.name.contains(TESTS)
+    }
+
     /// What opens it again, where its name says that: the name of a known set or a path.
     pub fn source(&self) -> &str {
         let mut source = &*self.name;

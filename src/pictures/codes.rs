@@ -107,6 +107,7 @@ impl Pictures<'_> {
         &self,
         parameters: &[Vec<f32>],
         (posteriors, told): (&Posteriors, &[u32]),
+        of: usize,
         units: &[Unit],
         note: &str,
     ) -> Result<String, PictureError> {
@@ -117,12 +118,13 @@ impl Pictures<'_> {
         let mut z = Vec::new();
         for &unit in order {
             for &value in &values {
-                let mut code = posteriors.mean[..posteriors.latent].to_vec();
+                let mut code =
+                    posteriors.mean[of * posteriors.latent..][..posteriors.latent].to_vec();
                 code[unit] = value;
                 z.extend(code.into_iter().map(|v| v as f32));
             }
         }
-        let class = told.first().map(|&class| vec![class; z.len() / posteriors.latent]);
+        let class = told.get(of).map(|&class| vec![class; z.len() / posteriors.latent]);
         let images = self.decode(parameters, &z, &class.unwrap_or_default())?;
         let label =
             |&unit: &usize| [format!("unit {unit}"), format!("{:.2} nats", units[unit].kl.value)];
@@ -142,7 +144,8 @@ impl Pictures<'_> {
             _ => "Traversals of the latent units".to_string(),
         };
         let note = format!(
-            "One unit goes from −3 to 3, the others stay at the posterior mean of the first test image{}. {note}",
+            "One unit goes from −3 to 3, the others stay at the posterior mean of {}{}. {note}",
+            if of == 0 { "the first test image".to_string() } else { format!("test image {of}") },
             if told.is_empty() { "" } else { ", and all are images of its class" }
         );
         let tiles = Tiles { title: &title, row_labels: &row_labels, groups: &groups, note: &note };

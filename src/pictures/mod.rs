@@ -79,6 +79,8 @@ pub struct Pictures<'a> {
     pub data: &'a str,
     /// The name of the device that the run was trained on.
     pub trained_on: &'a str,
+    /// The test images that pictures of chosen ones are of; none for those that they are of by themselves.
+    pub images: &'a [usize],
 }
 
 /// Two PNGs, the same draws and the same test images whenever they are made.
@@ -206,8 +208,10 @@ impl Pictures<'_> {
         }
         let Some(test) = self.test else { return Ok(written) };
 
-        let choice = test.n_images.min(self.fitting(4, 2 * CHOICE) / 2);
-        let chosen = different(test.labels.as_ref(), choice);
+        let chosen = match self.images {
+            [] => different(test.labels.as_ref(), self.choice(test)),
+            images => images.to_vec(),
+        };
         let most = chosen.iter().max().map_or(0, |&i| i + 1);
         let pairs = self.reconstruct(parameters, test, self.pairs().max(most))?;
         let shown = &pairs[..pairs.len().min(2 * self.pairs())];
@@ -237,10 +241,16 @@ impl Pictures<'_> {
                 let svg = self.interpolation(parameters, between, &chosen, &pairs, &note)?;
                 write(INTERPOLATION, svg.as_bytes())?;
             }
-            let svg = self.traversals(parameters, (&posteriors, &told), &units, &note)?;
+            let first = self.images.first().copied().unwrap_or(0);
+            let svg = self.traversals(parameters, (&posteriors, &told), first, &units, &note)?;
             write(TRAVERSALS, svg.as_bytes())?;
         }
         Ok(written)
+    }
+
+    /// How many test images, from the first on, pictures of chosen ones can be of.
+    pub fn choice(&self, test: &Images) -> usize {
+        test.n_images.min(self.fitting(4, 2 * CHOICE) / 2)
     }
 
     /// q(z|x) of the first test images.

@@ -148,7 +148,23 @@ fn warnings_come_with_the_figures() {
     let ended = home.ok("eval collapsed --samples 2 --device cpu");
     assert_eq!(said(&ended, "none of the 3 latent units is active"), 1, "{ended:?}");
     let ended = home.ok(&format!("{long} --lr 0.01 --lr-schedule step:50=1 --run diverged"));
-    assert_eq!(said(&ended, "has fallen from"), 1, "{ended:?}");
+    assert_eq!(said(&ended, "has fallen, on the training images, from"), 1, "{ended:?}");
+    // From the first step on, so that nothing falls.
+    let ended = home.ok(&format!("{TRAIN} --lr 100 --run wild"));
+    assert_eq!(
+        said(&ended, "far below that of a model that knows nothing (-20.79)"),
+        1,
+        "{ended:?}"
+    );
+    // An ELBO falls while the weight of the KL is not 1, and all is well.
+    let ended = home.ok(&format!("{long} --lr 0.01 --beta 0.001 --run free"));
+    assert_eq!(said(&ended, "--lr"), 0, "{ended:?}");
+    ended.line("trained with beta = 0.001; the ELBOs above");
+    let elbos: Vec<f64> =
+        home.metrics("free").iter().map(|e| e["train"]["elbo"].as_f64().unwrap()).collect();
+    assert!(elbos.iter().copied().fold(f64::MIN, f64::max) > elbos[elbos.len() - 1], "{elbos:?}");
+    let ended = home.ok(&format!("{TRAIN} --warm-up 8 --beta 4 --run part"));
+    ended.line("trained with beta = 0.8");
 }
 
 /// Files that are left out of a folder of pictures are told where it is named, and only there.

@@ -6,12 +6,15 @@ mod config;
 mod data;
 mod dependencies;
 mod devices;
+mod documentation;
+mod files;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod help;
 mod labels;
 mod library;
 mod networks;
+mod other_data;
 mod outputs;
 mod pages;
 mod priors;

@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-use crate::harness::program::{Ended, Home, end, tree};
+use crate::harness::program::{Ended, Home, end, piped, soon, tree};
 use crate::small::{FILES, TRAIN, names};
 
 fn png_size(path: &Path) -> (u32, u32) {
@@ -375,5 +375,22 @@ fn output_is_plain_where_there_is_no_terminal() {
             assert_eq!((starts.len(), starts[0]), (2, "device"), "{ended:?}");
             assert_eq!(ended.stdout.lines().count(), 6, "{ended:?}");
         }
+    }
+}
+
+/// A time zone that names a device would be read without an end.
+#[cfg(unix)]
+#[test]
+fn a_time_zone_that_is_no_file_is_left_alone() {
+    let home = Home::new();
+    for zone in ["/dev/zero", ":/dev/zero", "/none"] {
+        let mut command = home.command(&format!("{TRAIN} --steps 1 --run run"));
+        let mut child = piped(command.env("TZ", zone));
+        let ended = soon(|| child.try_wait().unwrap().is_some());
+        let _ = child.kill();
+        assert!(ended && child.wait().unwrap().success(), "{zone}");
+        let begun = home.json("run/summary.json")["begun"].as_str().unwrap().to_string();
+        assert!(begun.ends_with("+00:00"), "{zone}: {begun}");
+        fs::remove_dir_all(home.at("run")).unwrap();
     }
 }

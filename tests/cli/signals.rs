@@ -20,6 +20,31 @@ fn closed_pipes_do_not_lose_the_run() {
     home.assert_model("run");
 }
 
+/// Data that are mapped and cut short meanwhile: a line, not a signal without a word.
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_cut_short_ends_a_run_with_a_line() {
+    let home = Home::empty();
+    let n = 345_000;
+    let mut head = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({n}, 28, 28), }}");
+    head += &" ".repeat(117 - head.len());
+    let head = [b"\x93NUMPY\x01\x00\x76\x00", head.as_bytes(), b"\n"].concat();
+    assert_eq!(head.len(), 128);
+    // A grey level, so that they are no bits, which are kept in memory.
+    fs::write(home.at("x.npy"), [&head[..], &[200]].concat()).unwrap();
+    let file = fs::File::options().write(true).open(home.at("x.npy")).unwrap();
+    file.set_len(128 + n * 784).unwrap(); // a hole: it takes no room on the disk
+    let child = home.spawn(
+        "train --data x.npy --device cpu --hidden 8 --latent 2 --resident-limit 1000000 --run run",
+    );
+    let begun = soon(|| home.at("run/config.json").exists());
+    file.set_len(1000).unwrap();
+    let ended = end(child);
+    assert!(begun && ended.code == Some(1), "{ended:?}");
+    let line = "error: a file of data has become shorter while it was read";
+    assert_eq!(ended.stderr.lines().filter(|l| l.starts_with(line)).count(), 1, "{ended:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_and_sigterm_end_a_run_well() {

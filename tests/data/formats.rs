@@ -216,6 +216,11 @@ fn a_test_file_alone_is_a_whole_set() {
     let x = npy("|u1", &[6, 2, 2], &ramp(24));
     let data = load_file("mnist_test.npy", &x, AS_IS).unwrap();
     assert_eq!((data.train.n_images, data.test.n_images), (5, 1));
+    for name in ["y.npy", "labels.npy"] {
+        assert_eq!(load_file(name, &x, AS_IS).unwrap().train.n_images, 5, "{name}");
+    }
+    let classes = npy("<i8", &[6], &words(&[0; 6]));
+    assert_words(load_file("y.npy", &classes, AS_IS), &["no training images"]);
 }
 
 /// Half precision, as PyTorch saves much: every grey level, and what is none.

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use crate::harness;
 
+const HREF: (&str, &str) = ("http://www.w3.org/1999/xlink", "href");
 const TRAIN: &str = "train --data data --device cpu --hidden 16 --batch 50 --run run --epochs 3";
 
 /// A folder to work in, with data of 6x5 pixels in `data`: 200 training and 60 test images, labelled.
@@ -100,12 +101,18 @@ fn attribute(node: &Node, name: &str) -> f64 {
 fn embedded(document: &Document) -> Vec<(u32, u32)> {
     let images = elements(document, "image");
     let size = |node: &Node| {
-        let href = node.attribute(("http://www.w3.org/1999/xlink", "href")).unwrap();
+        let href = node.attribute(HREF).unwrap();
         let png = STANDARD.decode(href.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
         let image = image::load_from_memory_with_format(&png, image::ImageFormat::Png).unwrap();
         (image.width(), image.height())
     };
     images.iter().map(size).collect()
+}
+
+/// What the document's pictures are, as they stand in it.
+fn embedded_bytes(document: &Document) -> Vec<String> {
+    let href = |node: Node| node.attribute(HREF).unwrap().to_string();
+    elements(document, "image").into_iter().map(href).collect()
 }
 
 fn minus(value: f64) -> String {
@@ -378,6 +385,35 @@ fn strips_have_their_tiles() {
 }
 
 /// The words beside one row do not run into those of the next, however low the rows are.
+/// Pictures of images that somebody has chosen.
+#[test]
+fn chosen_images_are_gone_between_and_from() {
+    let home = Home::new();
+    home.ok(&format!("{TRAIN} --latent 3"));
+    let parts = |name: &str| embedded_bytes(&Document::parse(&home.svg(name)).unwrap());
+    let usual = (parts("interpolation.svg"), home.svg("traversals.svg"));
+    home.ok("figures run --device cpu --images 17,4");
+    let chosen = parts("interpolation.svg");
+    let traversals = home.svg("traversals.svg");
+    assert!(chosen != usual.0 && traversals != usual.1);
+    let said = words(&Document::parse(&traversals).unwrap()).join(" ");
+    assert!(said.contains("posterior mean of test image 17"), "{said}");
+    // One way, from x to x', and back it is another picture.
+    home.ok("figures run --device cpu --images 4,17");
+    let back = parts("interpolation.svg");
+    assert_eq!((&chosen[0], &chosen[2]), (&back[2], &back[0]), "x and x' change places");
+    home.ok("figures run --device cpu");
+    assert_eq!((parts("interpolation.svg"), home.svg("traversals.svg")), usual);
+    let Output { status, stderr, .. } =
+        home.command("figures run --device cpu --images 60").output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("--images 60: pictures can be of the first 60 test images"),
+        "{stderr}"
+    );
+}
+
 #[test]
 fn labels_of_low_rows_do_not_cover_each_other() {
     for (size, lines) in [((16, 16), 6), ((12, 16), 3), ((8, 16), 3)] {

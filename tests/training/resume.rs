@@ -751,6 +751,11 @@ fn a_run_that_begins_anew_shows_what_it_was_to_show() {
     fs::write(home.at("run/progress/.elbo-left"), "half").unwrap();
     home.ok("train --resume run --device cpu --epochs 4");
     assert_eq!(mode("model.safetensors") & 0o777, 0o640);
+    let best = home.at("run/best.safetensors");
+    fs::set_permissions(&best, fs::Permissions::from_mode(0o600)).unwrap();
+    let before = fs::read(&best).unwrap();
+    home.ok("train --resume run --device cpu --epochs 30");
+    assert!(fs::read(&best).unwrap() != before && mode("best.safetensors") & 0o777 == 0o600);
     assert!(home.at("run/progress/epoch-0004-samples.png").exists());
     assert!(!home.at("run/progress/.elbo-left").exists());
 }

@@ -139,9 +139,9 @@ impl Job {
                 "elbo eval {path} shows the test set's figures, which training left alone"
             ));
         }
-        if settings.objective.beta != 1.0 {
-            let beta = settings.objective.beta;
-            say(format_args!("trained with beta = {beta}; the ELBOs above weigh the KL with 1"));
+        let beta = self.last_beta(state.step());
+        if beta != 1.0 {
+            say(format_args!("trained with beta = {beta:.3}; the ELBOs above weigh the KL with 1"));
         }
         match (&target, self.preset) {
             (Some(t), _) => say(format_args!(
