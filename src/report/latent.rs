@@ -16,11 +16,12 @@ const TOP: f64 = 52.0;
 const INACTIVE: &str = "#bbbbbb";
 const ACTIVE_COLOUR: &str = "#0072b2";
 
-/// Colours of ten classes that stay apart for the colour-blind (Paul Tol's "muted"), again from the first
-/// after the last; each class is named where it lies too.
+/// Colours of ten classes that stay apart for the colour-blind as far as ten can (Paul Tol's "bright", with three of his and a
+/// brown), on white and on the black of the page's map; again from the first after the last. Each class is named where it lies too.
+/// The page of `elbo explore` has the same.
 const CLASSES: [&str; 10] = [
-    "#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#882255", "#44aa99", "#999933",
-    "#aa4499", "#777777",
+    "#4477aa", "#ee7733", "#228833", "#ee6677", "#aa3377", "#aa7744", "#66ccee", "#999999",
+    "#ccbb44", "#009988",
 ];
 
 /// The units in the order of their KL, the largest first.

@@ -280,7 +280,7 @@ fn the_scatter_has_a_dot_for_each_image_in_its_class() {
     let text = home.svg("scatter.svg");
     // Of the classes 0 to 4, the three even ones have images.
     for (colour, n) in
-        [("#332288", 20), ("#cc6677", 0), ("#117733", 20), ("#ddcc77", 0), ("#88ccee", 20)]
+        [("#4477aa", 20), ("#ee7733", 0), ("#228833", 20), ("#ee6677", 0), ("#aa3377", 20)]
     {
         assert_eq!(count(&text, colour), n, "{colour}");
     }

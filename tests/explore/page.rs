@@ -24,6 +24,20 @@ fn page(latent: usize) -> (Home, Server, Tab) {
     (home, server, tab)
 }
 
+/// A class has one colour, in scatter.svg and on the page.
+#[test]
+fn classes_have_the_colours_of_the_pictures() {
+    let colours = |path: &str, from: &str| {
+        let text =
+            std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let list = text.split(from).nth(1).unwrap().split("];").next().unwrap().to_string();
+        list.split('"').skip(1).step_by(2).map(str::to_string).collect::<Vec<_>>()
+    };
+    let ours = colours("src/report/latent.rs", "const CLASSES");
+    assert_eq!(ours.len(), 10);
+    assert_eq!(colours("src/explore/page/latent.js", "const COLOURS"), ours);
+}
+
 /// The grey levels that a canvas shows.
 fn shown(tab: &mut Tab, canvas: &str) -> Vec<f64> {
     numbers(&tab.eval(&format!(

@@ -4,7 +4,8 @@ import { chosenClass, told } from "./classes.js";
 import { $, clamp, element, fold, latest, number, paint, shown } from "./dom.js";
 
 const SHOWN_SLIDERS = 10;
-const COLOURS = ["#4e9bff", "#ff9d42", "#5fd35f", "#ff6b6b", "#b98cff", "#c9976f", "#ff8fd0", "#c4c8cc", "#e3e34f", "#3fd8e6"];
+// As src/report/latent.rs has them.
+const COLOURS = ["#4477aa", "#ee7733", "#228833", "#ee6677", "#aa3377", "#aa7744", "#66ccee", "#999999", "#ccbb44", "#009988"];
 
 /** Where it is. */
 export const walk = { z: [] };
