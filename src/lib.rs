@@ -84,6 +84,9 @@ pub mod vae;
 pub mod verify;
 #[doc(hidden)]
 pub mod versions;
+#[cfg(feature = "program")]
+#[doc(hidden)]
+pub mod web;
 
 #[doc(inline)]
 pub use checkpoint::CheckpointError;

@@ -67,6 +67,8 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
 pub struct NewFolder {
     target: PathBuf,
     temporary: PathBuf,
+    /// Whether it takes the place of one that has files.
+    replaces: bool,
 }
 
 impl NewFolder {
@@ -104,17 +106,31 @@ impl NewFolder {
     /// As [`NewFolder::check`].
     pub fn begin(path: &Path) -> Result<Self, CheckpointError> {
         NewFolder::check(path)?;
-        let temporary = leftover(folder_of(path));
-        fs::create_dir(&temporary).map_err(|source| unwritable(path, source))?;
-        Ok(NewFolder { target: path.to_path_buf(), temporary })
+        NewFolder::begin_at(path, false)
     }
 
-    /// Writes a file of it.
+    /// Begins one that takes the place of a folder with files, which stays as it is until the new one is whole.
+    ///
+    /// # Errors
+    /// Nothing can be made beside it.
+    pub fn begin_in_place_of(path: &Path) -> Result<Self, CheckpointError> {
+        NewFolder::begin_at(&target(path), true)
+    }
+
+    fn begin_at(path: &Path, replaces: bool) -> Result<Self, CheckpointError> {
+        let temporary = leftover(folder_of(path));
+        fs::create_dir(&temporary).map_err(|source| unwritable(path, source))?;
+        Ok(NewFolder { target: path.to_path_buf(), temporary, replaces })
+    }
+
+    /// Writes a file of it, or of a folder in it.
     ///
     /// # Errors
     /// The disk.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
-        let written = fs::write(self.temporary.join(name), bytes);
+        let path = self.temporary.join(name);
+        let made = fs::create_dir_all(folder_of(&path));
+        let written = made.and_then(|()| fs::write(path, bytes));
         written.map_err(|source| unwritable(&self.target.join(name), source))
     }
 
@@ -125,6 +141,16 @@ impl NewFolder {
     pub fn finish(self) -> Result<(), CheckpointError> {
         let rename = || -> io::Result<()> {
             sync_folder(&self.temporary)?;
+            if self.replaces {
+                let before = self.temporary.with_extension("before");
+                fs::rename(&self.target, &before)?;
+                if let Err(e) = fs::rename(&self.temporary, &self.target) {
+                    fs::rename(&before, &self.target)?;
+                    return Err(e);
+                }
+                let _ = fs::remove_dir_all(before); // it is in nobody's way
+                return sync_folder(folder_of(&self.target));
+            }
             // Not every system renames onto a folder, empty though it is.
             let _ = fs::remove_dir(&self.target);
             fs::rename(&self.temporary, &self.target)?;

@@ -14,7 +14,7 @@ use crate::device::Device;
 use crate::evaluate::{EvaluateError, Model};
 use crate::explore::End;
 use crate::explore::model::{ExploreError, Explorer, Subject};
-use crate::explore::server;
+use crate::explore::server::{self, Explored, Served};
 use crate::explore::worker::Worker;
 use crate::generate;
 use crate::report::console::{note, say};
@@ -119,7 +119,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         // Somebody whose browser does not open has the address.
         let _ = open::that_detached(&page);
     }
-    let ended = server::serve(listener, token, about, worker, ended).map_err(Failure::run)?;
+    let served = Served::Explorer(Box::new(Explored { token, about, worker }));
+    let ended = server::serve(listener, served, ended).map_err(Failure::run)?;
     // A device in the middle of its work is not to be torn down; an answer takes moments.
     let _ = thread.join();
     match ended {
@@ -160,7 +161,7 @@ fn token() -> String {
 }
 
 /// Whether there is somebody to see a browser.
-fn has_desktop() -> bool {
+pub(super) fn has_desktop() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     cfg!(any(windows, target_os = "macos")) || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }

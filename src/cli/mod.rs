@@ -37,6 +37,7 @@ mod trained;
 mod verify;
 mod walk;
 mod watcher;
+mod web;
 
 use std::num::NonZeroU16;
 
@@ -92,6 +93,7 @@ enum Command {
     Walk(walk::Args),
     Encode(encode::Args),
     Explore(explore::Args),
+    Web(web::Args),
     Runs(runs::Args),
     Verify(verify::Args),
     Bench(bench::Args),
@@ -217,6 +219,7 @@ pub fn main() -> u8 {
         Command::Walk(args) => walk::run(args),
         Command::Encode(args) => encode::run(args),
         Command::Explore(args) => explore::run(args),
+        Command::Web(args) => web::run(args),
         Command::Runs(args) => runs::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),

@@ -43,6 +43,21 @@ impl Reply {
 }
 
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The type of a file by its name.
+pub fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => HTML,
+        Some("css") => CSS,
+        Some("js") => JAVASCRIPT,
+        Some("json") => JSON,
+        Some("wgsl") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
 
 /// A question that has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +95,28 @@ enum InferBody {
     Test(usize),
 }
 
+/// The page: where each file is, its type and its text.
+const PAGE: [(&str, &str, &str); 10] = [
+    (
+        "/",
+        HTML,
+        concat!(
+            include_str!("page/head.html"),
+            include_str!("page/explore.html"),
+            include_str!("page/tail.html")
+        ),
+    ),
+    ("/style.css", CSS, include_str!("page/style.css")),
+    ("/page.js", JAVASCRIPT, include_str!("page/page.js")),
+    ("/http.js", JAVASCRIPT, include_str!("page/http.js")),
+    ("/dom.js", JAVASCRIPT, include_str!("page/dom.js")),
+    ("/explore.js", JAVASCRIPT, include_str!("page/explore.js")),
+    ("/latent.js", JAVASCRIPT, include_str!("page/latent.js")),
+    ("/sheet.js", JAVASCRIPT, include_str!("page/sheet.js")),
+    ("/figures.js", JAVASCRIPT, include_str!("page/figures.js")),
+    ("/classes.js", JAVASCRIPT, include_str!("page/classes.js")),
+];
+
 /// What can be asked at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
@@ -96,20 +133,10 @@ pub enum Endpoint {
 impl Endpoint {
     /// What a path names, if anything.
     pub fn at(path: &str) -> Option<Self> {
+        if let Some((_, content_type, text)) = PAGE.iter().find(|(at, ..)| *at == path) {
+            return Some(Endpoint::Page(content_type, text));
+        }
         Some(match path {
-            "/" => Endpoint::Page("text/html; charset=utf-8", include_str!("page/index.html")),
-            "/style.css" => {
-                Endpoint::Page("text/css; charset=utf-8", include_str!("page/style.css"))
-            }
-            "/page.js" => {
-                Endpoint::Page("text/javascript; charset=utf-8", include_str!("page/page.js"))
-            }
-            "/dom.js" => {
-                Endpoint::Page("text/javascript; charset=utf-8", include_str!("page/dom.js"))
-            }
-            "/classes.js" => {
-                Endpoint::Page("text/javascript; charset=utf-8", include_str!("page/classes.js"))
-            }
             "/model" => Endpoint::About,
             "/map.png" => Endpoint::Map(0),
             "/scatter" => Endpoint::Scatter,

@@ -1,5 +1,7 @@
-//! HTTP on the loopback interface: one thread for all connections, each with limits on its time and size.
+//! HTTP on the loopback interface: one thread for all connections, each with limits on its time and size. It serves a model that
+//! is explored, or the files of a page.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::End;
-use super::api::{Endpoint, Reply, about, largest_body};
+use super::api::{Endpoint, Reply, about, content_type, largest_body};
 use super::model::About;
 use super::worker::Worker;
 
@@ -40,28 +42,42 @@ pub fn listen(port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-struct Site {
-    port: u16,
-    token: String,
-    about: About,
-    worker: Worker,
+/// What is served.
+pub enum Served {
+    /// A model that answers, on a device of this program's.
+    Explorer(Box<Explored>),
+    /// Files by their paths, with slashes and without one at the beginning.
+    Files(BTreeMap<String, Vec<u8>>),
 }
 
-/// Serves until there is an end, and says which. Whoever asks for more than the page itself must know the
-/// `token`: on a machine of several people any of them reaches the port.
+/// A model that answers.
+pub struct Explored {
+    /// Whoever asks for more than the page itself must know it: on a machine of several people any of them reaches the
+    /// port.
+    pub token: String,
+    /// What never changes of the model.
+    pub about: About,
+    /// Who asks it.
+    pub worker: Worker,
+}
+
+struct Site {
+    port: u16,
+    served: Served,
+}
+
+/// Serves until there is an end, and says which.
 ///
 /// # Errors
 /// The operating system.
 pub fn serve(
     listener: TcpListener,
-    token: String,
-    about: About,
-    worker: Worker,
+    served: Served,
     mut end: watch::Receiver<Option<End>>,
 ) -> io::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
-        let site = Arc::new(Site { port: listener.local_addr()?.port(), token, about, worker });
+        let site = Arc::new(Site { port: listener.local_addr()?.port(), served });
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         tokio::spawn(async move {
@@ -108,9 +124,19 @@ async fn serve_connection(stream: tokio::net::TcpStream, site: Arc<Site>) {
     }
 }
 
+/// For both kinds of page; neither asks anybody else for anything.
+const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 async fn respond(request: Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
-    let endpoint = Endpoint::at(request.uri().path());
-    let reply = reply(request, endpoint, site).await.unwrap_or_else(|refusal| refusal);
+    let (reply, method) = match &site.served {
+        Served::Files(files) => (file(&request, site.port, files), "GET"),
+        Served::Explorer(explored) => {
+            let endpoint = Endpoint::at(request.uri().path());
+            let method = endpoint.map_or("GET", Endpoint::method);
+            (reply(request, endpoint, site.port, explored).await, method)
+        }
+    };
+    let reply = reply.unwrap_or_else(|refusal| refusal);
     let mut response = Response::new(Full::new(Bytes::from(reply.body)));
     *response.status_mut() = reply.status.try_into().expect("a status");
     let headers = response.headers_mut();
@@ -120,26 +146,46 @@ async fn respond(request: Request<Incoming>, site: &Site) -> Response<Full<Bytes
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        ),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let (405, Some(endpoint)) = (reply.status, endpoint) {
-        headers.insert(header::ALLOW, HeaderValue::from_static(endpoint.method()));
+    if reply.status == 405 {
+        headers.insert(header::ALLOW, HeaderValue::from_static(method));
     }
     response
 }
 
-/// The answer; a refusal is the other kind of it.
+/// A file; a refusal is the other kind of it.
+fn file(
+    request: &Request<Incoming>,
+    port: u16,
+    files: &BTreeMap<String, Vec<u8>>,
+) -> Result<Reply, Reply> {
+    check_host(request.headers(), port)?;
+    let path = request.uri().path();
+    check_site(request.headers(), path)?;
+    let name = match &path[1.min(path.len())..] {
+        "" => "index.html",
+        name => name,
+    };
+    let bytes =
+        files.get(name).ok_or_else(|| Reply::error(404, format!("there is nothing at {path}")))?;
+    if request.method() != "GET" {
+        let got = request.method();
+        return Err(Reply::error(405, format!("{path} takes GET, got {got}")));
+    }
+    Ok(Reply::ok(content_type(name), bytes.clone()))
+}
+
+/// The answer of a model; a refusal is the other kind of it.
 async fn reply(
     request: Request<Incoming>,
     endpoint: Option<Endpoint>,
-    site: &Site,
+    port: u16,
+    site: &Explored,
 ) -> Result<Reply, Reply> {
-    check_host(request.headers(), site.port)?;
+    check_host(request.headers(), port)?;
     let path = request.uri().path();
     check_site(request.headers(), path)?;
     if !matches!(endpoint, None | Some(Endpoint::Page(..))) {

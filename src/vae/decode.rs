@@ -68,9 +68,22 @@ impl DecodeProgram {
     pub fn record(architecture: &Architecture, count: usize) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let mut r = Recorder::new(&mut program, "decode");
-        let z = r.tensor("z", &[count, architecture.latent]);
-        let classes = classes(&mut r, architecture, count);
+        DecodeProgram::record_in(program, network, "decode", count)
+    }
+
+    /// The same by a plan of this name in a program that has the network already.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record_in(
+        mut program: Program,
+        network: Network,
+        name: &str,
+        count: usize,
+    ) -> Result<Self, PlanError> {
+        let mut r = Recorder::new(&mut program, name);
+        let z = r.tensor("z", &[count, network.architecture.latent]);
+        let classes = classes(&mut r, &network.architecture, count);
         let mean = decoded(&mut r, &network, z, classes)?;
         let plan = r.finish();
         Ok(DecodeProgram { program, network, plan, z, classes, mean })
@@ -102,12 +115,26 @@ impl SampleProgram {
     ) -> Result<Self, PlanError> {
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
-        let mut r = Recorder::new(&mut program, "sample");
+        SampleProgram::record_in(program, network, "sample", count, shown)
+    }
+
+    /// The same by a plan of this name in a program that has the network already.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record_in(
+        mut program: Program,
+        network: Network,
+        name: &str,
+        count: usize,
+        shown: Shown,
+    ) -> Result<Self, PlanError> {
+        let mut r = Recorder::new(&mut program, name);
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
         let prior = network.prior(&mut r, &mut Tape::default())?;
-        let dims = [count, architecture.latent];
+        let dims = [count, network.architecture.latent];
         let z = prior.sample(&mut r, clock, dims, count, Stream::Prior)?;
-        let classes = classes(&mut r, architecture, count);
+        let classes = classes(&mut r, &network.architecture, count);
         let values = match shown {
             Shown::Expected => decoded(&mut r, &network, z, classes)?,
             Shown::Drawn => nn::forward(&mut r, &network.decoder(classes, 1), z)?,
@@ -131,6 +158,8 @@ pub struct ReconstructProgram {
     pub clock: TensorId,
     /// (B, D) the binarized images
     pub x: TensorId,
+    /// (B, heads) [mu | l] and what else q has
+    pub heads: TensorId,
     /// (B, D) E[x|z]
     pub mean: TensorId,
 }
@@ -149,12 +178,30 @@ impl ReconstructProgram {
         let network = Network::declare(&mut program, architecture);
         let source =
             Source { images, window, content, flips: None, batch: chunks.batch, samples: 1 };
-        let mut r = Recorder::new(&mut program, "reconstruct");
-        let dims = [window.unwrap_or(images), architecture.pixels()];
-        let data = r.tensor_of("data", &dims, source.content.dtype());
+        ReconstructProgram::record_in(program, network, "reconstruct", source, None)
+    }
+
+    /// The same by a plan of this name in a program that has the network already, and maybe `held`, the images and their
+    /// classes.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record_in(
+        mut program: Program,
+        network: Network,
+        name: &str,
+        source: Source,
+        held: Option<(TensorId, Option<TensorId>)>,
+    ) -> Result<Self, PlanError> {
+        let architecture = &network.architecture;
+        let mut r = Recorder::new(&mut program, name);
+        let (data, labels) = held.unwrap_or_else(|| {
+            let dims = [source.window.unwrap_or(source.images), architecture.pixels()];
+            let data = r.tensor_of("data", &dims, source.content.dtype());
+            let labels = source.labels(architecture);
+            (data, labels.map(|dims| r.tensor_of("labels", &dims, DType::U8)))
+        });
         let clock = r.tensor_of("clock", &[clock::WORDS], DType::U32);
-        let labels =
-            source.labels(architecture).map(|dims| r.tensor_of("labels", &dims, DType::U8));
         let minibatch = minibatch::draw(&mut r, source, [data, clock], labels, &Streams::TEST)?;
         let Minibatch { x, seen, classes, .. } = minibatch;
         let heads = nn::forward(&mut r, &network.encoder(classes), seen)?;
@@ -164,6 +211,6 @@ impl ReconstructProgram {
         let likelihood = architecture.likelihood.module();
         let mean = likelihood.reconstruction(&mut r, network.observed(minibatch, eta, 1))?;
         let plan = r.finish();
-        Ok(ReconstructProgram { program, network, plan, data, labels, clock, x, mean })
+        Ok(ReconstructProgram { program, network, plan, data, labels, clock, x, heads, mean })
     }
 }

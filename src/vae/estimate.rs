@@ -80,12 +80,28 @@ impl EstimateProgram {
         window: Option<usize>,
         chunks: Chunks,
     ) -> Result<Self, PlanError> {
-        let Chunks { batch, samples, runs } = chunks;
-        let (rows, k) = (chunks.rows(), samples as f64);
-        let latent = architecture.latent;
-        let source = Source { images, window, content, flips: None, batch, samples };
         let mut program = Program::new();
         let network = Network::declare(&mut program, architecture);
+        EstimateProgram::record_in(program, network, content, images, window, chunks)
+    }
+
+    /// The same in a program that has the network already.
+    ///
+    /// # Errors
+    /// Sizes beyond what a kernel's grid can cover.
+    pub fn record_in(
+        mut program: Program,
+        network: Network,
+        content: Content,
+        images: usize,
+        window: Option<usize>,
+        chunks: Chunks,
+    ) -> Result<Self, PlanError> {
+        let Chunks { batch, samples, runs } = chunks;
+        let (rows, k) = (chunks.rows(), samples as f64);
+        let architecture = &network.architecture;
+        let latent = architecture.latent;
+        let source = Source { images, window, content, flips: None, batch, samples };
         let data = program.tensor(
             "data",
             &[window.unwrap_or(images), architecture.pixels()],

@@ -156,6 +156,11 @@ fn the_page_is_whole() {
         ("/page.js", "text/javascript; charset=utf-8"),
         ("/dom.js", "text/javascript; charset=utf-8"),
         ("/classes.js", "text/javascript; charset=utf-8"),
+        ("/http.js", "text/javascript; charset=utf-8"),
+        ("/explore.js", "text/javascript; charset=utf-8"),
+        ("/latent.js", "text/javascript; charset=utf-8"),
+        ("/sheet.js", "text/javascript; charset=utf-8"),
+        ("/figures.js", "text/javascript; charset=utf-8"),
         ("/?from=somewhere", "text/html; charset=utf-8"),
     ] {
         let response = server.ask("GET", path, "");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use elbo::device::Device;
 use elbo::explore::End;
-use elbo::explore::server;
+use elbo::explore::server::{self, Explored, Served};
 use elbo::explore::worker::Worker;
 use serde_json::json;
 use tokio::sync::watch;
@@ -31,8 +31,9 @@ fn serve(left: &Arc<AtomicU64>) -> (Site, JoinHandle<End>) {
     };
     let (end, ended) = watch::channel(None);
     let (worker, about, _) = Worker::start(load, end).expect("it loads");
-    let serve =
-        || server::serve(listener, "secret".to_string(), about, worker, ended).expect("it serves");
+    let explored = Explored { token: "secret".to_string(), about, worker };
+    let served = Served::Explorer(Box::new(explored));
+    let serve = || server::serve(listener, served, ended).expect("it serves");
     (site, thread::spawn(serve))
 }
 

@@ -16,6 +16,11 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Self {
+        Site::with_policy(Some("default-src 'none'; script-src 'self'; connect-src 'self'"))
+    }
+
+    /// With this Content-Security-Policy; none, as from a static host, leaves it to the page.
+    pub fn with_policy(policy: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let files = Files::default();
@@ -23,7 +28,7 @@ impl Site {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let files = served.clone();
-                thread::spawn(move || answer(stream, &files));
+                thread::spawn(move || answer(stream, &files, policy));
             }
         });
         Site { address, files }
@@ -35,7 +40,7 @@ impl Site {
     }
 }
 
-fn answer(mut stream: TcpStream, files: &Files) {
+fn answer(mut stream: TcpStream, files: &Files, policy: Option<&str>) {
     let mut lines = BufReader::new(stream.try_clone().expect("a stream")).lines();
     let Some(Ok(first)) = lines.next() else { return };
     // The rest of the request would be answered by a reset.
@@ -44,18 +49,20 @@ fn answer(mut stream: TcpStream, files: &Files) {
     let found = files.lock().expect("whole").get(&path).cloned();
     let kind = match path.rsplit('.').next() {
         Some("js") => "text/javascript",
+        Some("css") => "text/css",
         Some("json") => "application/json",
         Some("html") => "text/html; charset=utf-8",
+        Some(path) if path.ends_with('/') => "text/html; charset=utf-8",
         _ => "application/octet-stream",
     };
     let (status, body) = match found {
         Some(body) => ("200 OK", body),
         None => ("404 Not Found", Vec::new()),
     };
+    let policy = policy.map_or(String::new(), |p| format!("Content-Security-Policy: {p}\r\n"));
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\
-         Cache-Control: no-store\r\n\
-         Content-Security-Policy: default-src 'none'; script-src 'self'; connect-src 'self'\r\n\r\n",
+         Cache-Control: no-store\r\n{policy}\r\n",
         body.len()
     );
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));

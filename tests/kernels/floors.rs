@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["loaded", "train"],
     &["bounds"],
     &["bench", "evaluate", "interchange", "verify"],
-    &["checkpoint", "explore", "generate"],
+    &["checkpoint", "explore", "generate", "web"],
     &["error", "report"],
     &["model", "pictures"],
     &["cli"],

@@ -6,6 +6,7 @@ mod forged;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod kernels;
+mod page;
 mod problems;
 mod settings;
 mod steps;

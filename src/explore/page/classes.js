@@ -11,24 +11,29 @@ export const judgedClass = () => Number($("judge").value);
 /** A question, with the class that is chosen where the model is told one. */
 export const told = (model, body) => (model.classes.length ? { ...body, class: chosenClass() } : body);
 
-/** Shows what there is to choose; `walkAs` and `judgeAs` are called where somebody has chosen. */
-export function addClasses(model, walkAs, judgeAs) {
-  if (!model.classes.length) return;
+/** What the figures are of where no class is told. */
+const WORDS = { "estimates-title": ["log p(x), nats", "log p(x|y), nats"], "posterior-title": ["Posterior q(z|x) ", "Posterior q(z|x,y) "] };
+
+/** Shows what there is to choose. */
+export function showChoices(model) {
+  for (const [id, words] of Object.entries(WORDS)) $(id).firstChild.textContent = words[model.classes.length ? 1 : 0];
+  $("by-class-part").hidden = true;
   for (const id of ["class", "judge"]) {
-    $(id).append(
+    $(`${id}-part`).hidden = model.classes.length === 0;
+    $(id).replaceChildren(
       ...model.classes.map((name, i) => {
         const option = element("option", "", name);
         option.value = i;
         return option;
       }),
     );
-    $(`${id}-part`).hidden = false;
   }
+}
+
+/** `walkAs` and `judgeAs` are called where somebody has chosen. */
+export function onChoice(walkAs, judgeAs) {
   $("class").addEventListener("change", walkAs);
   $("judge").addEventListener("change", () => judgeAs(judgedClass()));
-  // What the figures are of.
-  const words = { "estimates-title": "log p(x|y), nats", "posterior-title": "Posterior q(z|x,y) " };
-  for (const [id, text] of Object.entries(words)) $(id).firstChild.textContent = text;
 }
 
 /** What each class makes of the image: p(y|x) is p(x|y) over the sum of all, if each is as likely beforehand. */

@@ -93,10 +93,10 @@ export class Training {
     return this.#average(this.host.train, from, this.step);
   }
 
-  /** The figures of the test images, z sampled from q by the same noise each time. */
-  async evaluate({ signal } = {}) {
+  /** The figures of the first `images` test images, whole batches of them, z sampled from q by the same noise each time. */
+  async evaluate({ signal, images = Infinity } = {}) {
     const { evaluate: pass, swap } = this.host;
-    const steps = pass.history_steps - 1;
+    const steps = Math.min(pass.history_steps - 1, Math.max(1, Math.ceil(images / pass.batch)));
     if (swap) await this.program.run(swap);
     try {
       this.#rewind(pass);
