@@ -193,7 +193,7 @@ fn a_click_trains_a_model_that_the_program_evaluates_alike() {
 
     // Two at once: the other has the lock.
     tab.eval(
-        "navigator.locks.request(`elbo web ${new URL('.', location).pathname}`, () => new Promise(() => {})); 0",
+        "navigator.locks.request(`elbo web ${new URL('.', location).pathname}`, () => new Promise((free) => (window.held = free))); 0",
     );
     tab.click("#go");
     wait_for(&mut tab, "problem", "t.includes('Another tab')");
@@ -205,6 +205,16 @@ fn a_click_trains_a_model_that_the_program_evaluates_alike() {
     let file = home.at("cut.safetensors");
     tab.call("DOM.setFileInputFiles", json!({ "nodeId": node["nodeId"], "files": [file] }));
     wait_for(&mut tab, "problem", "t.includes('is not all in the file')");
+
+    // A GPU that is lost in the middle: the parameters of the last look are kept.
+    tab.eval("navigator.locks.query().then(() => { delete document.hidden; held(); })");
+    tab.click("#go");
+    wait_for(&mut tab, "state", "t === 'training'");
+    tab.call_browser("Browser.crashGpuProcess", json!({}));
+    wait_for(&mut tab, "state", "t === 'the GPU was lost'");
+    assert!(text(&mut tab, "problem").contains("lost the GPU"));
+    let notice = text(&mut tab, "notice");
+    assert!(notice.contains("are kept") && text(&mut tab, "go") == "Train", "{notice}");
     asks_nobody_else(&mut tab, &served.address);
     assert_eq!(tab.complaints(), [""; 0]);
 }

@@ -206,8 +206,12 @@ async function loop(signal) {
       showState("paused");
     } else {
       showState(error.kind === "lost" ? "the GPU was lost" : "stopped");
-      if (error.kind === "lost" && run) forget(run.kept.step);
-      complain(error);
+      if (error.kind === "lost" && run) {
+        forget(run.kept.step);
+        complain(new Error(error.message)); // what to do is said with what is kept
+      } else {
+        complain(error);
+      }
     }
   }
 }
@@ -227,6 +231,7 @@ async function evaluate(milliseconds, signal) {
   const images = batch * Math.floor((milliseconds * run.operations) / flops);
   const tested = await training.evaluate({ signal, images });
   run.tested = { ...tested, step: training.step };
+  run.kept = { step: training.step, parameters: await training.parameters() };
   run.lines.test.push(training.images, tested.elbo);
   showFigures();
 }
