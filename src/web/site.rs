@@ -257,8 +257,7 @@ fn check(asked: &Asked) -> Result<(), SiteError> {
         return match dataset.train.channels {
             1 => Ok(()),
             _ => unfit(format!(
-                "{} is in colour, and the page trains on grey images; --run shows a run of images in colour, and --channels grey \
-                 of elbo train makes grey ones of them",
+                "{} is in colour, and the page trains on grey images; with --run RUN it explores a run on them",
                 asked.name
             )),
         };

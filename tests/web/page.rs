@@ -446,6 +446,12 @@ fn a_folder_is_written_as_a_whole_or_refused() {
         &["--samples must be from 1 to 100000, got 0"],
     );
     home.refuses("web --out new --run nothing", &["nothing"]);
+    // Runs that the page has no means for.
+    let train = "train --data data --device cpu --hidden 8 --latent 2 --batch 20 --steps 2";
+    home.ok(&format!("{train} --condition labels --run told"));
+    home.refuses("web --out new --run told", &["told is told classes", "elbo explore has"]);
+    home.ok(&format!("{train} --posterior planar --flow-steps 2 --run planar"));
+    home.refuses("web --out new --run planar", &["planar has planar", "elbo explore has all"]);
     let bare = home.run("web");
     assert!(bare.code == Some(2) && bare.stderr.contains("--out <DIR>"), "{bare:?}");
 }

@@ -101,14 +101,12 @@ function showState(text) {
 function showButtons() {
   $("go").disabled = false;
   $("go").textContent = working ? "Pause" : run ? "Resume" : "Train";
-  const idle = Boolean(run) && !working;
   $("reset").disabled = !run;
   $("to-explore").disabled = !run;
   $("save-model").disabled = $("save-config").disabled = !run;
   for (const id of [...CHOICES, "rate", "seed"]) $(id).disabled = Boolean(run);
   $("load-model").disabled = Boolean(working);
   $("load-model").parentElement.setAttribute("aria-disabled", Boolean(working));
-  $("go").setAttribute("aria-pressed", !idle && Boolean(working));
 }
 
 /** Learning rate and seed, checked. */
