@@ -14,8 +14,9 @@ pub use crate::vae::decode::Shown;
 use crate::vae::decode::{DecodeProgram, ReconstructProgram, SampleProgram};
 use crate::vae::estimate::{Chunks, EstimateProgram};
 use crate::vae::impute::ImputeProgram;
+use crate::vae::posterior::Reader;
 use crate::vae::simulate::draw_values;
-use crate::vae::{Architecture, Binarization, Family};
+use crate::vae::{Architecture, Binarization};
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -244,8 +245,7 @@ pub fn posteriors(
     test: &Images,
     count: usize,
 ) -> Result<Posteriors, GenerateError> {
-    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
-    let mut posteriors = Posteriors { latent, family, ..Posteriors::default() };
+    let mut posteriors = Posteriors::of(&Reader::of(model.architecture, model.parameters));
     let _ = encode(device, model, &test.first(count), &mut |heads| {
         posteriors.extend(heads);
         ControlFlow::Continue(())
@@ -288,12 +288,12 @@ pub fn encode(
 
 /// q(z|x) of many records as other programs take it: the mean and the standard deviation that each latent unit has by
 /// itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Codes {
     /// Z
     pub latent: usize,
-    /// What q is of.
-    pub family: Family,
+    /// What reads q.
+    pub reader: Reader,
     /// (N, Z)
     pub mean: Vec<f32>,
     /// (N, Z)
@@ -302,15 +302,14 @@ pub struct Codes {
 
 impl Codes {
     /// None yet, of this network.
-    pub fn of(architecture: &Architecture) -> Self {
-        let (latent, family) = (architecture.latent, architecture.posterior);
-        Codes { latent, family, mean: Vec::new(), std: Vec::new() }
+    pub fn of(model: Model) -> Self {
+        let reader = Reader::of(model.architecture, model.parameters);
+        Codes { latent: reader.latent, reader, mean: Vec::new(), std: Vec::new() }
     }
 
     /// Adds those of the next records, of the encoder's outputs for them.
     pub fn extend(&mut self, heads: &[f32]) {
-        let (latent, family) = (self.latent, self.family);
-        let mut batch = Posteriors { latent, family, ..Posteriors::default() };
+        let mut batch = Posteriors::of(&self.reader);
         batch.extend(heads);
         self.mean.extend(batch.mean.iter().map(|&v| v as f32));
         self.std.extend(batch.log_variance.iter().map(|l| (0.5 * l).exp() as f32));

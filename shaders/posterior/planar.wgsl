@@ -4,14 +4,11 @@
 // heads = [mu | l | U | W | b], u and w of the steps one behind the other. log q(z_T|x) = log q(z_0|x) - log_det with
 //   log_det = sum_t ln (1 + (1 - h^2) p),  p = w v
 //   planar_sample    z = z_T, the z before each step, log_det
-//   planar_kl        the mean over k of log q(z|x) - log p(z) = -1/2 sum over units of eps^2 + l - z^2, less log_det
 //   planar_backward  the gradient at the heads of row's image by one row: g_T = d_z - f z, f beta times the row's weight, is
 //                    taken back through the steps and their log_det's, whose weight is f; then d_mu = g_0,
 //                    d_l = 1/2 g_0 e^(l/2) eps + f / 2
-//   planar_moments   mean and log variance of each unit over the samples of an image
 // Row b*K + k of z is sample k of image b. l is clamped to [-30, 20]; beyond, its gradient is zero.
-// Grid: planar_sample, planar_backward: a workgroup a row, planar_kl: an image, its lanes own their units; planar_moments: x
-// over units, y over images. Sums over units in tree order, over k ascending.
+// Grid: a workgroup a row, its lanes own their units. Sums over units in tree order.
 #import clock
 #import log_variance
 #import math
@@ -56,11 +53,6 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(1) var<storage, read> noise: array<f32>;
 /// (B*K, Z)
 @group(0) @binding(2) var<storage, read> samples: array<f32>;
-/// (B*K) nats
-@group(0) @binding(3) var<storage, read> log_dets: array<f32>;
-/// (B) nats
-@group(0) @binding(4) var<storage, read_write> kl: array<f32>;
-
 /// (B*K, T*Z)
 @group(0) @binding(3) var<storage, read> before: array<f32>;
 /// (B*K, Z)
@@ -71,9 +63,6 @@ override WORKGROUP: u32 = 64u;
 @group(0) @binding(6) var<storage, read> weight: array<f32>;
 /// (B*K, H)
 @group(0) @binding(7) var<storage, read_write> d_rows: array<f32>;
-
-/// (B, 2*Z) [mean | log variance] of each unit
-@group(0) @binding(0) var<storage, read_write> moments: array<f32>;
 
 /// The z of the row, then the gradient there; Z is 1024 at most.
 var<workgroup> current: array<f32, 1024>;
@@ -143,28 +132,6 @@ fn planar_sample(
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn planar_kl(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let image = group.x + group.y * groups.x;
-    var part = 0.0;
-    if image < B {
-        for (var k = 0u; k < K; k++) {
-            let row = image * K + k;
-            for (var unit = lane; unit < Z; unit += WORKGROUP) {
-                let e = row * Z + unit;
-                part -= 0.5 * (noise[e] * noise[e] + log_variance(image, unit) - samples[e] * samples[e]);
-            }
-            if lane == 0u { part -= log_dets[row]; }
-        }
-    }
-    let total = workgroup_sum(part, lane);
-    if lane == 0u && image < B { kl[image] = total / f32(K); }
-}
-
-@compute @workgroup_size(WORKGROUP)
 fn planar_backward(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -218,21 +185,4 @@ fn planar_backward(
         d_rows[own + unit] = current[unit];
         d_rows[own + Z + unit] = select(0.0, 1.0, l == raw) * at;
     }
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn planar_moments(@builtin(global_invocation_id) id: vec3<u32>) {
-    let unit = id.x;
-    let image = id.y;
-    if unit >= Z || image >= B { return; }
-    var sum = 0.0;
-    for (var k = 0u; k < K; k++) { sum += samples[(image * K + k) * Z + unit]; }
-    let mean = sum / f32(K);
-    var squares = 0.0;
-    for (var k = 0u; k < K; k++) {
-        let off = samples[(image * K + k) * Z + unit] - mean;
-        squares += off * off;
-    }
-    moments[image * 2u * Z + unit] = mean;
-    moments[image * 2u * Z + Z + unit] = log(squares / f32(K));
 }

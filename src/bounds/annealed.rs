@@ -161,14 +161,19 @@ impl Loaded {
         Ok(Loaded { model, seed, latent })
     }
 
-    /// Writes a batch of images, (B, D) or fewer, and encodes it.
-    pub fn observe(&mut self, x: &[f32]) -> Result<(), EvaluateError> {
-        let AnnealProgram { x: tensor, encode, .. } = self.model.program;
+    /// Writes a batch of images, (B, D) or fewer, and encodes it. Chains are to begin at the encoder's q, or at these means and
+    /// log variances (B, 2*Z).
+    pub fn observe(&mut self, x: &[f32], starts: Option<&[f32]>) -> Result<(), EvaluateError> {
+        let AnnealProgram { x: tensor, marginals, encode, .. } = self.model.program;
         let n = self.model.program.program.get(tensor).len();
         let mut whole = x.to_vec();
         whole.resize(n, 0.0);
         self.model.executor.write_f32(tensor, &whole)?;
-        Ok(self.model.run(encode)?)
+        self.model.run(encode)?;
+        let Some(starts) = starts else { return Ok(()) };
+        let mut whole = starts.to_vec();
+        whole.resize(self.model.program.program.get(marginals).len(), 0.0);
+        Ok(self.model.executor.write_f32(marginals, &whole)?)
     }
 
     pub fn write_schedule(&mut self, schedule: &[f32]) -> Result<(), EvaluateError> {
@@ -256,7 +261,7 @@ pub fn anneal(
 pub fn anneal_spoilt(
     device: &Device,
     model: Model,
-    Observed { x, first: place, content, z }: Observed,
+    Observed { x, first: place, content, z, starts }: Observed,
     tempering: &Tempering,
     spoilt: Spoilt,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
@@ -289,7 +294,8 @@ pub fn anneal_spoilt(
     let mut curve = vec![(0.0, 0.0); points.len()];
     for first in (0..images).step_by(batch) {
         let wanted = batch.min(images - first);
-        loaded.observe(&x[first * pixels..][..wanted * pixels])?;
+        let starts = starts.map(|starts| &starts[2 * first * latent..][..2 * wanted * latent]);
+        loaded.observe(&x[first * pixels..][..wanted * pixels], starts)?;
         let none = Weights { forward: Vec::new(), backward: Vec::new(), acceptance: [None; 2] };
         let mut weights = vec![none; wanted];
         let mut accepted = vec![[0.0, 0.0]; wanted];

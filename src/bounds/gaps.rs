@@ -4,15 +4,19 @@ use std::ops::{ControlFlow, Range};
 
 use serde::Serialize;
 
+use super::tempering::IMAGES;
 use super::{
     Annealing, Bracket, Estimate, EvaluateError, Observed, Refined, Refining, Simulated, Tempering,
-    Weights, anneal, auroc, lower, refine, sandwich,
+    Weights, anneal, auroc, lower, refine, sandwich, tune,
 };
 use crate::data::Images;
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, rows_of};
+use crate::vae::anneal::Path;
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::posterior::Reader;
 use crate::vae::step::Content;
+use rayon::prelude::*;
 
 /// The first `count` images as the likelihood is of them, (N, D), binarized as for evaluation, and what their elements are.
 ///
@@ -57,7 +61,7 @@ pub struct Finding {
 pub enum Subjects<'a> {
     /// Real ones: log p(x) is bounded from below alone.
     Real(Observed<'a>),
-    /// Drawn from the model itself: log p(x) is bounded from both sides, and nothing is refined.
+    /// Drawn from the model itself: log p(x) is bounded from both sides. What is refined is where their chains begin, no more.
     Simulated(&'a Simulated),
 }
 
@@ -80,6 +84,57 @@ pub struct GapsOfImage {
     pub refined: Option<Refined>,
 }
 
+/// Where the chains of images are to begin: at the best q of each, the product of its marginals, (N, 2*Z); or if the path begins
+/// at the prior, `None`. What of the ELBOs was found on the way comes with it.
+fn starts(
+    device: &Device,
+    model: Model,
+    observed: Observed,
+    path: Path,
+    refining: Refining,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<(Vec<Refined>, Option<Vec<f32>>), EvaluateError> {
+    let (refined, heads) = refine(device, model, observed, refining, progress)?;
+    if path == Path::Prior {
+        return Ok((refined, None));
+    }
+    let reader = Reader::of(model.architecture, model.parameters);
+    let of_image = |heads: &[f32]| {
+        let (mean, log_variance) = reader.density(heads).marginals();
+        mean.into_iter().chain(log_variance).map(|v| v as f32).collect::<Vec<_>>()
+    };
+    let each: Vec<Vec<f32>> = heads.par_chunks_exact(reader.heads()).map(of_image).collect();
+    Ok((refined, Some(each.concat())))
+}
+
+/// Finds the step sizes of the chains of these images.
+///
+/// # Errors
+/// As [`find`].
+pub fn prepare(
+    device: &Device,
+    model: Model,
+    subjects: Subjects,
+    finding: &Finding,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<Tempering, EvaluateError> {
+    let observed = match subjects {
+        Subjects::Real(observed) => observed,
+        Subjects::Simulated(simulated) => simulated.observed(),
+    };
+    let Finding { annealing, refining, .. } = *finding;
+    let pilots = observed.count(model.architecture).min(IMAGES);
+    let observed = observed.part(0..pilots, model.architecture);
+    let refining = Refining { weighed: 0, ..refining };
+    let told = &mut |share: f64| progress(0.5 * share);
+    let (_, starts) = match annealing.path {
+        Path::Prior => (Vec::new(), None),
+        Path::Posterior => starts(device, model, observed, annealing.path, refining, told)?,
+    };
+    let observed = Observed { starts: starts.as_deref(), ..observed };
+    tune(device, model, observed, annealing, &mut |share| progress(0.5 + 0.5 * share))
+}
+
 /// Finds it, of images of a range. `progress` is told the share that is done.
 ///
 /// # Errors
@@ -100,16 +155,28 @@ pub fn find(
         Subjects::Real(observed) => {
             let observed = observed.part(range, architecture);
             drawn = lower(device, model, observed, &finding.ks, &mut |s| told(0, s))?;
-            let found = refine(device, model, observed, finding.refining, &mut |s| told(1, s))?;
-            refined = Some(found.0);
+            let (path, refining) = (finding.annealing.path, finding.refining);
+            let (found, starts) =
+                starts(device, model, observed, path, refining, &mut |s| told(1, s))?;
+            refined = Some(found);
+            let observed = Observed { starts: starts.as_deref(), ..observed };
             annealed = anneal(device, model, observed, tempering, &mut |s| told(2, s))?;
         }
         Subjects::Simulated(simulated) => {
             let simulated = simulated.part(range, architecture);
             drawn = sandwich(device, model, &simulated, &finding.ks, None, &mut |s| told(0, s))?;
             refined = None;
+            let (path, refining) = (finding.annealing.path, finding.refining);
+            let refining = Refining { weighed: 0, ..refining };
             let observed = simulated.observed();
-            annealed = anneal(device, model, observed, tempering, &mut |s| told(1, 2.0 * s))?;
+            let starts = match path {
+                Path::Prior => None,
+                Path::Posterior => {
+                    starts(device, model, observed, path, refining, &mut |s| told(1, s))?.1
+                }
+            };
+            let observed = Observed { starts: starts.as_deref(), ..observed };
+            annealed = anneal(device, model, observed, tempering, &mut |s| told(2, s))?;
         }
     }
     let images = drawn.images.into_iter().zip(annealed.images).enumerate();
@@ -128,6 +195,9 @@ pub fn find(
     Ok(images.map(of_image).collect())
 }
 
+/// A bound on log p(x) of an image, if it was found.
+type BoundOf = fn(&GapsOfImage) -> Option<f64>;
+
 /// What was found of one set of images: means, where any image is finished.
 #[derive(Debug, Clone, Default)]
 pub struct Gaps(pub Vec<GapsOfImage>);
@@ -141,6 +211,11 @@ impl Gaps {
     /// L_K
     pub fn importance_sampling(&self) -> Option<Estimate> {
         self.mean(|image| image.lower.last().copied())
+    }
+
+    /// L_K by draws from the best q of each image.
+    pub fn importance_from_best(&self) -> Option<Estimate> {
+        self.of_refined(|refined| refined.importance)
     }
 
     /// U_K - L_K
@@ -184,12 +259,15 @@ impl Gaps {
     }
 
     /// That bound of an image.
-    fn log_px(&self) -> fn(&GapsOfImage) -> Option<f64> {
+    fn log_px(&self) -> BoundOf {
+        let bounds: [(Option<Estimate>, BoundOf); 3] = [
+            (self.importance_sampling(), |image| image.lower.last().copied()),
+            (self.annealing(), |image| Some(image.annealed)),
+            (self.importance_from_best(), |image| image.refined.as_ref()?.importance),
+        ];
         let value = |estimate: Option<Estimate>| estimate.map_or(f64::NEG_INFINITY, |e| e.value);
-        match value(self.importance_sampling()) >= value(self.annealing()) {
-            true => |image| image.lower.last().copied(),
-            false => |image| Some(image.annealed),
-        }
+        let highest = bounds.into_iter().max_by(|a, b| value(a.0).total_cmp(&value(b.0)));
+        highest.expect("there are three").1
     }
 
     /// A figure of each image's ELBOs.

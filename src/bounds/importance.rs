@@ -10,7 +10,7 @@ use super::{
 use crate::device::Device;
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::posterior::{Density, Family};
+use crate::vae::posterior::Reader;
 
 /// More than any set has.
 const PLACES: usize = 1 << 31;
@@ -57,9 +57,9 @@ impl Sandwich {
     }
 }
 
-/// log w(z) = log p(x|z) + log p(z) - log q(z|x) for one z, in double precision: q of this family by the encoder's output.
-pub fn log_weight(family: Family, heads: &[f32], z: &[f32], log_px: f32) -> f64 {
-    let q = Density::of(family, heads, z.len());
+/// log w(z) = log p(x|z) + log p(z) - log q(z|x) for one z, in double precision: q by the encoder's output.
+pub fn log_weight(reader: &Reader, heads: &[f32], z: &[f32], log_px: f32) -> f64 {
+    let q = reader.density(heads);
     let z: Vec<f64> = z.iter().map(|&z| f64::from(z)).collect();
     f64::from(log_px) + q.log_ratio(&z)
 }
@@ -77,11 +77,12 @@ pub fn sandwich(
     rows: Option<usize>,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Sandwich, EvaluateError> {
-    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
+    let latent = model.architecture.latent;
+    let reader = Reader::of(model.architecture, model.parameters);
     let truth = |image: usize, heads: &[f32]| {
         let z = &simulated.z[image * latent..][..latent];
         finite(simulated.first + image, simulated.log_px[image])?;
-        Ok(Some(log_weight(family, heads, z, simulated.log_px[image])))
+        Ok(Some(log_weight(&reader, heads, z, simulated.log_px[image])))
     };
     draw(device, model, simulated.observed(), truth, ks, rows, progress)
 }

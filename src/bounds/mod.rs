@@ -18,7 +18,7 @@ mod work;
 
 pub use annealed::{Annealed, Annealing, RatePoint, Spoilt, Weights, anneal, anneal_spoilt};
 pub use estimators::{Bounds, Estimate, UpperBounds};
-pub use gaps::{Finding, Gaps, GapsOfImage, Harder, Subjects, find, observe};
+pub use gaps::{Finding, Gaps, GapsOfImage, Harder, Subjects, find, observe, prepare};
 pub use importance::{Bracket, Sandwich, lower, sandwich};
 pub use refined::{Refined, Refining, refine};
 pub use scores::{Score, Scoring, auroc, quantile, score};
@@ -47,6 +47,9 @@ pub struct Observed<'a> {
     pub content: Content,
     /// (N, Z) draws from p(z|x)
     pub z: Option<&'a [f32]>,
+    /// (N, 2*Z) mean and log variance of each unit where annealed chains begin, if not at the encoder's q: they must not
+    /// depend on the noise of the chains, nor on z.
+    pub starts: Option<&'a [f32]>,
 }
 
 impl<'a> Observed<'a> {
@@ -65,6 +68,7 @@ impl<'a> Observed<'a> {
             x: of(self.x, architecture.pixels()),
             first: self.first + range.start,
             z: self.z.map(|z| of(z, architecture.latent)),
+            starts: self.starts.map(|starts| of(starts, 2 * architecture.latent)),
             ..self
         }
     }

@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 use std::ops::ControlFlow;
 
-use super::{EvaluateError, Observed, unconditional};
+use super::{Bounds, EvaluateError, Observed, finite, unconditional};
 use crate::device::Device;
 use crate::kernels::{clock, rates};
 use crate::loaded::{LoadedModel, Model, ModelProgram, rows_of};
@@ -12,8 +12,9 @@ use crate::vae::Network;
 use crate::vae::posterior::Density;
 use crate::vae::refine::{Draws, RefineProgram};
 
-/// Samples of the draws that only look.
+/// Samples of the draws that only look, and of those whose weights estimate log p(x).
 const LOOKING: u32 = 0x4000_0000;
+const WEIGHING: u32 = 0x8000_0000;
 /// Draws an image of a run that scores.
 const SCORED: usize = 50;
 /// Runs by which the gradient at the end is averaged.
@@ -28,6 +29,8 @@ pub struct Refining {
     pub learning_rate: f64,
     /// Draws by which the ELBOs at both ends are estimated, the same noise for both.
     pub scored: usize,
+    /// Draws from the best q by which log p(x) is estimated; 0 for none.
+    pub weighed: usize,
     /// Also from where the encoder's output is zero, q = N(0, I), whichever end is the better one: an encoder that is far off
     /// may begin where no way leads up.
     pub from_prior: bool,
@@ -35,7 +38,8 @@ pub struct Refining {
 
 impl Default for Refining {
     fn default() -> Self {
-        Refining { steps: 500, samples: 5, learning_rate: 0.03, scored: 500, from_prior: false }
+        let (steps, samples, learning_rate) = (500, 5, 0.03);
+        Refining { steps, samples, learning_rate, scored: 500, weighed: 0, from_prior: false }
     }
 }
 
@@ -54,6 +58,9 @@ pub struct Refined {
     pub before_last: f64,
     /// The length of the gradient at q* in what the encoder gives of it, with the noise of its draws.
     pub gradient_norm: f64,
+    /// L_K by draws from q*, if it was asked for: of these no other draw is, nor does q* depend on them, so that it is at least
+    /// `L[q*]` and at most log p(x) on average.
+    pub importance: Option<f64>,
 }
 
 impl ModelProgram for RefineProgram {
@@ -98,13 +105,21 @@ pub fn refine(
             };
             ascents.push(batch_of.ascend(start, wanted, &mut told)?);
         }
-        for b in 0..wanted {
+        let of_higher = |b: usize| {
             let mut higher = &ascents[0];
             for other in &ascents[1..] {
                 if other.after[b] > higher.after[b] {
                     higher = other;
                 }
             }
+            higher
+        };
+        let rows = (0..wanted).map(|b| &of_higher(b).heads[b * width..][..width]);
+        let best: Vec<f32> = rows.flatten().copied().collect();
+        let importance = batch_of.importance(&best, wanted)?;
+        posteriors.extend(best);
+        for b in 0..wanted {
+            let higher = of_higher(b);
             let refined = Refined {
                 encoder: ascents[0].before[b],
                 best: higher.after[b],
@@ -112,13 +127,13 @@ pub fn refine(
                 from_prior: ascents.get(1).map(|ascent| ascent.after[b]),
                 before_last: higher.before_last[b],
                 gradient_norm: higher.gradient_norms[b],
+                importance: importance.as_ref().map(|each| each[b]),
             };
             if !refined.best.is_finite() {
                 let value = refined.best as f32;
                 return Err(EvaluateError::NotFinite { image: place + first + b, value });
             }
             found.push(refined);
-            posteriors.extend(&higher.heads[b * width..][..width]);
         }
     }
     Ok((found, posteriors))
@@ -254,6 +269,37 @@ impl Batch {
         };
         let each = sums.into_iter().zip(heads.chunks_exact(of.heads()));
         Ok(each.map(|(sum, heads)| sum / (runs * draws.scored) as f64 - kl(heads)).collect())
+    }
+
+    /// L_K of each image by draws from the q of these heads, if it is asked for.
+    fn importance(
+        &mut self,
+        heads: &[f32],
+        images: usize,
+    ) -> Result<Option<Vec<f64>>, EvaluateError> {
+        let RefineProgram { weigh, log_w, heads: tensor, draws, .. } = self.model.program;
+        let weighed = self.refining.weighed;
+        if weighed == 0 {
+            return Ok(None);
+        }
+        let mut whole = heads.to_vec();
+        whole.resize(self.model.program.program.get(tensor).len(), 0.0);
+        self.model.executor.write_f32(tensor, &whole)?;
+        self.at(WEIGHING)?;
+        let mut bounds: Vec<Bounds> = (0..images).map(|_| Bounds::new(&[weighed])).collect();
+        for run in 0..weighed.div_ceil(draws.scored) {
+            self.model.run(weigh)?;
+            let values = self.model.read(log_w)?;
+            let of_run = draws.scored.min(weighed - run * draws.scored);
+            let rows = bounds.iter_mut().zip(values.chunks_exact(draws.scored));
+            for (b, (bounds, values)) in rows.enumerate() {
+                for &log_w in &values[..of_run] {
+                    finite(self.first + b, log_w)?;
+                    bounds.push(f64::from(log_w));
+                }
+            }
+        }
+        Ok(Some(bounds.iter().map(|bounds| bounds.values()[0]).collect()))
     }
 
     fn gradient_norms(&mut self) -> Result<Vec<f64>, EvaluateError> {

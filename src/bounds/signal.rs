@@ -14,6 +14,7 @@ use crate::device::Device;
 use crate::kernels::{clock, rates};
 use crate::loaded::Model;
 use crate::optim::{Adam, Optimizer, Update};
+use crate::vae::Architecture;
 use crate::vae::objective::{Bound, Estimator, Kl, Objective};
 use crate::vae::step::{Source, TrainProgram};
 
@@ -58,6 +59,19 @@ pub fn signals(
     })
 }
 
+fn objective(estimator: Estimator) -> Objective {
+    Objective { bound: Bound::Iwae, kl: Kl::Sampled, estimator, ..Objective::default() }
+}
+
+/// Whether q is one whose gradients have all estimators.
+///
+/// # Errors
+/// A q of flows: they have no doubly reparameterized one.
+pub fn check(architecture: &Architecture) -> Result<(), EvaluateError> {
+    let doubly = objective(Estimator::DoublyReparameterized);
+    Ok(architecture.posterior.check_objective(&doubly)?)
+}
+
 /// The ratios of the gradient of the importance-weighted bound, the mean over `observed` images, for each number of draws,
 /// from `repeats` gradients at the model's parameters, each with other draws. `progress` is told the share that is done.
 ///
@@ -73,8 +87,8 @@ pub fn signal(
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Vec<Signal>, EvaluateError> {
     unconditional(model.architecture)?;
-    let objective =
-        Objective { bound: Bound::Iwae, kl: Kl::Sampled, estimator, ..Objective::default() };
+    let objective = objective(estimator);
+    model.architecture.posterior.check_objective(&objective)?;
     let total: usize = ks.iter().sum();
     let mut done = 0;
     let mut signals = Vec::with_capacity(ks.len());
@@ -141,7 +155,8 @@ fn at(
         executor.run_all(plan.train.plan, 1)?;
         let mut moments = [Vec::new(), Vec::new()];
         for trained in plan.trained.iter().filter(|trained| !trained.frozen) {
-            let of_encoder = plan.program.get(trained.parameter).name.starts_with("encoder");
+            let name = &plan.program.get(trained.parameter).name;
+            let of_encoder = ["encoder", "posterior"].iter().any(|part| name.starts_with(part));
             let planes = executor.read_f32(trained.state)?;
             moments[usize::from(of_encoder)].extend(&planes[..planes.len() / 2]);
         }

@@ -29,7 +29,13 @@ pub struct Simulated {
 impl Simulated {
     /// With the codes that made them.
     pub fn observed(&self) -> Observed<'_> {
-        Observed { x: &self.x, first: self.first, content: self.content, z: Some(&self.z) }
+        Observed {
+            x: &self.x,
+            first: self.first,
+            content: self.content,
+            z: Some(&self.z),
+            starts: None,
+        }
     }
 
     /// Those of a range, counted from the first of these.
@@ -37,7 +43,8 @@ impl Simulated {
     /// # Panics
     /// The range goes beyond them.
     pub fn part(&self, range: Range<usize>, architecture: &Architecture) -> Simulated {
-        let Observed { x, first, content, z } = self.observed().part(range.clone(), architecture);
+        let Observed { x, first, content, z, .. } =
+            self.observed().part(range.clone(), architecture);
         let z = z.expect("they have codes").to_vec();
         Simulated { first, x: x.to_vec(), z, log_px: self.log_px[range].to_vec(), content }
     }

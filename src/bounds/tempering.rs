@@ -22,7 +22,7 @@ const SHORTEST: f64 = 1e-3;
 const LONGEST: f64 = 1.5;
 const WAY: f64 = 2.5;
 /// Chains that step sizes are found on: so many images, and so many of each.
-const IMAGES: usize = 64;
+pub(super) const IMAGES: usize = 64;
 const CHAINS: usize = 4;
 /// Transitions of each of them that suffice.
 const TRANSITIONS: usize = 100;
@@ -98,7 +98,7 @@ impl Tempering {
 pub fn tune(
     device: &Device,
     model: Model,
-    Observed { x, content, .. }: Observed,
+    Observed { x, content, starts, .. }: Observed,
     settings: Annealing,
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Tempering, EvaluateError> {
@@ -112,7 +112,8 @@ pub fn tune(
     let batch = (x.len() / pixels).min(IMAGES);
     let chains = Chains { batch, samples: CHAINS, path, temperatures, leapfrogs };
     let mut loaded = Loaded::new(device, model, content, chains, Spoilt::NOT)?;
-    loaded.observe(&x[..batch * pixels])?;
+    let latent = model.architecture.latent;
+    loaded.observe(&x[..batch * pixels], starts.map(|starts| &starts[..2 * batch * latent]))?;
     let sweeps = TRANSITIONS.div_ceil(transitions).clamp(2, 20);
     for sweep in 0..sweeps {
         let first_sample = PILOT + (sweep * CHAINS) as u32;

@@ -116,7 +116,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let what = if is_table { "rows" } else { "images" };
     let stop = Stop::listen()?;
     let mut progress = Progress::new(format!("{all} {what}"));
-    let mut codes = Codes::of(model.architecture);
+    let mut codes = Codes::of(model);
     for (_, images) in &records.sets {
         let whole = generate::encode(&device, model, images, &mut |heads| {
             codes.extend(heads);

@@ -9,6 +9,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("architecture.likelihood", "--likelihood"),
     ("architecture.likelihood.variance", "--variance"),
     ("architecture.posterior", "--posterior"),
+    ("architecture.posterior.hidden", "--flow-hidden"),
     ("architecture.posterior.steps", "--flow-steps"),
     ("architecture.prior", "--prior"),
     ("architecture.prior.pseudo_inputs", "--pseudo-inputs"),

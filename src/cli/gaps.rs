@@ -13,10 +13,10 @@ use super::gaps_file::{Kept, Set, key};
 use super::options::{DeviceOption, seed};
 use super::stop::Stop;
 use super::trained::{DataOption, ModelOption, Trained};
-use crate::bounds::signal::{Signals, signals};
+use crate::bounds::signal::{Signals, check, signals};
 use crate::bounds::{
     EvaluateError, Finding, Gaps, GapsOfImage, Observed, Refining, Simulated, Subjects, Tempering,
-    blocks, check_path, find, observe, simulate, tune, unconditional,
+    blocks, check_path, find, observe, prepare, simulate, unconditional,
 };
 use crate::checkpoint::{check_writable, write_whole};
 use crate::data::Dataset;
@@ -32,10 +32,10 @@ use crate::vae::step::Content;
 
 /// Say what the gap between log p(x) and the ELBO is made of: the family of q, the encoder, its overfitting
 ///
-/// log p(x) is the higher of two bounds from below, importance sampling with K draws from q(z|x) and annealed importance
-/// sampling. For each image the ELBO is also ascended in the mean and the log variance of its own q, by Adam from where
-/// the encoder puts it and once more from N(0, I), with a learning rate that falls to zero along a cosine; the better end
-/// is taken. Then log p(x) - ELBO, the inference gap,
+/// For each image the ELBO is ascended in what the encoder gives of its own q, by Adam from where the encoder puts it and once
+/// more from N(0, I), with a learning rate that falls to zero along a cosine; the better end is taken. log p(x) is the highest
+/// of three bounds from below: importance sampling with K draws from q(z|x), with K draws from the best q, and annealed
+/// importance sampling from the best q. Then log p(x) - ELBO, the inference gap,
 /// is the approximation gap (what the best q lacks) plus the amortization gap (what the encoder's q lacks beside it). The
 /// encoder's overfitting is the inference gap of test images less that of training images (Cremer et al. 2018).
 ///
@@ -127,6 +127,9 @@ pub fn run(args: Args) -> Result<u8, Failure> {
     let trained = Trained::open(&args.run, &args.model)?;
     unconditional(&trained.settings.architecture).map_err(|e| trained.failure(e))?;
     check_path(&trained.settings.architecture, annealing.path).map_err(|e| trained.failure(e))?;
+    if args.snr.is_some() {
+        check(&trained.settings.architecture).map_err(|e| trained.failure(e))?;
+    }
     let dataset = trained.data(&args.data)?;
     let most = dataset.test.n_images.min(dataset.train.n_images);
     if !(1..=most).contains(&args.images) {
@@ -147,7 +150,8 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         binarization: trained.settings.binarization,
         seed,
     };
-    let refining = Refining { steps: args.refine_steps, from_prior: true, ..Refining::default() };
+    let (steps, weighed) = (args.refine_steps, args.samples);
+    let refining = Refining { steps, weighed, from_prior: true, ..Refining::default() };
     let tenth = Some(args.samples / 10).filter(|&k| k > 0);
     let ks = tenth.into_iter().chain([args.samples]).collect();
     let finding = Finding { ks, refining, annealing };
@@ -287,7 +291,8 @@ impl Source {
         match self {
             Source::Own(simulated) => Subjects::Simulated(simulated),
             Source::Real(x, content) => {
-                Subjects::Real(Observed { x, first: 0, content: *content, z: None })
+                let (content, z, starts) = (*content, None, None);
+                Subjects::Real(Observed { x, first: 0, content, z, starts })
             }
         }
     }
@@ -338,11 +343,7 @@ impl Work<'_> {
             );
             let mut progress = Progress::new(label);
             let on = &mut |share: f64| told(&mut progress, self.stop, share);
-            let observed = match images.subjects() {
-                Subjects::Real(observed) => observed,
-                Subjects::Simulated(simulated) => simulated.observed(),
-            };
-            let tempering = tune(device, model, observed, self.finding.annealing, on)?;
+            let tempering = prepare(device, model, images.subjects(), self.finding, on)?;
             self.sets.insert(set, Prepared { images, tempering });
         }
         Ok(&self.sets[&set])
@@ -362,7 +363,7 @@ impl Work<'_> {
         let (device, model) = (self.device, self.model);
         let images = self.images.min(SIGNAL_IMAGES);
         let (x, content) = observe(device, model, &self.dataset.test, images)?;
-        let observed = Observed { x: &x, first: 0, content, z: None };
+        let observed = Observed { x: &x, first: 0, content, z: None, starts: None };
         let mut progress = Progress::new(format!("{images} test images: gradients"));
         let on = &mut |share: f64| told(&mut progress, self.stop, share);
         signals(device, model, observed, &SIGNAL_DRAWS, SIGNAL_REPEATS, on)

@@ -157,7 +157,7 @@ impl Kept {
 }
 
 /// Columns after the bounds at each k.
-const FIGURES: [&str; 11] = [
+const FIGURES: [&str; 12] = [
     "effective_sample_size",
     "annealing",
     "annealing_upper",
@@ -169,6 +169,7 @@ const FIGURES: [&str; 11] = [
     "best_elbo_from_prior",
     "best_elbo_before_last_tenth",
     "gradient_norm",
+    "importance_from_best_q",
 ];
 
 /// The columns' values.
@@ -187,6 +188,7 @@ fn figures(image: &GapsOfImage, ks: usize) -> Vec<Option<f64>> {
         refined.and_then(|r| r.from_prior),
         refined.map(|r| r.before_last),
         refined.map(|r| r.gradient_norm),
+        refined.and_then(|r| r.importance),
     ];
     [bounds(&image.lower), bounds(&image.upper), rest.to_vec()].concat()
 }
@@ -206,6 +208,7 @@ fn of_figures(values: &[Option<f64>], ks: usize) -> Option<GapsOfImage> {
         from_prior,
         before_last,
         gradient_norm,
+        importance,
     ] = rest;
     let refined = match best {
         None => None,
@@ -216,6 +219,7 @@ fn of_figures(values: &[Option<f64>], ks: usize) -> Option<GapsOfImage> {
             from_prior,
             before_last: before_last?,
             gradient_norm: gradient_norm?,
+            importance,
         }),
     };
     let upper: Vec<f64> = values[ks..2 * ks].iter().flatten().copied().collect();
@@ -254,6 +258,7 @@ mod tests {
                 from_prior: Some(-1e-300),
                 before_last: third(5),
                 gradient_norm: 0.1 + 0.2,
+                importance: Some(third(9)),
             }),
         };
         let own = GapsOfImage {

@@ -347,11 +347,16 @@ fn settings(
         (None, Some(&pseudo_inputs)) => Prior::Vamp { pseudo_inputs, values: PseudoValues::Pixels },
     };
     let head = |name: &str| imported.tensors.get(&format!("{name}.bias"));
-    let told = match (head(Names::LOWER), head(Names::FLOW_OFFSET)) {
-        (Some(_), _) => Family::Full,
-        (None, Some(offsets)) => Family::Planar { steps: offsets.values.len() },
-        (None, None) => Family::Diagonal,
-    };
+    let told =
+        match (head(Names::LOWER), head(Names::FLOW_OFFSET), head(&Names::layer_of_flow(0, 0))) {
+            (Some(_), ..) => Family::Full,
+            (None, Some(offsets), _) => Family::Planar { steps: offsets.values.len() },
+            (None, None, Some(bias)) => {
+                let steps = (0..).take_while(|&t| head(&Names::layer_of_flow(t, 0)).is_some());
+                Family::Iaf { steps: steps.count(), hidden: bias.values.len() }
+            }
+            (None, None, None) => Family::Diagonal,
+        };
     let architecture = Architecture {
         image: (dataset.train.height, dataset.train.width),
         channels: dataset.train.channels,

@@ -201,7 +201,7 @@ impl Work<'_> {
     fn score(&self, images: &Images, what: &str) -> Result<Vec<Score>, EvaluateError> {
         let Work { device, model, scoring, stop } = self;
         let (x, content) = observe(device, *model, images, images.n_images)?;
-        let observed = Observed { x: &x, first: 0, content, z: None };
+        let observed = Observed { x: &x, first: 0, content, z: None, starts: None };
         let mut progress = Progress::new(format!("{} {what}", images.n_images));
         score(device, *model, observed, *scoring, &mut |share| told(&mut progress, stop, share))
     }

@@ -189,12 +189,15 @@ struct ModelOptions {
     /// Latent units [default: 20]
     #[arg(long, value_name = "Z")]
     latent: Option<usize>,
-    /// The family that q(z|x) is of; the KL of planar flows is sampled [default: diagonal]
+    /// The family that q(z|x) is of; the KL of flows is sampled [default: diagonal]
     #[arg(long, value_parser = values::<FamilyKind>())]
     posterior: Option<FamilyKind>,
-    /// Steps of planar flows [default: 8]
+    /// Steps of flows [default: 8 planar ones, 2 inverse autoregressive ones]
     #[arg(long, value_name = "T")]
     flow_steps: Option<usize>,
+    /// Units of the two hidden layers of an inverse autoregressive step [default: 256]
+    #[arg(long, value_name = "H")]
+    flow_hidden: Option<usize>,
     /// Non-linearity of the hidden layers; silu with --network conv, else [default: relu]
     #[arg(long, value_parser = values::<Activation>())]
     activation: Option<Activation>,
@@ -273,10 +276,13 @@ impl Args {
         };
         let fail = |message: &str| Err(message.to_string());
         let (model, objective, optimizer) = (&self.model, &self.objective, &self.optimizer);
-        if self.preset == Some(Preset::Altosaar) && !dataset.train.is_binary() {
-            return fail(
-                "--preset altosaar is for binarized images, not grey ones: name them by --data",
-            );
+        if let Some(preset) = self.preset.filter(|preset| preset.is_of_binarized())
+            && !dataset.train.is_binary()
+        {
+            return Err(format!(
+                "--preset {} is for binarized images, not grey ones: name them by --data",
+                preset.to_possible_value().expect("it has a name").get_name()
+            ));
         }
 
         let likelihood = match (model.likelihood, model.variance) {
@@ -330,15 +336,7 @@ impl Args {
 
         let prior = model.prior(base.architecture.prior, dataset)?;
         let bound = objective.objective.unwrap_or(base.objective.bound);
-        let own = base.architecture.posterior;
-        let posterior = match (model.posterior, model.flow_steps) {
-            (None, None) => own,
-            (kind, None) if kind == Some(own.kind()) => own,
-            (kind, steps) => match Family::of_kind(kind.unwrap_or(own.kind()), steps) {
-                Some(family) => family,
-                None => return fail("--flow-steps needs --posterior planar"),
-            },
-        };
+        let posterior = model.family(base.architecture.posterior)?;
         let kl = match (objective.kl, bound) {
             (Some(kl), _) => kl,
             _ if !posterior.has_closed_kl() || !prior.is_normal() => Kl::Sampled,
@@ -471,15 +469,30 @@ impl Args {
             };
             args.settings(dataset).is_ok_and(|own| {
                 // There is no copy of the binarized images here.
-                let source = if preset == Preset::Altosaar { settings } else { &own };
+                let source = if preset.is_of_binarized() { settings } else { &own };
                 let (data, data_sha256) = (source.data.clone(), settings.data_sha256.clone());
                 Settings { data, data_sha256, ..own } == *settings
             })
         })
     }
 }
-
 impl ModelOptions {
+    /// What q(z|x) is, where options or the base say so.
+    fn family(&self, base: Family) -> Result<Family, String> {
+        let kind = self.posterior.unwrap_or(base.kind());
+        let mut family = if kind == base.kind() { base } else { Family::of_kind(kind) };
+        let needs = |option: &str, kinds: &str| format!("{option} needs --posterior {kinds}");
+        if let Some(steps) = self.flow_steps {
+            let with = family.with_steps(steps);
+            family = with.ok_or_else(|| needs("--flow-steps", "planar or iaf"))?;
+        }
+        if let Some(hidden) = self.flow_hidden {
+            let with = family.with_hidden(hidden);
+            family = with.ok_or_else(|| needs("--flow-hidden", "iaf"))?;
+        }
+        Ok(family)
+    }
+
     /// The prior that was asked for, of so many pseudo-inputs, or that of `base`.
     fn prior(&self, base: Prior, dataset: &Dataset) -> Result<Prior, String> {
         let own = match base {

@@ -25,6 +25,7 @@ pub use crate::loaded::Model;
 use crate::loaded::{LoadedModel, rows_of};
 use crate::vae::Binarization;
 use crate::vae::estimate::{Chunks, EstimateProgram};
+use crate::vae::posterior::Reader;
 pub use posteriors::{ACTIVE, Information, Posteriors, Unit};
 
 /// What is to be estimated.
@@ -133,8 +134,8 @@ pub fn evaluate(
         LoadedModel::of_images::<EvaluateError>(device, model, &test, chunks, request.resident)?;
     let EstimateProgram { importance, log_px, log_w, prior, prior_log_px, .. } = loaded.program;
 
-    let (latent, family) = (model.architecture.latent, model.architecture.posterior);
-    let mut posteriors = Posteriors { latent, family, ..Posteriors::default() };
+    let reader = Reader::of(model.architecture, model.parameters);
+    let mut posteriors = Posteriors::of(&reader);
     let mut figures = Vec::with_capacity(images);
     let mut work = Work { progress, done: 0, total: 2 * images.div_ceil(chunks.batch) as u64 };
     work.total *= samples.div_ceil(chunks.samples) as u64;
@@ -142,7 +143,7 @@ pub fn evaluate(
         let batch = chunks.batch.min(images - first);
         loaded.begin_at(first)?;
         let heads = loaded.encode()?;
-        posteriors.extend(&heads[..batch * family.heads(latent)]);
+        posteriors.extend(&heads[..batch * reader.heads()]);
 
         let mut draws: Vec<Draws> = (0..batch).map(|_| Draws::new(&request.ks)).collect();
         let executor = &mut *loaded.executor;

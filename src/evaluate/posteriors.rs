@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::bounds::Estimate;
 use crate::kernels::posterior::full::below;
 use crate::numeric::philox::{Stream, counter, normal4, philox};
-use crate::vae::posterior::{Density, Family};
+use crate::vae::posterior::{Density, Family, Reader};
 
 /// A unit is active where the variance of its posterior mean over the images is above this
 /// (Burda et al. 2015, arXiv 1509.00519).
@@ -25,8 +25,8 @@ const MOST_PRODUCTS: usize = 10_000_000_000;
 pub struct Posteriors {
     /// Z
     pub latent: usize,
-    /// What q is of.
-    pub family: Family,
+    /// What reads them.
+    pub reader: Reader,
     /// (N, Z)
     pub mean: Vec<f64>,
     /// (N, Z) that each unit has by itself, within the bounds that the kernels keep l in
@@ -59,11 +59,21 @@ pub struct Information {
 }
 
 impl Posteriors {
+    /// None yet, of this reader's.
+    pub fn of(reader: &Reader) -> Self {
+        Posteriors { latent: reader.latent, reader: reader.clone(), ..Posteriors::default() }
+    }
+
     /// Adds the encoder's outputs for the next images.
     pub fn extend(&mut self, heads: &[f32]) {
-        for row in heads.chunks_exact(self.family.heads(self.latent)) {
-            let q = Density::of(self.family, row, self.latent);
-            let (mean, log_variance) = q.marginals();
+        let of_image = |row: &[f32]| {
+            let q = self.reader.density(row);
+            (q.marginals(), q)
+        };
+        // Of a flow they are those of draws, which take long.
+        let rows = heads.par_chunks_exact(self.reader.heads());
+        let found: Vec<_> = rows.with_min_len(16).map(of_image).collect();
+        for ((mean, log_variance), q) in found {
             self.mean.extend(mean);
             self.log_variance.extend(log_variance);
             if !q.is_diagonal() {
@@ -114,13 +124,17 @@ impl Posteriors {
     /// image to the prior.
     pub fn information(&self, seed: u64, kl: impl Fn(usize) -> f64 + Sync) -> Information {
         let width = self.latent;
-        let most = match self.family {
+        let most = match self.reader.family {
             Family::Diagonal => MOST,
             Family::Full => {
                 let of_pair = self.densities.first().map_or(1, |q| width + q.below.len());
                 MOST.min((MOST_PRODUCTS / of_pair).isqrt())
             }
             Family::Planar { steps } => (MOST_UNDONE / steps).isqrt(),
+            Family::Iaf { .. } => {
+                let of_pair = self.reader.products().unwrap_or(1);
+                MOST.min((MOST_PRODUCTS / of_pair).isqrt())
+            }
         };
         let n = self.images().min(most);
         let densities = Densities::of(self, n);
@@ -140,7 +154,7 @@ impl Posteriors {
                     // The densities lack the same factor of 2 pi.
                     let z = self.at(image, &eps);
                     let (log_q, solved) = scratch.split_at_mut(n);
-                    let log_own = if let Family::Planar { .. } = self.family {
+                    let log_own = if !self.reader.family.has_closed_kl() {
                         let each = log_q.iter_mut().zip(&self.densities);
                         each.for_each(|(log_q, q)| *log_q = -2.0 * q.log_density(&z));
                         -0.5 * log_q[image]

@@ -7,9 +7,8 @@ use crate::evaluate::{Bounds, Estimate, Posteriors};
 use crate::loaded::{LoadedModel, Model, rows_of};
 use crate::vae::decode::DecodeProgram;
 use crate::vae::estimate::{Chunks, EstimateProgram};
-use crate::vae::posterior::Density;
+use crate::vae::posterior::Reader;
 use crate::vae::step::Content;
-use crate::vae::{Architecture, Family};
 
 /// A decoder of `rows` codes.
 pub(super) struct Decoder(pub(super) LoadedModel<DecodeProgram>);
@@ -29,8 +28,7 @@ impl Decoder {
 /// An image, encoder and estimators.
 pub(super) struct Inference {
     pub(super) loaded: LoadedModel<EstimateProgram>,
-    latent: usize,
-    family: Family,
+    reader: Reader,
     samples: usize,
     /// How many classes the network is told.
     classes: usize,
@@ -54,10 +52,10 @@ impl Inference {
         let window = Some(1);
         let program = EstimateProgram::record(model.architecture, content, images, window, chunks)?;
         let loaded = LoadedModel::load(device, program, model.parameters, model.seed)?;
-        let Architecture { latent, posterior, classes, .. } = model.architecture;
-        let (latent, family) = (*latent, *posterior);
-        let (classes, closed_kl) = (classes.len(), model.architecture.has_closed_kl());
-        Ok(Inference { loaded, latent, family, samples, classes, closed_kl })
+        let reader = Reader::of(model.architecture, model.parameters);
+        let classes = model.architecture.classes.len();
+        let closed_kl = model.architecture.has_closed_kl();
+        Ok(Inference { loaded, reader, samples, classes, closed_kl })
     }
 
     /// [`Inference::infer`], and log p(x|y) under every class y where there are few.
@@ -126,12 +124,11 @@ impl Inference {
         loaded.executor.run_all(prior, runs)?;
         let prior = drawn(loaded.read(prior_log_px)?)?;
 
-        let (latent, family) = (self.latent, self.family);
-        let mut posterior = Posteriors { latent, family, ..Posteriors::default() };
+        let mut posterior = Posteriors::of(&self.reader);
         posterior.extend(&heads);
         let kl: Vec<f64> = posterior.units().iter().map(|unit| unit.kl.value).collect();
         let reconstruction = Estimate::of(log_px.iter().copied());
-        let middle = Density::of(self.family, &heads, self.latent).at(&vec![0.0; self.latent]);
+        let middle = self.reader.density(&heads).at(&vec![0.0; self.reader.latent]);
         let middle: Vec<f32> = middle.iter().map(|&v| v as f32).collect();
         let elbo = match self.closed_kl {
             true => Figure {

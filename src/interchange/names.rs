@@ -38,6 +38,8 @@ pub enum Place {
     FlowDirection,
     /// Their numbers b.
     FlowOffset,
+    /// What the networks of the steps of a flow are told of the image.
+    FlowContext,
     /// The i-th hidden layer of the decoder, from z.
     Decoder(usize),
     /// The decoder's last layer, behind its hidden ones.
@@ -53,6 +55,11 @@ impl Names {
     pub const LOWER: &str = "lower";
     /// One that only a flow has: a number a step.
     pub const FLOW_OFFSET: &str = "flow_offset";
+
+    /// A layer of the network of a step of inverse autoregressive flows.
+    pub fn layer_of_flow(step: usize, layer: usize) -> String {
+        format!("flow_{step}_{layer}")
+    }
 
     /// Those that a run's model is written with: the example's if it is the example's network.
     pub fn of(architecture: &Architecture) -> Names {
@@ -105,6 +112,7 @@ impl Names {
             (_, Place::FlowShift) => "flow_shift",
             (_, Place::FlowDirection) => "flow_direction",
             (_, Place::FlowOffset) => Names::FLOW_OFFSET,
+            (_, Place::FlowContext) => "flow_context",
             (_, Place::EncoderEmbedding) => "encoder_embedding",
             (_, Place::DecoderEmbedding) => "decoder_embedding",
 

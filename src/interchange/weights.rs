@@ -84,11 +84,15 @@ pub fn stored(architecture: &Architecture, names: Names) -> Vec<Stored> {
         }
         first += layer.parameters().len();
     }
-    for own in architecture.prior.module().parameters(architecture.pixels()) {
+    let of_posterior = architecture.posterior.parameters(architecture.latent);
+    let of_posterior = of_posterior.into_iter().map(|own| (own.name, own.dims));
+    let of_prior = architecture.prior.module().parameters(architecture.pixels());
+    let of_prior = of_prior.into_iter().map(|own| (own.name.to_string(), own.dims));
+    for (name, dims) in of_posterior.chain(of_prior) {
         all.push(Stored {
-            name: own.name.to_string(),
-            range: 0..own.dims.iter().product(),
-            shape: own.dims,
+            name,
+            range: 0..dims.iter().product(),
+            shape: dims,
             parameter: first,
             order: None,
             scale: 1.0,
@@ -120,6 +124,7 @@ pub fn places(architecture: &Architecture) -> Vec<Vec<Place>> {
         Family::Diagonal => &[],
         Family::Full => &[Place::Lower],
         Family::Planar { .. } => &[Place::FlowShift, Place::FlowDirection, Place::FlowOffset],
+        Family::Iaf { .. } => &[Place::FlowContext],
     };
     of_encoder.push([&[Place::Mu, Place::LogVariance], more].concat());
     of_encoder.extend(encoder[heads + 1..].iter().map(|_| vec![Place::EncoderEmbedding]));

@@ -31,12 +31,13 @@ pub fn csv_of_codes(first: &str, codes: &Codes, classes: Option<&[&str]>) -> Str
 mod tests {
     use super::*;
     use crate::vae::Family;
+    use crate::vae::posterior::Reader;
 
     #[test]
     fn a_line_has_a_record() {
         let codes = Codes {
             latent: 2,
-            family: Family::Diagonal,
+            reader: Reader::of_family(Family::Diagonal, 2),
             mean: vec![0.5, -1.0, 2.0, 0.1],
             std: vec![1.0, 0.25, 3.0, 4.0],
         };

@@ -100,7 +100,7 @@ impl AnnealProgram {
                     samples,
                 };
                 let streams = Streams { noise: Stream::ChainStart, ..Streams::TEST };
-                let q = Family::Diagonal.module(latent);
+                let q = Family::Diagonal.module(latent, &[]);
                 q.sample(&mut r, marginals, clock, source, &streams, 1.0)?.z
             }
             Path::Prior => {

@@ -11,6 +11,7 @@ use crate::config_error::ConfigError;
 use crate::image_shape::ImageShape;
 use crate::kernels::activation::Activation;
 use crate::nn::{Embedding, Kind, LayerSpec, Layers, Shape};
+use crate::plan::Program;
 use crate::text::listed;
 
 /// What names of layers begin with.
@@ -68,6 +69,13 @@ impl Architecture {
     /// Units of the encoder's output.
     pub fn heads(&self) -> usize {
         self.posterior.heads(self.latent)
+    }
+
+    /// The places of the posterior's own parameters in [`super::Network::parameters`].
+    pub(crate) fn own_of_posterior(&self) -> std::ops::Range<usize> {
+        let network = super::Network::declare(&mut Program::new(), self);
+        let first = network.layers().map(|layer| layer.parameters().len()).sum();
+        first..first + self.posterior.parameters(self.latent).len()
     }
 
     /// The number of a class, by its name or its number.

@@ -24,7 +24,7 @@ pub(super) fn weigh(
     known: Option<TensorId>,
     source: Source,
     posterior: &dyn Posterior,
-    draw: Draw,
+    draw: &Draw,
     log_px: TensorId,
     prior: Ratio,
 ) -> Result<(TensorId, Option<TensorId>), PlanError> {
@@ -43,7 +43,7 @@ pub(super) fn value(
     bound: Bound,
     source: Source,
     posterior: &dyn Posterior,
-    draw: Draw,
+    draw: &Draw,
     log_px: TensorId,
     prior: Ratio,
 ) -> Result<Option<TensorId>, PlanError> {
@@ -57,7 +57,7 @@ fn importance_weighted(
     r: &mut Recorder,
     source: Source,
     posterior: &dyn Posterior,
-    draw: Draw,
+    draw: &Draw,
     log_px: TensorId,
     prior: Ratio,
 ) -> Result<(TensorId, TensorId), PlanError> {

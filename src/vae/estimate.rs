@@ -122,7 +122,7 @@ impl EstimateProgram {
         let drawn = q.sample(&mut r, heads, clock, source, &Streams::TEST, 1.0)?;
         let likelihood = log_likelihood(&mut r, &network, of, drawn.z, samples)?;
         let joined = p.ratio(&mut r, drawn.z)?.joined(&mut r, likelihood)?;
-        let weight = q.log_weights(&mut r, drawn, joined, samples)?;
+        let weight = q.log_weights(&mut r, &drawn, joined, samples)?;
         let log_px = store(&mut r, "stored log_px", likelihood, clock, runs)?;
         let log_w = store(&mut r, "stored log_w", weight, clock, runs)?;
         r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", k)])?;

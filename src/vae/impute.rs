@@ -66,7 +66,7 @@ impl ImputeProgram {
         let eta = nn::forward(&mut r, &network.decoder(of.classes, samples), drawn.z)?;
         let log_px = likelihood.log_px(&mut r, network.observed(of, eta, samples))?;
         let joined = prior.ratio(&mut r, drawn.z)?.joined(&mut r, log_px)?;
-        let log_w = q.log_weights(&mut r, drawn, joined, samples)?;
+        let log_w = q.log_weights(&mut r, &drawn, joined, samples)?;
         let mean = expectation(&mut r, &network, eta)?;
         r.dispatch(
             &weighted_mean::WEIGHTED_MEAN,

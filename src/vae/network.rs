@@ -35,6 +35,8 @@ pub struct Network {
     encoder: Stack,
     /// Hidden layers, then what the likelihood takes: (Z) -> (outputs).
     decoder: Stack,
+    /// Those of q(z|x) that all images share.
+    posterior: Vec<TensorId>,
     /// The prior's own parameters.
     prior: Vec<TensorId>,
     /// The likelihood's own parameters.
@@ -70,6 +72,11 @@ impl Network {
                 channels: channels / layout.parts,
             }));
         }
+        let posterior = architecture.posterior.parameters(architecture.latent);
+        let posterior = posterior
+            .into_iter()
+            .map(|own| program.tensor(format!("posterior.{}", own.name), &own.dims, DType::F32))
+            .collect();
         let prior = architecture.prior.module().parameters(architecture.pixels());
         let prior = prior
             .into_iter()
@@ -80,7 +87,8 @@ impl Network {
             .into_iter()
             .map(|own| program.tensor(format!("decoder.{}", own.name), &own.dims, DType::F32))
             .collect();
-        Network { architecture: architecture.clone(), encoder, decoder, prior, likelihood }
+        let architecture = architecture.clone();
+        Network { architecture, encoder, decoder, posterior, prior, likelihood }
     }
 
     /// The encoder of images whose classes are `classes`, (B) u32; without them it can be looked at, and recorded if it is
@@ -96,7 +104,7 @@ impl Network {
 
     /// What draws from q(z|x) by the encoder's output.
     pub(super) fn posterior(&self) -> Box<dyn Posterior> {
-        self.architecture.posterior.module(self.architecture.latent)
+        self.architecture.posterior.module(self.architecture.latent, &self.posterior)
     }
 
     pub fn layers(&self) -> impl Iterator<Item = &Arc<dyn Layer>> {
@@ -112,10 +120,12 @@ impl Network {
         self.architecture.prior.module().record(r, tape, &self.encoder(None), &self.prior)
     }
 
-    /// Every parameter tensor: those of each layer, encoder first, then the prior's own and the likelihood's own.
+    /// Every parameter tensor: those of each layer, encoder first, then the posterior's own, the prior's own and the
+    /// likelihood's own.
     pub fn parameters(&self) -> Vec<TensorId> {
         let layers = self.layers().flat_map(|layer| layer.parameters());
-        layers.chain(self.prior.iter().chain(&self.likelihood).copied()).collect()
+        let own = self.posterior.iter().chain(&self.prior).chain(&self.likelihood);
+        layers.chain(own.copied()).collect()
     }
 
     /// Declares what `optimizer` keeps of each of [`Network::parameters`].
@@ -171,13 +181,15 @@ impl Network {
                 }
             }
         }
+        let Architecture { posterior, latent, .. } = self.architecture;
+        let of_posterior = posterior.initial_values(latent, init, uniform);
         let prior = self.architecture.prior.module();
         let of_prior = prior.initial_values(data, self.architecture.pixels(), uniform);
         let own = likelihood.parameters(self.architecture.shape());
         let mut own: Vec<Vec<f32>> = own.into_iter().map(|own| own.initial).collect();
         let bias = &mut values[output_bias];
         likelihood.begin_at(data, bias, &mut own);
-        values.extend(of_prior.into_iter().chain(own));
+        values.extend(of_posterior.into_iter().chain(of_prior).chain(own));
         values
     }
 

@@ -52,6 +52,10 @@ pub struct RefineProgram {
     pub score: PlanId,
     /// (B*K) nats
     pub log_px: TensorId,
+    /// log weights of other draws, log p(x|z) + log p(z) - log q(z|x).
+    pub weigh: PlanId,
+    /// (B*K) nats
+    pub log_w: TensorId,
 }
 
 impl RefineProgram {
@@ -102,6 +106,11 @@ impl RefineProgram {
         r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", scored as f64)])?;
         let score = r.finish();
 
+        let mut r = Recorder::new(&mut program, "weigh");
+        let log_w = of.log_weights(&mut r)?;
+        r.dispatch(&store_samples::ADVANCE, &[("time", clock)], &[("K", scored as f64)])?;
+        let weigh = r.finish();
+
         let TrainedParameter { state, .. } = moved;
         Ok(RefineProgram {
             program,
@@ -119,6 +128,8 @@ impl RefineProgram {
             d_heads,
             score,
             log_px,
+            weigh,
+            log_w,
         })
     }
 }
@@ -160,19 +171,31 @@ impl Posteriors<'_> {
         let ratio = self.prior.ratio(r, drawn.z)?;
         let d_z = self.prior.backward_to(r, ratio, d_z, weight)?;
         let arriving = Arriving { d_z, weight, rates: self.rates };
-        self.network.posterior().backward(r, drawn, arriving, &Objective::default())
+        let of_q = self.network.posterior().backward(r, &drawn, arriving, &Objective::default())?;
+        Ok(of_q.d_heads)
     }
 
     fn log_px(&self, r: &mut Recorder) -> Result<TensorId, PlanError> {
-        let drawn = self.sample(r, self.draws.scored)?;
-        let eta =
-            nn::forward(r, &self.network.decoder(self.images.classes, self.draws.scored), drawn.z)?;
-        let observed = self.network.observed(self.images, eta, self.draws.scored);
-        let Architecture { likelihood, posterior, .. } = &self.network.architecture;
-        let log_px = likelihood.module().log_px(r, observed)?;
-        match posterior.has_closed_kl() {
-            true => self.prior.ratio(r, drawn.z)?.joined(r, log_px),
-            false => self.network.posterior().log_weights(r, drawn, log_px, self.draws.scored),
+        if !self.network.architecture.posterior.has_closed_kl() {
+            return self.log_weights(r);
         }
+        let (_, joined) = self.scored(r)?;
+        Ok(joined)
+    }
+
+    fn log_weights(&self, r: &mut Recorder) -> Result<TensorId, PlanError> {
+        let (drawn, joined) = self.scored(r)?;
+        self.network.posterior().log_weights(r, &drawn, joined, self.draws.scored)
+    }
+
+    /// Records draws, and log p(x|z) + h(z) of them.
+    fn scored(&self, r: &mut Recorder) -> Result<(Draw, TensorId), PlanError> {
+        let samples = self.draws.scored;
+        let drawn = self.sample(r, samples)?;
+        let eta = nn::forward(r, &self.network.decoder(self.images.classes, samples), drawn.z)?;
+        let observed = self.network.observed(self.images, eta, samples);
+        let log_px = self.network.architecture.likelihood.module().log_px(r, observed)?;
+        let joined = self.prior.ratio(r, drawn.z)?.joined(r, log_px)?;
+        Ok((drawn, joined))
     }
 }

@@ -108,7 +108,7 @@ fn training_step(
     let prior = network.prior(r, &mut encoder)?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TRAIN, 1.0)?;
     let ratio = prior.ratio(r, drawn.z)?;
-    let to_normal = q.kl(r, drawn)?;
+    let to_normal = q.kl(r, &drawn)?;
     let kl = ratio.divergence(r, to_normal, source.samples)?;
     let eta = decoder.forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let known_weight = bound::known_weight(r, objective.bound, source);
@@ -119,7 +119,7 @@ fn training_step(
     };
     let observed = Observed { parameters: &own, ..kept };
     let log_px = likelihood.log_px(r, observed)?;
-    let (weight, value) = bound::weigh(r, known_weight, source, &*q, drawn, log_px, ratio)?;
+    let (weight, value) = bound::weigh(r, known_weight, source, &*q, &drawn, log_px, ratio)?;
     pass.bound = value;
 
     let of_likelihood = likelihood.backward(r, observed, weight)?;
@@ -132,12 +132,13 @@ fn training_step(
     let rates = pass.rates;
     let of_prior = prior.backward(r, ratio, prior::Arriving { d_z, weight, rates })?;
     let arriving = Arriving { d_z: of_prior.d_z, weight, rates };
-    let d_heads = q.backward(r, drawn, arriving, objective)?;
-    let outputs = [&[(heads, d_heads)], &of_prior.outputs[..]].concat();
+    let of_q = q.backward(r, &drawn, arriving, objective)?;
+    let outputs = [&[(heads, of_q.d_heads)], &of_prior.outputs[..]].concat();
     let of_encoder = encoder.backward(r, &outputs, &[])?;
 
     let gradients =
-        [of_encoder.parameters, of_decoder.parameters, of_likelihood.parameters].concat();
+        [of_encoder.parameters, of_decoder.parameters, of_q.parameters, of_likelihood.parameters]
+            .concat();
     let steps = pass.history_steps;
     let norms = update.record(r, [pass.rates, pass.clock], steps, trained, &gradients)?;
     pass.norms = norms.zip(update.clip_norm.map(|most| most as f32));
@@ -163,11 +164,11 @@ fn evaluation_step(
     let prior = network.prior(r, &mut Tape::default())?;
     let drawn = q.sample(r, heads, pass.clock, source, &Streams::TEST, 1.0)?;
     let ratio = prior.ratio(r, drawn.z)?;
-    let to_normal = q.kl(r, drawn)?;
+    let to_normal = q.kl(r, &drawn)?;
     let kl = ratio.divergence(r, to_normal, source.samples)?;
     let eta = nn::forward(r, &network.decoder(images.classes, source.samples), drawn.z)?;
     let log_px = likelihood.log_px(r, network.observed(images, eta, source.samples))?;
-    pass.bound = bound::value(r, bound, source, &*q, drawn, log_px, ratio)?;
+    pass.bound = bound::value(r, bound, source, &*q, &drawn, log_px, ratio)?;
 
     pass.end_step(r, log_px, kl, false, &[])?;
     Ok(pass)

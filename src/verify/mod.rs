@@ -247,6 +247,14 @@ fn training_rows(data: &[DVector<f64>], z: usize, trained: &Trained) -> Vec<Row>
 /// Parameters of the linear encoder, [`crate::vae::Network::parameters`]' first two: the posterior, or a
 /// wider Gaussian beside it.
 fn encoder(model: &LinearGaussian, off: bool) -> [Vec<f32>; 2] {
+    // Wider than the posterior, so that the weights are bounded.
+    let (shift, wider) = if off { (0.4, 1.4) } else { (0.0, 1.0) };
+    encoder_beside(model, shift, wider)
+}
+
+/// Parameters of the linear encoder that gives a Gaussian beside the posterior: by `shift` standard deviations, `wider` times its
+/// variance.
+fn encoder_beside(model: &LinearGaussian, shift: f64, wider: f64) -> [Vec<f32>; 2] {
     let (map, offset, covariance) = model.posterior();
     let (z, d) = map.shape();
     let mut weight = vec![0.0; 2 * z * d];
@@ -256,9 +264,7 @@ fn encoder(model: &LinearGaussian, off: bool) -> [Vec<f32>; 2] {
             weight[i * d + j] = map[(i, j)] as f32;
         }
         let variance = covariance[(i, i)];
-        // Wider than the posterior, so that the weights are bounded.
-        let (shift, wider) = if off { (0.4 * variance.sqrt(), 1.4) } else { (0.0, 1.0) };
-        bias[i] = (offset[i] + shift) as f32;
+        bias[i] = (offset[i] + shift * variance.sqrt()) as f32;
         bias[z + i] = (wider * variance).ln() as f32;
     }
     [weight, bias]

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::linear_gaussian::LinearGaussian;
-use super::{Row, VerifyError, architecture, encoder, flatten, parameters};
+use super::{Row, VerifyError, architecture, encoder_beside, flatten, parameters};
 use crate::bounds::Observed;
 use crate::bounds::signal::{Signal, Signals, signals, slope};
 use crate::device::Device;
@@ -21,6 +21,9 @@ const SIZE: (usize, usize) = (24, 4);
 const COPIES: usize = 256;
 /// By which the observation is off the model's, so that its decoder has somewhere to go.
 const OFF: f64 = 1.0;
+/// How far q is beside the posterior: so near that weights are even, and exponents set in at few draws.
+const SHIFT: f64 = 0.3;
+const WIDER: f64 = 1.3;
 /// Numbers of draws, where the exponents have set in.
 const DRAWS: [usize; 3] = [4, 16, 64];
 /// Gradients for each of them: then an exponent is known to about 0.02.
@@ -38,7 +41,7 @@ pub fn find(device: &Device) -> Result<Signals, VerifyError> {
     let model = LinearGaussian::random(d, z, &mut rng);
     let x = model.draw(&mut rng).add_scalar(OFF);
     let architecture = architecture(d, z, Variance::Given(model.variance));
-    let [weight, bias] = encoder(&model, true);
+    let [weight, bias] = encoder_beside(&model, SHIFT, WIDER);
     let parameters = parameters(&model, [&weight, &bias]);
     let loaded = Model {
         architecture: &architecture,
@@ -47,7 +50,7 @@ pub fn find(device: &Device) -> Result<Signals, VerifyError> {
         seed: 5,
     };
     let x = flatten(&vec![x; COPIES]);
-    let observed = Observed { x: &x, first: 0, content: Content::Reals, z: None };
+    let observed = Observed { x: &x, first: 0, content: Content::Reals, z: None, starts: None };
     let on = &mut |_| ControlFlow::Continue(());
     Ok(signals(device, loaded, observed, &DRAWS, REPEATS, on)?)
 }

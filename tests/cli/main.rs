@@ -17,6 +17,7 @@ mod networks;
 mod other_data;
 mod outputs;
 mod pages;
+mod posteriors;
 mod priors;
 mod python;
 mod readme;

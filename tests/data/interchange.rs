@@ -139,6 +139,15 @@ fn parameters(a: &Architecture) -> Vec<Vec<f32>> {
             all.push((0..n).map(|_| uniform() * bound).collect());
         }
     }
+    if let Family::Iaf { steps, hidden } = a.posterior {
+        for _ in 0..steps {
+            for [outputs, inputs] in [[hidden, 2 * a.latent], [hidden; 2], [2 * a.latent, hidden]] {
+                all.extend(
+                    [outputs * inputs, outputs].map(|n| (0..n).map(|_| uniform()).collect()),
+                );
+            }
+        }
+    }
     if let Likelihood::Gaussian { variance } = a.likelihood
         && variance != Variance::Decoder
     {
@@ -468,6 +477,9 @@ fn onnxruntime_computes_what_elbo_does() {
         if i == 3 {
             a.posterior = Family::Planar { steps: 2 };
         }
+        if i == 4 {
+            a.posterior = Family::Iaf { steps: 2, hidden: 9 };
+        }
         let run = format!("run{i}");
         let parameters = home.with_run(&run, &a);
         let printed = home.ok(&format!("export {run} --onnx encoder.onnx --onnx decoder.onnx"));
@@ -490,6 +502,7 @@ fn onnxruntime_computes_what_elbo_does() {
             Family::Diagonal => "{}",
             Family::Full => "{'lower': 21}",
             Family::Planar { .. } => "{'flow_shift': 14, 'flow_direction': 14, 'flow_offset': 2}",
+            Family::Iaf { .. } => "{'flow_context': 7}",
         };
         python.run_with(home.0.path(), ONNX, &["784", "7", &kind, groups, more]);
 
@@ -519,7 +532,7 @@ fn onnxruntime_computes_what_elbo_does() {
             for (j, v) in expected.into_iter().enumerate() {
                 v.assert_near(mean[n * 784 + j], &format!("{a}: onnxruntime"));
                 // elbo decodes what the flow makes of the mean; tests/training/posteriors.rs holds that.
-                if matches!(a.posterior, Family::Planar { .. }) {
+                if !a.posterior.has_closed_kl() {
                     continue;
                 }
                 v.assert_near(own[n][j], &format!("{a}: elbo"));
@@ -1038,6 +1051,14 @@ fn a_full_covariance_is_known_by_its_tensors() {
     let (settings, read) = read_model(&home.at("their-flow"));
     assert_eq!(settings.architecture.posterior, Family::Planar { steps: 4 });
     assert!(read == parameters);
+    a.posterior = Family::Iaf { steps: 3, hidden: 11 };
+    let parameters = home.with_run("iaf", &a);
+    fs::write(home.at("iaf.safetensors"), file_of(&entries(&a, Names::Sequential))).unwrap();
+    home.ok("import iaf.safetensors --run their-iaf");
+    let (settings, read) = read_model(&home.at("their-iaf"));
+    assert_eq!(settings.architecture.posterior, Family::Iaf { steps: 3, hidden: 11 });
+    assert!(read == parameters);
+    a.posterior = Family::Full;
     // The names of one head of a full covariance are not those of a module that has none.
     let words = ["run: it is 784-40-7-30-784 relu, q with full covariance", "--names sequential"];
     home.refuses("export run --pytorch a.safetensors --names example", &words);

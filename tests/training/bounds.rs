@@ -319,6 +319,7 @@ fn chains_do_not_depend_on_their_company() {
         let observed = Observed {
             x: &simulated.x[..6 * images],
             z: Some(&simulated.z[..images]),
+            starts: None,
             ..simulated.observed()
         };
         anneal(&cpu(), model, observed, &tempering, &mut on).expect("it runs").images

@@ -14,8 +14,9 @@ use elbo::plan::Program;
 use elbo::train::{Settings, Trainer};
 use elbo::vae::estimate::{Chunks, EstimateProgram};
 use elbo::vae::network::Moments;
+use elbo::vae::posterior::Reader;
 use elbo::vae::step::Content;
-use elbo::vae::{Architecture, Binarization, Init, Likelihood, Network, Prior};
+use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Network, Prior};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -436,7 +437,7 @@ fn an_estimate_is_a_mean_and_its_error() {
 #[test]
 fn information_reaches_the_log_of_the_images() {
     let n = 64;
-    let mut posteriors = Posteriors { latent: 2, ..Posteriors::default() };
+    let mut posteriors = Posteriors::of(&Reader::of_family(Family::Diagonal, 2));
     for i in 0..n {
         posteriors.extend(&[100.0 * i as f32, 0.25, -2.0, 0.5]); // mu, mu, l, l
     }
@@ -460,7 +461,7 @@ fn information_reaches_the_log_of_the_images() {
 #[test]
 fn information_of_overlapping_posteriors_is_the_mixture_s_entropy() {
     let n = 4000;
-    let mut posteriors = Posteriors { latent: 1, ..Posteriors::default() };
+    let mut posteriors = Posteriors::of(&Reader::of_family(Family::Diagonal, 1));
     let l = -0.4_f64;
     for i in 0..n {
         posteriors.extend(&[if i % 2 == 0 { 1.0 } else { -1.0 }, l as f32]);

@@ -4,7 +4,10 @@
 use std::ops::ControlFlow;
 
 use elbo::bounds::importance::log_weight;
-use elbo::bounds::{Refining, refine, simulate};
+use elbo::bounds::{
+    Annealing, Estimate, Finding, Gaps, Observed, Refining, Subjects, find, prepare, refine,
+    sandwich, simulate,
+};
 use elbo::data::{Dataset, Images};
 use elbo::device::Device;
 use elbo::evaluate::{Model, Posteriors};
@@ -13,11 +16,12 @@ use elbo::kernels::rates::LEARNING_RATE;
 use elbo::loaded::LoadedModel;
 use elbo::nn::Layers;
 use elbo::train::{self, Settings, Trainer};
+use elbo::vae::anneal::Path;
 use elbo::vae::estimate::{Chunks, EstimateProgram};
 use elbo::vae::likelihood::Variance;
 use elbo::vae::network::Moments;
 use elbo::vae::objective::{Bound, Estimator, Kl};
-use elbo::vae::posterior::Density;
+use elbo::vae::posterior::{Density, Reader};
 use elbo::vae::step::{Content, Source, TrainProgram};
 use elbo::vae::{Architecture, Binarization, Family, Init, Likelihood, Objective};
 use elbo::verify::linear_gaussian::LinearGaussian;
@@ -132,7 +136,7 @@ fn a_gaussian_by_its_factor_is_that_of_its_covariance() {
     let none = Density::of(Family::Full, &none, 3);
     assert!((diagonal.kl() - none.kl()).abs() < 1e-15);
     assert!(
-        (log_weight(Family::Diagonal, &heads[..6], &[0.9, -0.1, 0.4], -2.0)
+        (log_weight(&Reader::of_family(Family::Diagonal, 3), &heads[..6], &[0.9, -0.1, 0.4], -2.0)
             - none.log_ratio(z.as_slice())
             + 2.0)
             .abs()
@@ -140,14 +144,8 @@ fn a_gaussian_by_its_factor_is_that_of_its_covariance() {
     );
 }
 
-/// log q of planar flows against the determinant of their Jacobian, by finite differences of z(eps); and flows with u = 0
-/// are none.
-#[test]
-fn the_density_of_a_flow_is_that_of_its_jacobian() {
-    let family = Family::Planar { steps: 3 };
-    let heads: Vec<f32> =
-        (0..family.heads(3)).map(|i| 1.3 * (1.7 * i as f32 + 0.4).sin()).collect();
-    let q = Density::of(family, &heads, 3);
+/// log q of a flow against the determinant of its Jacobian, by finite differences of z(eps).
+fn check_jacobian(q: &Density) {
     let h = 1e-6;
     for eps in [[0.3, -1.1, 0.6], [-0.2, 0.1, 1.9], [1.4, 0.8, -0.7]] {
         let jacobian = DMatrix::from_fn(3, 3, |i, j| {
@@ -163,6 +161,51 @@ fn the_density_of_a_flow_is_that_of_its_jacobian() {
         let expected = 0.5 * (squares(&eps) - squares(&z)) + jacobian.determinant().abs().ln();
         assert!((q.log_ratio(&z) - expected).abs() < 1e-6, "{} {expected}", q.log_ratio(&z));
     }
+}
+
+/// The parameters of inverse autoregressive flows of three units that do a lot, and what reads them.
+fn autoregressive(steps: usize, hidden: usize) -> (Settings, Vec<Vec<f32>>) {
+    let mut settings = settings(Family::Iaf { steps, hidden });
+    settings.architecture.latent = 3;
+    let network =
+        elbo::vae::Network::declare(&mut elbo::plan::Program::new(), &settings.architecture);
+    let mut parameters = network.initial_values(Init::Pytorch, 7, &Moments::default());
+    let first = parameters.len() - 6 * steps;
+    for (i, values) in parameters[first..].iter_mut().enumerate() {
+        // Biases of hidden units, so that most of them are above zero.
+        let hidden = [1, 3].contains(&(i % 6));
+        // And the last layer, which begins without weights, has some.
+        values.iter_mut().enumerate().for_each(|(e, v)| {
+            *v = match hidden {
+                true => v.abs() + 0.3,
+                false if *v == 0.0 => (1.3 * e as f32 + i as f32).sin(),
+                false => 1.7 * *v,
+            }
+        });
+    }
+    (settings, parameters)
+}
+
+#[test]
+fn the_density_of_autoregressive_flows_is_that_of_their_jacobian() {
+    let heads: Vec<f32> = (0..9).map(|i| 1.3 * (1.7 * i as f32 + 0.4).sin()).collect();
+    for (steps, hidden) in [(1, 8), (2, 2), (3, 17)] {
+        let (settings, parameters) = autoregressive(steps, hidden);
+        let q = Reader::of(&settings.architecture, &parameters).density(&heads);
+        check_jacobian(&q);
+        // It is none of the Gaussian's: what a unit becomes depends on others.
+        let (a, b) = (q.at(&[0.3, 0.1, -0.5]), q.at(&[1.3, 0.1, -0.5]));
+        assert!(a[1] != b[1] || a[2] != b[2], "{a:?} {b:?}");
+    }
+}
+
+/// And of planar flows; those with u = 0 are none.
+#[test]
+fn the_density_of_planar_flows_is_that_of_their_jacobian() {
+    let family = Family::Planar { steps: 3 };
+    let heads: Vec<f32> =
+        (0..family.heads(3)).map(|i| 1.3 * (1.7 * i as f32 + 0.4).sin()).collect();
+    check_jacobian(&Density::of(family, &heads, 3));
     let none: Vec<f32> =
         (0..heads.len()).map(|i| if (6..15).contains(&i) { 0.0 } else { heads[i] }).collect();
     let (flow, plain) =
@@ -177,8 +220,8 @@ fn the_density_of_a_flow_is_that_of_its_jacobian() {
 fn the_information_of_a_full_covariance_does_not_depend_on_its_directions() {
     // Means along a line, variance 1 across it and e^-2 along it; turned by an angle, the same.
     let n = 2000;
-    let mut plain = Posteriors { latent: 2, ..Posteriors::default() };
-    let mut turned = Posteriors { latent: 2, family: Family::Full, ..Posteriors::default() };
+    let [mut plain, mut turned] =
+        FAMILIES.map(|family| Posteriors::of(&Reader::of_family(family, 2)));
     let turn = DMatrix::from_row_slice(2, 2, &[0.8, -0.6, 0.6, 0.8]);
     let covariance = &turn * DMatrix::from_diagonal(&DVector::from_vec(vec![(-2.0f64).exp(), 1.0]));
     let factor = Cholesky::new(covariance * turn.transpose()).expect("a covariance").l();
@@ -344,6 +387,53 @@ fn the_best_q_of_a_full_covariance_is_the_posterior() {
     }
 }
 
+/// An encoder that knows nothing, few draws and few temperatures: bounds from the best q of each observation are near log p(x)
+/// all the same, and the highest of them is no less than the best ELBO. Those from the encoder's q are far below it.
+#[test]
+fn log_p_is_not_below_the_best_elbo() {
+    let (d, z, n) = (24, 5, 60);
+    let model = model(d, z);
+    let device = Device::Cpu(harness::cpu());
+    for family in FAMILIES {
+        let architecture = linear(d, z, family, model.variance);
+        let none = [architecture.heads() * d, architecture.heads()].map(|n| vec![0.0; n]);
+        let parameters = [none.to_vec(), decoder(&model)].concat();
+        let binarization = Binarization::None;
+        let loaded =
+            Model { architecture: &architecture, parameters: &parameters, binarization, seed: 3 };
+        let simulated = simulate(&device, loaded, n).expect("the CPU runs");
+        // Its codes are not told.
+        let real = Subjects::Real(Observed { z: None, ..simulated.observed() });
+        let annealing =
+            Annealing { path: Path::Posterior, temperatures: 3, chains: 4, leapfrogs: 4 };
+        let refining = Refining { steps: 1500, weighed: 20, ..Refining::default() };
+        let finding = Finding { ks: vec![20], refining, annealing };
+        let tempering = prepare(&device, loaded, real, &finding, &mut on).expect("it runs");
+        let found = find(&device, loaded, real, 0..n, &finding, &tempering, &mut on);
+        let gaps = Gaps(found.expect("it runs"));
+        let value = |estimate: Option<Estimate>| estimate.expect("it was found").value;
+        let truth = simulated.x.chunks_exact(d).map(|x| {
+            model.log_density(&DVector::from_iterator(d, x.iter().map(|&v| f64::from(v))))
+        });
+        let truth = truth.sum::<f64>() / n as f64;
+        let best = value(gaps.of_refined(|r| Some(r.best)));
+        let [by_q, by_best, annealed, log_px] = [
+            gaps.importance_sampling(),
+            gaps.importance_from_best(),
+            gaps.annealing(),
+            gaps.log_likelihood(),
+        ]
+        .map(value);
+        println!("{family}: {by_q:.3}, {best:.3} <= {by_best:.3}, {annealed:.3} <= {truth:.3}");
+        assert!(by_q < best - 5.0, "{family}: the encoder is too good");
+        for bound in [by_best, annealed] {
+            assert!(bound > best - 0.05 && bound < truth + 0.05, "{family}: {bound}");
+        }
+        assert_eq!(log_px, by_best.max(annealed));
+        assert!(value(gaps.approximation()) > -0.05);
+    }
+}
+
 fn dataset() -> Dataset {
     let images = |n: usize| {
         let pixels = (0..n * 20).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect();
@@ -439,7 +529,7 @@ fn every_objective_of_a_full_covariance_trains_to_the_same_bits() {
 fn planar_flows_train_with_a_sampled_kl() {
     let mut settings = settings(Family::Planar { steps: 3 });
     let refused = |settings: &Settings| settings.check().expect_err("refused").to_string();
-    let why = "is none of a q of planar flows, whose KL has no closed form";
+    let why = "is none of a q of flows, whose KL has no closed form";
     assert!(refused(&settings).contains(why), "{}", refused(&settings));
     settings.objective = Objective {
         kl: Kl::Sampled,
@@ -467,6 +557,79 @@ fn planar_flows_train_with_a_sampled_kl() {
     }
     settings.architecture.posterior = Family::Planar { steps: 0 };
     assert_eq!(refused(&settings), "`architecture.posterior.steps` must be at least 1, got 0");
+}
+
+/// So do inverse autoregressive flows, whose weights are moved where an output may see an input, and stay elsewhere; stopped
+/// and resumed or not.
+#[test]
+fn autoregressive_flows_train_their_own_weights() {
+    let mut settings = settings(Family::Iaf { steps: 2, hidden: 9 });
+    settings.objective = Objective { kl: Kl::Sampled, ..Objective::default() };
+    settings.samples = 3;
+    for device in harness::devices() {
+        for bound in [Bound::Elbo, Bound::Iwae] {
+            settings.objective.bound = bound;
+            let begin = || Trainer::new(&device, &dataset(), &settings).expect("the device loads");
+            let mut stopped = begin();
+            let before = stopped.parameters().expect("reads");
+            stopped.advance(5, |_| ControlFlow::Continue(())).expect("steps");
+            let mut resumed = begin();
+            resumed.restore(&stopped.snapshot().expect("reads")).expect("writes");
+            let [first, resumed] = [begin(), resumed].map(|mut trainer| {
+                trainer.advance(12, |_| ControlFlow::Continue(())).expect("steps");
+                trainer.parameters().expect("reads")
+            });
+            assert_eq!(first, resumed);
+            let own = first.len() - 12;
+            for (i, (first, before)) in first.iter().zip(&before).enumerate().skip(own) {
+                assert!(first != before, "parameter {i} of the flow does not move");
+            }
+            // Unit j of the first hidden layer, of degree j 6 / 9, sees as many units of z, of the second step from the last on.
+            for step in 0..2 {
+                let mut moved = 0;
+                for (e, (a, b)) in
+                    first[own + 6 * step].iter().zip(&before[own + 6 * step]).enumerate()
+                {
+                    let (degree, input) = (e / 12 * 6 / 9, e % 12);
+                    let seen =
+                        input >= 6 || if step == 0 { input < degree } else { 5 - input < degree };
+                    assert!(seen || a == b, "step {step}: {e} moves");
+                    moved += usize::from(input < 6 && a != b);
+                }
+                assert!(moved > 3, "step {step}: {moved}");
+            }
+        }
+    }
+    let refused = |settings: &Settings| settings.check().expect_err("refused").to_string();
+    settings.architecture.posterior = Family::Iaf { steps: 2, hidden: 0 };
+    let why = "`architecture.posterior.hidden` must be from 1 to 16384, got 0";
+    assert_eq!(refused(&settings), why);
+    settings.architecture.posterior = Family::Iaf { steps: 0, hidden: 9 };
+    assert_eq!(refused(&settings), "`architecture.posterior.steps` must be at least 1, got 0");
+    settings.architecture.posterior = Family::Iaf { steps: 2, hidden: 9 };
+    settings.architecture.latent = 1;
+    assert!(refused(&settings).contains("nothing before a single latent unit"));
+}
+
+/// What a device draws and weighs is what the host undoes, of the weights of a z in both directions: log q of a given z.
+#[test]
+fn autoregressive_flows_are_undone_on_the_host() {
+    let (settings, parameters) = autoregressive(3, 17);
+    let architecture = &settings.architecture;
+    let reader = Reader::of(architecture, &parameters);
+    for device in harness::devices() {
+        let model = Model {
+            architecture,
+            parameters: &parameters,
+            binarization: Binarization::None,
+            seed: 3,
+        };
+        let simulated = simulate(&device, model, 40).expect("it draws");
+        // The density of z* that the sandwich needs: U_K is above L_K on average.
+        let found = sandwich(&device, model, &simulated, &[1, 50], None, &mut on).expect("it runs");
+        assert!(found.width(1).value > 0.0 && found.width(1).value < 0.5, "{:?}", found.width(1));
+        assert_eq!(reader.heads(), 9);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | encoder | `x` (N, D) | `mu` (N, Z), `log_variance` (N, Z), clamped to [-30, 20] |
 //! | encoder, full covariance | `x` (N, D) | the same of the diagonal of the covariance's Cholesky factor, squared, and `lower` (N, Z (Z - 1) / 2), what is below it, row by row |
+//! | encoder, inverse autoregressive flows | `x` (N, D) | the same before the flow, and `flow_context` (N, Z), what the networks of its steps are told; their weights are in the safetensors file |
 //! | encoder, planar flows | `x` (N, D) | the same before the flow, and `flow_shift` (N, T Z), `flow_direction` (N, T Z), `flow_offset` (N, T) of its T steps |
 //! | decoder, Bernoulli | `z` (N, Z) | `probabilities` (N, D), `logits` (N, D) |
 //! | decoder, Gaussian | `z` (N, Z) | `mean` (N, D), `variance` (1), or of each channel (C) or pixel: as the mean, without N |
@@ -119,6 +120,9 @@ pub fn encode(
                     ("flow_direction", "w of each step"),
                     ("flow_offset", "b of each step"),
                 ],
+                Family::Iaf { .. } => {
+                    &[("flow_context", "what the networks of the flow's steps are told")]
+                }
             };
             let parts: Vec<&str> =
                 ["mu", RAW].into_iter().chain(more.iter().map(|(name, _)| *name)).collect();
@@ -143,7 +147,7 @@ pub fn encode(
                     "the mean of q(z|x)",
                     "the log of the squared diagonal of the Cholesky factor of q(z|x)'s covariance",
                 ],
-                Family::Planar { .. } => [
+                Family::Planar { .. } | Family::Iaf { .. } => [
                     "the mean before the flow of q(z|x)",
                     "the log of the variance before the flow, in nats",
                 ],

@@ -1,7 +1,9 @@
 //! The approximate posterior q(z|x) = N(mu, diag e^l): sampling, its KL to the prior, and the gradient.
 
 pub mod backward_input;
+pub mod flow;
 pub mod full;
+pub mod iaf;
 pub mod planar;
 pub mod sample_forward;
 

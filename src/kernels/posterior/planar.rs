@@ -1,7 +1,7 @@
 //! q(z|x) by planar flows (Rezende and Mohamed 2015, arXiv 1505.05770); heads = [mu | l | U | W | b], u and w of the T steps one
 //! behind the other.
 
-use super::{EXTREME, Noise, clamp_log_variance};
+use super::{Noise, clamp_log_variance};
 use crate::kernels::library::single;
 use crate::kernels::{grid_of_groups, rates};
 use crate::numeric::{Real, dot, parallel, sum};
@@ -58,32 +58,6 @@ pub static SAMPLE: Kernel = single(Parts {
     },
 });
 
-pub static KL: Kernel = single(Parts {
-    file: FILE,
-    source: SOURCE,
-    entry: "planar_kl",
-    summary: "mean over the samples of log q(z|x) − log p(z)",
-    grid: |c| grid_of_groups(c.dim("B")),
-    formula: formula!(kl),
-    cases: || {
-        let case = |b, k, z| Case::new(&[("B", b), ("K", k), ("Z", z), ("H", heads(z, 2))]);
-        vec![
-            case(1, 1, 1),
-            case(3, 2, 5),
-            case(7, 3, 4).fill("heads", Fill::Cycle(EXTREME.to_vec())),
-            case(5, 1, 63),
-            case(5, 2, 64),
-            case(5, 1, 65),
-            case(128, 1, 20),
-            case(33_000, 1, 2), // more images than one dimension of a grid has room for
-        ]
-    },
-    cost: |c| {
-        let n = (c.dim("B") * c.dim("K") * c.dim("Z")) as u64;
-        Cost { flops: 6 * n, bytes: 8 * n }
-    },
-});
-
 pub static BACKWARD: Kernel = single(Parts {
     file: FILE,
     source: SOURCE,
@@ -109,23 +83,6 @@ pub static BACKWARD: Kernel = single(Parts {
         ]
     },
     cost: |c| step_cost(c, 24),
-});
-
-pub static MOMENTS: Kernel = single(Parts {
-    file: FILE,
-    source: SOURCE,
-    entry: "planar_moments",
-    summary: "mean and log variance of each unit over the samples of an image",
-    grid: |c| [c.dim("Z").div_ceil(c.dim("WORKGROUP")), c.dim("B"), 1],
-    formula: formula!(moments),
-    cases: || {
-        let case = |b, k, z| Case::new(&[("B", b), ("K", k), ("Z", z)]).constant("K", k as f64);
-        vec![case(1, 2, 1), case(3, 7, 5), case(20, 64, 20), case(2, 9, 65)]
-    },
-    cost: |c| {
-        let n = (c.dim("B") * c.dim("K") * c.dim("Z")) as u64;
-        Cost { flops: 4 * n, bytes: 4 * n }
-    },
 });
 
 /// Of one unit and one step [mu, l, u, w, b], three images: l below its bound, w u below zero, a step that saturates.
@@ -220,23 +177,6 @@ fn sample<T: Real>(c: &Call<T>) {
     });
 }
 
-/// The mean over k of -1/2 sum_u (eps^2 + l - z^2) - log_det.
-fn kl<T: Real>(c: &Call<T>) {
-    let (units, k, width) = (c.dim("Z"), c.dim("K"), c.dim("H"));
-    let (heads, eps) = (&c.read("heads")[..], &c.read("noise")[..]);
-    let (samples, log_dets) = (&c.read("samples")[..], &c.read("log_dets")[..]);
-    parallel::rows(&mut c.write("kl"), 1, |image, kl| {
-        let of_row = |row: usize| {
-            let of_unit = |unit: usize| {
-                let (e, z) = (eps[row * units + unit], samples[row * units + unit]);
-                e * e + clamp_log_variance(heads[image * width + units + unit]) - z * z
-            };
-            T::from_f64(-0.5) * sum((0..units).map(of_unit)) - log_dets[row]
-        };
-        kl[0] = sum((image * k..(image + 1) * k).map(of_row)) / T::from_f64(k as f64);
-    });
-}
-
 /// By the chain rule from the last step to the first: g is the gradient at z behind a step, f the weight of its log |det|.
 fn backward<T: Real>(c: &Call<T>) {
     let (z, k, t) = (c.dim("Z"), c.dim("K"), c.dim("T"));
@@ -277,19 +217,6 @@ fn backward<T: Real>(c: &Call<T>) {
             let at = half * g[unit] * (half * l).exp() * eps[row * z + unit] + half * f;
             d[unit] = g[unit];
             d[z + unit] = if l == raw { at } else { T::ZERO };
-        }
-    });
-}
-
-fn moments<T: Real>(c: &Call<T>) {
-    let (z, k, samples) = (c.dim("Z"), c.dim("K"), &c.read("samples")[..]);
-    let n = T::from_f64(k as f64);
-    parallel::rows(&mut c.write("moments"), 2 * z, |image, out| {
-        for unit in 0..z {
-            let of = || (image * k..(image + 1) * k).map(|row| samples[row * z + unit]);
-            let mean = sum(of()) / n;
-            out[unit] = mean;
-            out[z + unit] = (sum(of().map(|v| (v - mean) * (v - mean))) / n).ln();
         }
     });
 }

@@ -1,10 +1,14 @@
 //! q(z|x) of one image on the host, in double precision.
 
+use std::sync::Arc;
+
 use super::Family;
+use super::iaf::Networks;
 use crate::kernels::posterior::clamp_log_variance;
 use crate::kernels::posterior::full::below;
 use crate::kernels::posterior::planar::Step;
 use crate::numeric::philox::{Stream, counter, normal4, philox};
+use crate::vae::architecture::Architecture;
 
 /// N(mean, L L^T), L lower triangular, or what steps of a flow make of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,41 +20,120 @@ pub struct Density {
     pub log_variance: Vec<f64>,
     /// (Z (Z - 1) / 2) what is below the diagonal of L, row by row; none where it is zero.
     pub below: Vec<f64>,
-    /// The steps of a flow, and the heads that they are computed from.
-    flow: Option<(usize, Vec<f64>)>,
+    flow: Option<Flow>,
+}
+
+/// The steps that a flow takes of an image's first z.
+#[derive(Debug, Clone, PartialEq)]
+enum Flow {
+    /// So many, of the image's heads.
+    Planar(usize, Vec<f64>),
+    /// Those of the networks, by the image's context.
+    Autoregressive(Arc<Networks>, Vec<f64>),
+}
+
+impl Flow {
+    /// Takes z through all steps; returns the logarithm of the Jacobian's determinant.
+    fn forward(&self, z: &mut [f64]) -> f64 {
+        match self {
+            Flow::Planar(steps, heads) => {
+                (0..*steps).map(|t| Step::of(heads, z.len(), *steps, t).forward(z)).sum()
+            }
+            Flow::Autoregressive(networks, context) => {
+                (0..networks.steps()).map(|t| networks.forward(t, context, z)).sum()
+            }
+        }
+    }
+
+    /// Takes z back to before all steps; returns the logarithm of the determinant of the way forward.
+    fn undo(&self, z: &mut [f64]) -> f64 {
+        match self {
+            Flow::Planar(steps, heads) => {
+                let back = (0..*steps).rev().map(|t| {
+                    let step = Step::of(heads, z.len(), *steps, t);
+                    undo(&step, z);
+                    step.forward(&mut z.to_vec())
+                });
+                back.sum()
+            }
+            Flow::Autoregressive(networks, context) => {
+                (0..networks.steps()).rev().map(|t| networks.undo(t, context, z)).sum()
+            }
+        }
+    }
+}
+
+/// Reads q(z|x) from the encoder's outputs.
+#[derive(Debug, Clone, Default)]
+pub struct Reader {
+    /// What q is of.
+    pub family: Family,
+    /// Z
+    pub latent: usize,
+    networks: Option<Arc<Networks>>,
+}
+
+impl Reader {
+    /// Of a trained network, with its parameters in the order of [`crate::vae::Network::parameters`].
+    pub fn of(architecture: &Architecture, parameters: &[Vec<f32>]) -> Self {
+        let Architecture { posterior: family, latent, .. } = *architecture;
+        let networks = match family {
+            Family::Iaf { hidden, .. } => {
+                let own = architecture.own_of_posterior();
+                Some(Arc::new(Networks::of(latent, hidden, &parameters[own])))
+            }
+            Family::Diagonal | Family::Full | Family::Planar { .. } => None,
+        };
+        Reader { family, latent, networks }
+    }
+
+    /// Of a family that has no parameters of its own, of Z latent units.
+    pub fn of_family(family: Family, latent: usize) -> Self {
+        Reader { family, latent, networks: None }
+    }
+
+    /// Numbers of a row of the encoder's outputs.
+    pub fn heads(&self) -> usize {
+        self.family.heads(self.latent)
+    }
+
+    /// Products that taking a z back through autoregressive flows takes, about; none without them.
+    pub fn products(&self) -> Option<usize> {
+        self.networks.as_ref().map(|networks| networks.steps() * networks.products())
+    }
+
+    /// # Panics
+    /// It was made without the parameters that its family has.
+    pub fn density(&self, heads: &[f32]) -> Density {
+        let heads: Vec<f64> = heads.iter().map(|&v| f64::from(v)).collect();
+        let (mean, rest) = heads.split_at(self.latent);
+        let (raw, more) = rest.split_at(self.latent);
+        let (below, flow) = match self.family {
+            Family::Diagonal => (Vec::new(), None),
+            Family::Full => (more.to_vec(), None),
+            Family::Planar { steps } => (Vec::new(), Some(Flow::Planar(steps, heads.clone()))),
+            Family::Iaf { .. } => {
+                let networks = self.networks.clone().expect("a family with its parameters");
+                (Vec::new(), Some(Flow::Autoregressive(networks, more.to_vec())))
+            }
+        };
+        let log_variance = raw.iter().map(|&l| clamp_log_variance(l)).collect();
+        Density { mean: mean.to_vec(), log_variance, below, flow }
+    }
 }
 
 /// Draws by which what has no closed form is estimated, the same for every image.
 const DRAWS: usize = 64;
 
 impl Density {
-    /// From an encoder's output for Z latent units.
+    /// From an encoder's output for Z latent units, of a family that has no parameters of its own.
     pub fn of(family: Family, heads: &[f32], latent: usize) -> Self {
-        let heads: Vec<f64> = heads.iter().map(|&v| f64::from(v)).collect();
-        let (mean, rest) = heads.split_at(latent);
-        let (raw, below) = rest.split_at(latent);
-        let (below, flow) = match family {
-            Family::Diagonal => (Vec::new(), None),
-            Family::Full => (below.to_vec(), None),
-            Family::Planar { steps } => (Vec::new(), Some((steps, heads.clone()))),
-        };
-        let log_variance = raw.iter().map(|&l| clamp_log_variance(l)).collect();
-        Density { mean: mean.to_vec(), log_variance, below, flow }
+        Reader::of_family(family, latent).density(heads)
     }
 
     /// Whether its units are independent, so that mean and log variance are those of each.
     pub fn is_diagonal(&self) -> bool {
         self.below.is_empty() && self.flow.is_none()
-    }
-
-    /// The steps of the flow, in their order.
-    fn steps(&self) -> impl DoubleEndedIterator<Item = Step<'_, f64>> {
-        let z = self.mean.len();
-        let steps = self.flow.as_ref().map_or(0, |(steps, _)| *steps);
-        (0..steps).map(move |t| {
-            let (steps, heads) = self.flow.as_ref().expect("it has steps");
-            Step::of(heads, z, *steps, t)
-        })
     }
 
     /// A unit's row of L before its diagonal; nothing where it is zero.
@@ -98,11 +181,7 @@ impl Density {
     /// log p(z) - log q(z), p = N(0, I), nats. A flow is undone, step by step.
     pub fn log_ratio(&self, z: &[f64]) -> f64 {
         let mut first = z.to_vec();
-        let mut log_det = 0.0;
-        for step in self.steps().rev() {
-            undo(&step, &mut first);
-            log_det += step.forward(&mut first.clone());
-        }
+        let log_det = self.flow.as_ref().map_or(0.0, |flow| flow.undo(&mut first));
         self.log_ratio_of_gaussian(&first) + log_det + 0.5 * (squares(&first) - squares(z))
     }
 
@@ -131,8 +210,8 @@ impl Density {
             self.mean[u] + (before + (0.5 * self.log_variance[u]).exp() * eps[u])
         };
         let mut z: Vec<f64> = (0..eps.len()).map(unit).collect();
-        for step in self.steps() {
-            step.forward(&mut z);
+        if let Some(flow) = &self.flow {
+            flow.forward(&mut z);
         }
         z
     }

@@ -1,6 +1,6 @@
 //! q(z|x) = N(mu, diag e^l): the encoder's heads are [mu | l], l the log variance.
 
-use super::{Arriving, Draw, Posterior};
+use super::{Arriving, Backward, Draw, Posterior};
 use crate::kernels::posterior;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::minibatch::{Source, Streams};
@@ -32,7 +32,7 @@ impl Posterior for Diagonal {
         Ok(Draw { heads, eps, z, flow: None })
     }
 
-    fn kl(&self, r: &mut Recorder, Draw { heads, .. }: Draw) -> Result<TensorId, PlanError> {
+    fn kl(&self, r: &mut Recorder, &Draw { heads, .. }: &Draw) -> Result<TensorId, PlanError> {
         let kl = r.tensor("kl", &[r.dims(heads)[0]]);
         r.dispatch(&posterior::GAUSSIAN_KL, &[("heads", heads), ("kl", kl)], &[])?;
         Ok(kl)
@@ -41,10 +41,10 @@ impl Posterior for Diagonal {
     fn backward(
         &self,
         r: &mut Recorder,
-        Draw { heads, eps, .. }: Draw,
+        &Draw { heads, eps, .. }: &Draw,
         Arriving { d_z, weight, rates }: Arriving,
         objective: &Objective,
-    ) -> Result<TensorId, PlanError> {
+    ) -> Result<Backward, PlanError> {
         let dims = r.dims(heads);
         let d_heads = r.tensor("d_heads", &dims);
         let mut tensors = vec![
@@ -70,7 +70,7 @@ impl Posterior for Diagonal {
                 r.dispatch(&posterior::BACKWARD_SAMPLED, &tensors, &estimator)?;
             }
         }
-        Ok(d_heads)
+        Ok(Backward { d_heads, parameters: Vec::new() })
     }
 
     fn marginals(

@@ -6,7 +6,7 @@
 //! training begins. e^l is the variance of a unit given those before it.
 
 use super::diagonal::number;
-use super::{Arriving, Draw, Posterior};
+use super::{Arriving, Backward, Draw, Posterior};
 use crate::kernels::posterior::full as kernels;
 use crate::plan::{PlanError, Recorder, TensorId};
 use crate::vae::minibatch::{Source, Streams};
@@ -37,7 +37,7 @@ impl Posterior for Full {
         Ok(Draw { heads, eps, z, flow: None })
     }
 
-    fn kl(&self, r: &mut Recorder, Draw { heads, .. }: Draw) -> Result<TensorId, PlanError> {
+    fn kl(&self, r: &mut Recorder, &Draw { heads, .. }: &Draw) -> Result<TensorId, PlanError> {
         let kl = r.tensor("kl", &[r.dims(heads)[0]]);
         let constants = [("Z", self.latent as f64)];
         r.dispatch(&kernels::KL, &[("heads", heads), ("kl", kl)], &constants)?;
@@ -47,10 +47,10 @@ impl Posterior for Full {
     fn backward(
         &self,
         r: &mut Recorder,
-        Draw { heads, eps, z, .. }: Draw,
+        &Draw { heads, eps, z, .. }: &Draw,
         Arriving { d_z, weight, rates }: Arriving,
         objective: &Objective,
-    ) -> Result<TensorId, PlanError> {
+    ) -> Result<Backward, PlanError> {
         let d_heads = r.tensor("d_heads", &r.dims(heads));
         let of = [("heads", heads), ("noise", eps)];
         let to = [("d_heads", d_heads), ("rates", rates)];
@@ -83,7 +83,7 @@ impl Posterior for Full {
                 }
             }
         }
-        Ok(d_heads)
+        Ok(Backward { d_heads, parameters: Vec::new() })
     }
 
     fn marginals(

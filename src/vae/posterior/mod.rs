@@ -4,24 +4,28 @@
 mod density;
 mod diagonal;
 mod full;
+mod iaf;
 mod planar;
 
 use std::fmt::Display;
 
-pub use density::Density;
+pub use density::{Density, Reader};
 use diagonal::Diagonal;
 use full::Full;
+use iaf::Iaf;
 use planar::Planar;
 
 use serde::{Deserialize, Serialize};
 
-use super::minibatch::{Source, Streams};
+use super::minibatch::{Content, Source, Streams};
 use super::objective::{Estimator, Kl, Objective};
 use crate::config_error::ConfigError;
-use crate::kernels::importance;
+use crate::kernels::posterior::flow;
 use crate::kernels::posterior::full as kernels;
+use crate::kernels::{add, importance, sum_rows};
 use crate::named::named;
-use crate::nn::Part;
+use crate::nn::{Init, Part, Uniform};
+use crate::numeric::philox::Stream;
 use crate::plan::{PlanError, Recorder, TensorId};
 
 named! {
@@ -33,6 +37,8 @@ named! {
         Full = "full",
         /// What planar flows make of a Gaussian of independent units
         Planar = "planar",
+        /// What inverse autoregressive flows make of a Gaussian of independent units
+        Iaf = "iaf",
     }
 }
 
@@ -50,6 +56,13 @@ pub enum Family {
         /// Steps of the flow.
         steps: usize,
     },
+    /// What inverse autoregressive flows make of a Gaussian of independent units (Kingma et al. 2016, arXiv 1606.04934).
+    Iaf {
+        /// Steps of the flow.
+        steps: usize,
+        /// Units of each of the two hidden layers of a step's network.
+        hidden: usize,
+    },
 }
 
 impl Display for Family {
@@ -63,15 +76,39 @@ impl Family {
     /// Steps of [`Family::Planar`] where none are named.
     pub const STEPS: usize = 8;
 
-    /// The family of a kind, of so many steps if they are given; `None` if the kind has no steps.
-    pub fn of_kind(kind: FamilyKind, steps: Option<usize>) -> Option<Self> {
-        match (kind, steps) {
-            (FamilyKind::Planar, steps) => {
-                Some(Family::Planar { steps: steps.unwrap_or(Family::STEPS) })
+    /// Steps of [`Family::Iaf`] where none are named, each of which is a network of its own.
+    pub const AUTOREGRESSIVE_STEPS: usize = 2;
+    /// Hidden units of [`Family::Iaf`] where none are named.
+    pub const HIDDEN: usize = 256;
+    /// The most hidden units and latent units of [`Family::Iaf`]: kernels multiply the two.
+    const MOST_WIDE: usize = 16_384;
+
+    /// The family of a kind, as it is where nothing more is said of it.
+    pub fn of_kind(kind: FamilyKind) -> Self {
+        match kind {
+            FamilyKind::Diagonal => Family::Diagonal,
+            FamilyKind::Full => Family::Full,
+            FamilyKind::Planar => Family::Planar { steps: Family::STEPS },
+            FamilyKind::Iaf => {
+                Family::Iaf { steps: Family::AUTOREGRESSIVE_STEPS, hidden: Family::HIDDEN }
             }
-            (_, Some(_)) => None,
-            (FamilyKind::Diagonal, None) => Some(Family::Diagonal),
-            (FamilyKind::Full, None) => Some(Family::Full),
+        }
+    }
+
+    /// The same of so many steps; `None` if it has none.
+    pub fn with_steps(self, steps: usize) -> Option<Self> {
+        match self {
+            Family::Diagonal | Family::Full => None,
+            Family::Planar { .. } => Some(Family::Planar { steps }),
+            Family::Iaf { hidden, .. } => Some(Family::Iaf { steps, hidden }),
+        }
+    }
+
+    /// The same with so many hidden units; `None` if it has none.
+    pub fn with_hidden(self, hidden: usize) -> Option<Self> {
+        match self {
+            Family::Iaf { steps, .. } => Some(Family::Iaf { steps, hidden }),
+            _ => None,
         }
     }
 
@@ -81,25 +118,53 @@ impl Family {
             Family::Diagonal => FamilyKind::Diagonal,
             Family::Full => FamilyKind::Full,
             Family::Planar { .. } => FamilyKind::Planar,
+            Family::Iaf { .. } => FamilyKind::Iaf,
         }
     }
 
     /// Whether KL(q || N(0, I)) has a closed form.
     pub fn has_closed_kl(self) -> bool {
-        !matches!(self, Family::Planar { .. })
+        matches!(self, Family::Diagonal | Family::Full)
     }
 
-    /// What computes it of Z latent units.
-    pub(super) fn module(self, latent: usize) -> Box<dyn Posterior> {
+    /// What computes it of Z latent units, with [`Family::parameters`] as they are in the program.
+    pub(super) fn module(self, latent: usize, own: &[TensorId]) -> Box<dyn Posterior> {
         match self {
             Family::Diagonal => Box::new(Diagonal { latent }),
             Family::Full => Box::new(Full { latent }),
             Family::Planar { steps } => Box::new(Planar { latent, steps }),
+            Family::Iaf { steps, hidden } => {
+                Box::new(Iaf { latent, steps, hidden, own: own.to_vec() })
+            }
+        }
+    }
+
+    /// Its own parameters, which all images share: what the encoder gives of an image is none.
+    pub(crate) fn parameters(self, latent: usize) -> Vec<OwnParameter> {
+        match self {
+            Family::Iaf { steps, hidden } => iaf::parameters(latent, steps, hidden),
+            Family::Diagonal | Family::Full | Family::Planar { .. } => Vec::new(),
+        }
+    }
+
+    /// First values of [`Family::parameters`].
+    pub(super) fn initial_values(
+        self,
+        latent: usize,
+        init: Init,
+        uniform: &mut Uniform,
+    ) -> Vec<Vec<f32>> {
+        match self {
+            Family::Iaf { steps, hidden } => {
+                iaf::initial_values(latent, steps, hidden, init, uniform)
+            }
+            Family::Diagonal | Family::Full | Family::Planar { .. } => Vec::new(),
         }
     }
 
     /// What the encoder gives for Z latent units, side by side, each part a module of its own in files: the mean, the log of
-    /// the squared scale, and what else the family has. That begins at zero, so that every family begins as the diagonal one.
+    /// the squared scale, and what else the family has. That begins at zero where it can, so that a family begins as the
+    /// diagonal one; what the context of inverse autoregressive flows begins with, their own networks take as it is.
     pub(crate) fn parts(self, latent: usize) -> Vec<Part> {
         let mut parts = vec![Part::of(latent), Part::of(latent)];
         match self {
@@ -109,6 +174,7 @@ impl Family {
                 let units = steps.saturating_mul(latent);
                 parts.extend([Part::from_zero(units), Part::of(units), Part::of(steps)]);
             }
+            Family::Iaf { .. } => parts.push(Part::of(latent)),
         }
         parts
     }
@@ -124,6 +190,9 @@ impl Family {
             Family::Diagonal => None,
             Family::Full => Some("q with full covariance".to_string()),
             Family::Planar { steps } => Some(format!("q of {steps} planar flows")),
+            Family::Iaf { steps, hidden } => {
+                Some(format!("q of {steps} inverse autoregressive flows of {hidden} hidden units"))
+            }
         }
     }
 
@@ -143,7 +212,7 @@ impl Family {
                 format!("is for {} latent units at most, of {more}", kernels::MOST_UNITS),
                 "give diagonal, or fewer latent units",
             )),
-            (Family::Planar { steps: 0 }, _) => {
+            (Family::Planar { steps: 0 } | Family::Iaf { steps: 0, .. }, _) => {
                 Err(ConfigError::range("architecture.posterior.steps", "must be at least 1", 0))
             }
             (Family::Planar { .. }, more) if more > kernels::MOST_UNITS => {
@@ -154,6 +223,22 @@ impl Family {
                     "give diagonal, or fewer latent units",
                 ))
             }
+            (Family::Iaf { hidden, .. }, _) if !(1..=Family::MOST_WIDE).contains(&hidden) => {
+                let right = format!("must be from 1 to {}", Family::MOST_WIDE);
+                Err(ConfigError::range("architecture.posterior.hidden", right, hidden))
+            }
+            (Family::Iaf { .. }, 1) => Err(ConfigError::conflict(
+                "architecture.posterior",
+                self,
+                "has nothing before a single latent unit that it could depend on",
+                "give diagonal, or two latent units or more",
+            )),
+            (Family::Iaf { .. }, more) if more > Family::MOST_WIDE => Err(ConfigError::conflict(
+                "architecture.posterior",
+                self,
+                format!("is for {} latent units at most, of {more}", Family::MOST_WIDE),
+                "give diagonal, or fewer latent units",
+            )),
             _ => Ok(()),
         }
     }
@@ -169,13 +254,13 @@ impl Family {
             Kl::Analytic => refuse(
                 "objective.kl",
                 "analytic",
-                "is none of a q of planar flows, whose KL has no closed form",
+                "is none of a q of flows, whose KL has no closed form",
                 "it needs `objective.kl` sampled",
             ),
             Kl::Sampled if objective.estimator != Estimator::Reparameterized => refuse(
                 "objective.estimator",
                 &objective.estimator.to_string(),
-                "needs the gradient of log q(z|x) at z alone, for which planar flows would have to be undone",
+                "needs the gradient of log q(z|x) at z alone, for which flows would have to be undone",
                 "it needs `architecture.posterior` diagonal or full, or the estimator reparameterized",
             ),
             Kl::Sampled => Ok(()),
@@ -189,7 +274,7 @@ impl Family {
 }
 
 /// Samples of q(z|x), K an image.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Draw {
     /// (B, heads) the encoder's output that they were drawn by
     pub heads: TensorId,
@@ -202,12 +287,41 @@ pub(super) struct Draw {
 }
 
 /// What a flow keeps of its samples.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Flow {
-    /// (B*K, T*Z) before each step
-    states: TensorId,
+    kept: Kept,
     /// (B*K) the logarithms of the Jacobians' determinants, nats
     log_det: TensorId,
+}
+
+/// What a flow needs for its way back.
+#[derive(Debug, Clone)]
+enum Kept {
+    /// (B*K, T*Z) the samples before each step
+    States(TensorId),
+    Steps(Vec<iaf::Step>),
+}
+
+impl Draw {
+    fn flow(&self) -> &Flow {
+        self.flow.as_ref().expect("it was drawn by a flow")
+    }
+}
+
+/// A parameter of a family.
+pub(crate) struct OwnParameter {
+    /// Its name: in the program behind "posterior.", in files as it is.
+    pub name: String,
+    /// Its dimensions.
+    pub dims: Vec<usize>,
+}
+
+/// What a posterior's backward pass has computed.
+pub(super) struct Backward {
+    /// (B, heads)
+    pub d_heads: TensorId,
+    /// Each of its own parameters with its gradient.
+    pub parameters: Vec<(TensorId, TensorId)>,
 }
 
 /// Where the backward pass enters the posterior.
@@ -234,27 +348,27 @@ pub(super) trait Posterior {
     ) -> Result<Draw, PlanError>;
 
     /// Records KL(q || N(0, I)) of each image, (B) nats: what the metrics report. Without a closed form it is that of the draws.
-    fn kl(&self, r: &mut Recorder, draw: Draw) -> Result<TensorId, PlanError>;
+    fn kl(&self, r: &mut Recorder, draw: &Draw) -> Result<TensorId, PlanError>;
 
     /// Records log w = log p(x|z) + log p(z) - log q(z|x) of each row of `log_px`, (B*K) nats.
     fn log_weights(
         &self,
         r: &mut Recorder,
-        draw: Draw,
+        draw: &Draw,
         log_px: TensorId,
         samples: usize,
     ) -> Result<TensorId, PlanError> {
         log_weights(r, draw, log_px, samples)
     }
 
-    /// Records the gradient at the heads: through the samples, and of the KL as the objective has it.
+    /// Records the gradient at the heads, and of its own parameters: through the samples, and of the KL as the objective has it.
     fn backward(
         &self,
         r: &mut Recorder,
-        draw: Draw,
+        draw: &Draw,
         arriving: Arriving,
         objective: &Objective,
-    ) -> Result<TensorId, PlanError>;
+    ) -> Result<Backward, PlanError>;
 
     /// Records the mean and the log variance that each unit has by itself, (B, 2*Z).
     fn marginals(
@@ -268,7 +382,7 @@ pub(super) trait Posterior {
 /// Records the log weights of samples z = mu + L eps with L triangular: log q(z|x) depends on its diagonal alone.
 fn log_weights(
     r: &mut Recorder,
-    Draw { heads, eps, z, .. }: Draw,
+    &Draw { heads, eps, z, .. }: &Draw,
     log_px: TensorId,
     samples: usize,
 ) -> Result<TensorId, PlanError> {
@@ -279,4 +393,64 @@ fn log_weights(
         &[("K", samples as f64)],
     )?;
     Ok(log_w)
+}
+
+/// Records the same of samples of a flow: log q(z|x) is less by the log |det| of its steps.
+fn flow_log_weights(
+    r: &mut Recorder,
+    draw: &Draw,
+    log_px: TensorId,
+    samples: usize,
+) -> Result<TensorId, PlanError> {
+    let sum = r.tensor("log_px and log_det", &[r.dims(draw.z)[0]]);
+    let tensors = [("a", log_px), ("b", draw.flow().log_det), ("sum", sum)];
+    r.dispatch(&add::ADD, &tensors, &[])?;
+    log_weights(r, draw, sum, samples)
+}
+
+/// Records the KL of samples of a flow, (B) nats.
+fn flow_kl(r: &mut Recorder, draw: &Draw) -> Result<TensorId, PlanError> {
+    let kl = r.tensor("kl", &[r.dims(draw.heads)[0]]);
+    let of = [("heads", draw.heads), ("noise", draw.eps), ("samples", draw.z)];
+    r.dispatch(
+        &flow::KL,
+        &[&of[..], &[("log_dets", draw.flow().log_det), ("kl", kl)]].concat(),
+        &[("K", (r.dims(draw.z)[0] / r.dims(draw.heads)[0]) as f64)],
+    )?;
+    Ok(kl)
+}
+
+/// Records the sum over the samples of each image of what is at its rows.
+fn over_samples(r: &mut Recorder, d_rows: TensorId, images: usize) -> Result<TensorId, PlanError> {
+    let [rows, heads] = r.dims(d_rows)[..] else { unreachable!("a matrix") };
+    if rows == images {
+        return Ok(d_rows);
+    }
+    let d_heads = r.tensor("d_heads", &[images, heads]);
+    let sizes = [("N", rows), ("C", heads), ("BLOCK", rows / images), ("G", images)];
+    let sizes = sizes.map(|(name, size)| (name, size as f64));
+    r.dispatch(&sum_rows::SUM_ROWS, &[("values", d_rows), ("sums", d_heads)], &sizes)?;
+    Ok(d_heads)
+}
+
+/// Records the mean and the log variance of each unit, (B, 2*Z), over draws that are the same for every image.
+fn moments_of_draws(
+    q: &dyn Posterior,
+    r: &mut Recorder,
+    heads: TensorId,
+    clock: TensorId,
+) -> Result<TensorId, PlanError> {
+    /// Samples by which the moments of a unit are estimated.
+    const OF_MOMENTS: usize = 64;
+    let batch = r.dims(heads)[0];
+    // No image is beyond the end of an epoch: the noise is that of its place.
+    let images = u32::MAX as usize;
+    let (content, samples) = (Content::Reals, OF_MOMENTS);
+    let source = Source { images, window: None, content, flips: None, batch, samples };
+    let streams = Streams { noise: Stream::ChainStart, ..Streams::TEST };
+    let drawn = q.sample(r, heads, clock, source, &streams, 1.0)?;
+    let moments = r.tensor("moments", &[batch, 2 * r.dims(drawn.z)[1]]);
+    let tensors = [("samples", drawn.z), ("moments", moments)];
+    r.dispatch(&flow::MOMENTS, &tensors, &[("K", OF_MOMENTS as f64)])?;
+    Ok(moments)
 }
