@@ -47,6 +47,7 @@ impl ExploredProgram {
 
         let decode = DecodeProgram::record_in(program, network, "decode", ROWS)?;
         told("decode.z", Some(decode.z));
+        told("decode.classes", decode.classes);
         told("decode.mean", Some(decode.mean));
         let DecodeProgram { program, network, .. } = decode;
 
@@ -54,6 +55,7 @@ impl ExploredProgram {
         let draw = SampleProgram::record_in(program, network, "draw", ROWS, shown)?;
         told("draw.clock", Some(draw.clock));
         told("draw.z", Some(draw.z));
+        told("draw.classes", draw.classes);
         told("draw.mean", Some(draw.values));
         let SampleProgram { program, network, .. } = draw;
 
@@ -62,6 +64,7 @@ impl ExploredProgram {
             Source { images, window: None, content, flips: None, batch: coded, samples: 1 };
         let codes = ReconstructProgram::record_in(program, network, "codes", source, None)?;
         told("codes.data", Some(codes.data));
+        told("codes.labels", codes.labels);
         told("codes.clock", Some(codes.clock));
         told("codes.x", Some(codes.x));
         told("codes.heads", Some(codes.heads));
@@ -72,6 +75,7 @@ impl ExploredProgram {
         let window = Some(1); // the image that is asked about, with the noise of its place among all
         let e = EstimateProgram::record_in(program, network, content, images, window, chunks)?;
         told("data", Some(e.data));
+        told("labels", e.labels);
         told("clock", Some(e.clock));
         told("x", Some(e.x));
         told("heads", Some(e.heads));

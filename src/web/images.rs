@@ -58,13 +58,20 @@ pub fn pack(
     let mut names = Vec::new();
     if let Some(known) = &images.labels {
         let path = format!("data/{name}.classes");
-        let words: Vec<u8> = known.classes[..n].iter().flat_map(|c| c.to_le_bytes()).collect();
-        files.push((path.clone(), zlib(&words)?));
+        files.push((path.clone(), pack_classes(&known.classes[..n])?));
         labels = Some(path);
         names = known.names.to_vec();
     }
     let bits = if as_bits { 1 } else { 8 };
     Ok((PackedImages { images: n, bits, file, bytes, labels, names }, files))
+}
+
+/// Classes as [`PackedImages::labels`] has them.
+///
+/// # Errors
+/// None that memory does not have.
+pub fn pack_classes(classes: &[u16]) -> io::Result<Vec<u8>> {
+    zlib(&classes.iter().flat_map(|class| class.to_le_bytes()).collect::<Vec<u8>>())
 }
 
 fn zlib(bytes: &[u8]) -> io::Result<Vec<u8>> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::catalogue::{self, Choices};
 use super::explored::{ExploredProgram, ROWS};
-use super::images::{PackedImages, pack};
+use super::images::{PackedImages, pack, pack_classes};
 use super::measured;
 use crate::data::{Dataset, Images};
 use crate::device::gpu::portable_variant;
@@ -204,8 +204,20 @@ pub fn files(asked: &Asked) -> Result<Vec<File>, SiteError> {
             let file = weights::encode(a, Names::of(a), run.parameters, &trained);
             let bytes = file.map_err(SiteError::Pack)?;
             packed.push(File { path: "run.safetensors".to_string(), bytes });
+            let unfit = |e| SiteError::Unfit(format!("{e}"));
+            let told = within.test.classes_among(&a.classes, "the test images").map_err(unfit)?;
+            let classes = (!told.is_empty()).then_some("run.classes");
+            if let Some(path) = classes {
+                packed.push(File { path: path.to_string(), bytes: pack_classes(&told)? });
+            }
             let seed = run.settings.seed.to_string(); // 64 bits are more than a number has
-            json!({ "name": run.name, "about": about, "weights": "run.safetensors", "seed": seed })
+            json!({
+                "name": run.name,
+                "about": about,
+                "weights": "run.safetensors",
+                "classes": classes,
+                "seed": seed,
+            })
         }
     };
     let measured = measured_of(&mut documents)?;
@@ -257,8 +269,7 @@ fn check(asked: &Asked) -> Result<(), SiteError> {
         return match dataset.train.channels {
             1 => Ok(()),
             _ => unfit(format!(
-                "{} is in colour, and the page trains on grey images; --run shows a run of images in colour, and --channels grey \
-                 of elbo train makes grey ones of them",
+                "{} is in colour, and the page trains on grey images; with --run RUN it explores a run on them",
                 asked.name
             )),
         };
@@ -267,12 +278,6 @@ fn check(asked: &Asked) -> Result<(), SiteError> {
     let (images, own) = (dataset.test.shape(), architecture.shape());
     if images != own {
         return unfit(format!("the images of {} are {images}, those of the run {own}", asked.name));
-    }
-    if !architecture.classes.is_empty() {
-        return unfit(format!(
-            "{} is told classes, which the page has no means for; elbo explore has",
-            run.name
-        ));
     }
     match architecture.posterior {
         Family::Diagonal | Family::Full => Ok(()),

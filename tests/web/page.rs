@@ -193,7 +193,7 @@ fn a_click_trains_a_model_that_the_program_evaluates_alike() {
 
     // Two at once: the other has the lock.
     tab.eval(
-        "navigator.locks.request(`elbo web ${new URL('.', location).pathname}`, () => new Promise(() => {})); 0",
+        "navigator.locks.request(`elbo web ${new URL('.', location).pathname}`, () => new Promise((free) => (window.held = free))); 0",
     );
     tab.click("#go");
     wait_for(&mut tab, "problem", "t.includes('Another tab')");
@@ -205,6 +205,16 @@ fn a_click_trains_a_model_that_the_program_evaluates_alike() {
     let file = home.at("cut.safetensors");
     tab.call("DOM.setFileInputFiles", json!({ "nodeId": node["nodeId"], "files": [file] }));
     wait_for(&mut tab, "problem", "t.includes('is not all in the file')");
+
+    // A GPU that is lost in the middle: the parameters of the last look are kept.
+    tab.eval("navigator.locks.query().then(() => { delete document.hidden; held(); })");
+    tab.click("#go");
+    wait_for(&mut tab, "state", "t === 'training'");
+    tab.call_browser("Browser.crashGpuProcess", json!({}));
+    wait_for(&mut tab, "state", "t === 'the GPU was lost'");
+    assert!(text(&mut tab, "problem").contains("lost the GPU"));
+    let notice = text(&mut tab, "notice");
+    assert!(notice.contains("are kept") && text(&mut tab, "go") == "Train", "{notice}");
     asks_nobody_else(&mut tab, &served.address);
     assert_eq!(tab.complaints(), [""; 0]);
 }
@@ -349,6 +359,38 @@ fn a_run_is_explored_under_a_path_with_the_figures_of_the_program() {
 }
 
 #[test]
+fn a_model_that_is_told_classes_is_explored_too() {
+    let home = labelled();
+    let train = "train --data data --device cpu --hidden 16 --latent 2 --batch 50 --epochs 4";
+    home.ok(&format!("{train} --condition labels --run told"));
+    let served = Served::start(&home, "web --serve --no-open --run told --samples 100");
+    let native = Served::start(&home, "explore told --no-open --device cpu --samples 100");
+    let (address, token) = native.address.split_once("?token=").expect("a token");
+    let mut tab = Tab::with_webgpu();
+    tab.go(&served.address);
+    tab.wait("document.querySelectorAll('#by-class li').length === 3");
+    let f = |value: &Value| value.as_f64().expect("a number");
+    let expected = ask(address, token, "infer", &json!({ "test": 4 }));
+    let own = tab.eval("import('./dom.js').then(({ shown }) => shown.source.infer({ test: 4 }))");
+    assert_eq!((&own["class"], &own["label"]), (&expected["class"], &expected["label"]));
+    let [of_page, of_program] = [&own, &expected].map(|a| a["by_class"].as_array().expect("three"));
+    assert_eq!((of_page.len(), of_program.len()), (3, 3));
+    for (a, b) in of_page.iter().zip(of_program) {
+        assert!((f(a) - f(b)).abs() < 5e-3, "{a} on the page, {b} natively");
+    }
+    let question = json!({ "z": [0.5, -1.0], "class": 2 });
+    let expected = ask(address, token, "decode", &question);
+    let own = tab.eval(&format!(
+        "import('./dom.js').then(({{ shown }}) => shown.source.decode({question})).then(({{ image }}) => [...image])"
+    ));
+    let expected = expected["image"].as_array().expect("levels");
+    for (a, b) in own.as_array().expect("levels").iter().zip(expected) {
+        assert!((f(a) - f(b)).abs() <= 1.0, "{a} on the page, {b} natively");
+    }
+    assert_eq!(tab.complaints(), [""; 0]);
+}
+
+#[test]
 fn without_webgpu_the_page_says_what_to_do() {
     let home = labelled();
     let served = Served::start(&home, "web --serve --no-open --data data");
@@ -436,6 +478,10 @@ fn a_folder_is_written_as_a_whole_or_refused() {
         &["--samples must be from 1 to 100000, got 0"],
     );
     home.refuses("web --out new --run nothing", &["nothing"]);
+    // Runs that the page has no means for.
+    let train = "train --data data --device cpu --hidden 8 --latent 2 --batch 20 --steps 2";
+    home.ok(&format!("{train} --posterior planar --flow-steps 2 --run planar"));
+    home.refuses("web --out new --run planar", &["planar has planar", "elbo explore has all"]);
     let bare = home.run("web");
     assert!(bare.code == Some(2) && bare.stderr.contains("--out <DIR>"), "{bare:?}");
 }

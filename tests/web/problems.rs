@@ -51,6 +51,19 @@ fn a_software_adapter_is_told() {
     let told = browser.ok("return { ...tools.opened, device: 0, lost: 0, waiting: 0 }");
     assert_eq!(told["software"], true, "{told}");
     assert!(told["name"].as_str().is_some_and(|name| !name.is_empty()), "{told}");
+    // An older browser has no mark of it but the name.
+    let adapter = |name: &str| {
+        let device = "{ limits: {}, lost: new Promise(() => {}), addEventListener() {} }";
+        let adapter = format!(
+            "{{ limits: {{}}, info: {{ description: '{name}' }}, requestDevice: async () => ({device}) }}"
+        );
+        browser.ok(&format!(
+            "const gpu = {{ requestAdapter: async () => ({adapter}) }};
+             return (await tools.openDevice({{ gpu }})).software"
+        ))
+    };
+    assert_eq!(adapter("llvmpipe (LLVM 15.0.6, 256 bits)"), true);
+    assert_eq!(adapter("NVIDIA GeForce RTX 4060"), false);
     assert!(told["limits"]["maxBufferSize"].as_u64() >= Some(256 << 20), "{told}");
 }
 

@@ -346,7 +346,9 @@ export class Program {
     device.queue.submit([encoder.finish()]);
     this.script.dispatches += count;
     this.script.seconds += (performance.now() - begin) / 1000;
-    return { start, count, done: device.queue.onSubmittedWorkDone() };
+    const done = device.queue.onSubmittedWorkDone();
+    done.catch(() => {}); // where the one before it fails, nobody waits for it
+    return { start, count, done };
   }
 
   /** Does work when all that was asked for before is done. */

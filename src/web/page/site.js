@@ -90,12 +90,16 @@ export function images(site, name) {
   return sets.get(name);
 }
 
+/** The classes in a file, of so many images. */
+export async function classesIn(file, count) {
+  const words = await unpacked(file);
+  if (words.length !== 2 * count) throw new Error(`${file} is damaged`);
+  const view = new DataView(words.buffer);
+  return Array.from({ length: count }, (_, i) => view.getUint16(2 * i, true));
+}
+
 /** The class of each test image, if they have some. */
 export async function classes(site) {
   const { labels, images: count } = site.data.test;
-  if (!labels) return null;
-  const words = await unpacked(labels);
-  if (words.length !== 2 * count) throw new Error(`${labels} is damaged`);
-  const view = new DataView(words.buffer);
-  return Array.from({ length: count }, (_, i) => view.getUint16(2 * i, true));
+  return labels ? classesIn(labels, count) : null;
 }

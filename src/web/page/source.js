@@ -69,6 +69,12 @@ function finite(values) {
   return Array.from(values);
 }
 
+/** Classes as tensors of images have them: two bytes each. */
+const wide = (classes) => Uint8Array.from(classes.flatMap((value) => [value & 255, value >> 8]));
+
+/** Classes under which an image is judged one after the other, at most. */
+const JUDGED = 20;
+
 /** Tiles of a square side by side. */
 export function tiled(mean, about) {
   const { tiles, width, height, channels } = about;
@@ -105,12 +111,14 @@ export function extentOf(all) {
 export class GpuSource {
   #turn = Promise.resolve();
 
-  /** `about` is the manifest's of the model, `test` its test images as levels, `labels` {classes, names} or null. */
-  static async load(opened, plan, { about, name, seed, test, labels, parameters }) {
+  /** `about` is the manifest's of the model, `test` its test images as levels, `labels` {classes, names} or null; `told` has the class
+   * of each as the network is told it, if it is. */
+  static async load(opened, plan, { about, name, seed, test, labels, told, parameters }) {
     const program = await Program.load(opened, plan.document, plan.modules);
     const source = new GpuSource();
-    Object.assign(source, { program, opened, about, name, seed, test, labels, roles: program.host.tensors });
+    Object.assign(source, { program, opened, about, name, seed, test, labels, told, roles: program.host.tensors });
     program.write(source.roles["codes.data"], test);
+    if (told) program.write(source.roles["codes.labels"], wide(told));
     source.put(parameters);
     return source;
   }
@@ -162,6 +170,7 @@ export class GpuSource {
       const { program, roles } = this;
       program.write(roles["draw.clock"], firstClock(this.seed));
       program.write(roles["codes.clock"], firstClock(this.seed));
+      this.#tell("draw.classes", 0);
       await program.run("draw");
       await program.run("codes");
       const [drawn, x, mean, heads] = await program.readAll(["draw.mean", "codes.x", "codes.mean", "codes.heads"].map((role) => roles[role]));
@@ -169,11 +178,18 @@ export class GpuSource {
     });
   }
 
+  /** The class of all rows, where the network is told one. */
+  #tell(role, class_) {
+    const { program, roles, about } = this;
+    if (roles[role]) program.write(roles[role], new Uint32Array(about.rows).fill(class_ ?? 0));
+  }
+
   /** E[x|z] of codes one after the other, (N, Z), a run of rows at a time. */
-  async #decoded(z) {
+  async #decoded(z, class_) {
     const { program, roles, about } = this;
     const n = z.length / about.latent;
     const all = new Float32Array(n * this.#size());
+    this.#tell("decode.classes", class_);
     for (let from = 0; from < n; from += about.rows) {
       const rows = new Float32Array(about.rows * about.latent);
       rows.set(z.subarray(from * about.latent, (from + about.rows) * about.latent));
@@ -186,8 +202,8 @@ export class GpuSource {
   }
 
   /** The map up to `extent`, as ImageData. */
-  tiles(extent) {
-    return this.#alone(async () => tiled(await this.#decoded(grid(this.about.tiles, extent)), this.about));
+  tiles(extent, class_) {
+    return this.#alone(async () => tiled(await this.#decoded(grid(this.about.tiles, extent), class_), this.about));
   }
 
   async model() {
@@ -214,26 +230,27 @@ export class GpuSource {
     };
   }
 
-  async #decode(z) {
-    return toLevels(await this.#decoded(Float32Array.from(z)));
+  async #decode(z, class_) {
+    return toLevels(await this.#decoded(Float32Array.from(z), class_));
   }
 
-  decode({ z }) {
-    return this.#alone(async () => ({ z, image: await this.#decode(z) }));
+  decode({ z, class: class_ }) {
+    return this.#alone(async () => ({ z, image: await this.#decode(z, class_) }));
   }
 
-  sample({ seed }) {
+  sample({ seed, class: class_ }) {
     return this.#alone(async () => {
       const { program, roles, about } = this;
       program.write(roles["draw.clock"], firstClock(seed));
+      this.#tell("draw.classes", class_);
       await program.run("draw");
       const [z, mean] = await program.readAll([roles["draw.z"], roles["draw.mean"]]);
       return { z: Array.from(z.subarray(0, about.latent)), image: toLevels(mean.subarray(0, this.#size())) };
     });
   }
 
-  async map() {
-    const image = await this.tiles(this.extent);
+  async map(class_) {
+    const image = await this.tiles(this.extent, class_);
     const canvas = new OffscreenCanvas(image.width, image.height);
     canvas.getContext("2d").putImageData(image, 0, 0);
     return URL.createObjectURL(await canvas.convertToBlob());
@@ -244,44 +261,65 @@ export class GpuSource {
     return { z: this.measured.map(({ mu }) => mu), classes: classes?.slice(0, this.measured.length) ?? null, names: names ?? [] };
   }
 
-  infer({ image, test }) {
+  infer({ image, test, class: class_ }) {
     return this.#alone(async () => {
       const size = this.#size();
-      if (test === undefined) return { image, label: null, ...(await this.#judge(Uint8Array.from(image), 0)) };
+      if (test === undefined) return { image, label: null, ...(await this.#judge(Uint8Array.from(image), 0, class_)) };
       const levels = this.test.slice(test * size, (test + 1) * size);
       const label = this.labels ? this.labels.names[this.labels.classes[test]] : null;
-      return { image: Array.from(levels), label, ...(await this.#judge(levels, test)) };
+      return { image: Array.from(levels), label, ...(await this.#judge(levels, test, class_ ?? this.told?.[test])) };
     });
   }
 
-  /** What the model makes of levels, with the noise of the test image at `place`. */
-  async #judge(levels, place) {
-    const { program, roles, about } = this;
-    const runs = Math.ceil(about.samples / about.chunk);
-    const clock = firstClock(this.seed, place);
+  /** The image as the encoder sees it, with the noise of the test image at `place`, and its heads. */
+  async #encode(levels, place, class_) {
+    const { program, roles } = this;
     program.write(roles.data, levels);
-    program.write(roles.clock, clock);
+    if (roles.labels) program.write(roles.labels, wide([class_ ?? 0]));
+    program.write(roles.clock, firstClock(this.seed, place));
     await program.run("encode");
-    const [x, heads] = await program.readAll([roles.x, roles.heads]);
-    await program.run("importance", runs);
-    const [logPx, logW] = await program.readAll([roles.log_px, roles.log_w]);
-    program.write(roles.clock, clock);
-    await program.run("prior", runs);
-    const prior = await program.read(roles.prior_log_px);
-    const drawn = (values) => finite(values.subarray(0, about.samples));
+    return program.readAll([roles.x, roles.heads]);
+  }
+
+  /** log p(x|z) and the log weights of draws from q of what was encoded. */
+  async #weighted() {
+    const { program, roles, about } = this;
+    await program.run("importance", Math.ceil(about.samples / about.chunk));
+    const all = await program.readAll([roles.log_px, roles.log_w]);
+    return all.map((values) => finite(values.subarray(0, about.samples)));
+  }
+
+  /** What the model makes of levels, under a class where it is told one; and log p(x|y) under each, where there are few. */
+  async #judge(levels, place, class_) {
+    const { program, roles, about } = this;
+    const judged = {};
+    if (about.classes.length) {
+      judged.class = class_ ?? 0;
+      for (let other = 0; about.classes.length <= JUDGED && other < about.classes.length; other++) {
+        await this.#encode(levels, place, other);
+        const [, weights] = await this.#weighted();
+        (judged.by_class ??= []).push(logMean(weights).value);
+      }
+    }
+    const [x, heads] = await this.#encode(levels, place, class_);
+    const [logPx, logW] = await this.#weighted();
+    program.write(roles.clock, firstClock(this.seed, place));
+    await program.run("prior", Math.ceil(about.samples / about.chunk));
+    const prior = finite((await program.read(roles.prior_log_px)).subarray(0, about.samples));
 
     const [q] = posteriors(heads, about);
-    const reconstruction = mean(drawn(logPx));
-    const elbo = about.closed_kl ? { ...reconstruction, value: reconstruction.value - q.whole } : mean(drawn(logW));
+    const reconstruction = mean(logPx);
+    const elbo = about.closed_kl ? { ...reconstruction, value: reconstruction.value - q.whole } : mean(logW);
     return {
+      ...judged,
       x: toLevels(x),
       mu: q.mu,
       sigma: q.logVariance.map((l) => Math.exp(0.5 * l)),
       kl: q.kl,
-      reconstruction: await this.#decode(q.mu),
-      simple_monte_carlo: logMean(drawn(prior)),
+      reconstruction: await this.#decode(q.mu, class_),
+      simple_monte_carlo: logMean(prior),
       elbo,
-      importance_weighted: logMean(drawn(logW)),
+      importance_weighted: logMean(logW),
     };
   }
 }

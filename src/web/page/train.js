@@ -101,14 +101,12 @@ function showState(text) {
 function showButtons() {
   $("go").disabled = false;
   $("go").textContent = working ? "Pause" : run ? "Resume" : "Train";
-  const idle = Boolean(run) && !working;
   $("reset").disabled = !run;
   $("to-explore").disabled = !run;
   $("save-model").disabled = $("save-config").disabled = !run;
   for (const id of [...CHOICES, "rate", "seed"]) $(id).disabled = Boolean(run);
   $("load-model").disabled = Boolean(working);
   $("load-model").parentElement.setAttribute("aria-disabled", Boolean(working));
-  $("go").setAttribute("aria-pressed", !idle && Boolean(working));
 }
 
 /** Learning rate and seed, checked. */
@@ -206,8 +204,12 @@ async function loop(signal) {
       showState("paused");
     } else {
       showState(error.kind === "lost" ? "the GPU was lost" : "stopped");
-      if (error.kind === "lost" && run) forget(run.kept.step);
-      complain(error);
+      if (error.kind === "lost" && run) {
+        forget(run.kept.step);
+        complain(new Error(error.message)); // what to do is said with what is kept
+      } else {
+        complain(error);
+      }
     }
   }
 }
@@ -227,6 +229,7 @@ async function evaluate(milliseconds, signal) {
   const images = batch * Math.floor((milliseconds * run.operations) / flops);
   const tested = await training.evaluate({ signal, images });
   run.tested = { ...tested, step: training.step };
+  run.kept = { step: training.step, parameters: await training.parameters() };
   run.lines.test.push(training.images, tested.elbo);
   showFigures();
 }

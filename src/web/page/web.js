@@ -4,7 +4,7 @@ import { installBenchmark } from "./benchmark.js";
 import { $, complain, element, shown } from "./dom.js";
 import { openDevice } from "./executor.js";
 import { open } from "./explore.js";
-import { bytes, classes, images, manifest, plan } from "./site.js";
+import { bytes, classes, classesIn, images, manifest, plan } from "./site.js";
 import { GpuSource } from "./source.js";
 import { firstStep, hasRun, install, script, showNotice, trained } from "./train.js";
 import { readFile } from "./weights.js";
@@ -65,7 +65,8 @@ async function runSource() {
   const [device, { document: text, modules }, file, test, labels] = await Promise.all([gpu(), plan(about.document), bytes(weights), images(site, "test"), classes(site)]);
   const parameters = readFile(text.host, file);
   const named = labels && { classes: labels, names: site.data.test.names };
-  return GpuSource.load(device, { document: text, modules }, { about, name, seed: BigInt(seed), test, labels: named, parameters });
+  const told = site.run.classes && (await classesIn(site.run.classes, site.data.test.images));
+  return GpuSource.load(device, { document: text, modules }, { about, name, seed: BigInt(seed), test, labels: named, told, parameters });
 }
 
 /** Shows the model that is chosen, if it is not the one that is shown. */
