@@ -35,13 +35,19 @@ pub struct Report {
     pub fusions: Vec<FusionRow>,
 }
 
+/// This moment, in UTC. A clock beyond the years that can be written shows 1970.
+fn now() -> String {
+    let now = jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
+    now.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S%:z").to_string()
+}
+
 impl Report {
     pub(super) fn new(device: Description, request: &Request) -> Self {
         Report {
             device,
             commit: commit(),
             versions: versions(),
-            date: crate::checkpoint::now().strftime("%Y-%m-%d %H:%M:%S%:z").to_string(),
+            date: now(),
             host_threads: std::thread::available_parallelism().map_or(1, usize::from),
             precision: request.precision,
             seconds: request.seconds,

@@ -22,7 +22,7 @@ use crate::vae::{Architecture, Binarization, Family};
 
 /// The file by which a folder is known to be a page of this program.
 pub const MANIFEST: &str = "elbo-web.json";
-const FORMAT: &str = "elbo web";
+const FORMAT: &str = "elbo page";
 /// Bytes of a data set on the device at most, what WebGPU lets every adapter bind.
 const BOUND: usize = 128 << 20;
 
@@ -269,7 +269,7 @@ fn check(asked: &Asked) -> Result<(), SiteError> {
         return match dataset.train.channels {
             1 => Ok(()),
             _ => unfit(format!(
-                "{} is in colour, and the page trains on grey images; with --run RUN it explores a run on them",
+                "{} is in colour, and the page trains on grey images; it explores a run on them",
                 asked.name
             )),
         };
@@ -282,7 +282,7 @@ fn check(asked: &Asked) -> Result<(), SiteError> {
     match architecture.posterior {
         Family::Diagonal | Family::Full => Ok(()),
         family => unfit(format!(
-            "the page has posteriors diagonal and full, {} has {family}; elbo explore has all",
+            "the page has posteriors diagonal and full, {} has {family}; a page with the program behind it has all",
             run.name
         )),
     }

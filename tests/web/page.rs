@@ -481,7 +481,10 @@ fn a_folder_is_written_as_a_whole_or_refused() {
     // Runs that the page has no means for.
     let train = "train --data data --device cpu --hidden 8 --latent 2 --batch 20 --steps 2";
     home.ok(&format!("{train} --posterior planar --flow-steps 2 --run planar"));
-    home.refuses("web --out new --run planar", &["planar has planar", "elbo explore has all"]);
+    home.refuses(
+        "web --out new --run planar",
+        &["planar has planar", "the program behind it has all"],
+    );
     let bare = home.run("web");
     assert!(bare.code == Some(2) && bare.stderr.contains("--out <DIR>"), "{bare:?}");
 }

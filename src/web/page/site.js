@@ -20,7 +20,7 @@ export const bytes = async (path) => new Uint8Array(await (await file(path)).arr
 
 export async function manifest() {
   const site = JSON.parse(await text("elbo-web.json"));
-  if (site.format !== "elbo web" || site.version !== 1) throw new Error("elbo-web.json is none that this page can read");
+  if (site.format !== "elbo page" || site.version !== 1) throw new Error("elbo-web.json is none that this page can read");
   return site;
 }
 

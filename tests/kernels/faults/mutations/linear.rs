@@ -74,7 +74,7 @@ pub static FAULTS: &[Faults] = &[
         mutations: &[
             ("layer_at(WORDS * min(group.z, L - 1u))", "layer_at(0u)"),
             ("layers[first + INPUT_AT]", "layers[first + GRADIENT_AT]"),
-            ("group.y * TILE_COLUMNS > layer", "group.y * TILE_COLUMNS + 1u > layer"),
+            ("group.y * TILE_COLUMNS > own", "group.y * TILE_COLUMNS + 1u > own"),
             (">= layer.outputs", ">= layer.inputs"),
             ("return min(layer.outputs, MOST_OUTPUTS)", "return min(layer.outputs, 16u)"),
             ("min(layer.inputs, MOST_INPUTS) + 1u", "min(layer.inputs, MOST_INPUTS)"),
