@@ -75,7 +75,7 @@ pub static FAULTS: &[Faults] = &[
             ("layer_at(WORDS * min(group.z, L - 1u))", "layer_at(0u)"),
             ("layers[first + INPUT_AT]", "layers[first + GRADIENT_AT]"),
             ("group.y * TILE_COLUMNS > own", "group.y * TILE_COLUMNS + 1u > own"),
-            (">= layer.outputs", ">= layer.inputs"),
+            (">= own.outputs", ">= own.inputs"),
             ("return min(layer.outputs, MOST_OUTPUTS)", "return min(layer.outputs, 16u)"),
             ("min(layer.inputs, MOST_INPUTS) + 1u", "min(layer.inputs, MOST_INPUTS)"),
             ("inner() -> u32 { return BATCH; }", "inner() -> u32 { return max(BATCH, 2u) - 1u; }"),
