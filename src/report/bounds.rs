@@ -134,7 +134,7 @@ pub fn table(sandwich: &Sandwich, annealed: Option<&Annealed>, subject: &Subject
         writeln!(t, "effective sample size, of {}: {:.1} ± {}", r.samples, size.value, error(size));
     if let Some(of_chains) = &r.annealed {
         let OfChains { schedule, acceptance, .. } = of_chains;
-        let _ = writeln!(t, "{}", chains(schedule.settings, *acceptance));
+        let _ = writeln!(t, "{}", chains(schedule.settings, "q(z|x)", *acceptance));
     }
     let last = r.importance_sampling.last().expect("at least one k");
     let (name, width) = match &r.annealed {
@@ -152,11 +152,11 @@ pub fn table(sandwich: &Sandwich, annealed: Option<&Annealed>, subject: &Subject
     t
 }
 
-/// How the chains went.
-pub fn chains(settings: Annealing, acceptance: [Option<f64>; 2]) -> String {
+/// How the chains went; `q` is what they begin at where it is not the prior.
+pub fn chains(settings: Annealing, q: &str, acceptance: [Option<f64>; 2]) -> String {
     let Annealing { path, temperatures, chains, leapfrogs } = settings;
     let from = match path {
-        Path::Posterior => "q(z|x)",
+        Path::Posterior => q,
         Path::Prior => "the prior",
     };
     let accepted = acceptance.iter().flatten().map(|a| format!("{:.0} %", 100.0 * a));

@@ -218,7 +218,8 @@ pub fn table(found: &Found) -> String {
         }
     }
     if let Some(of_chains) = &r.simulated.annealed {
-        let _ = writeln!(t, "{}", chains(of_chains.schedule.settings, of_chains.acceptance));
+        let line = chains(of_chains.schedule.settings, "the best q", of_chains.acceptance);
+        let _ = writeln!(t, "{line}");
     }
     t.push_str(
         "of test and training images log p(x) is bounded from below alone: the gaps are at least as large\n",
