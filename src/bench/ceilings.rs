@@ -12,7 +12,7 @@ use super::{BenchError, Checked, Request, Target};
 use crate::device::{Executor, TimedBy};
 use crate::kernels::activation::Activation;
 use crate::kernels::{ceiling, linear};
-use crate::plan::{DType, Plan, Program, TensorId};
+use crate::plan::{DType, Plan, PlanError, PlanId, Program, TensorId};
 
 /// Dispatches in a row: enough for the submission around them not to count.
 const CHAIN: usize = 256;
@@ -202,7 +202,21 @@ fn matmuls(
     Ok((all, None))
 }
 
-fn matmul(target: &Target, n: usize, request: &Request) -> Result<Matmul, BenchError> {
+/// A product of square matrices with its bias, the plan `matmul`: y = x Wᵀ + b.
+pub(crate) struct Product {
+    pub program: Program,
+    plan: PlanId,
+    x: TensorId,
+    weight: TensorId,
+    bias: TensorId,
+    y: TensorId,
+}
+
+/// Of matrices (n, n), over the tensors `x`, `weight`, `bias` and `y`.
+///
+/// # Errors
+/// Sizes beyond what a kernel's grid can cover.
+pub(crate) fn product(n: usize) -> Result<Product, PlanError> {
     let mut program = Program::new();
     let x = program.tensor("x", &[n, n], DType::F32);
     let weight = program.tensor("weight", &[n, n], DType::F32);
@@ -215,8 +229,14 @@ fn matmul(target: &Target, n: usize, request: &Request) -> Result<Matmul, BenchE
         &[("x", x), ("weight", weight), ("bias", bias), ("y", y)],
         &[("ACTIVATION", Activation::Identity.number())],
     )?;
-    let cost = (plan.dispatches[0].kernel.cost)(&plan.dispatches[0].constants);
     let plan = program.add(plan);
+    Ok(Product { program, plan, x, weight, bias, y })
+}
+
+fn matmul(target: &Target, n: usize, request: &Request) -> Result<Matmul, BenchError> {
+    let Product { program, plan, x, weight, bias, y } = product(n)?;
+    let dispatch = &program.plan(plan).dispatches[0];
+    let cost = (dispatch.kernel.cost)(&dispatch.constants);
     let mut executor = (target.load)(program)?;
     let mut rng = ChaCha8Rng::seed_from_u64(n as u64);
     let mut random =

@@ -23,6 +23,7 @@ use crate::vae::Architecture;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+pub(crate) use ceilings::product;
 pub use ceilings::{Ceilings, Matmul};
 pub use fusions::FusionRow;
 pub use kernels::KernelRow;

@@ -1,7 +1,6 @@
 //! The programs of the page's benchmark besides the training steps: what the device can do at best.
 
-use crate::kernels::activation::Activation;
-use crate::kernels::{ceiling, linear};
+use crate::kernels::ceiling;
 use crate::plan::{DType, Plan, PlanError, Program};
 
 /// Rows and columns of the matrices.
@@ -10,27 +9,6 @@ pub const SIZES: [usize; 4] = [256, 512, 1024, 2048];
 const COPIED: usize = 4 << 20;
 /// Dispatches of the chain.
 pub const CHAIN: usize = 256;
-
-/// Of square matrices, a plan `matmul` over `x`, `weight`, `bias` and `y`.
-///
-/// # Errors
-/// Sizes beyond what a kernel's grid can cover.
-pub fn product(n: usize) -> Result<Program, PlanError> {
-    let mut program = Program::new();
-    let x = program.tensor("x", &[n, n], DType::F32);
-    let weight = program.tensor("weight", &[n, n], DType::F32);
-    let bias = program.tensor("bias", &[n], DType::F32);
-    let y = program.tensor("y", &[n, n], DType::F32);
-    let mut plan = Plan::new("matmul");
-    plan.dispatch(
-        &program,
-        &linear::FORWARD,
-        &[("x", x), ("weight", weight), ("bias", bias), ("y", y)],
-        &[("ACTIVATION", Activation::Identity.number())],
-    )?;
-    program.add(plan);
-    Ok(program)
-}
 
 /// The plans `copy` of `source` to `copied`, and `chain` of [`CHAIN`] dispatches each of which waits for the one before it.
 ///

@@ -10,6 +10,7 @@ use super::catalogue::{self, Choices};
 use super::explored::{ExploredProgram, ROWS};
 use super::images::{PackedImages, pack, pack_classes};
 use super::measured;
+use crate::bench;
 use crate::data::{Dataset, Images};
 use crate::device::gpu::portable_variant;
 use crate::interchange::document::{of_model, of_training};
@@ -316,7 +317,7 @@ fn measured_of(documents: &mut Documents) -> Result<Value, SiteError> {
     let ceilings = documents.add_program("ceilings", &measured::ceilings()?)?;
     let mut products = Vec::new();
     for n in measured::SIZES {
-        let path = documents.add_program(&format!("matmul-{n}"), &measured::product(n)?)?;
+        let path = documents.add_program(&format!("matmul-{n}"), &bench::product(n)?.program)?;
         products.push(json!({ "size": n, "document": path }));
     }
     Ok(json!({ "ceilings": ceilings, "chain": measured::CHAIN, "products": products }))

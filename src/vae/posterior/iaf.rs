@@ -9,8 +9,8 @@
 //! log q(z|x) is known at the samples alone. So the KL is sampled, and estimators that take the gradient of log q at z are refused.
 
 use super::{
-    Arriving, Backward, Draw, Flow, Kept, OwnParameter, Posterior, flow_kl, flow_log_weights,
-    moments_of_draws, over_samples,
+    Arriving, Backward, Draw, Flow, Kept, OwnParameter, Posterior, flow_kl, moments_of_draws,
+    over_samples,
 };
 use crate::kernels::activation::Activation;
 use crate::kernels::posterior::iaf as kernels;
@@ -221,16 +221,6 @@ impl Posterior for Iaf {
 
     fn kl(&self, r: &mut Recorder, draw: &Draw) -> Result<TensorId, PlanError> {
         flow_kl(r, draw)
-    }
-
-    fn log_weights(
-        &self,
-        r: &mut Recorder,
-        draw: &Draw,
-        log_px: TensorId,
-        samples: usize,
-    ) -> Result<TensorId, PlanError> {
-        flow_log_weights(r, draw, log_px, samples)
     }
 
     fn backward(

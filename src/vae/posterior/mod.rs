@@ -358,7 +358,10 @@ pub(super) trait Posterior {
         log_px: TensorId,
         samples: usize,
     ) -> Result<TensorId, PlanError> {
-        log_weights(r, draw, log_px, samples)
+        match &draw.flow {
+            Some(_) => flow_log_weights(r, draw, log_px, samples),
+            None => log_weights(r, draw, log_px, samples),
+        }
     }
 
     /// Records the gradient at the heads, and of its own parameters: through the samples, and of the KL as the objective has it.
