@@ -23,6 +23,7 @@ use crate::vae::Architecture;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+#[cfg(feature = "program")] // for the page of `elbo web`
 pub(crate) use ceilings::product;
 pub use ceilings::{Ceilings, Matmul};
 pub use fusions::FusionRow;
