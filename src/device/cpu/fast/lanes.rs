@@ -5,13 +5,29 @@ use crate::numeric::Real;
 /// Numbers that are worked on together: a register of the widest kind.
 pub const LANES: usize = 16;
 
-/// Whether the processor has the 32 registers of 16 numbers that the tiles of `gemm_skinny` and `grad_weight` are cut
-/// for; `gemm` knows how to live with fewer.
-pub fn has_wide_registers() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+/// Vector registers that products are cut for, by the lanes of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registers {
+    /// 32 of 16 lanes: AVX-512.
+    Of16,
+    /// 16 of 8 lanes: AVX2 with FMA. NEON has 32 of 4, which are as many numbers.
+    Of8,
+}
+
+impl Registers {
+    /// Those of this processor; `gemm` knows how to live with fewer.
+    pub fn of_processor() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f") {
+                return Some(Registers::Of16);
+            }
+            let has_them = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            has_them.then_some(Registers::Of8)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        cfg!(target_arch = "aarch64").then_some(Registers::Of8)
+    }
 }
 
 /// Sum of x eta - softplus(eta). The logarithms of a lane are one logarithm of the product of its
@@ -110,16 +126,23 @@ pub fn less_logarithms(out: &mut [f32], mut part: impl FnMut(usize) -> (f32, f32
 
 /// All lanes in one, by halves whose bounds the compiler sees.
 #[inline(always)]
-pub fn halve(v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut eight = [0.0; 8];
-    for i in 0..8 {
-        eight[i] = f(v[i], v[i + 8]);
+pub fn halve<const N: usize>(mut v: [f32; N], f: impl Fn(f32, f32) -> f32) -> f32 {
+    const { assert!(N == 8 || N == 16) };
+    if N == 16 {
+        for i in 0..8 {
+            v[i] = f(v[i], v[i + 8]);
+        }
     }
-    let mut four = [0.0; 4];
     for i in 0..4 {
-        four[i] = f(eight[i], eight[i + 4]);
+        v[i] = f(v[i], v[i + 4]);
     }
-    f(f(four[0], four[2]), f(four[1], four[3]))
+    f(f(v[0], v[2]), f(v[1], v[3]))
+}
+
+/// The sum of all lanes.
+#[inline(always)]
+pub fn sum_of<const N: usize>(v: [f32; N]) -> f32 {
+    halve(v, |a, b| a + b)
 }
 
 /// (1 - e^-a) / a for a >= 0, 1 at 0, without a branch; by the series where the difference cancels.

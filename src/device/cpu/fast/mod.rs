@@ -15,7 +15,7 @@ mod gemm_skinny;
 mod grad_weight;
 mod group_norm;
 mod importance;
-mod lanes;
+pub(super) mod lanes;
 mod linear;
 mod matrix;
 mod mixture;
