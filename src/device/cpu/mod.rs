@@ -131,8 +131,9 @@ fn zeros<T: Clone>(n: usize, zero: T) -> Result<Vec<T>, TryReserveError> {
 fn instruction_set() -> &'static str {
     match Registers::of_processor() {
         Some(Registers::Of16) => "AVX-512",
-        Some(Registers::Of8) if cfg!(target_arch = "x86_64") => "AVX2",
-        _ => std::env::consts::ARCH,
+        Some(Registers::Of8) => "AVX2",
+        Some(Registers::Of4) => "NEON",
+        None => std::env::consts::ARCH,
     }
 }
 

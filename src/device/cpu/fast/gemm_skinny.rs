@@ -34,6 +34,7 @@ pub unsafe fn multiply(
         match registers {
             Registers::Of16 => by_tiles::<16, 4>(dims, a, b, out, stride),
             Registers::Of8 => by_tiles::<8, 3>(dims, a, b, out, stride),
+            Registers::Of4 => by_tiles::<4, 4>(dims, a, b, out, stride),
         }
     }
 }
@@ -128,8 +129,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_edge_of_a_tile_has_its_dot_products_with_registers_of_either_kind() {
-        for registers in [Registers::Of16, Registers::Of8] {
+    fn every_edge_of_a_tile_has_its_dot_products_with_registers_of_every_kind() {
+        for registers in [Registers::Of16, Registers::Of8, Registers::Of4] {
             for (m, n, k) in (1..10).flat_map(|m| (1..10).map(move |n| (m, n, 64 + m + 3 * n))) {
                 let value = |i: usize| (i * 37 % 11) as f32 - 5.0; // sums of such products are exact
                 let a: Vec<f32> = (0..m * k).map(value).collect();

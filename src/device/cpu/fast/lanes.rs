@@ -10,8 +10,10 @@ pub const LANES: usize = 16;
 pub enum Registers {
     /// 32 of 16 lanes: AVX-512.
     Of16,
-    /// 16 of 8 lanes: AVX2 with FMA. NEON has 32 of 4, which are as many numbers.
+    /// 16 of 8 lanes: AVX2 with FMA.
     Of8,
+    /// 32 of 4 lanes: NEON.
+    Of4,
 }
 
 impl Registers {
@@ -26,7 +28,7 @@ impl Registers {
             has_them.then_some(Registers::Of8)
         }
         #[cfg(not(target_arch = "x86_64"))]
-        cfg!(target_arch = "aarch64").then_some(Registers::Of8)
+        cfg!(target_arch = "aarch64").then_some(Registers::Of4)
     }
 }
 
@@ -127,14 +129,13 @@ pub fn less_logarithms(out: &mut [f32], mut part: impl FnMut(usize) -> (f32, f32
 /// All lanes in one, by halves whose bounds the compiler sees.
 #[inline(always)]
 pub fn halve<const N: usize>(mut v: [f32; N], f: impl Fn(f32, f32) -> f32) -> f32 {
-    const { assert!(N == 8 || N == 16) };
-    if N == 16 {
-        for i in 0..8 {
-            v[i] = f(v[i], v[i + 8]);
+    const { assert!(N == 4 || N == 8 || N == 16) };
+    for half in [8, 4] {
+        if N > half {
+            for i in 0..half {
+                v[i] = f(v[i], v[i + half]);
+            }
         }
-    }
-    for i in 0..4 {
-        v[i] = f(v[i], v[i + 4]);
     }
     f(f(v[0], v[2]), f(v[1], v[3]))
 }
