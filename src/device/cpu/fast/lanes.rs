@@ -20,15 +20,18 @@ impl Registers {
     /// Those of this processor; `gemm` knows how to live with fewer.
     pub fn of_processor() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        {
-            if cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f") {
-                return Some(Registers::Of16);
-            }
-            let has_them = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            has_them.then_some(Registers::Of8)
-        }
+        let (of16, of8) = (
+            cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f"),
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+        );
         #[cfg(not(target_arch = "x86_64"))]
-        cfg!(target_arch = "aarch64").then_some(Registers::Of4)
+        let (of16, of8) = (false, false);
+        match () {
+            () if of16 => Some(Registers::Of16),
+            () if of8 => Some(Registers::Of8),
+            () if cfg!(target_arch = "aarch64") => Some(Registers::Of4),
+            () => None,
+        }
     }
 }
 
