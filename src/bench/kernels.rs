@@ -1,4 +1,4 @@
-//! Each kernel of a training step by itself, on the tensors of a step.
+//! Each kernel of a plan by itself, of a training step on the tensors of a step.
 
 use serde::Serialize;
 
@@ -7,8 +7,8 @@ use super::timing::{Timing, sample};
 use super::{BenchError, Checked, Job, Request, Target};
 use crate::device::{DeviceError, Executor};
 use crate::plan::shader::{Default, Factor};
-use crate::plan::{Access, DType, Dispatch};
-use crate::train::{self, Trainer};
+use crate::plan::{Access, DType, Dispatch, PlanId};
+use crate::train::{self, Settings, Trainer};
 
 /// Steps taken before, so that the tensors hold what they do in a run.
 const STEPS: u64 = 5;
@@ -35,6 +35,15 @@ pub struct KernelRow {
     pub time: Checked<Timing>,
 }
 
+/// What the rows of a plan have in common.
+pub struct Labels {
+    pub network: String,
+    /// B
+    pub batch: usize,
+    /// K
+    pub samples: usize,
+}
+
 pub fn measure(
     target: &Target,
     request: &Request,
@@ -46,22 +55,34 @@ pub fn measure(
     trainer.advance(STEPS, |_| std::ops::ControlFlow::Continue(()))?;
     let train = trainer.program().train.plan;
     let dispatches = trainer.program().program.plan(train).dispatches.clone();
+    let Settings { batch, samples, .. } = job.settings;
+    let labels = Labels { network: job.network(), batch, samples };
+    of_plan(trainer.executor(), train, &dispatches, request, &labels)
+}
+
+/// Each kernel of a plan by itself, on the tensors as they are, which come out as the last of its dispatches leaves them.
+pub fn of_plan(
+    executor: &mut dyn Executor,
+    plan: PlanId,
+    dispatches: &[Dispatch],
+    request: &Request,
+    labels: &Labels,
+) -> Result<Vec<KernelRow>, BenchError> {
     let alike = |d: &Dispatch| format!("{} {:?}", d.kernel, d.constants.pairs());
     let mut rows: Vec<(String, KernelRow)> = Vec::new();
     for (i, dispatch) in dispatches.iter().enumerate() {
-        let executor = trainer.executor();
         let before = contents(executor, dispatch)?;
         let known = rows.iter().position(|(key, _)| *key == alike(dispatch));
         let timing = match known {
             Some(at) => rows[at].1.time.clone(),
             None => Checked::Right(sample(request.seconds / 5.0, |n| {
                 restore(executor, &before)?;
-                executor.time(train, i..i + 1, n)
+                executor.time(plan, i..i + 1, n)
             })?),
         };
         // What is checked has run as what was timed has.
         restore(executor, &before)?;
-        executor.time(train, i..i + 1, 1)?;
+        executor.time(plan, i..i + 1, 1)?;
         let after = contents_now(executor, dispatch)?;
         let check =
             dispatch_is_right(request.precision, executor.program(), dispatch, &before, &after)?;
@@ -76,9 +97,9 @@ pub fn measure(
         }
         let cost = (dispatch.kernel.cost)(&dispatch.constants);
         let row = KernelRow {
-            network: job.network(),
-            batch: job.settings.batch,
-            samples: job.settings.samples,
+            network: labels.network.clone(),
+            batch: labels.batch,
+            samples: labels.samples,
             kernel: dispatch.kernel.to_string(),
             shape: shape(dispatch)?,
             times: 1,

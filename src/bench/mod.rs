@@ -1,6 +1,7 @@
-//! What a device does in a second: its ceilings, each kernel of a training step, and whole steps. Every
+//! What a device does in a second: its ceilings, each kernel of a training step, whole steps, and the plans of bounds. Every
 //! result is checked in the same run; a wrong one has no figure.
 
+mod bounds;
 mod ceilings;
 mod check;
 mod fusions;
@@ -23,6 +24,7 @@ use crate::vae::Architecture;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+pub use bounds::BoundsRow;
 #[cfg(feature = "program")] // for the page of `elbo web`
 pub(crate) use ceilings::product;
 pub use ceilings::{Ceilings, Matmul};
@@ -104,6 +106,10 @@ pub struct Request {
     pub kernels: bool,
     pub steps: bool,
     pub fusions: bool,
+    /// The plans by which log p(x) is bounded.
+    pub bounds: bool,
+    /// Rows of their runs: images times draws.
+    pub rows: usize,
     pub networks: Vec<Architecture>,
     /// B
     pub batches: Vec<usize>,
@@ -227,7 +233,7 @@ pub fn run(
 ) -> Result<Report, BenchError> {
     let begin = Instant::now();
     let mut jobs: Vec<Job> = Vec::new();
-    if request.kernels || request.steps || request.fusions {
+    if request.kernels || request.steps || request.fusions || request.bounds {
         for network in &request.networks {
             let same = |job: &&Job| job.settings.architecture.shape() == network.shape();
             let dataset = match jobs.iter().find(same) {
@@ -241,7 +247,8 @@ pub fn run(
     }
     let parts =
         [request.kernels, request.steps, request.fusions].into_iter().filter(|&part| part).count();
-    let total = usize::from(request.ceilings) + parts * jobs.len();
+    let of_networks = if request.bounds { request.networks.len() } else { 0 };
+    let total = usize::from(request.ceilings) + parts * jobs.len() + of_networks;
     let mut done = 0;
     let mut advance = || {
         done += 1;
@@ -266,6 +273,14 @@ pub fn run(
             report.fusions.extend(fusions::measure(target, request, job)?);
             advance();
         }
+    }
+    for network in request.networks.iter().filter(|_| request.bounds) {
+        let job = jobs.iter().find(|job| job.settings.architecture == *network);
+        // Where there is no batch size there is nothing to measure.
+        if let Some(job) = job {
+            report.bounds.extend(bounds::measure(target, request, job)?);
+        }
+        advance();
     }
     report.measured_for = begin.elapsed().as_secs_f64();
     Ok(report)

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Ceilings, Checked, FusionRow, KernelRow, Request, StepRow, Timing};
+use super::{BoundsRow, Ceilings, Checked, FusionRow, KernelRow, Request, StepRow, Timing, bounds};
 use crate::device::{Description, Precision};
 use crate::versions::{commit, versions};
 
@@ -33,6 +33,7 @@ pub struct Report {
     pub kernels: Vec<KernelRow>,
     pub steps: Vec<StepRow>,
     pub fusions: Vec<FusionRow>,
+    pub bounds: Vec<BoundsRow>,
 }
 
 /// This moment, in UTC. A clock beyond the years that can be written shows 1970.
@@ -58,6 +59,7 @@ impl Report {
             kernels: Vec::new(),
             steps: Vec::new(),
             fusions: Vec::new(),
+            bounds: Vec::new(),
         }
     }
 
@@ -82,6 +84,11 @@ impl Report {
         for s in &self.steps {
             add(format!("{}, batch {}: step", s.network, s.batch), s.figures.wrong());
         }
+        for b in &self.bounds {
+            for k in &b.kernels {
+                add(format!("{}, {}: {}", b.network, b.work, k.kernel), k.time.wrong());
+            }
+        }
         all
     }
 }
@@ -97,6 +104,9 @@ pub fn table(report: &Report) -> String {
         steps_table(&mut t, report);
         memory_table(&mut t, report);
     }
+    if !report.bounds.is_empty() {
+        bounds::table(&mut t, report);
+    }
     if !report.kernels.is_empty() {
         kernels_table(&mut t, report);
     }
@@ -109,7 +119,7 @@ pub fn table(report: &Report) -> String {
     t
 }
 
-fn line(t: &mut String, text: std::fmt::Arguments) {
+pub(super) fn line(t: &mut String, text: std::fmt::Arguments) {
     let _ = writeln!(t, "{}", text.to_string().trim_end()); // a String takes all
 }
 
@@ -345,7 +355,7 @@ fn network(widths: &str, samples: usize) -> String {
     }
 }
 
-fn with_share(rate: f64, share: Option<f64>) -> String {
+pub(super) fn with_share(rate: f64, share: Option<f64>) -> String {
     match share {
         Some(share) => format!("{rate:.1} {:>5}", percent(share)),
         None => format!("{rate:.1}"),
@@ -357,7 +367,7 @@ fn percent(share: f64) -> String {
 }
 
 /// "1.23 ms": three digits and a unit.
-fn time(seconds: f64) -> String {
+pub(super) fn time(seconds: f64) -> String {
     let (value, unit) = match seconds {
         s if s >= 1.0 => (s, "s"),
         s if s >= 1e-3 => (s * 1e3, "ms"),
@@ -376,7 +386,7 @@ fn digits(value: f64) -> String {
 }
 
 /// "1.20 - 1.31, 40": the percentiles in the unit of the median, and the number of samples.
-fn spread(timing: &Timing) -> String {
+pub(super) fn spread(timing: &Timing) -> String {
     let scale = match timing.median {
         s if s >= 1.0 => 1.0,
         s if s >= 1e-3 => 1e3,

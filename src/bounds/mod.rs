@@ -21,7 +21,7 @@ pub use estimators::{Bounds, Estimate, UpperBounds};
 pub use gaps::{Finding, Gaps, GapsOfImage, Harder, Subjects, find, observe, prepare};
 pub use importance::{Bracket, Sandwich, lower, sandwich};
 pub use refined::{Refined, Refining, refine};
-pub use scores::{Score, Scoring, auroc, quantile, score};
+pub use scores::{OfBest, Score, Scoring, auroc, quantile, score};
 pub use simulate::{Simulated, simulate};
 pub use tempering::{Tempering, tune};
 pub use work::{Kept, Work, finite};

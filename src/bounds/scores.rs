@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Estimate, EvaluateError, Observed, Refining, blocks, lower, refine};
+use super::{Estimate, EvaluateError, Observed, Refined, Refining, blocks, lower, refine};
 use crate::device::Device;
 use crate::loaded::Model;
 
@@ -18,14 +18,34 @@ pub struct Scoring {
 /// One image's scores, nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
-    /// L_K, in expectation at most log p(x).
-    pub log_px: f64,
+    /// L_K by draws from the encoder's q, on average at most log p(x).
+    pub importance: f64,
     /// The mean of the K log weights.
     pub elbo: f64,
     /// (sum w)^2 / sum w^2 of the K weights.
     pub effective_size: f64,
-    /// `L[q*] - L[q]`, q the encoder's and q* the best of its family for this image (Xiao et al. 2020, arXiv 2003.02977).
-    pub regret: Option<f64>,
+    /// What optimizing q for this image alone found.
+    pub refined: Option<OfBest>,
+}
+
+/// What is known of the best q* of the family for an image, nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OfBest {
+    /// `L[q*]`
+    pub elbo: f64,
+    /// L_K by draws from q*, on average at least `L[q*]` and at most log p(x).
+    pub importance: f64,
+    /// `L[q*] - L[q]`, q the encoder's (Xiao et al. 2020, arXiv 2003.02977), by the same noise.
+    pub regret: f64,
+}
+
+impl Score {
+    /// The highest of the bounds on log p(x) from below: of each by itself the mean of its exponential is at most p(x), so
+    /// that the highest of m is more than b nats above log p(x) with a probability of at most m e^-b (Markov's inequality).
+    pub fn log_px(&self) -> f64 {
+        let of_best = self.refined.map_or(f64::NEG_INFINITY, |best| best.importance.max(best.elbo));
+        self.importance.max(of_best)
+    }
 }
 
 /// Scores images. `progress` is told the share that is done.
@@ -41,8 +61,9 @@ pub fn score(
 ) -> Result<Vec<Score>, EvaluateError> {
     let ks: &[usize] = if samples > 1 { &[1, samples] } else { &[1] };
     let images = observed.count(model.architecture);
+    let refining = refining.map(|refining| Refining { weighed: samples, ..refining });
     // A step goes forward and backward, which costs three times as much; ELBOs are scored three times.
-    let of_refining = refining.map_or(0, |r| 3 * r.steps * r.samples + 3 * r.scored);
+    let of_refining = refining.map_or(0, |r| 3 * r.steps * r.samples + 3 * r.scored + r.weighed);
     let by_importance = samples as f64 / (samples + of_refining) as f64;
     let mut scores = Vec::with_capacity(images);
     for block in blocks(device, images) {
@@ -59,11 +80,16 @@ pub fn score(
                 Some(refine(device, model, observed, refining, told)?.0)
             }
         };
+        let of_best = |refined: &Refined| OfBest {
+            elbo: refined.best,
+            importance: refined.importance.expect("it was asked for"),
+            regret: refined.best - refined.encoder,
+        };
         scores.extend(drawn.images.iter().enumerate().map(|(i, image)| Score {
-            log_px: image.lower[ks.len() - 1],
+            importance: image.lower[ks.len() - 1],
             elbo: image.lower[0],
             effective_size: image.effective_size,
-            regret: refined.as_ref().map(|refined| refined[i].best - refined[i].encoder),
+            refined: refined.as_ref().map(|refined| of_best(&refined[i])),
         }));
     }
     Ok(scores)
@@ -101,6 +127,21 @@ pub fn auroc(high: &[f64], low: &[f64]) -> Estimate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// log p(x) is never below what any bound of it says, whichever is the highest.
+    #[test]
+    fn the_highest_bound_is_log_px() {
+        let score = |importance, best: Option<[f64; 2]>| Score {
+            importance,
+            elbo: -9.0,
+            effective_size: 1.0,
+            refined: best.map(|[elbo, importance]| OfBest { elbo, importance, regret: 1.0 }),
+        };
+        assert_eq!(score(-5.0, None).log_px(), -5.0);
+        assert_eq!(score(-5.0, Some([-7.0, -6.0])).log_px(), -5.0);
+        assert_eq!(score(-8.0, Some([-7.0, -6.0])).log_px(), -6.0);
+        assert_eq!(score(-8.0, Some([-6.0, -6.5])).log_px(), -6.0);
+    }
 
     #[test]
     fn quantiles_are_shares_at_most() {

@@ -10,18 +10,20 @@ use super::options::{DeviceOption, values};
 use crate::bench::{self, BenchError, Request, Target, table};
 use crate::checkpoint::{check_writable, write_whole};
 use crate::device::{DeviceError, Precision};
+use crate::loaded::rows_of;
 use crate::report::console::print;
 use crate::report::progress::Progress;
 use crate::vae::Architecture;
 
-/// Measure what a device does in a second: its ceilings, training steps, each kernel of a step, each fusion
+/// Measure what a device does in a second: its ceilings, training steps, each kernel of a step, each fusion, bounds on log p(x)
 ///
 /// Ceilings: an empty dispatch, submitted and waited for; the time from one empty dispatch to the next,
 /// independent and dependent (the gap); a copy; square matrix products. Steps: images/s of training on MNIST
 /// (random bytes if the network has not 784 inputs), with metrics but nothing read back. Kernels: every
 /// kernel and shape of the step, on the tensors of a run. FLOPs and bytes are those that any
 /// implementation needs, each operation and each tensor of a kernel once. Fusions: steps of a plan that lacks
-/// one fusion beside steps of the plan that has it.
+/// one fusion beside steps of the plan that has it. Bounds: a transition of annealed chains (leapfrogs, the acceptance, the
+/// weights), a step towards the best q of each image and a run of importance sampling, each with its kernels.
 ///
 /// Every result is checked in the same run: kernels against their formulas in double precision, steps
 /// against three steps in double precision from where the timed ones end. A wrong one has no figure, and
@@ -76,6 +78,7 @@ enum Part {
     Kernels,
     Steps,
     Fusions,
+    Bounds,
 }
 
 impl Args {
@@ -109,6 +112,8 @@ impl Args {
             kernels: asked(Part::Kernels),
             steps: asked(Part::Steps),
             fusions: asked(Part::Fusions),
+            bounds: asked(Part::Bounds),
+            rows: 0, // the device says
             networks,
             batches,
             samples: self.samples,
@@ -122,7 +127,7 @@ impl Args {
 }
 
 pub fn run(args: Args) -> Result<u8, Failure> {
-    let request = args.request()?;
+    let mut request = args.request()?;
     let to_stdout = args.json.as_deref().is_some_and(|path| path.as_os_str() == "-");
     if let Some(path) = args.json.as_deref().filter(|_| !to_stdout) {
         check_writable(path).map_err(Failure::input)?;
@@ -132,6 +137,7 @@ pub fn run(args: Args) -> Result<u8, Failure> {
         DeviceError::Precision { .. } => Failure::input(error),
         _ => Failure::run(error),
     })?;
+    request.rows = rows_of(&device);
     let target = Target::from(device);
     let open = begin.elapsed().as_secs_f64();
     let mut progress = Progress::new("benchmark".to_string());

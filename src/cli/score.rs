@@ -24,9 +24,9 @@ use crate::report::scores::{Found, Scored, csv, json, table};
 
 /// Score images or rows one by one, as CSV: log p(x), ELBO, likelihood regret, quantiles among the training images
 ///
-/// log p(x) is estimated from below by K draws from q(z|x) with importance weights; the ELBO is the mean of their logarithms.
-/// The likelihood regret is how much the ELBO gains when q is optimized for this image alone (as elbo gaps
-/// does it): it tells what the encoder has not seen, where log p(x) may not (Xiao et al. 2020). The quantiles are the shares
+/// log p(x) is the highest of bounds from below: by K draws from q(z|x) with importance weights, of whose logarithms the ELBO is
+/// the mean, by K draws from the best q for this image alone, and the ELBO of that.
+/// The likelihood regret is how much the ELBO gains from the one q to the other (found as elbo gaps does it): it tells what the encoder has not seen, where log p(x) may not (Xiao et al. 2020). The quantiles are the shares
 /// of the run's training images that score at most as much, with the same draws and steps.
 ///
 /// --against scores another data set too, and says how well each score tells the two apart: the area under the ROC curve,
@@ -47,10 +47,10 @@ pub struct Args {
     /// Another data set to tell the images from, as train's --data
     #[arg(long, value_name = "DATA")]
     against: Option<String>,
-    /// Draws of z an image, K
+    /// Draws of z an image, K, from each q
     #[arg(long, value_name = "K", default_value_t = 1000)]
     samples: usize,
-    /// Steps by which the best q is found; 0 leaves the regret out, and most of the time that it takes
+    /// Steps by which the best q is found; 0 leaves it and the regret out, and most of the time that it takes
     #[arg(long, value_name = "N", default_value_t = Refining::default().steps)]
     refine_steps: usize,
     /// The first N training images of the run, for the quantiles; 0 leaves them out

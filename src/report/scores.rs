@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::bounds::Subject;
 use super::rows::quoted;
-use crate::bounds::{Estimate, Refining, Score, auroc, quantile};
+use crate::bounds::{Estimate, OfBest, Refining, Score, auroc, quantile};
 use crate::data::Images;
 use crate::vae::Likelihood;
 
@@ -43,8 +43,14 @@ struct Row<'a> {
     image: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<&'a str>,
+    /// The highest bound.
     log_px: f64,
+    importance_sampling: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    importance_sampling_from_best_q: Option<f64>,
     elbo: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best_elbo: Option<f64>,
     effective_sample_size: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     regret: Option<f64>,
@@ -63,7 +69,10 @@ struct OfSet<'a> {
     split: &'static str,
     images: usize,
     log_px: Estimate,
+    importance_sampling: Estimate,
+    importance_sampling_from_best_q: Option<Estimate>,
     elbo: Estimate,
+    best_elbo: Option<Estimate>,
     regret: Option<Estimate>,
     effective_sample_size: Estimate,
 }
@@ -99,24 +108,31 @@ fn rows<'a>(found: &Found<'a>) -> Vec<Row<'a>> {
         values.sort_by(f64::total_cmp);
         Some(values)
     };
-    let log_px = sorted(&|score| Some(score.log_px));
-    let regrets = sorted(&|score| score.regret);
+    let log_px = sorted(&|score| Some(score.log_px()));
+    let regrets = sorted(&|score| score.refined.map(|best| best.regret));
     let of_set = |set: &'a Scored<'a>| {
         let (log_px, regrets) = (log_px.clone(), regrets.clone());
-        set.scores.iter().enumerate().map(move |(image, score)| Row {
-            data: set.data,
-            split: set.split,
-            image,
-            class: set.images.labels.as_ref().map(|labels| labels.name(image)),
-            log_px: score.log_px,
-            elbo: score.elbo,
-            effective_sample_size: score.effective_size,
-            regret: score.regret,
-            bits_per_dimension: found
-                .likelihood
-                .bits_per_dimension(score.log_px, set.images.n_pixels()),
-            log_px_quantile: log_px.as_ref().map(|all| quantile(all, score.log_px)),
-            regret_quantile: regrets.as_ref().zip(score.regret).map(|(all, r)| quantile(all, r)),
+        set.scores.iter().enumerate().map(move |(image, score)| {
+            let (highest, best) = (score.log_px(), score.refined);
+            let regret = best.map(|best| best.regret);
+            Row {
+                data: set.data,
+                split: set.split,
+                image,
+                class: set.images.labels.as_ref().map(|labels| labels.name(image)),
+                log_px: highest,
+                importance_sampling: score.importance,
+                importance_sampling_from_best_q: best.map(|best| best.importance),
+                elbo: score.elbo,
+                best_elbo: best.map(|best| best.elbo),
+                effective_sample_size: score.effective_size,
+                regret,
+                bits_per_dimension: found
+                    .likelihood
+                    .bits_per_dimension(highest, set.images.n_pixels()),
+                log_px_quantile: log_px.as_ref().map(|all| quantile(all, highest)),
+                regret_quantile: regrets.as_ref().zip(regret).map(|(all, r)| quantile(all, r)),
+            }
         })
     };
     found.sets.iter().flat_map(of_set).collect()
@@ -125,14 +141,20 @@ fn rows<'a>(found: &Found<'a>) -> Vec<Row<'a>> {
 fn of_sets<'a>(found: &Found<'a>) -> Vec<OfSet<'a>> {
     let of_set = |set: &'a Scored<'a>| {
         let scores = || set.scores.iter();
-        let regrets: Option<Vec<f64>> = scores().map(|score| score.regret).collect();
+        let of_best = |figure: fn(OfBest) -> f64| {
+            let each: Option<Vec<f64>> = scores().map(|score| score.refined.map(figure)).collect();
+            each.map(|each| Estimate::of(each.into_iter()))
+        };
         OfSet {
             data: set.data,
             split: set.split,
             images: set.scores.len(),
-            log_px: Estimate::of(scores().map(|score| score.log_px)),
+            log_px: Estimate::of(scores().map(Score::log_px)),
+            importance_sampling: Estimate::of(scores().map(|score| score.importance)),
+            importance_sampling_from_best_q: of_best(|best| best.importance),
             elbo: Estimate::of(scores().map(|score| score.elbo)),
-            regret: regrets.map(|regrets| Estimate::of(regrets.into_iter())),
+            best_elbo: of_best(|best| best.elbo),
+            regret: of_best(|best| best.regret),
             effective_sample_size: Estimate::of(scores().map(|score| score.effective_size)),
         }
     };
@@ -149,9 +171,9 @@ fn apart(found: &Found) -> Option<Apart> {
         (!own.is_empty() && !others.is_empty()).then(|| auroc(&own, &others))
     };
     Some(Apart {
-        log_px: area(&|score| Some(score.log_px))?,
+        log_px: area(&|score| Some(score.log_px()))?,
         elbo: area(&|score| Some(score.elbo))?,
-        regret: area(&|score| score.regret.map(|regret| -regret)),
+        regret: area(&|score| score.refined.map(|best| -best.regret)),
     })
 }
 
@@ -180,9 +202,12 @@ pub fn csv(found: &Found) -> String {
     let has = |of: &dyn Fn(&Row) -> bool| rows.iter().any(of);
     let classes = has(&|row| row.class.is_some());
     type Column = (&'static str, fn(&Row) -> Option<f64>);
-    let columns: [Column; 7] = [
+    let columns: [Column; 10] = [
         ("log_px", |row| Some(row.log_px)),
+        ("importance_sampling", |row| Some(row.importance_sampling)),
+        ("importance_sampling_from_best_q", |row| row.importance_sampling_from_best_q),
         ("elbo", |row| Some(row.elbo)),
+        ("best_elbo", |row| row.best_elbo),
         ("effective_sample_size", |row| Some(row.effective_sample_size)),
         ("regret", |row| row.regret),
         ("bits_per_dimension", |row| row.bits_per_dimension),
@@ -221,30 +246,31 @@ pub fn table(found: &Found) -> String {
     let Subject { run, model, seed, seconds, .. } = found.subject;
     let sets = of_sets(found);
     let name = |set: &OfSet| format!("{}, {}", set.data, set.split);
-    let width = sets.iter().map(|set| name(set).chars().count()).max().unwrap_or(0).max(12);
+    let width = sets.iter().map(|set| name(set).chars().count()).max().unwrap_or(0).max(20);
     let mut t = String::new();
     let _ = writeln!(t, "{run}: {model}, seed {seed}, {seconds:.1} s");
-    let _ = writeln!(
-        t,
-        "nats; ± is the standard error over images\n{:<width$} {:>7} {:>19} {:>19} {:>17} {:>17}",
-        "",
-        "images",
-        format!("log p(x), k = {}", found.samples),
-        "ELBO",
-        "regret",
-        "effective draws"
-    );
+    let mut row = |name: &str, images: &str, cells: [&str; 4]| {
+        let [log_px, elbo, regret, draws] = cells;
+        let line =
+            format!("{name:<width$} {images:>7} {log_px:>19} {elbo:>19} {regret:>17} {draws:>17}");
+        let _ = writeln!(t, "{}", line.trim_end());
+    };
+    let by = format!("log p(x), k = {}", found.samples);
+    row("nats ± error", "images", [&by, "ELBO", "regret", "effective draws"]);
     for set in &sets {
-        let _ = writeln!(
-            t,
-            "{:<width$} {:>7} {:>19} {:>19} {:>17} {:>17}",
-            name(set),
-            set.images,
-            shown(Some(set.log_px)),
-            shown(Some(set.elbo)),
-            shown(set.regret),
-            shown(Some(set.effective_sample_size))
-        );
+        let [highest, own, best] =
+            [Some(set.log_px), Some(set.importance_sampling), set.importance_sampling_from_best_q]
+                .map(shown);
+        let [elbo, best_elbo, regret, draws] =
+            [Some(set.elbo), set.best_elbo, set.regret, Some(set.effective_sample_size)].map(shown);
+        let (name, images) = (name(set), set.images.to_string());
+        if set.best_elbo.is_none() {
+            row(&name, &images, [&own, &elbo, &regret, &draws]);
+            continue;
+        }
+        row(&name, &images, [&highest, "", &regret, &draws]);
+        row("  by the encoder's q", "", [&own, &elbo, "", ""]);
+        row("  by the best q", "", [&best, &best_elbo, "", ""]);
     }
     if let Some(apart) = apart(found) {
         let _ = writeln!(

@@ -19,6 +19,8 @@ fn request() -> Request {
         kernels: true,
         steps: true,
         fusions: false,
+        bounds: false,
+        rows: 40,
         networks: vec![bench::network("12-8-3").expect("a network")],
         batches: vec![6],
         samples: 2,
@@ -291,6 +293,47 @@ fn each_fusion_of_a_step_is_priced() {
             assert!(row.ratio > 0.0 && row.p10 <= row.ratio && row.ratio <= row.p90, "{row:?}");
             assert!(table(&report).contains(row.fusion));
         }
+    }
+}
+
+/// The plans of the bounds on log p(x), with all their kernels; where one of these is wrong the plan has no figure.
+#[test]
+fn bounds_are_measured() {
+    let request = Request {
+        ceilings: false,
+        kernels: false,
+        steps: false,
+        bounds: true,
+        batches: vec![6, 8], // which they do not depend on
+        ..request()
+    };
+    for device in harness::devices() {
+        let report = measure(&Target::from(device), &request);
+        assert_eq!(report.wrong(), Vec::<String>::new());
+        let of = |row: &bench::BoundsRow| (row.images, row.draws, row.runs);
+        let sizes: Vec<_> = report.bounds.iter().map(of).collect();
+        assert_eq!(sizes, [(4, 10, 10), (8, 5, 1), (1, 40, 1)]);
+        for row in &report.bounds {
+            let time = row.time.right().expect("right");
+            assert!(time.p10 <= time.median && time.median <= time.p90 && time.p10 > 0.0);
+            let flops: u64 = row.kernels.iter().map(|k| k.flops * k.times as u64).sum();
+            assert_eq!(flops * row.runs as u64, row.flops);
+            assert!(row.kernels.iter().all(|k| k.time.right().is_some()), "{row:?}");
+            assert!(table(&report).contains(row.work), "{}", table(&report));
+        }
+        assert!(table(&report).contains("annealed.leapfrog"), "{}", table(&report));
+    }
+    for (tensor, row, kernel) in [
+        ("state", 0, "annealed.transition"),
+        ("v", 0, "annealed.leapfrog"),
+        ("d_heads", 1, "posterior.backward"),
+        ("log_w", 2, "importance.log_weight"),
+    ] {
+        let report = measure(&faulty(Fault::Element(tensor)), &request);
+        let wrong = report.wrong();
+        assert!(wrong.iter().any(|w| w.contains(kernel)), "{kernel}: {wrong:?}");
+        assert!(report.bounds[row].time.right().is_none(), "{:?}", report.bounds[row]);
+        assert!(table(&report).contains("WRONG"));
     }
 }
 

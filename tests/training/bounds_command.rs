@@ -267,17 +267,27 @@ fn images_are_scored_one_by_one() {
     train(folder, "a", &[]);
     let short = ["score", "a", "--samples", "60", "--refine-steps", "60", "--reference", "20"];
     let csv = succeed(folder, &[&short[..], &["--images", "30"]].concat());
-    let head = "data,split,image,class,log_px,elbo,effective_sample_size,regret,log_px_quantile,regret_quantile";
+    let head = "data,split,image,class,log_px,importance_sampling,importance_sampling_from_best_q,elbo,best_elbo,\
+                effective_sample_size,regret,log_px_quantile,regret_quantile";
     assert_eq!(csv.lines().next(), Some(head));
     assert_eq!(column(&csv, "image").last(), Some(&"29"));
     assert_eq!((column(&csv, "class")[0], column(&csv, "split")[0]), ("7", "test"));
     let (log_px, elbo) = (numbers(&csv, "log_px"), numbers(&csv, "elbo"));
     assert!(log_px.iter().zip(&elbo).all(|(log_px, elbo)| elbo < log_px));
     assert!(mean(&numbers(&csv, "regret")) > 0.1, "{csv}");
+    // log p(x) of an image is the highest of its bounds, of which more draws have the higher ones on average
+    let of_q = numbers(&csv, "importance_sampling");
+    let (of_best, best) =
+        (numbers(&csv, "importance_sampling_from_best_q"), numbers(&csv, "best_elbo"));
+    for i in 0..30 {
+        assert_eq!(log_px[i], of_q[i].max(of_best[i]).max(best[i]), "{csv}");
+    }
+    assert!(mean(&best) < mean(&of_best) && mean(&of_q) < mean(&of_best), "{csv}");
+    assert!(of_q.iter().zip(&of_best).any(|(a, b)| a > b), "{csv}");
     // eval has the same draws
     let eval = succeed(folder, &["eval", "a", "--images", "30", "--samples", "60", "--json"]);
     let eval: Value = serde_json::from_str(&eval).expect("JSON");
-    for (k, ours) in [(0, &elbo), (3, &log_px)] {
+    for (k, ours) in [(0, &elbo), (3, &of_q)] {
         let theirs = value(&eval["importance_sampling"][k], &[]);
         assert!((theirs - mean(ours)).abs() < 1e-3, "{theirs} {}", mean(ours));
     }
@@ -304,7 +314,9 @@ fn images_are_scored_one_by_one() {
     // Without regret and quantiles.
     let bare = ["--refine-steps", "0", "--reference", "0", "--images", "3", "--split", "all"];
     let bare = succeed(folder, &[&short[..4], &bare].concat());
-    assert_eq!(bare.lines().next(), Some(&head[..head.find(",regret").expect("it")]));
+    let head = "data,split,image,class,log_px,importance_sampling,elbo,effective_sample_size";
+    assert_eq!(bare.lines().next(), Some(head));
+    assert_eq!(column(&bare, "log_px"), column(&bare, "importance_sampling"));
     assert_eq!(column(&bare, "split"), ["train", "train", "train", "test", "test", "test"]);
 
     fs::write(folder.join("t.csv"), "a,b\n1,2\n2,1\n3,5\n0,1\n2,2\n").expect("a file");

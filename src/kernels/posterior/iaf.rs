@@ -196,25 +196,56 @@ pub(crate) const fn first_of_degree(degree: usize, latent: usize, hidden: usize)
     (degree * hidden).div_ceil(latent)
 }
 
-/// How often a layer's output sees an input.
+/// The degrees of a layer's units, in the order of its step: an output sees the inputs of a degree that is not above its own.
+pub(crate) struct Degrees {
+    layer: usize,
+    reversed: bool,
+    latent: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Degrees {
+    /// Of the layer that a call masks.
+    pub fn of(c: &Call<impl Real>) -> Self {
+        Degrees {
+            layer: c.dim("LAYER"),
+            reversed: c.dim("REVERSED") == 1,
+            latent: c.dim("Z"),
+            inputs: c.dim("I"),
+            outputs: c.dim("O"),
+        }
+    }
+
+    fn place(&self, unit: usize) -> usize {
+        if self.reversed { self.latent - 1 - unit } else { unit }
+    }
+
+    /// That of an input. All outputs see the context.
+    pub fn input(&self, unit: usize) -> usize {
+        match self.layer {
+            0 if unit < self.latent => 1 + self.place(unit),
+            0 => 0,
+            _ => unit * self.latent / self.inputs,
+        }
+    }
+
+    /// That of an output.
+    pub fn output(&self, unit: usize) -> usize {
+        match self.layer {
+            2 => self.place(unit % self.latent),
+            _ => unit * self.latent / self.outputs,
+        }
+    }
+}
+
 fn mask<T: Real>(c: &Call<T>) {
-    let (o, i, z) = (c.dim("O"), c.dim("I"), c.dim("Z"));
-    let (layer, reversed) = (c.dim("LAYER"), c.dim("REVERSED") == 1);
-    let place = |unit: usize| if reversed { z - 1 - unit } else { unit };
-    let input = |unit: usize| match layer {
-        0 if unit < z => 1 + place(unit),
-        0 => 0,
-        _ => unit * z / i,
-    };
-    let output = |unit: usize| match layer {
-        2 => place(unit % z),
-        _ => unit * z / o,
-    };
-    let degrees: Vec<usize> = (0..i).map(input).collect();
+    let (i, degrees) = (c.dim("I"), Degrees::of(c));
+    let inputs: Vec<usize> = (0..i).map(|unit| degrees.input(unit)).collect();
     let whole = c.read("whole");
     for (row, masked) in c.write("masked").chunks_exact_mut(i).enumerate() {
-        let (own, whole) = (output(row), &whole[row * i..][..i]);
-        for ((masked, &whole), &degree) in masked.iter_mut().zip(whole).zip(&degrees) {
+        let (own, whole) = (degrees.output(row), &whole[row * i..][..i]);
+        for ((masked, &whole), &degree) in masked.iter_mut().zip(whole).zip(&inputs) {
             *masked = if own >= degree { whole } else { T::ZERO };
         }
     }

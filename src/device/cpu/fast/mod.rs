@@ -1,6 +1,7 @@
 //! Fast forms of kernels in single precision: what the CPU device runs in the place of a formula. Each is held
 //! to its kernel's formula like any device, see tests/kernels. A kernel without one needs nothing here.
 
+mod annealed;
 mod bernoulli;
 mod ceiling;
 mod continuous_bernoulli;
@@ -14,6 +15,7 @@ mod gemm;
 mod gemm_skinny;
 mod grad_weight;
 mod group_norm;
+mod iaf;
 mod importance;
 mod lanes;
 mod linear;
@@ -68,6 +70,11 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::posterior::full::SAMPLE, full_covariance::sample),
     (&kernels::posterior::full::KL, full_covariance::kl),
     (&kernels::posterior::full::BACKWARD, full_covariance::backward),
+    (&kernels::posterior::iaf::BEGIN, iaf::begin),
+    (&kernels::posterior::iaf::MASK, iaf::mask),
+    (&kernels::posterior::iaf::STEP, iaf::step),
+    (&kernels::posterior::iaf::STEP_BACKWARD, iaf::step_backward),
+    (&kernels::posterior::iaf::BACKWARD, iaf::backward),
     (&kernels::prior::SAMPLE, prior::sample),
     (&kernels::mixture::DENSITY, mixture::density),
     (&kernels::mixture::RESPONSIBILITIES, mixture::responsibilities),
@@ -93,6 +100,8 @@ static FORMS: &[(&Kernel, Form)] = &[
     (&kernels::optimizer::STEP_DECAYED, optimizer::one_tensor_decayed),
     (&kernels::optimizer::STEP_CLIPPED, optimizer::one_tensor_clipped),
     (&kernels::clip::ADD_SQUARES, optimizer::add_squares),
+    (&kernels::annealed::TRANSITION, annealed::transition),
+    (&kernels::annealed::LEAPFROG, annealed::leapfrog),
     (&kernels::ceiling::COPY, ceiling::copy),
 ];
 
