@@ -78,6 +78,12 @@ def options():
     add("--only", default="pytorch,jax,burn", help="peers [%(default)s]")
     add("--modes", help=f"of PyTorch and JAX, by commas: {', '.join(MODES)} [all that the device has]")
     add("--tf32", default="both", choices=("yes", "no", "both"), help="of PyTorch's and JAX's products on a GPU [%(default)s]")
+    add(
+        "--isa",
+        choices=("widest", "avx2"),
+        default="widest",
+        help="avx2: nobody uses AVX-512; elbo is --elbo's, built with RUSTFLAGS='--cfg elbo_avx2' [%(default)s]",
+    )
     add("--rows", type=pathlib.Path, help="also append each row, in JSON, to this file as it comes")
     add("--out", type=pathlib.Path, help="the file to write [benches/results/<machine>.md]")
     add("--elbo", type=pathlib.Path, help="the program [built by cargo]")
@@ -106,6 +112,8 @@ def options():
     # a bare name would be looked for in PATH
     arguments.elbo = arguments.elbo and arguments.elbo.resolve()
     arguments.burn = arguments.burn and arguments.burn.resolve()
+    if arguments.isa == "avx2" and not arguments.elbo:
+        parser.error("--isa avx2: name by --elbo a program that was built with RUSTFLAGS='--cfg elbo_avx2'")
     if arguments.rows and not arguments.rows.resolve().parent.is_dir():
         parser.error(f"--rows: there is no folder {arguments.rows.resolve().parent}")
     if arguments.out and not arguments.out.resolve().parent.is_dir():
@@ -153,6 +161,10 @@ class Section:
         self.versions = {}
         # JAX keeps what it compiled, so that a later round does not compile again.
         self.environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(data.parent / "jax")}
+        if arguments.isa == "avx2":
+            flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_max_isa=AVX2".strip()
+            self.environment |= {"XLA_FLAGS": flags, "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+            self.environment |= {"MKL_ENABLE_INSTRUCTIONS": "AVX2"}
         self.wrong = []  # steps of elbo's whose result was wrong
 
     def run(self):
@@ -187,6 +199,8 @@ class Section:
         except json.JSONDecodeError:
             sys.exit(f"elbo bench failed with exit code {done.returncode}")
         self.about = report
+        if a.isa == "avx2" and report["device"]["driver"] != "AVX2":
+            sys.exit(f"--isa avx2: {self.elbo} uses {report['device']['driver']}")
         opened = report["open"] + report["data"]
         for s in report["steps"]:
             figures = s["figures"]
@@ -257,6 +271,7 @@ class Section:
         version, on_gpu = done.stdout.split()[-2:]
         self.versions[module] = version
         script = [sys.executable, str(HERE / "peers" / f"{module}_step.py")]
+        script += ["--avx2"] * (self.arguments.isa == "avx2")
         if kind == "cpu":
             return [(f"{name} {mode}", script + ["--device", "cpu", "--mode", mode]) for mode in modes]
         if on_gpu != "True":

@@ -6,12 +6,17 @@ compiled, that one and a single step. Modes: threefry (JAX's default generator) 
 """
 
 import timing  # first: it takes the time
+import ctypes
 import functools
 import math
+import pathlib
+import subprocess
+import sys
 import time
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 from jax import lax, nn, random
 
 
@@ -123,8 +128,30 @@ def begin_state(arch, mode):
     return tuple(convolutions), (parameters, *zeros, jnp.float32(0), key)
 
 
+def hold_products_to_avx2():
+    """Takes AVX-512 from the library that multiplies XLA's matrices, YNNPACK.
+
+    It asks the processor itself, whatever --xla_cpu_max_isa says to XLA, and keeps the answer in a local variable. Its
+    bits are those of arch_flag in ynnpack/base/arch.h: below 1 << 7 lies everything up to AVX2 and FMA.
+    """
+    library = pathlib.Path(jaxlib.__file__).parent / "libjax_common.so"
+    symbols = subprocess.run(["nm", library], capture_output=True, text=True, check=True).stdout.splitlines()
+    addresses = {name: int(address, 16) for address, _, name in (s.split() for s in symbols if "arch_flags" in s)}
+    question, answer = "_ZN3ynn24get_supported_arch_flagsEv", "_ZZN3ynn24get_supported_arch_flagsEvE5flags"
+    if not {question, answer} <= addresses.keys():
+        sys.exit("JAX's products cannot be held to AVX2: this version's library does not say where it keeps what the processor has")
+    maps = (line.split() for line in open("/proc/self/maps"))
+    start = next(int(m[0].split("-")[0], 16) - int(m[2], 16) for m in maps if m[-1] == str(library))
+    supported = ctypes.CFUNCTYPE(ctypes.c_uint64)(start + addresses[question])
+    supported()
+    ctypes.c_uint64.from_address(start + addresses[answer]).value &= 0x7F
+    assert supported() <= 0x7F
+
+
 def main():
     arguments = timing.options()
+    if arguments.avx2:
+        hold_products_to_avx2()
     jax.config.update("jax_platforms", arguments.device)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # where the environment names a folder for it
     jax.config.update("jax_default_matmul_precision", "tensorfloat32" if arguments.tf32 else "highest")

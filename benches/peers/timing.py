@@ -14,6 +14,7 @@ def options():
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--mode", default="eager")
     parser.add_argument("--tf32", action="store_true")
+    parser.add_argument("--avx2", action="store_true", help="nothing wider, on a processor that has AVX-512")
     parser.add_argument("--arch", required=True, help="784-400-20,28x28-conv 32 4/2-256-20")
     parser.add_argument("--batch", required=True, help="20,128")
     parser.add_argument("--warm-up", type=int, required=True)

@@ -31,7 +31,7 @@ use crate::web::site::{Asked, Explored, File, MANIFEST, files, written_with};
   elbo web --out site --data my-pictures")]
 pub struct Args {
     /// The folder to write: a new one, an empty one, or one that elbo web has written, which is replaced
-    #[arg(long, value_name = "DIR", required_unless_present = "serve")]
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Serve the page on this machine until Ctrl-C, written or not
     #[arg(long)]
@@ -59,6 +59,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<u8, Failure> {
+    if args.out.is_none() && !args.serve {
+        return Err(Failure::input(
+            "give --out DIR to write the page, or --serve to serve it here",
+        ));
+    }
     if !(1..=100_000).contains(&args.samples) {
         let got = args.samples;
         return Err(Failure::input(format!("--samples must be from 1 to 100000, got {got}")));

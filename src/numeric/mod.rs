@@ -1,6 +1,7 @@
 //! Number types, random numbers, and loops on all cores: what computing on the CPU needs that knows no kernel.
 
 pub mod bounded;
+mod crowd;
 pub mod parallel;
 pub mod philox;
 pub mod precision;

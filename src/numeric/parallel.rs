@@ -100,6 +100,16 @@ pub fn rows_of_work<T: Real>(
 
 /// Calls `f(row, row of a, row of b)`; the two have as many rows and their own widths.
 pub fn rows2<T: Real>(
+    a: (&mut [T], usize),
+    b: (&mut [T], usize),
+    f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+) {
+    groups_of_rows2(1, a, b, f);
+}
+
+/// The same for so many rows at once, or what is left of them: `f(first row, rows of a, rows of b)`.
+pub fn groups_of_rows2<T: Real>(
+    rows: usize,
     (a, a_width): (&mut [T], usize),
     (b, b_width): (&mut [T], usize),
     f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
@@ -112,9 +122,9 @@ pub fn rows2<T: Real>(
         vectorized(
             #[inline(always)]
             || {
-                let pairs = a.chunks_exact_mut(a_width).zip(b.chunks_exact_mut(b_width));
+                let pairs = a.chunks_mut(rows * a_width).zip(b.chunks_mut(rows * b_width));
                 for (j, (a, b)) in pairs.enumerate() {
-                    f(i * block + j, a, b);
+                    f(i * block + j * rows, a, b);
                 }
             },
         );
@@ -143,16 +153,24 @@ pub fn slices3<T: Real>(
 /// Operations of a product below which a second thread costs more than it brings.
 const MIN_OPERATIONS: usize = 500_000;
 
+/// Stripes of [`tiles`] begin at multiples of so many elements: whole vector registers, and whole parts of what is added
+/// up over a row.
+pub const UNIT: usize = 32;
+
 /// Calls `f(rows, columns)` for tiles that cover a matrix of `dims` [rows, columns] without overlap, one a
 /// thread: stripes across the longer side, so that of the two factors the larger one is the one divided.
 pub fn tiles([m, n]: [usize; 2], operations: usize, f: impl Fn(Range<usize>, Range<usize>) + Sync) {
-    /// Elements of a vector register: a stripe of whole ones has no ragged inner edge.
-    const UNIT: usize = 16;
-    let tasks = (operations / MIN_OPERATIONS).clamp(1, thread_pool::threads());
     let longer = m.max(n);
-    let width = longer.div_ceil(tasks).next_multiple_of(UNIT);
-    thread_pool::run(longer.div_ceil(width), |i| {
-        let stripe = i * width..longer.min((i + 1) * width);
+    let tasks = (operations / MIN_OPERATIONS).clamp(1, thread_pool::threads());
+    let border = |i: usize| match i {
+        _ if i == tasks => longer,
+        _ => ((i * longer + tasks * UNIT / 2) / (tasks * UNIT) * UNIT).min(longer),
+    };
+    thread_pool::run(tasks, |i| {
+        let stripe = border(i)..border(i + 1);
+        if stripe.is_empty() {
+            return;
+        }
         if n >= m { f(0..m, stripe) } else { f(stripe, 0..n) }
     });
 }

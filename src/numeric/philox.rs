@@ -75,10 +75,10 @@ fn box_muller<T: Real>(a: u32, b: u32) -> [T; 2] {
 /// Groups of four units that are drawn at once, so that the generator fills vector registers.
 pub const QUADS: usize = 16;
 
-/// Standard normal numbers for [`QUADS`] groups of four units from `counter` on.
+/// Standard normal numbers for [`QUADS`] groups of four units, the counter of each in a column of `counters`.
 #[inline(always)]
-pub fn normals<T: Real>(counter: [u32; 4], key: [u32; 2]) -> [T; 4 * QUADS] {
-    let words = quads(counter, key);
+pub fn normals<T: Real>(counters: [[u32; QUADS]; 4], key: [u32; 2]) -> [T; 4 * QUADS] {
+    let words = quads(counters, key);
     let mut numbers = [[T::ZERO; QUADS]; 4];
     for pair in [0, 2] {
         for quad in 0..QUADS {
@@ -95,16 +95,19 @@ pub fn normals<T: Real>(counter: [u32; 4], key: [u32; 2]) -> [T; 4 * QUADS] {
     out
 }
 
-/// [`philox`] of [`QUADS`] counters that follow each other: word j of counter i is element `[j][i]`.
+/// The counters of [`QUADS`] groups that follow each other, from that of the first.
 #[inline(always)]
-pub fn quads(counter: [u32; 4], key: [u32; 2]) -> [[u32; QUADS]; 4] {
-    let mut words = [[0; QUADS]; 4];
-    for (word, &first) in words.iter_mut().zip(&counter) {
-        *word = [first; QUADS];
-    }
-    for (quad, word) in words[3].iter_mut().enumerate() {
+pub fn following(counter: [u32; 4]) -> [[u32; QUADS]; 4] {
+    let mut counters = counter.map(|word| [word; QUADS]);
+    for (quad, word) in counters[3].iter_mut().enumerate() {
         *word = word.wrapping_add(quad as u32);
     }
+    counters
+}
+
+/// [`philox`] of [`QUADS`] counters: word j of counter i is element `[j][i]`.
+#[inline(always)]
+pub fn quads(mut words: [[u32; QUADS]; 4], key: [u32; 2]) -> [[u32; QUADS]; 4] {
     let [mut k0, mut k1] = key;
     for _ in 0..10 {
         let [w0, w1, w2, w3] = words;

@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::crowd::Crowd;
+
 /// How long an idle thread looks out for work before it sleeps: longer than what lies between two loops of
 /// a step, and nothing to a machine that has no other work.
 const AWAKE: Duration = Duration::from_micros(200);
@@ -49,6 +51,7 @@ struct Shared {
     panicked: AtomicBool,
     quit: AtomicBool,
     asleep: Vec<AtomicBool>,
+    crowd: Crowd,
 }
 
 /// Bits of [`Shared::job`] for the number of portions.
@@ -96,6 +99,7 @@ impl ThreadPool {
             panicked: AtomicBool::new(false),
             quit: AtomicBool::new(false),
             asleep: (1..n.get()).map(|_| AtomicBool::new(false)).collect(),
+            crowd: Crowd::of(n.get()),
         });
         let mut pool = ThreadPool { shared, workers: Vec::new(), entered: Mutex::new(()) };
         for i in 1..n.get() {
@@ -120,6 +124,12 @@ impl ThreadPool {
 
     fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.shared;
+        let portions = tasks.min(shared.crowd.threads_of_next()).min(shared.taken.len());
+        if portions == 1 {
+            let _no_nesting = Current::set(std::ptr::null());
+            (0..tasks).for_each(f);
+            return;
+        }
         let f: *const (dyn Fn(usize) + Sync + '_) = f;
         // SAFETY: only the lifetime changes, and this function does not return before every portion is done. Nobody
         // reads `work` now: those of the last job are.
@@ -130,12 +140,11 @@ impl ThreadPool {
             >(f);
             *shared.work.get() = Some(Work { f, tasks });
         }
-        let portions = tasks.min(shared.taken.len());
         shared.done.store(0, Ordering::SeqCst);
         let number = (shared.job.load(Ordering::SeqCst) >> PORTION_BITS) + 1;
         shared.job.store(number << PORTION_BITS | portions as u64, Ordering::SeqCst);
-        for (worker, asleep) in self.workers.iter().zip(&shared.asleep) {
-            if asleep.load(Ordering::SeqCst) {
+        for (i, (worker, asleep)) in self.workers.iter().zip(&shared.asleep).enumerate() {
+            if asleep.load(Ordering::SeqCst) && shared.crowd.has(i + 1) {
                 worker.thread().unpark();
             }
         }
@@ -194,6 +203,7 @@ impl Shared {
                 self.waits.store(false, Ordering::SeqCst);
                 let until = self.beginning.elapsed() + REMEMBERED;
                 self.crowded_until.store(until.as_micros() as u64, Ordering::SeqCst);
+                self.crowd.caller_slept();
             }
         }
     }
@@ -209,17 +219,22 @@ impl Shared {
 
     fn work_as(&self, i: usize) {
         let mut seen = 0;
+        self.crowd.enter(i);
+        let is_idle = |seen: u64| {
+            let nothing_new = self.job.load(Ordering::SeqCst) == seen || !self.crowd.has(i);
+            nothing_new && !self.quit.load(Ordering::SeqCst)
+        };
         loop {
             let mut begin = Instant::now();
             let mut looks = 0_u32;
-            while self.job.load(Ordering::SeqCst) == seen {
+            while is_idle(seen) {
                 looks += 1;
                 std::hint::spin_loop();
                 let awake = || if self.is_crowded() { CROWDED } else { AWAKE };
                 if looks.is_multiple_of(LOOKS) && begin.elapsed() > awake() {
                     self.asleep[i - 1].store(true, Ordering::SeqCst);
                     // The caller signals before it looks who sleeps: whoever misses the signal is woken.
-                    while self.job.load(Ordering::SeqCst) == seen {
+                    while is_idle(seen) {
                         thread::park();
                     }
                     self.asleep[i - 1].store(false, Ordering::SeqCst);

@@ -471,6 +471,10 @@ fn a_folder_is_written_as_a_whole_or_refused() {
     home.refuses("web --out other --data data", &["other: it is a folder with files in it"]);
     fs::write(home.at("other/elbo-web.json"), "{}").expect("a file");
     home.refuses("web --out other --data data", &["elbo-web.json is none that this program wrote"]);
+    home.refuses(
+        "web --data data",
+        &["give --out DIR to write the page, or --serve to serve it here"],
+    );
     home.refuses("web --out no/where --data data", &["there is no folder no"]);
     home.refuses("web --out new --data nothing", &["nothing"]);
     home.refuses(

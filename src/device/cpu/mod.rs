@@ -11,6 +11,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use fast::lanes::Registers;
+
 use super::{Description, DeviceError, Executor, Progress, TimedBy, check_memory, out_of_memory};
 use crate::numeric::bounded::Bounded;
 use crate::numeric::thread_pool::ThreadPool;
@@ -127,16 +129,12 @@ fn zeros<T: Clone>(n: usize, zero: T) -> Result<Vec<T>, TryReserveError> {
 
 /// The widest vector instructions that the fast forms and `gemm` use.
 fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f") {
-            return "AVX-512";
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return "AVX2";
-        }
+    match Registers::of_processor() {
+        Some(Registers::Of16) => "AVX-512",
+        Some(Registers::Of8) => "AVX2",
+        Some(Registers::Of4) => "NEON",
+        None => std::env::consts::ARCH,
     }
-    std::env::consts::ARCH
 }
 
 /// A program loaded on the CPU at precision `T`.

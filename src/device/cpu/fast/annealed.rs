@@ -3,7 +3,7 @@
 use crate::kernels::annealed::{ACCEPTANCE, COLUMNS, ENERGY, LOG_PX, LOG_W, TAIL};
 use crate::kernels::clock;
 use crate::kernels::posterior::clamp_log_variance;
-use crate::numeric::philox::{QUADS, counter, normals, philox};
+use crate::numeric::philox::{QUADS, counter, following, normals, philox};
 use crate::numeric::{Real, parallel};
 use crate::plan::Call;
 
@@ -172,7 +172,7 @@ pub(super) fn transition(c: &Call<f32>) {
 
                     for (i, v) in v.chunks_mut(4 * QUADS).enumerate() {
                         let first = counter(time as u32, place, chain, stream, i * QUADS);
-                        v.copy_from_slice(&normals::<f32>(first, key)[..v.len()]);
+                        v.copy_from_slice(&normals::<f32>(following(first), key)[..v.len()]);
                     }
                     let begun = parallel::sum(units, |unit| {
                         0.5 * v[unit] * v[unit] + target.beyond(unit, z[unit])

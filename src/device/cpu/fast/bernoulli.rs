@@ -1,6 +1,8 @@
 //! The Bernoulli likelihood in whole registers.
 
-use super::gemm::multiply;
+use std::ops::Range;
+
+use super::gemm::multiply_then;
 use super::lanes::{LogBernoulli, gradient_of_lanes, less_logarithms};
 use super::matrix::Matrix;
 use crate::kernels::bernoulli::PART;
@@ -62,18 +64,49 @@ pub(super) fn decode(c: &Call<f32>) {
     let (mut d_eta, mut log_px) = (c.write("d_eta"), c.write("log_px"));
     let rows = c.dim("BATCH") * k;
     // The logits are in the place of d_eta until they are used.
-    multiply(rows, d, i, Matrix::new(&h, i), Matrix::new(&weight, i).transposed(), &mut d_eta);
+    let (h, weight) = (Matrix::new(&h, i), Matrix::new(&weight, i).transposed());
     let (bias, x, row_weight) = (&bias[..], &x[..], &row_weight[..]);
-    parallel::rows2(
-        (&mut log_px, d.div_ceil(PART)),
-        (&mut d_eta, d),
-        #[inline(always)]
-        |row, log_px, d_eta| {
-            let x = &x[row / k * d..][..d];
-            add_bias(d_eta, bias);
-            bernoulli_gradient(x, d_eta, row_weight[row], log_px);
-        },
-    );
+    let log_px = Parts::of(&mut log_px, d.div_ceil(PART));
+    multiply_then([rows, d, i], h, weight, &mut d_eta, &|part| {
+        part.for_each_row(
+            #[inline(always)]
+            |row, columns, d_eta| {
+                add_bias(d_eta, &bias[columns.clone()]);
+                // SAFETY: parts of the product share no element, so no part of log p(x|z) either.
+                let log_px = unsafe { log_px.get(row, &columns) };
+                bernoulli_gradient(&x[row / k * d..][columns], d_eta, row_weight[row], log_px);
+            },
+        );
+    });
+}
+
+/// log p(x|z) of each [`PART`] pixels, rows of `width`, written by who has the logits of those.
+struct Parts {
+    values: parallel::Shared<f32>,
+    rows: usize,
+    width: usize,
+}
+
+const _: () = assert!(parallel::UNIT.is_multiple_of(PART), "a stripe of a product has whole parts");
+
+impl Parts {
+    fn of(values: &mut [f32], width: usize) -> Self {
+        Parts { values: parallel::Shared(values.as_mut_ptr()), rows: values.len() / width, width }
+    }
+
+    /// # Safety
+    /// No other reference to these is alive.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "that is the point: see Safety")]
+    unsafe fn get(&self, row: usize, columns: &Range<usize>) -> &mut [f32] {
+        let (first, end) = (columns.start / PART, columns.end.div_ceil(PART));
+        assert!(row < self.rows && end <= self.width);
+        // SAFETY: inside by the assertion, and the caller's alone.
+        unsafe {
+            let start = self.values.get().add(row * self.width + first);
+            std::slice::from_raw_parts_mut(start, end - first)
+        }
+    }
 }
 
 #[inline(always)]
@@ -96,16 +129,18 @@ pub(super) fn decode_log_likelihood(c: &Call<f32>) {
         let (first, rows) = (block * BLOCK, log_px.len() / parts);
         let (h, weight) = (Matrix::new(&h[first * i..], i), Matrix::new(&weight, i).transposed());
         let logits = &mut logits[..rows * d];
-        multiply(rows, d, i, h, weight, logits);
-        parallel::rows2(
-            (log_px, parts),
-            (logits, d),
-            #[inline(always)]
-            |row, log_px, eta| {
-                add_bias(eta, bias);
-                log_bernoulli_of_parts(&x[(first + row) / k * d..][..d], eta, log_px);
-            },
-        );
+        let log_px = Parts::of(log_px, parts);
+        multiply_then([rows, d, i], h, weight, logits, &|part| {
+            part.for_each_row(
+                #[inline(always)]
+                |row, columns, eta| {
+                    add_bias(eta, &bias[columns.clone()]);
+                    // SAFETY: as in `decode`.
+                    let log_px = unsafe { log_px.get(row, &columns) };
+                    log_bernoulli_of_parts(&x[(first + row) / k * d..][columns], eta, log_px);
+                },
+            );
+        });
     }
 }
 

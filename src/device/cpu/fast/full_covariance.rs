@@ -15,7 +15,7 @@ pub(super) fn sample(c: &Call<f32>) {
         (&mut c.write("z"), z),
         #[inline(always)]
         |row, eps, out| {
-            draw_noise(&noise, row, scale, eps);
+            draw_noise(&noise, row, z, scale, eps);
             let factor = Factor::of(heads, row / k, z);
             for (unit, out) in out.iter_mut().enumerate() {
                 let row = factor.row(unit);

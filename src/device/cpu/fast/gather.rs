@@ -3,7 +3,7 @@
 use crate::kernels::clock;
 use crate::kernels::gather::{is_mirrored, window_row};
 use crate::numeric::parallel;
-use crate::numeric::philox::{QUADS, counter, permute, quads};
+use crate::numeric::philox::{QUADS, counter, following, permute, quads};
 use crate::plan::Call;
 
 pub(super) fn gather(c: &Call<f32>) {
@@ -78,8 +78,12 @@ pub(super) fn binarize(x: &mut [f32], pixels: &[u8], mut at: [u32; 4], key: [u32
 
 #[inline(always)]
 pub(super) fn binarize_block(pixels: &[u8; BLOCK], at: [u32; 4], key: [u32; 2]) -> [f32; BLOCK] {
+    // Black and white pixels take no number; most of a digit's are.
+    if pixels.iter().fold(0, |most, v| most.max(v.wrapping_add(1))) <= 1 {
+        return pixels.map(|v| f32::from(v & 1));
+    }
     // As in the shader, pixels stay four to a word: numbers change their order as bytes, which is cheaper.
-    let (words, uniforms) = (pixels.as_chunks().0, quads(at, key));
+    let (words, uniforms) = (pixels.as_chunks().0, quads(following(at), key));
     let mut ones = [[0_u8; 4]; QUADS];
     for i in 0..QUADS {
         let four = u32::from_le_bytes(words[i]);

@@ -1,8 +1,12 @@
 //! Products of matrices inside slices, by the `gemm` crate or, of few rows, by dot products.
 
+use std::marker::PhantomData;
+use std::ops::Range;
+
 use gemm_common::Parallelism;
 
 use super::gemm_skinny;
+use super::lanes::Registers;
 use super::matrix::Matrix;
 use crate::numeric::parallel::{self, Shared, vectorized};
 
@@ -27,8 +31,8 @@ pub fn multiply_on_this_thread(
 /// # Safety
 /// They lie inside `out`, the rows of `a` and the columns of `b` inside theirs, and nobody else is at them.
 unsafe fn multiply_tile(
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
+    rows: Range<usize>,
+    columns: Range<usize>,
     [n, k]: [usize; 2],
     a: Matrix<f32>,
     b: Matrix<f32>,
@@ -93,35 +97,97 @@ unsafe fn multiply_tile(
     }
 }
 
-/// By the `gemm` crate, or by dot products of few rows, a part of the output on each thread.
+/// A part of a product: some columns of some rows.
+pub struct Part<'a> {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// Its first element, and how many lie from there to that of the next row.
+    out: *mut f32,
+    stride: usize,
+    _out: PhantomData<&'a mut [f32]>,
+}
+
+impl Part<'_> {
+    /// Calls `f(row, columns, elements)` for each row, with the widest vector instructions.
+    #[inline(always)]
+    pub fn for_each_row(self, f: impl Fn(usize, Range<usize>, &mut [f32])) {
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in self.rows.clone().enumerate() {
+                    // SAFETY: `in_parts` made this of elements of `out` that are nobody else's.
+                    let elements = unsafe {
+                        std::slice::from_raw_parts_mut(
+                            self.out.add(i * self.stride),
+                            self.columns.len(),
+                        )
+                    };
+                    f(row, self.columns.clone(), elements);
+                }
+            },
+        );
+    }
+}
+
+/// `out` (m, n) = a b, by the `gemm` crate, or by dot products of few rows, a part of the output on each thread.
 pub fn multiply(m: usize, n: usize, k: usize, a: Matrix<f32>, b: Matrix<f32>, out: &mut [f32]) {
+    in_parts([m, n, k], a, b, out, usize::MAX, &|_| ());
+}
+
+/// The same, and what is still to be done to it: `finish` gets every part while it is in the cache of the core that
+/// computed it. Parts begin at multiples of [`parallel::UNIT`].
+pub fn multiply_then(
+    dims: [usize; 3],
+    a: Matrix<f32>,
+    b: Matrix<f32>,
+    out: &mut [f32],
+    finish: &(dyn Fn(Part) + Sync),
+) {
+    /// Rows of a part at most: so many that `gemm` loses nothing by laying out b anew for each.
+    const ROWS: usize = 512;
+    in_parts(dims, a, b, out, ROWS, finish);
+}
+
+fn in_parts(
+    [m, n, k]: [usize; 3],
+    a: Matrix<f32>,
+    b: Matrix<f32>,
+    out: &mut [f32],
+    most_rows: usize,
+    finish: &(dyn Fn(Part) + Sync),
+) {
     a.check(m, k);
     b.check(k, n);
     assert!(out.len() >= m * n);
     let out = Shared(out.as_mut_ptr());
     let rows_of_both =
         [a.row_stride, a.column_stride, b.row_stride, b.column_stride] == [k, 1, 1, k];
-    parallel::tiles(
-        [m, n],
-        2 * m * n * k,
-        #[inline(always)]
-        |rows, columns| {
-            if rows_of_both && gemm_skinny::suits([m, n, k]) {
-                vectorized(
+    let skinny =
+        Registers::of_processor().filter(|_| rows_of_both && gemm_skinny::suits([m, n, k]));
+    parallel::tiles([m, n], 2 * m * n * k, |rows, columns| {
+        for first in rows.clone().step_by(most_rows) {
+            let rows = first..rows.end.min(first.saturating_add(most_rows));
+            // SAFETY: inside `out` by the assertion above.
+            let start = unsafe { out.get().add(rows.start * n + columns.start) };
+            match skinny {
+                Some(registers) => vectorized(
                     #[inline(always)]
                     // SAFETY: as below, and the strides have just been looked at.
                     || unsafe {
                         let a = Matrix { data: &a.data[rows.start * k..], ..a };
                         let b = Matrix { data: &b.data[columns.start * k..], ..b };
-                        let out = out.get().add(rows.start * n + columns.start);
-                        gemm_skinny::multiply([rows.len(), columns.len(), k], a, b, out, n);
+                        let dims = [rows.len(), columns.len(), k];
+                        gemm_skinny::multiply(registers, dims, a, b, start, n);
                     },
-                );
-                return;
+                ),
+                // SAFETY: the checks above put every element that the strides reach inside its slice, `out`
+                // is borrowed mutably, so it overlaps neither input, and no two tiles share an element.
+                None => unsafe {
+                    multiply_tile(rows.clone(), columns.clone(), [n, k], a, b, out.get(), 0.0);
+                },
             }
-            // SAFETY: the checks above put every element that the strides reach inside its slice, `out`
-            // is borrowed mutably, so it overlaps neither input, and no two tiles share an element.
-            unsafe { multiply_tile(rows, columns, [n, k], a, b, out.get(), 0.0) };
-        },
-    );
+            let columns = columns.clone();
+            finish(Part { rows, columns, out: start, stride: n, _out: PhantomData });
+        }
+    });
 }

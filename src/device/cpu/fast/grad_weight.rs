@@ -3,13 +3,14 @@
 
 use std::hint::black_box;
 
-use super::lanes::{LANES, has_wide_registers};
+use super::lanes::{LANES, Registers};
 use super::matrix::Matrix;
 
 /// Whether this is faster than `gemm` and another look at its result (measured with AVX-512 on a 784 x 400
-/// weight and Adam: 75 against 98 us at 20 rows, 257 against 241 at 128).
+/// weight and Adam: 75 against 98 us at 20 rows, 257 against 241 at 128). With AVX2, where the square roots and quotients of
+/// Adam take as long as the products, it is not: 183 against 175 us at 20 rows on one core.
 pub fn suits([_, _, k]: [usize; 3]) -> bool {
-    k <= 64 && has_wide_registers()
+    k <= 64 && Registers::of_processor() == Some(Registers::Of16)
 }
 
 /// Calls `f(row, column, values)` for pieces of a^T b that cover it, a (k, m) and b (k, n) row-major. To be

@@ -16,7 +16,7 @@ pub(super) fn begin(c: &Call<f32>) {
         (&mut c.write("state"), 2 * z),
         #[inline(always)]
         |row, eps, state| {
-            draw_noise(&noise, row, scale, eps);
+            draw_noise(&noise, row, z, scale, eps);
             let of = &heads[row / k * 3 * z..][..3 * z];
             let ((mu, l), context) = (of[..2 * z].split_at(z), &of[2 * z..]);
             let (state, to) = state.split_at_mut(z);

@@ -5,13 +5,34 @@ use crate::numeric::Real;
 /// Numbers that are worked on together: a register of the widest kind.
 pub const LANES: usize = 16;
 
-/// Whether the processor has the 32 registers of 16 numbers that the tiles of `gemm_skinny` and `grad_weight` are cut
-/// for; `gemm` knows how to live with fewer.
-pub fn has_wide_registers() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+/// Vector registers that products are cut for, by the lanes of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registers {
+    /// 32 of 16 lanes: AVX-512.
+    Of16,
+    /// 16 of 8 lanes: AVX2 with FMA.
+    Of8,
+    /// 32 of 4 lanes: NEON.
+    Of4,
+}
+
+impl Registers {
+    /// Those of this processor; `gemm` knows how to live with fewer.
+    pub fn of_processor() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        let (of16, of8) = (
+            cfg!(not(elbo_avx2)) && is_x86_feature_detected!("avx512f"),
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+        );
+        #[cfg(not(target_arch = "x86_64"))]
+        let (of16, of8) = (false, false);
+        match () {
+            () if of16 => Some(Registers::Of16),
+            () if of8 => Some(Registers::Of8),
+            () if cfg!(target_arch = "aarch64") => Some(Registers::Of4),
+            () => None,
+        }
+    }
 }
 
 /// Sum of x eta - softplus(eta). The logarithms of a lane are one logarithm of the product of its
@@ -110,16 +131,22 @@ pub fn less_logarithms(out: &mut [f32], mut part: impl FnMut(usize) -> (f32, f32
 
 /// All lanes in one, by halves whose bounds the compiler sees.
 #[inline(always)]
-pub fn halve(v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut eight = [0.0; 8];
-    for i in 0..8 {
-        eight[i] = f(v[i], v[i + 8]);
+pub fn halve<const N: usize>(mut v: [f32; N], f: impl Fn(f32, f32) -> f32) -> f32 {
+    const { assert!(N == 4 || N == 8 || N == 16) };
+    for half in [8, 4] {
+        if N > half {
+            for i in 0..half {
+                v[i] = f(v[i], v[i + half]);
+            }
+        }
     }
-    let mut four = [0.0; 4];
-    for i in 0..4 {
-        four[i] = f(eight[i], eight[i + 4]);
-    }
-    f(f(four[0], four[2]), f(four[1], four[3]))
+    f(f(v[0], v[2]), f(v[1], v[3]))
+}
+
+/// The sum of all lanes.
+#[inline(always)]
+pub fn sum_of<const N: usize>(v: [f32; N]) -> f32 {
+    halve(v, |a, b| a + b)
 }
 
 /// (1 - e^-a) / a for a >= 0, 1 at 0, without a branch; by the series where the difference cancels.

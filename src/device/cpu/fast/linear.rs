@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::gemm::multiply;
+use super::gemm::{multiply, multiply_then};
 use super::matrix::Matrix;
 use super::optimizer::{self, Adam};
 use super::{grad_weight, with_scratch};
@@ -28,28 +28,30 @@ pub(super) fn layer(
 ) {
     let (x, weight) = (c.operand(x, 1.0), c.operand(weight, 1.0));
     let (x, weight) = (Matrix::new(&x, inputs), Matrix::new(&weight, inputs).transposed());
-    multiply(rows, bias.len(), inputs, x, weight, y);
-    Activation::of(c).specialize(AddBias { y, bias });
+    Activation::of(c).specialize(Layer { dims: [rows, bias.len(), inputs], x, weight, bias, y });
 }
 
-/// y = f(y + b).
-struct AddBias<'a> {
-    y: &'a mut [f32],
+/// y = f(x W^T + b).
+struct Layer<'a> {
+    dims: [usize; 3],
+    x: Matrix<'a, f32>,
+    weight: Matrix<'a, f32>,
     bias: &'a [f32],
+    y: &'a mut [f32],
 }
 
-impl PerActivation for AddBias<'_> {
+impl PerActivation for Layer<'_> {
     fn run(self, apply: impl Fn(f32) -> f32 + Sync) {
-        parallel::rows(
-            self.y,
-            self.bias.len(),
-            #[inline(always)]
-            |_, y| {
-                for (y, &b) in y.iter_mut().zip(self.bias) {
-                    *y = apply(*y + b);
-                }
-            },
-        );
+        multiply_then(self.dims, self.x, self.weight, self.y, &|part| {
+            part.for_each_row(
+                #[inline(always)]
+                |_, columns, y| {
+                    for (y, &b) in y.iter_mut().zip(&self.bias[columns]) {
+                        *y = apply(*y + b);
+                    }
+                },
+            );
+        });
     }
 }
 
@@ -69,21 +71,20 @@ pub(super) fn layer_backward(
 ) {
     let (d_y, weight) = (c.operand(d_y, mean_scale(rows)), c.operand(weight, 1.0));
     let (d_y, weight) = (Matrix::new(&d_y, outputs), Matrix::new(&weight, inputs));
-    multiply(rows, inputs, outputs, d_y, weight, d_x);
-    let activation = Activation::of(c);
-    if activation == Activation::Identity {
-        return;
+    let dims = [rows, inputs, outputs];
+    match Activation::of(c) {
+        Activation::Identity => multiply(rows, inputs, outputs, d_y, weight, d_x),
+        activation => multiply_then(dims, d_y, weight, d_x, &|part| {
+            part.for_each_row(
+                #[inline(always)]
+                |row, columns, d_x| {
+                    for (d_x, &x) in d_x.iter_mut().zip(&x[row * inputs..][columns]) {
+                        *d_x *= activation.gradient(x);
+                    }
+                },
+            );
+        }),
     }
-    parallel::rows(
-        d_x,
-        inputs,
-        #[inline(always)]
-        |row, d_x| {
-            for (d_x, &x) in d_x.iter_mut().zip(&x[row * inputs..][..inputs]) {
-                *d_x *= activation.gradient(x);
-            }
-        },
-    );
 }
 
 pub(super) fn backward_parameters(c: &Call<f32>) {
@@ -92,12 +93,37 @@ pub(super) fn backward_parameters(c: &Call<f32>) {
     let (mut d_weight, mut d_bias) = (c.write("d_weight"), c.write("d_bias"));
     let (x, d_y) = (c.operand(&x, 1.0), c.operand(&d_y, mean_scale(r)));
     multiply(o, i, r, Matrix::new(&d_y, o).transposed(), Matrix::new(&x, i), &mut d_weight);
-    d_bias.fill(0.0);
-    for row in d_y.chunks_exact(o) {
-        for (sum, &d) in d_bias.iter_mut().zip(row) {
-            *sum += d;
-        }
-    }
+    add_rows(&d_y, o, &mut d_bias);
+}
+
+/// The sum of the rows of `width` in `values`, some columns on each thread.
+fn add_rows(values: &[f32], width: usize, sum: &mut [f32]) {
+    /// What an addition that waits for memory counts, beside one of a product.
+    const OPERATIONS: usize = 16;
+    /// Rows that are added while a sum is in a register.
+    const ROWS: usize = 4;
+    parallel::stripes(width, OPERATIONS * values.len(), [(sum, 1)], |columns, [sum]| {
+        vectorized(
+            #[inline(always)]
+            || {
+                sum.fill(0.0);
+                let blocks = values.chunks_exact(ROWS * width);
+                let rest = blocks.remainder().chunks_exact(width);
+                for block in blocks {
+                    let row = |i: usize| &block[i * width..][columns.clone()];
+                    let rows = row(0).iter().zip(row(1)).zip(row(2)).zip(row(3));
+                    for (sum, (((a, b), c), d)) in sum.iter_mut().zip(rows) {
+                        *sum = *sum + a + b + c + d;
+                    }
+                }
+                for row in rest {
+                    for (sum, d) in sum.iter_mut().zip(&row[columns.clone()]) {
+                        *sum += d;
+                    }
+                }
+            },
+        );
+    });
 }
 
 pub(super) fn update(c: &Call<f32>) {
@@ -156,17 +182,7 @@ pub(super) fn update_layer(
         });
     }
     with_scratch(o, |gradient| {
-        vectorized(
-            #[inline(always)]
-            || {
-                gradient.fill(0.0);
-                for row in d_y.chunks_exact(o) {
-                    for (sum, &d) in gradient.iter_mut().zip(row) {
-                        *sum += d;
-                    }
-                }
-            },
-        );
+        add_rows(&d_y, o, gradient);
         optimizer::step(c, gradient, bias, bias_state);
     });
 }

@@ -17,7 +17,7 @@ mod grad_weight;
 mod group_norm;
 mod iaf;
 mod importance;
-mod lanes;
+pub(super) mod lanes;
 mod linear;
 mod matrix;
 mod mixture;

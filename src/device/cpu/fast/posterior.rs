@@ -5,7 +5,7 @@ use crate::kernels::posterior::{
     DOUBLY_REPARAMETERIZED, Noise, REPARAMETERIZED, clamp_log_variance,
 };
 use crate::kernels::rates;
-use crate::numeric::philox::{QUADS, normals};
+use crate::numeric::philox::{QUADS, following, normals};
 use crate::numeric::{Real, parallel};
 use crate::plan::Call;
 
@@ -24,29 +24,61 @@ pub(super) fn draw(
     out: &mut [f32],
 ) {
     let (z, noise) = (c.dim("Z"), Noise::of(c, k));
-    parallel::rows2(
+    parallel::groups_of_rows2(
+        rows_at_once(z),
         (eps, z),
         (out, z),
         #[inline(always)]
-        |row, eps, out| {
-            let (mu, l) = heads[row / k * 2 * z..][..2 * z].split_at(z);
-            draw_noise(&noise, row, scale, eps);
+        |first, eps, out| {
+            draw_noise(&noise, first, z, scale, eps);
             let half = 0.5;
-            for unit in 0..z {
-                out[unit] = mu[unit] + Real::exp(half * clamp_log_variance(l[unit])) * eps[unit];
+            for (i, (eps, out)) in eps.chunks_exact(z).zip(out.chunks_exact_mut(z)).enumerate() {
+                let (mu, l) = heads[(first + i) / k * 2 * z..][..2 * z].split_at(z);
+                for unit in 0..z {
+                    let sigma = Real::exp(half * clamp_log_variance(l[unit]));
+                    out[unit] = mu[unit] + sigma * eps[unit];
+                }
             }
         },
     );
 }
 
-/// `scale` times the noise of a row.
+/// Rows of `z` units that one call of the generator has numbers for.
+pub(super) fn rows_at_once(z: usize) -> usize {
+    (QUADS / z.div_ceil(4)).max(1)
+}
+
+/// `scale` times the noise of rows of `z` units from `first` on, [`rows_at_once`] at most.
 #[inline(always)]
-pub(super) fn draw_noise(noise: &Noise, row: usize, scale: f32, eps: &mut [f32]) {
-    for (i, eps) in eps.chunks_mut(4 * QUADS).enumerate() {
-        let numbers = normals::<f32>(noise.counter(row, i * QUADS), noise.key);
-        for (eps, e) in eps.iter_mut().zip(numbers) {
-            *eps = scale * e;
+pub(super) fn draw_noise(noise: &Noise, first: usize, z: usize, scale: f32, eps: &mut [f32]) {
+    let quads = z.div_ceil(4);
+    if quads > QUADS {
+        for (i, eps) in eps.chunks_mut(4 * QUADS).enumerate() {
+            let numbers = normals(following(noise.counter(first, i * QUADS)), noise.key);
+            scale_into(eps, &numbers, scale);
         }
+        return;
+    }
+    let mut counters = [[0; QUADS]; 4];
+    for i in 0..eps.len() / z {
+        let counter = noise.counter(first + i, 0);
+        for quad in 0..quads {
+            for (words, word) in counters.iter_mut().zip(counter) {
+                words[i * quads + quad] = word;
+            }
+            counters[3][i * quads + quad] += quad as u32;
+        }
+    }
+    let numbers = normals(counters, noise.key);
+    for (i, eps) in eps.chunks_exact_mut(z).enumerate() {
+        scale_into(eps, &numbers[4 * quads * i..], scale);
+    }
+}
+
+#[inline(always)]
+fn scale_into(out: &mut [f32], numbers: &[f32], scale: f32) {
+    for (out, v) in out.iter_mut().zip(numbers) {
+        *out = scale * v;
     }
 }
 

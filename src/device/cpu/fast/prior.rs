@@ -2,7 +2,7 @@
 
 use crate::kernels::clock;
 use crate::numeric::parallel;
-use crate::numeric::philox::{QUADS, counter, normals};
+use crate::numeric::philox::{QUADS, counter, following, normals};
 use crate::plan::Call;
 
 pub(super) fn sample(c: &Call<f32>) {
@@ -18,7 +18,7 @@ pub(super) fn sample(c: &Call<f32>) {
         |row, z| {
             for (i, z) in z.chunks_mut(4 * QUADS).enumerate() {
                 let at = counter(epoch, place + row / k, before + row % k, stream, i * QUADS);
-                z.copy_from_slice(&normals::<f32>(at, key)[..z.len()]);
+                z.copy_from_slice(&normals::<f32>(following(at), key)[..z.len()]);
             }
         },
     );
