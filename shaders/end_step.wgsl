@@ -64,33 +64,59 @@ fn end_step(@builtin(local_invocation_index) lane: u32) {
 @compute @workgroup_size(WORKGROUP)
 fn end_step_with_bound(@builtin(local_invocation_index) lane: u32) {
     let counted = rows_counted();
-    var part = 0.0;
-    for (var row = lane; row < counted; row += WORKGROUP) { part += bound[row]; }
-    finish(lane, counted, workgroup_sum(part, lane));
+    var part = vec4<f32>();
+    for (var row = lane; row < counted; row += 4u * WORKGROUP) { part += bounds(row, counted); }
+    finish(lane, counted, workgroup_sum((part.x + part.y) + (part.z + part.w), lane));
 }
 
-fn likelihood_of(part: u32, parts: u32) -> f32 {
-    if part < parts { return log_px[part]; }
-    return 0.0;
+// One workgroup reads what all the others wrote, and must not wait for each element of it: many are loaded at once,
+// without a branch, and what is not counted is left out when the loads are over.
+
+/// Four of so many numbers, WORKGROUP apart.
+fn four_from(first: u32) -> vec4<u32> { return first + WORKGROUP * vec4<u32>(0u, 1u, 2u, 3u); }
+
+/// Zeros beyond the last.
+fn inside(loaded: vec4<f32>, at: vec4<u32>, count: u32) -> vec4<f32> {
+    return select(vec4<f32>(), loaded, at < vec4<u32>(count));
+}
+
+fn likelihoods(first: u32, parts: u32) -> vec4<f32> {
+    let at = four_from(first);
+    let e = min(at, vec4<u32>(parts - 1u));
+    return inside(vec4<f32>(log_px[e.x], log_px[e.y], log_px[e.z], log_px[e.w]), at, parts);
+}
+
+fn divergences(first: u32, counted: u32) -> vec4<f32> {
+    let at = four_from(first);
+    let e = min(at, vec4<u32>(counted - 1u));
+    return inside(vec4<f32>(kl[e.x], kl[e.y], kl[e.z], kl[e.w]), at, counted);
+}
+
+fn bounds(first: u32, counted: u32) -> vec4<f32> {
+    let at = four_from(first);
+    let e = min(at, vec4<u32>(counted - 1u));
+    return inside(vec4<f32>(bound[e.x], bound[e.y], bound[e.z], bound[e.w]), at, counted);
 }
 
 fn finish(lane: u32, counted: u32, bound_sum: f32) {
     let position = clock[POSITION];
-    // Four at once: one workgroup reads what all the others wrote, and must not wait for each of them.
     let parts = counted * K * T;
     var likelihood = vec4<f32>();
-    for (var part = lane; part < parts; part += 4u * WORKGROUP) {
-        likelihood += vec4<f32>(
-            log_px[part],
-            likelihood_of(part + WORKGROUP, parts),
-            likelihood_of(part + 2u * WORKGROUP, parts),
-            likelihood_of(part + 3u * WORKGROUP, parts));
+    for (var part = lane; part < parts; part += 16u * WORKGROUP) {
+        let a = likelihoods(part, parts);
+        let b = likelihoods(part + 4u * WORKGROUP, parts);
+        let c = likelihoods(part + 8u * WORKGROUP, parts);
+        let d = likelihoods(part + 12u * WORKGROUP, parts);
+        likelihood += (a + b) + (c + d);
     }
     let likelihood_sum =
         workgroup_sum((likelihood.x + likelihood.y) + (likelihood.z + likelihood.w), lane);
-    var divergence = 0.0;
-    for (var row = lane; row < counted; row += WORKGROUP) { divergence += kl[row]; }
-    let divergence_sum = workgroup_sum(divergence, lane);
+    var divergence = vec4<f32>();
+    for (var row = lane; row < counted; row += 4u * WORKGROUP) {
+        divergence += divergences(row, counted);
+    }
+    let divergence_sum =
+        workgroup_sum((divergence.x + divergence.y) + (divergence.z + divergence.w), lane);
     storageBarrier(); // every lane has read the clock before lane 0 moves it
     if lane != 0u { return; }
     let slot = 4u * (clock[STEP] % S);

@@ -9,7 +9,8 @@
 // epochs is in row t mod ROWS. Pixels are bytes, four to a word. Binarization by integers, hence equal on every device:
 // dynamic is 1 with probability v / 255 (v * 0x01010101 is v / 255 of 2^32), fixed is v >= 128.
 // Grid: x over groups of four pixels (gather_real: over elements), y over rows; an invocation owns its
-// elements of x. gather_classes: x over rows, an invocation owns one.
+// elements of x. One of a workgroup finds the image, which is the most that is to be computed, for all of them.
+// gather_classes: x over rows, an invocation owns one.
 #import clock
 #import philox
 #import shuffle
@@ -52,16 +53,27 @@ override WORKGROUP: u32 = 64u;
 /// (B)
 @group(0) @binding(2) var<storage, read_write> classes: array<u32>;
 
+/// The row of `data` that the workgroup's elements come from, and 1 where it is mirrored.
+var<workgroup> found: array<u32, 2>;
+
 @compute @workgroup_size(WORKGROUP)
-fn gather(@builtin(global_invocation_id) id: vec3<u32>) {
+fn gather(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let quad = id.x;
     let row = id.y;
-    if quad * 4u >= D || row >= B { return; }
     let key = vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]);
     let epoch = clock[EPOCH] + (clock[POSITION] + row) / N;
     let place = (clock[POSITION] + row) % N;
-    let image = held(place, key, epoch);
-    let mirrored = FLIP == 1u && is_mirrored(place, key, epoch);
+    if lane == 0u {
+        found[0] = held(place, key, epoch);
+        found[1] = u32(FLIP == 1u && is_mirrored(place, key, epoch));
+    }
+    workgroupBarrier();
+    if quad * 4u >= D || row >= B { return; }
+    let image = found[0];
+    let mirrored = found[1] == 1u;
     var uniforms = vec4<u32>(0u);
     if BINARIZATION == 2u {
         uniforms = philox(counter_of(epoch, place, 0u, STREAM, quad), key);
@@ -105,11 +117,18 @@ fn drawn(place: u32, key: vec2<u32>, epoch: u32) -> u32 {
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn gather_real(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= D || id.y >= B { return; }
+fn gather_real(
+    @builtin(global_invocation_id) id: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let at = clock[POSITION] + id.y;
-    let image = held(at % N, vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]), clock[EPOCH] + at / N);
-    x[id.y * D + id.x] = values[image * D + id.x];
+    if lane == 0u {
+        found[0] =
+            held(at % N, vec2<u32>(clock[SEED_LOW], clock[SEED_HIGH]), clock[EPOCH] + at / N);
+    }
+    workgroupBarrier();
+    if id.x >= D || id.y >= B { return; }
+    x[id.y * D + id.x] = values[found[0] * D + id.x];
 }
 
 @compute @workgroup_size(WORKGROUP)

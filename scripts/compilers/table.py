@@ -35,7 +35,7 @@ COLUMNS = ["kernel", "sizes", "variant", "instructions", "registers", "occupancy
 # Constants of a place that tell no size of a product.
 NO_SIZES = ("ACTIVATION", "BETA1", "BETA2", "DECAY", "EPSILON", "K", "OPTIMIZER", "PLANES", "STREAM", "N")
 # Those of the packed tensors of linear.update_all.
-NO_SIZES += ("D_EVEN", "D_ODD", "EVEN", "ODD", "M", "P", "MOST_INPUTS", "MOST_OUTPUTS")
+NO_SIZES += ("D_EVEN", "D_ODD", "EVEN", "ODD", "M", "P", "ALL_INPUTS", "ALL_OUTPUTS")
 
 
 def read(path):

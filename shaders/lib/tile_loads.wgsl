@@ -1,6 +1,6 @@
 // Parts of both matrices in workgroup memory, TILE_K of the inner dimension at a time. The tile declares
 // TILE_K, INVOCATIONS, and its vectors of 4 rows and of 4 columns, LEFT_VECTORS and RIGHT_VECTORS: an invocation
-// loads two of the left matrix, and two or four of the right.
+// loads one or two of the left matrix, and one, two or four of the right.
 #import operands
 
 // Both are stored with the inner dimension first, and its rows lie one vector apart from a power of two, so
@@ -9,10 +9,23 @@
 var<workgroup> lefts: array<vec4<f32>, TILE_K * (LEFT_VECTORS + 1u)>;
 var<workgroup> rights: array<vec4<f32>, TILE_K * (RIGHT_VECTORS + 1u)>;
 
+const LEFT_ROUNDS = TILE_K * LEFT_VECTORS / INVOCATIONS;
 const RIGHT_ROUNDS = TILE_K * RIGHT_VECTORS / INVOCATIONS;
-const_assert TILE_K * LEFT_VECTORS == 2u * INVOCATIONS;
+const_assert TILE_K * LEFT_VECTORS == LEFT_ROUNDS * INVOCATIONS;
+const_assert LEFT_ROUNDS == 1u || LEFT_ROUNDS == 2u;
 const_assert TILE_K * RIGHT_VECTORS == RIGHT_ROUNDS * INVOCATIONS;
-const_assert RIGHT_ROUNDS == 2u || RIGHT_ROUNDS == 4u;
+const_assert RIGHT_ROUNDS == 1u || RIGHT_ROUNDS == 2u || RIGHT_ROUNDS == 4u;
+
+/// What an invocation loads of both matrices for one part of the inner dimension. Where it has fewer rounds, the
+/// others repeat them, which no compiler loads twice.
+struct Loaded {
+    left0: vec4<f32>,
+    left1: vec4<f32>,
+    right0: vec4<f32>,
+    right1: vec4<f32>,
+    right2: vec4<f32>,
+    right3: vec4<f32>,
+}
 
 /// Where an invocation loads in a round: x in the inner dimension, y the vector. Neighbours load neighbours.
 fn place_in_tile(lane: u32, round: u32, vectors: u32, along_inner: bool) -> vec2<u32> {
@@ -20,28 +33,52 @@ fn place_in_tile(lane: u32, round: u32, vectors: u32, along_inner: bool) -> vec2
     return select(vec2<u32>(e / vectors, e % vectors), vec2<u32>(e % TILE_K, e / TILE_K), along_inner);
 }
 
-/// Loads from k0 on, zeros beyond the last k; beyond the edges the last row or column comes again. A barrier must
-/// come before and after. All loads come before the first store, which waits for them.
-fn load_tile(first_row: u32, first_column: u32, k0: u32, lane: u32) {
-    let l0 = place_in_tile(lane, 0u, LEFT_VECTORS, LEFT_ALONG_INNER);
-    let l1 = place_in_tile(lane, 1u, LEFT_VECTORS, LEFT_ALONG_INNER);
-    let r0 = place_in_tile(lane, 0u, RIGHT_VECTORS, RIGHT_ALONG_INNER);
-    let r1 = place_in_tile(lane, 1u, RIGHT_VECTORS, RIGHT_ALONG_INNER);
-    let r2 = place_in_tile(lane, 2u % RIGHT_ROUNDS, RIGHT_VECTORS, RIGHT_ALONG_INNER);
-    let r3 = place_in_tile(lane, 3u % RIGHT_ROUNDS, RIGHT_VECTORS, RIGHT_ALONG_INNER);
-    let left0 = left_vector(first_row + 4u * l0.y, k0 + l0.x);
-    let left1 = left_vector(first_row + 4u * l1.y, k0 + l1.x);
-    let right0 = right_vector(k0 + r0.x, first_column + 4u * r0.y);
-    let right1 = right_vector(k0 + r1.x, first_column + 4u * r1.y);
-    // Of two rounds these are the first two again, which no compiler loads twice.
-    let right2 = right_vector(k0 + r2.x, first_column + 4u * r2.y);
-    let right3 = right_vector(k0 + r3.x, first_column + 4u * r3.y);
-    lefts[l0.x * (LEFT_VECTORS + 1u) + l0.y] = inside(k0 + l0.x, left0);
-    lefts[l1.x * (LEFT_VECTORS + 1u) + l1.y] = inside(k0 + l1.x, left1);
-    rights[r0.x * (RIGHT_VECTORS + 1u) + r0.y] = inside(k0 + r0.x, right0);
-    rights[r1.x * (RIGHT_VECTORS + 1u) + r1.y] = inside(k0 + r1.x, right1);
-    if RIGHT_ROUNDS == 4u {
-        rights[r2.x * (RIGHT_VECTORS + 1u) + r2.y] = inside(k0 + r2.x, right2);
-        rights[r3.x * (RIGHT_VECTORS + 1u) + r3.y] = inside(k0 + r3.x, right3);
+fn left_place(lane: u32, round: u32) -> vec2<u32> {
+    return place_in_tile(lane, round % LEFT_ROUNDS, LEFT_VECTORS, LEFT_ALONG_INNER);
+}
+
+fn right_place(lane: u32, round: u32) -> vec2<u32> {
+    return place_in_tile(lane, round % RIGHT_ROUNDS, RIGHT_VECTORS, RIGHT_ALONG_INNER);
+}
+
+/// From k0 on; beyond the edges, also the last k, the last comes again.
+fn loaded(first_row: u32, first_column: u32, k0: u32, lane: u32) -> Loaded {
+    let l0 = left_place(lane, 0u);
+    let l1 = left_place(lane, 1u);
+    let r0 = right_place(lane, 0u);
+    let r1 = right_place(lane, 1u);
+    let r2 = right_place(lane, 2u);
+    let r3 = right_place(lane, 3u);
+    return Loaded(
+        left_vector(first_row + 4u * l0.y, k0 + l0.x),
+        left_vector(first_row + 4u * l1.y, k0 + l1.x),
+        right_vector(k0 + r0.x, first_column + 4u * r0.y),
+        right_vector(k0 + r1.x, first_column + 4u * r1.y),
+        right_vector(k0 + r2.x, first_column + 4u * r2.y),
+        right_vector(k0 + r3.x, first_column + 4u * r3.y));
+}
+
+/// Stores what was loaded from k0 on, zeros beyond the last k. A barrier must come before and after.
+fn store_tile(own: Loaded, k0: u32, lane: u32) {
+    store_left(own.left0, k0, left_place(lane, 0u));
+    if LEFT_ROUNDS > 1u { store_left(own.left1, k0, left_place(lane, 1u)); }
+    store_right(own.right0, k0, right_place(lane, 0u));
+    if RIGHT_ROUNDS > 1u { store_right(own.right1, k0, right_place(lane, 1u)); }
+    if RIGHT_ROUNDS > 2u {
+        store_right(own.right2, k0, right_place(lane, 2u));
+        store_right(own.right3, k0, right_place(lane, 3u));
     }
+}
+
+fn store_left(v: vec4<f32>, k0: u32, at: vec2<u32>) {
+    lefts[at.x * (LEFT_VECTORS + 1u) + at.y] = inside(k0 + at.x, v);
+}
+
+fn store_right(v: vec4<f32>, k0: u32, at: vec2<u32>) {
+    rights[at.x * (RIGHT_VECTORS + 1u) + at.y] = inside(k0 + at.x, v);
+}
+
+/// Both, one after the other: all loads come before the first store, which waits for them.
+fn load_tile(first_row: u32, first_column: u32, k0: u32, lane: u32) {
+    store_tile(loaded(first_row, first_column, k0, lane), k0, lane);
 }

@@ -6,8 +6,8 @@
 // and a buffer cannot be bound for both.
 // Who owns what: a workgroup owns a tile of one layer's parameters, and their state.
 // Sums run over the rows, in the order of lib/product. A parameter's state lies in planes.
-// Grid: x over tiles of outputs, y over tiles of inputs and bias, z over layers; beyond its layer's edge a
-// workgroup has nothing to do.
+// Grid: a list of tiles, layer after layer, of each the tiles of outputs first and then those of inputs and bias. It is
+// as long as tiles can be at most, which is a few more than there are.
 #import mean_scale
 #import optimizer_step
 #import product_fetch
@@ -17,9 +17,9 @@
 override BATCH: u32;
 /// layers
 override L: u32;
-/// the most outputs and the most inputs that a layer has
-override MOST_OUTPUTS: u32;
-override MOST_INPUTS: u32;
+/// outputs and inputs of all layers together
+override ALL_OUTPUTS: u32;
+override ALL_INPUTS: u32;
 /// elements of the tensors
 override EVEN: u32;
 override ODD: u32;
@@ -84,6 +84,8 @@ struct Layer {
     bias_state_at: u32,
 }
 var<private> layer: Layer;
+/// Learning rate, 1 - BETA1^t, 1 - BETA2^t: loaded before the first store, which loads behind it would wait for.
+var<private> now: vec3<f32>;
 
 fn layer_at(first: u32) -> Layer {
     return Layer(
@@ -100,8 +102,8 @@ fn layer_at(first: u32) -> Layer {
     );
 }
 
-fn rows() -> u32 { return min(layer.outputs, MOST_OUTPUTS); }
-fn columns() -> u32 { return min(layer.inputs, MOST_INPUTS) + 1u; }
+fn rows() -> u32 { return min(layer.outputs, ALL_OUTPUTS); }
+fn columns() -> u32 { return min(layer.inputs, ALL_INPUTS) + 1u; }
 fn inner() -> u32 { return BATCH; }
 
 // Both buffers are read and one is used, because a branch would make each load wait for the one before. Of the other
@@ -155,22 +157,50 @@ fn fetch(row: u32, column: u32) -> Fetched {
 fn store(row: u32, column: u32, g: f32, before: Fetched) {
     let at = place(row, column);
     if (at.parameter >= P) | (at.last >= M) { return; }
-    let now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
     let next = optimizer_step(OPTIMIZER, before.state, g, BETA1, BETA2, EPSILON, now);
     state[at.first] = next.state.x;
     if PLANES > 1u { state[at.last] = next.state.y; }
-    let keep = select(1.0, kept(rates[LEARNING_RATE], DECAY), column < layer.inputs);
+    let keep = select(1.0, kept(now.x, DECAY), column < layer.inputs);
     parameters[at.parameter] = before.parameter * keep + next.change;
+}
+
+/// A workgroup's layer, L where it has none, and its tile there.
+struct Owned {
+    layer: u32,
+    tile: vec2<u32>,
+}
+
+/// The tile of this number.
+fn owned(number: u32) -> Owned {
+    var found = Owned(L, vec2<u32>());
+    var before = 0u;
+    // No branch, so that the sizes of all layers are loaded at once.
+    for (var l = 0u; l < L; l++) {
+        let of_outputs = (layers[WORDS * l + OUTPUTS] + TILE_ROWS - 1u) / TILE_ROWS;
+        // The bias is one column more.
+        let of_inputs = (layers[WORDS * l + INPUTS] + TILE_COLUMNS) / TILE_COLUMNS;
+        let own = number - before;
+        // Of a number before this layer's it is a huge one.
+        let is_here = own < of_outputs * of_inputs;
+        let here = vec2<u32>(own % max(of_outputs, 1u), own / max(of_outputs, 1u));
+        found.layer = select(found.layer, l, is_here);
+        found.tile = select(found.tile, here, is_here);
+        before += of_outputs * of_inputs;
+    }
+    return found;
 }
 
 @compute @workgroup_size(INVOCATIONS)
 fn update_all(
     @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    let own = owned(group.y * groups.x + group.x);
+    if own.layer >= L { return; }
     // By its own name: what is read of a private variable is not uniform to a browser, and the barriers below must be.
-    let own = layer_at(WORDS * min(group.z, L - 1u));
-    layer = own;
-    if group.x * TILE_ROWS >= own.outputs || group.y * TILE_COLUMNS > own.inputs { return; }
-    product_fetch(group, lane);
+    let of_layer = layer_at(WORDS * own.layer);
+    layer = of_layer;
+    now = vec3<f32>(rates[LEARNING_RATE], rates[CORRECTION1], rates[CORRECTION2]);
+    product_fetch(vec3<u32>(own.tile, 0u), lane);
 }

@@ -3,7 +3,7 @@
 // A product whose left matrix is drawn where it is loaded, see lib/product: a Philox call for each element
 // costs less than a dispatch that all others wait for. It is drawn anew for each tile of columns.
 // Who owns what: a workgroup owns a tile of y; those of the first tile of columns share eps, z and kl.
-// Sums run over the units, in the order of lib/product.
+// Sums run over the units, in the order of lib/product; the KL's over every LANESth of them, then over these.
 // Grid: x over tiles of rows, y over tiles of columns.
 #import activation
 #import clock
@@ -75,6 +75,17 @@ fn store(row: u32, column: u32, v: f32, column_bias: f32) {
     y[row * O + column] = activate(ACTIVATION, v + column_bias);
 }
 
+/// Invocations that share an image's KL.
+const LANES = 8u;
+const IMAGES = INVOCATIONS / LANES;
+var<workgroup> kl_parts: array<f32, INVOCATIONS>;
+
+fn store_draw(image: u32, unit: u32, draw: f32) {
+    if unit >= Z { return; }
+    eps[image * Z + unit] = draw;
+    z[image * Z + unit] = latent(image, unit, draw);
+}
+
 @compute @workgroup_size(INVOCATIONS)
 fn sample_forward(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -83,20 +94,31 @@ fn sample_forward(
 ) {
     product_fetch(group, lane);
     if group.y > 0u { return; }
-    let first = group.x * INVOCATIONS + lane;
-    let step = groups.x * INVOCATIONS;
-    for (var e = first; e < BATCH * Z; e += step) {
-        let draw = noise(e / Z, e % Z);
-        eps[e] = draw;
-        z[e] = latent(e / Z, e % Z, draw);
+    let quads = (Z + 3u) / 4u;
+    for (var e = group.x * INVOCATIONS + lane; e < BATCH * quads; e += groups.x * INVOCATIONS) {
+        let image = e / quads;
+        let quad = e % quads;
+        let draws = unit_normals(clock[POSITION] + image, clock[SAMPLE], quad);
+        store_draw(image, 4u * quad, draws.x);
+        store_draw(image, 4u * quad + 1u, draws.y);
+        store_draw(image, 4u * quad + 2u, draws.z);
+        store_draw(image, 4u * quad + 3u, draws.w);
     }
-    for (var image = first; image < BATCH; image += step) {
+    for (var first = group.x * IMAGES; first < BATCH; first += groups.x * IMAGES) {
+        let image = first + lane / LANES;
         var sum = 0.0;
-        for (var unit = 0u; unit < Z; unit++) {
-            let mu = mean(image, unit);
-            let l = log_variance(image, unit);
+        for (var unit = lane % LANES; unit < Z; unit += LANES) {
+            let mu = mean(min(image, BATCH - 1u), unit);
+            let l = log_variance(min(image, BATCH - 1u), unit);
             sum += mu * mu + (exp(l) - 1.0 - l);
         }
-        kl[image] = 0.5 * sum;
+        kl_parts[lane] = sum;
+        workgroupBarrier();
+        if (lane % LANES == 0u) & (image < BATCH) {
+            var total = 0.0;
+            for (var part = 0u; part < LANES; part++) { total += kl_parts[lane + part]; }
+            kl[image] = 0.5 * total;
+        }
+        workgroupBarrier();
     }
 }

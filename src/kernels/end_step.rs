@@ -67,6 +67,9 @@ fn cases() -> Vec<Case> {
         case(300, 1, 60_000, 199, 59_800),
         case(128, 1, 10_000, 78, 9_984).constant("WRAP", 0.0),
         case(20, 50, 60_000, 123_456, 1_000),
+        // more images than are loaded at once, of which the last are not counted
+        case(1300, 1, 60_000, 45, 0),
+        case(1300, 2, 1_280, 0, 10).constant("WRAP", 0.0),
         // log p(x|z) in parts
         parts(case(128, 1, 60_000, 468, 59_904), 25.0),
         parts(case(5, 2, 12, 3, 9), 3.0).constant("WRAP", 0.0),

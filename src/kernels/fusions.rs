@@ -324,10 +324,10 @@ fn merge_updates(program: &mut Program, plan: &mut Plan) -> Result<bool, PlanErr
             }
         })
         .collect();
-    let most = |of: fn(&Placed) -> usize| placed.iter().map(of).max().unwrap_or(0) as f64;
+    let all = |of: fn(&Placed) -> usize| placed.iter().map(of).sum::<usize>() as f64;
     let mut constants =
-        vec![("BATCH", updates[0].constants.value("R")), ("MOST_INPUTS", most(|l| l.inputs))];
-    constants.push(("MOST_OUTPUTS", most(|l| l.outputs)));
+        vec![("BATCH", updates[0].constants.value("R")), ("ALL_INPUTS", all(|l| l.inputs))];
+    constants.push(("ALL_OUTPUTS", all(|l| l.outputs)));
     for name in UPDATE_CONSTANTS.into_iter().chain(["PLANES"]) {
         constants.push((name, updates[0].constants.value(name)));
     }

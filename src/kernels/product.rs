@@ -26,6 +26,20 @@ pub const PRODUCT: &[Variant] = &[
         cooperative: None,
     },
     Variant {
+        name: "tall",
+        imports: &[("tile", "tile_tall"), ("row_parts", "row_parts_memory")],
+        tile: [128, 64],
+        subgroup: None,
+        cooperative: None,
+    },
+    Variant {
+        name: "large",
+        imports: &[("tile", "tile_large"), ("row_parts", "row_parts_memory")],
+        tile: [128, 128],
+        subgroup: None,
+        cooperative: None,
+    },
+    Variant {
         name: "split",
         imports: &[("tile", "tile_split"), ("row_parts", "row_parts_memory")],
         tile: [16, 32],

@@ -12,6 +12,9 @@ use super::variant::Variant;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constants(BTreeMap<String, f64>);
 
+/// What the size of a tile is called among the constants.
+const TILE: [&str; 2] = ["TILE_ROWS", "TILE_COLUMNS"];
+
 impl Constants {
     /// A dimension or integer constant.
     ///
@@ -32,6 +35,21 @@ impl Constants {
     /// A constant's value, if the kernel has it.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.get(name).copied()
+    }
+
+    /// The rows and columns of a tile of the variant whose grid is asked for.
+    ///
+    /// # Panics
+    /// If none is: only a kernel's grid depends on it.
+    pub fn tile(&self) -> [usize; 2] {
+        TILE.map(|name| self.dim(name))
+    }
+
+    /// The same where a variant's grid is asked for.
+    pub(super) fn of_tile(&self, tile: [usize; 2]) -> Self {
+        let mut all = self.clone();
+        all.0.extend(TILE.iter().zip(tile).map(|(name, size)| (name.to_string(), size as f64)));
+        all
     }
 
     /// `(name, value)` in the form that pipeline creation takes.

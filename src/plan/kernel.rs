@@ -33,7 +33,8 @@ pub struct Parts {
     pub entry: &'static str,
     /// One line for tables.
     pub summary: &'static str,
-    /// What a variant's tiles cover in x, y, z: elements of a product, or else workgroups.
+    /// What a variant's tiles cover in x, y, z: elements of a product, or else workgroups. What depends on the variant
+    /// finds the size of its tiles by [`Constants::tile`].
     pub grid: fn(&Constants) -> [usize; 3],
     pub formula: Formula,
     /// What the tests run it on.
@@ -147,8 +148,8 @@ impl Kernel {
 
     /// Workgroups in x, y, z of a variant.
     pub fn grid_of(&self, variant: &Variant, constants: &Constants) -> [usize; 3] {
-        let [x, y, z] = (self.grid)(constants);
         let [width, height] = variant.tile;
+        let [x, y, z] = (self.grid)(&constants.of_tile(variant.tile));
         [x.div_ceil(width), y.div_ceil(height), z]
     }
 }

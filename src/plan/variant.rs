@@ -40,7 +40,7 @@ pub const SINGLE: &[Variant] =
     &[Variant { name: "single", imports: &[], tile: [1, 1], subgroup: None, cooperative: None }];
 
 /// The most variants a kernel has.
-pub const MOST: usize = 9;
+pub const MOST: usize = 11;
 
 /// Which variant of a kernel runs at which sizes, by name. Two variants of a kernel may round differently: a
 /// run repeats bit for bit with the same choices only.

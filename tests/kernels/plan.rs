@@ -237,11 +237,11 @@ fn a_variant_with_too_many_tiles_does_not_fit() {
     };
     let plan = forward(4 * 65_535).unwrap();
     let grids = f32_variants().map(|v| plan.dispatches[0].grid(v)[0]);
-    assert_eq!(grids.collect::<Vec<_>>(), [8192, 4096, 16_384, 65_535, 16_384]);
-    assert_eq!(fitting(4 * 65_535), [true; 5]);
-    assert_eq!(fitting(4 * 65_535 + 1), [true, true, true, false, true]);
-    assert_eq!(fitting(16 * 65_535 + 1), [true, true, false, false, false]);
-    assert_eq!(fitting(32 * 65_535), [true, true, false, false, false]);
+    assert_eq!(grids.collect::<Vec<_>>(), [8192, 4096, 2048, 2048, 16_384, 65_535, 16_384]);
+    assert_eq!(fitting(4 * 65_535), [true; 7]);
+    assert_eq!(fitting(4 * 65_535 + 1), [true, true, true, true, true, false, true]);
+    assert_eq!(fitting(16 * 65_535 + 1), [true, true, true, true, false, false, false]);
+    assert_eq!(fitting(32 * 65_535), [true, true, true, true, false, false, false]);
     assert_words(forward(32 * 65_535 + 1), &["linear.forward", "the grid [65536, 1, 1]"]);
 }
 

@@ -55,8 +55,10 @@ fn a_measurement_is_made_once_and_remembered() {
         let home = tempfile::tempdir().expect("a folder");
         let cache = home.path().join("in/folders/variants.json");
         let first = chosen(&load(&device, &cache));
-        let usable: Vec<&str> =
+        let mut usable: Vec<&str> =
             harness::variants(&device, &linear::FORWARD).iter().map(|v| v.name).collect();
+        // Of tiles of 128 rows there is one.
+        usable.retain(|name| !["large", "tall"].contains(name));
         assert!(usable.contains(&first.as_str()));
         let (whose, place, variant) = entry(&cache);
         assert_eq!(variant, first);

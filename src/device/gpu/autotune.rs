@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::default_variant::may_win;
 use super::pipelines::Pipelines;
 use super::{GpuDevice, GpuExecutor, autotune_timing, cache_dir};
 use crate::device::{DeviceError, Executor};
@@ -115,7 +116,8 @@ pub(super) fn choose(gpu: &GpuDevice, tuning: &Tuning, program: &Program, choice
 }
 
 fn usable(gpu: &GpuDevice, dispatch: &Dispatch) -> Vec<&'static Variant> {
-    dispatch.kernel.variants.iter().filter(|v| gpu.runs(dispatch, v)).collect()
+    let usable = |v: &&Variant| gpu.runs(dispatch, v) && may_win(dispatch, v);
+    dispatch.kernel.variants.iter().filter(usable).collect()
 }
 
 fn entry(place: &str, usable: &[&Variant]) -> String {

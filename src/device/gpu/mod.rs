@@ -213,7 +213,10 @@ impl GpuDevice {
 
     /// What runs where nothing was measured.
     fn default_variant(&self, dispatch: &Dispatch) -> &'static Variant {
-        default_variant::default_variant(dispatch, |variant| self.runs(dispatch, variant))
+        let vendor = self.adapter.get_info().vendor;
+        default_variant::default_variant(dispatch, |variant| {
+            self.runs(dispatch, variant) && default_variant::has_registers(vendor, variant)
+        })
     }
 
     /// Runs `f` and turns the errors it raises on the device into one.

@@ -1,11 +1,11 @@
 //! The update of every layer in one dispatch.
 
 use super::backward_parameters::gradients;
-use crate::kernels::optimizer;
 use crate::kernels::product::product;
+use crate::kernels::{grid_of_groups, optimizer};
 use crate::numeric::Real;
 use crate::plan::case::Fill;
-use crate::plan::{Call, Case, Cost, Kernel, Parts, formula};
+use crate::plan::{Call, Case, Constants, Cost, Kernel, Parts, formula};
 
 /// Words that say where a layer's parts are: see [`Placed::words`].
 pub const WORDS: usize = 10;
@@ -69,7 +69,7 @@ pub static UPDATE_ALL: Kernel = product(Parts {
     source: include_str!("../../../shaders/linear/update_all.wgsl"),
     entry: "update_all",
     summary: "the same for all layers at once",
-    grid: |c| [c.dim("MOST_OUTPUTS"), c.dim("MOST_INPUTS") + 1, c.dim("L")],
+    grid: tiles,
     formula: formula!(update_all),
     cases: || {
         let mut cases = vec![
@@ -78,6 +78,7 @@ pub static UPDATE_ALL: Kernel = product(Parts {
             placed_case(5, &[[31, 33], [33, 14], [7, 33], [33, 31]]),
             placed_case(20, &[[65, 40], [40, 64], [64, 6], [3, 64], [64, 65]]),
             placed_case(130, &[[17, 63], [63, 16]]),
+            placed_case(9, &[[127, 129], [129, 1], [1, 130], [130, 128]]),
             placed_case(128, &[[784, 400], [400, 40], [20, 400], [400, 784]]),
         ];
         let adam = [("BETA1", 0.8), ("BETA2", 0.99), ("EPSILON", 0.5)];
@@ -97,6 +98,18 @@ pub static UPDATE_ALL: Kernel = product(Parts {
         Cost { flops: (2 * b + 14) * parameters, bytes: 4 * words as u64 }
     },
 });
+
+/// At least as many tiles as the layers have, in a row: their sizes are in a tensor. Of O x (I + 1) elements there are at
+/// most (O + rows - 1) (I + 1 + columns - 1) / (rows columns) tiles, and all layers' O (I + 1) are at most P.
+fn tiles(c: &Constants) -> [usize; 3] {
+    let [rows, columns] = c.tile();
+    let [l, outputs, inputs, elements] =
+        ["L", "ALL_OUTPUTS", "ALL_INPUTS", "P"].map(|name| c.dim(name) as u128);
+    let (r, k) = (rows as u128 - 1, columns as u128 - 1);
+    let covered = elements + k * outputs + r * (inputs + l) + l * r * k;
+    let [x, y, z] = grid_of_groups((covered / (rows * columns) as u128) as usize);
+    [x * rows, y * columns, z]
+}
 
 /// Layers of these inputs and outputs, a minibatch of `b`.
 fn placed_case(b: usize, layers: &[[usize; 2]]) -> Case {
@@ -122,14 +135,14 @@ fn placed_case(b: usize, layers: &[[usize; 2]]) -> Case {
         words.extend(placed.words());
     }
     let [even, odd, d_even, d_odd, p, m] = ends;
-    let most = |i: usize| layers.iter().map(|layer| layer[i]).max().unwrap_or(0);
+    let all = |i: usize| layers.iter().map(|layer| layer[i]).sum::<usize>() as f64;
     Case::new(&[("L", layers.len()), ("EVEN", even), ("ODD", odd), ("D_EVEN", d_even)])
         .dim("D_ODD", d_odd)
         .dim("P", p)
         .dim("M", m)
         .constant("BATCH", b as f64)
-        .constant("MOST_INPUTS", most(0) as f64)
-        .constant("MOST_OUTPUTS", most(1) as f64)
+        .constant("ALL_INPUTS", all(0))
+        .constant("ALL_OUTPUTS", all(1))
         .fill("layers", Fill::Words(words))
         .fill("rates", Fill::Cycle(vec![1e-3, 0.1, 1e-3, 0.0]))
         .fill("state", Fill::Uniform(0.0, 2.0))
