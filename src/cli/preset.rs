@@ -128,8 +128,8 @@ impl Preset {
                  5000 computes it",
             ),
             Preset::Cremer => Some(
-                "the figures are log p(x), the ELBOs and the gaps between them: elbo gaps RUN computes them, docs/published.md \
-                 compares",
+                "the figures are log p(x), the ELBOs and the gaps between them: elbo gaps RUN computes them, docs/published.md has \
+                 those of two runs",
             ),
             Preset::PytorchExample | Preset::Altosaar | Preset::AltosaarIaf => None,
         }
