@@ -14,7 +14,7 @@ pub static FAULTS: &[Faults] = &[
         mutations: &[
             ("clock[EPOCH] + place / N", "clock[EPOCH]"),
             ("place % N", "place"),
-            ("STREAM, unit / 4u", "STREAM, unit / 2u"),
+            ("draw, unit / 4u)", "draw, unit / 2u)"),
             ("unit % 4u >= 2u", "unit % 4u >= 1u"),
             ("unit % 2u == 1u", "unit % 2u == 0u"),
             ("draw, STREAM", "draw, 0u"),
