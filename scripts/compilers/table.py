@@ -31,6 +31,14 @@ MEANING = {
     "FSCIB": "occupancy is threads a core, cycles are of arithmetic alone",
     "Registers used": "occupancy is waves a core, cycles are those of waiting for memory",
 }
+# The least occupancy of any variant on a GPU, and what is known to spill there: variants, or a kernel's.
+LIMITS = {
+    "ga102": (12, ()),
+    "navi31": (4, ()),
+    "bmg": (16, ("large", "tall", "linear.update_all split")),
+    "m1": (384, ("posterior.sample_forward tall", "linear.update_all tall", "linear.update_all large")),
+    "a740": (4, ()),
+}
 COLUMNS = ["kernel", "sizes", "variant", "instructions", "registers", "occupancy", "spills", "private", "cycles"]
 # Constants of a place that tell no size of a product.
 NO_SIZES = ("ACTIVATION", "BETA1", "BETA2", "DECAY", "EPSILON", "K", "OPTIMIZER", "PLANES", "STREAM", "N")
@@ -111,6 +119,19 @@ def table(path, before):
     return "\n".join(lines)
 
 
+def beyond_limits(path):
+    """What is wrong with each pipeline of a file that spills, has private memory or too low an occupancy."""
+    gpu = os.path.splitext(os.path.basename(path))[0]
+    least, may_spill = LIMITS.get(gpu, (0, ()))
+    _, pairs = read(path)
+    for kernel, sizes, variant, _, _, occupancy, spills, private, _ in (row(*pair) for pair in pairs if pair[1]):
+        name = f"{gpu}: {kernel} {sizes} {variant}"
+        if (spills or private) and not {variant, f"{kernel} {variant}"} & set(may_spill):
+            yield f"{name}: {spills} spills, {private} of private memory"
+        if occupancy < least:
+            yield f"{name}: an occupancy of {occupancy}, below {least}"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="+")
@@ -133,6 +154,9 @@ def main():
             head += f"The column \"before\" has the cycles of commit {options.before_commit}.\n\n"
         with open(options.page, "w", encoding="utf-8") as file:
             file.write(head + text + "\n")
+    wrong = [line for path in options.files for line in beyond_limits(path)]
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 main()
