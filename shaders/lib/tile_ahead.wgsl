@@ -4,6 +4,7 @@
 // registers, so that few invocations at once are enough to hide that way; behind the last comes the last k again, for
 // nothing. In workgroup memory are 8 of the inner dimension, so that operands and what row_parts holds are within 16 KB.
 #import tile_loads
+#import tile_sums
 
 const INVOCATIONS = GROUPS_X * GROUPS_Y;
 const ROW_VECTORS = 4u;
@@ -28,16 +29,7 @@ fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32
         store_tile(ahead, k0, lane);
         workgroupBarrier();
         ahead = loaded(first_row, first_column, k0 + TILE_K, lane);
-        for (var k = 0u; k < TILE_K; k++) {
-            let b = rights[k * (RIGHT_VECTORS + 1u) + x];
-            for (var v = 0u; v < ROW_VECTORS; v++) {
-                let a = lefts[k * (LEFT_VECTORS + 1u) + y * ROW_VECTORS + v];
-                (*t)[4u * v] += a.x * b;
-                (*t)[4u * v + 1u] += a.y * b;
-                (*t)[4u * v + 2u] += a.z * b;
-                (*t)[4u * v + 3u] += a.w * b;
-            }
-        }
+        add_part(x, y, t);
         workgroupBarrier();
     }
     return vec2<u32>(first_row + FRAGMENT_ROWS * y, first_column + 4u * x);

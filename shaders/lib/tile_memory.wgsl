@@ -1,6 +1,7 @@
 // A tile by GROUPS_X x GROUPS_Y invocations that walk the inner dimension TILE_K at a time through
 // workgroup memory. An invocation owns 4 * ROW_VECTORS rows of 4 neighbouring columns.
 #import tile_loads
+#import tile_sums
 
 const INVOCATIONS = GROUPS_X * GROUPS_Y;
 const FRAGMENT_ROWS = 4u * ROW_VECTORS;
@@ -22,16 +23,7 @@ fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32
     for (var k0 = 0u; k0 < inner(); k0 += TILE_K) {
         load_tile(first_row, first_column, k0, lane);
         workgroupBarrier();
-        for (var k = 0u; k < TILE_K; k++) {
-            let b = rights[k * (RIGHT_VECTORS + 1u) + x];
-            for (var v = 0u; v < ROW_VECTORS; v++) {
-                let a = lefts[k * (LEFT_VECTORS + 1u) + y * ROW_VECTORS + v];
-                (*t)[4u * v] += a.x * b;
-                (*t)[4u * v + 1u] += a.y * b;
-                (*t)[4u * v + 2u] += a.z * b;
-                (*t)[4u * v + 3u] += a.w * b;
-            }
-        }
+        add_part(x, y, t);
         workgroupBarrier();
     }
     return vec2<u32>(first_row + FRAGMENT_ROWS * y, first_column + 4u * x);

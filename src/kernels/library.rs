@@ -46,6 +46,7 @@ pub const LIBRARY: &Library = &[
     ("tile_skinny", include_str!("../../shaders/lib/tile_skinny.wgsl")),
     ("tile_split", include_str!("../../shaders/lib/tile_split.wgsl")),
     ("tile_subgroups", include_str!("../../shaders/lib/tile_subgroups.wgsl")),
+    ("tile_sums", include_str!("../../shaders/lib/tile_sums.wgsl")),
     ("tile_tall", include_str!("../../shaders/lib/tile_tall.wgsl")),
     ("tile_tiled", include_str!("../../shaders/lib/tile_tiled.wgsl")),
     ("tile_wide", include_str!("../../shaders/lib/tile_wide.wgsl")),
