@@ -6,17 +6,9 @@
 #import tile_loads
 #import tile_sums
 
-const INVOCATIONS = GROUPS_X * GROUPS_Y;
 const ROW_VECTORS = 4u;
-const FRAGMENT_ROWS = 4u * ROW_VECTORS;
-const COLUMN_STEP = 1u;
 const ROWS_HELD = 2u;
 const TILE_K = 8u;
-/// Vectors of 4 rows, and of 4 columns, of the tile.
-const LEFT_VECTORS = GROUPS_Y * ROW_VECTORS;
-const RIGHT_VECTORS = GROUPS_X;
-const TILE_ROWS = 4u * LEFT_VECTORS;
-const TILE_COLUMNS = 4u * RIGHT_VECTORS;
 
 /// Adds the invocation's part of the tile to `t` and returns row and column of its first element.
 fn multiply(group: vec3<u32>, lane: u32, t: ptr<function, Fragment>) -> vec2<u32> {

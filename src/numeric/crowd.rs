@@ -5,10 +5,12 @@
 #[cfg(target_os = "linux")]
 use std::fs::File;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long the cores count as wanted after a caller had to sleep.
+const REMEMBERED: Duration = Duration::from_millis(50);
 /// Two looks at what the threads have waited are compared if so much time lies between them: more than what the operating
 /// system now and then does on a quiet machine, and less than what makes two events of one.
 const BETWEEN: Range<Duration> = Duration::from_millis(25)..Duration::from_millis(100);
@@ -23,6 +25,9 @@ const OUT: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 pub struct Crowd {
     taking_part: AtomicUsize,
     threads: usize,
+    /// Until when the cores count as wanted by others, in microseconds from the `beginning` on.
+    near_until: AtomicU64,
+    beginning: Instant,
     /// Of each thread but the caller.
     clocks: Vec<OnceLock<WaitClock>>,
     state: Mutex<State>,
@@ -42,6 +47,8 @@ impl Crowd {
         Crowd {
             taking_part: AtomicUsize::new(threads),
             threads,
+            near_until: AtomicU64::new(0),
+            beginning: Instant::now(),
             clocks: (1..threads).map(|_| OnceLock::new()).collect(),
             state: Mutex::new(State { last: None, until: Instant::now(), out: OUT[0], back: None }),
         }
@@ -73,9 +80,16 @@ impl Crowd {
         i < self.taking_part.load(Ordering::SeqCst)
     }
 
+    /// Whether other programs want the cores.
+    pub fn is_near(&self) -> bool {
+        (self.beginning.elapsed().as_micros() as u64) < self.near_until.load(Ordering::SeqCst)
+    }
+
     /// To be told when the caller of a loop had to sleep until the others were done: if they waited for cores, and not for
     /// the first time, one of them stays out for a while.
     pub fn caller_slept(&self) {
+        let until = self.beginning.elapsed() + REMEMBERED;
+        self.near_until.store(until.as_micros() as u64, Ordering::SeqCst);
         let waited =
             self.clocks.iter().map(|clock| clock.get()?.waited()).sum::<Option<Duration>>();
         if let Some(waited) = waited {

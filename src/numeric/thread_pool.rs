@@ -20,8 +20,6 @@ const AWAKE: Duration = Duration::from_micros(200);
 const PATIENCE: Duration = Duration::from_micros(50);
 /// How long either looks out while the cores are wanted by others: an idle core takes over a thread that waits for one.
 const CROWDED: Duration = Duration::from_micros(20);
-/// How long the cores count as wanted after a caller had to sleep.
-const REMEMBERED: Duration = Duration::from_millis(50);
 /// Looks between two looks at the time.
 const LOOKS: u32 = 64;
 
@@ -43,9 +41,6 @@ struct Shared {
     done: AtomicUsize,
     /// Whether the caller sleeps until they all are.
     waits: AtomicBool,
-    /// Until when the cores count as wanted by others, in microseconds from the `beginning` on.
-    crowded_until: AtomicU64,
-    beginning: Instant,
     sleep: Mutex<()>,
     end: Condvar,
     panicked: AtomicBool,
@@ -92,8 +87,6 @@ impl ThreadPool {
             work: UnsafeCell::new(None),
             done: AtomicUsize::new(0),
             waits: AtomicBool::new(false),
-            crowded_until: AtomicU64::new(0),
-            beginning: Instant::now(),
             sleep: Mutex::new(()),
             end: Condvar::new(),
             panicked: AtomicBool::new(false),
@@ -187,7 +180,7 @@ impl Shared {
     /// Returns when so many portions are done, of which the caller's took `own`; sleeps if that takes long.
     fn await_end(&self, portions: usize, own: Duration) {
         let is_over = || self.done.load(Ordering::SeqCst) == portions;
-        let patience = if self.is_crowded() { CROWDED } else { PATIENCE + own / 4 };
+        let patience = if self.crowd.is_near() { CROWDED } else { PATIENCE + own / 4 };
         let begin = Instant::now();
         let mut looks = 0_u32;
         while !is_over() {
@@ -201,16 +194,9 @@ impl Shared {
                     asleep = self.end.wait(asleep).unwrap_or_else(PoisonError::into_inner);
                 }
                 self.waits.store(false, Ordering::SeqCst);
-                let until = self.beginning.elapsed() + REMEMBERED;
-                self.crowded_until.store(until.as_micros() as u64, Ordering::SeqCst);
                 self.crowd.caller_slept();
             }
         }
-    }
-
-    /// Whether other programs want the cores.
-    fn is_crowded(&self) -> bool {
-        (self.beginning.elapsed().as_micros() as u64) < self.crowded_until.load(Ordering::SeqCst)
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
@@ -230,7 +216,7 @@ impl Shared {
             while is_idle(seen) {
                 looks += 1;
                 std::hint::spin_loop();
-                let awake = || if self.is_crowded() { CROWDED } else { AWAKE };
+                let awake = || if self.crowd.is_near() { CROWDED } else { AWAKE };
                 if looks.is_multiple_of(LOOKS) && begin.elapsed() > awake() {
                     self.asleep[i - 1].store(true, Ordering::SeqCst);
                     // The caller signals before it looks who sleeps: whoever misses the signal is woken.
