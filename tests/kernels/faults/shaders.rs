@@ -107,6 +107,13 @@ impl<'a> Suite<'a> {
         self.trials[at].caught.push(mutation);
         true
     }
+
+    /// Whether a variant that is said not to use the text fails on what has caught the fault in others.
+    fn uses(&self, variant: &'static Variant, mutation: Mutation) -> bool {
+        let mutant = mutated(self.kernel, variant, mutation);
+        let mut trials = self.trials.iter().filter(|trial| trial.caught.contains(&mutation));
+        trials.any(|trial| self.check(trial, variant, mutant).is_err())
+    }
 }
 
 /// Texts of a shared file, with the variants that have no use for them: a smaller tile has fewer rounds of loads than
@@ -128,9 +135,14 @@ const UNUSED: &[(&str, &[&str])] = &[
     ("store_four(at.x + r,", &["tiled", "wide", "split", "skinny"]),
 ];
 
+/// The variants that have no use for a text, by name.
+fn without_use_for(text: &str) -> &'static [&'static str] {
+    UNUSED.iter().find(|(unused, _)| *unused == text).map_or(&[][..], |(_, names)| names)
+}
+
 /// The variants to plant a fault in: those that hold the text and use it, or one of them where all do.
 fn variants_with(kernel: &'static Kernel, text: &str) -> Vec<&'static Variant> {
-    let unused = UNUSED.iter().find(|(unused, _)| *unused == text).map_or(&[][..], |(_, v)| v);
+    let unused = without_use_for(text);
     let holds = |variant: &&Variant| {
         let text_of = resolve_imports(kernel.file, kernel.source, variant.imports).unwrap();
         text_of.contains(text) && !unused.contains(&variant.name)
@@ -168,6 +180,15 @@ fn every_fault_of_a_shader_is_caught() {
                     if !suite.catches(variant, (from, to)) {
                         survivors.push(format!("{name}, {}: {from:?} -> {to:?}", variant.name));
                     }
+                }
+                let unused =
+                    kernel.variants.iter().filter(|v| without_use_for(from).contains(&v.name));
+                for variant in unused.filter(|v| device.can_run(v)) {
+                    assert!(
+                        !suite.uses(variant, (from, to)),
+                        "{name}, {}: {from:?} is used, and not planted there",
+                        variant.name
+                    );
                 }
             }
         }
